@@ -1,0 +1,117 @@
+"""Images on the device: decoded once to uint8, augmented there by whole batches.
+
+An epoch's order, crops and flips are drawn beforehand from counter-based generators, so that a
+step's batch depends on (seed, phase, epoch, step) alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models.networks import Activations
+from models.seeds import generator
+
+# Below this many images small batches give enough steps to learn from; above it they cost time.
+SMALL_SET = 2000
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """uint8 images [N, 3, S, S] and the column [N] of each one's class.
+
+    `fresh` [N] marks images of this step's uploads, as opposed to exemplars.
+    """
+
+    images: Tensor
+    columns: Tensor
+    fresh: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, chosen: Tensor) -> "ImageSet":
+        """Return the images that a boolean [N] chooses, in order."""
+        return ImageSet(self.images[chosen], self.columns[chosen], self.fresh[chosen])
+
+
+@dataclass
+class Batch:
+    """Augmented, normalised images [B, 3, S, S] of one training step; the rest as in `ImageSet`."""
+
+    images: Tensor
+    columns: Tensor
+    fresh: Tensor
+    ask_teacher: Callable[[Tensor], Activations]
+
+    @cached_property
+    def teacher(self) -> Activations:
+        """What the network before this step says of the same augmented images, in eval mode."""
+        return self.ask_teacher(self.images)
+
+
+def batch_size(option: int | None, images: int) -> int:
+    """Return the batch size: as given, or 32 for small sets and 128 for others."""
+    return option or (32 if images < SMALL_SET else 128)
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What happens to which image in one epoch.
+
+    `order` [N] are positions, `rows` and `cols` [N] the corner of each crop in the padded image,
+    `flips` [N] whether it is mirrored.
+    """
+
+    order: Tensor
+    rows: Tensor
+    cols: Tensor
+    flips: Tensor
+
+    @classmethod
+    def draw(cls, count: int, crop: int, flip: bool, seed: int, phase: int, epoch: int) -> Self:
+        """Draw the plan of an epoch over `count` images."""
+        draws = generator(seed, "epoch", phase, epoch)
+        order = torch.randperm(count, generator=draws)
+        if count == 1:  # batch norm needs two: the image stands in its batch twice
+            order = order.repeat(2)
+        rows = torch.randint(2 * crop + 1, (len(order),), generator=draws)
+        cols = torch.randint(2 * crop + 1, (len(order),), generator=draws)
+        flips = torch.rand(len(order), generator=draws) < (0.5 if flip else 0.0)
+        return cls(order, rows, cols, flips)
+
+    def to(self, device: torch.device) -> "EpochPlan":
+        """Return the plan on a device."""
+        parts = (self.order, self.rows, self.cols, self.flips)
+        return EpochPlan(*(part.to(device, non_blocking=True) for part in parts))
+
+    def batches(self, size: int) -> "list[EpochPlan]":
+        """Cut the plan into batches; a last one of a single image is left out (batch norm)."""
+        parts = (self.order, self.rows, self.cols, self.flips)
+        cut = [EpochPlan(*pieces) for pieces in zip(*(p.split(size) for p in parts), strict=True)]
+        return cut[:-1] if len(cut) > 1 and len(cut[-1].order) == 1 else cut
+
+
+def steps_per_epoch(count: int, size: int) -> int:
+    """Return how many batches `EpochPlan.batches` gives."""
+    full, rest = divmod(max(count, 2), size)
+    return max(1, full + (rest >= 2))
+
+
+def crop_and_flip(images: Tensor, plan: EpochPlan, crop: int, fill: Tensor) -> Tensor:
+    """Crop images [B, 3, S, S] out of their padding at the plan's corners, and mirror some.
+
+    The padding is `crop` pixels wide and of colour `fill` [3], of the images' type.
+    """
+    count, channels, size, _ = images.shape
+    padded = fill.view(1, channels, 1, 1).repeat(count, 1, size + 2 * crop, size + 2 * crop)
+    padded[:, :, crop : crop + size, crop : crop + size] = images
+    along = torch.arange(size, device=images.device)
+    y = plan.rows[:, None] + along
+    x = plan.cols[:, None] + torch.where(plan.flips[:, None], size - 1 - along, along)
+    which = torch.arange(count, device=images.device)[:, None, None]
+    # Channels last is the memory format that convolutions want.
+    return padded.permute(0, 2, 3, 1)[which, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)

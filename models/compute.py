@@ -1,0 +1,51 @@
+"""What the hardware gains by: the device, the memory format and the arithmetic of training."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and in what precision a step is trained.
+
+    Training runs under bf16 autocast where the hardware multiplies bf16 natively; features for
+    herding and every measurement are float32, as they are served.
+    """
+
+    device: torch.device
+    bf16: bool
+
+    @classmethod
+    def on(cls, device: str) -> "Compute":
+        """Look at a device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = torch.device(device)
+        if chosen.type == "cuda":
+            bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            bf16 = torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
+        return cls(chosen, bf16)
+
+    def place(self, module: M) -> M:
+        """Move a module to the device; see `place`."""
+        return place(module, self.device)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which training's forwards run."""
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def place(module: M, device: torch.device) -> M:
+    """Move a module to a device, the weights of its convolutions in channels-last order."""
+    module.to(device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module

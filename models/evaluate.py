@@ -1,0 +1,109 @@
+"""Every metric of a version, from one pass over the held-out images.
+
+In the matrices, row i is measured after the i-th learning step of the chain of parents and column
+j on task j's held-out images; null stands where there is nothing to measure on.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.classify import Output, Servable
+from models.step import CHUNK
+
+Row = list[float | None]
+
+
+def predict(servable: Servable, images: Tensor, device: torch.device) -> Output:
+    """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one."""
+    servable.eval()
+    chunks = []
+    with torch.inference_mode():
+        for chunk in images.split(CHUNK):
+            pixels = chunk.to(device).contiguous(memory_format=torch.channels_last)
+            chunks.append(servable(pixels))
+    fields = (
+        None if field[0] is None else torch.cat(field).cpu() for field in zip(*chunks, strict=True)
+    )
+    return Output(*fields)  # type: ignore[arg-type]
+
+
+def measure(
+    output: Output | None, columns: Tensor, tasks: Sequence[int], history: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the metrics of a version.
+
+    `output` are the predictions of the held-out images (None where there are none), `columns` [H]
+    their classes, `tasks` the task of each column and `history` the parent's metrics. `per_class`
+    goes by column.
+    """
+    before = history or {"matrix": [], "task_aware_matrix": [], "accuracies": []}
+    known = sorted(set(tasks))
+    task_of = torch.tensor(tasks)
+    if output is None:
+        right = within = torch.zeros(0, dtype=torch.bool)
+    else:
+        right = output.scores.argmax(dim=1) == columns
+        # With the task given, only its own columns compete.
+        rivals = task_of[None, :] == task_of[columns][:, None]
+        within = output.scores.masked_fill(~rivals, -1).argmax(dim=1) == columns
+
+    def by_task(hits: Tensor) -> Row:
+        return [_mean(hits[task_of[columns] == task]) for task in known]
+
+    matrix = [*before["matrix"], by_task(right)]
+    aware = [*before["task_aware_matrix"], by_task(within)]
+    accuracies = [*before["accuracies"], _mean(right)]
+    return {
+        "accuracy": accuracies[-1],
+        "average_incremental_accuracy": _average(accuracies),
+        "forgetting": forgetting(matrix),
+        "backward_transfer": backward_transfer(matrix),
+        "matrix": matrix,
+        "task_aware_accuracy": _mean(within),
+        "task_aware_matrix": aware,
+        "router_accuracy": None,
+        "per_class": [_mean(right[columns == column]) for column in range(len(tasks))],
+        "accuracies": accuracies,
+    }
+
+
+def forgetting(matrix: Sequence[Row]) -> float | None:
+    """Return the mean, over older tasks, of the best earlier accuracy less today's.
+
+    Chaudhry et al. 2018, f_j = max_{i<k} a_ij − a_kj. None at the first step.
+    """
+    *earlier, today = matrix
+    losses = []
+    for task, now in enumerate(today):
+        best = [row[task] for row in earlier if task < len(row)]
+        seen = [value for value in best if value is not None]
+        if seen and now is not None:
+            losses.append(max(seen) - now)
+    return _average(losses)
+
+
+def backward_transfer(matrix: Sequence[Row]) -> float | None:
+    """Return the mean, over older tasks, of today's accuracy less the one right after learning.
+
+    Lopez-Paz & Ranzato 2017. None at the first step.
+    """
+    *earlier, today = matrix
+    gains = []
+    for task, now in enumerate(today):
+        first = next((row[task] for row in earlier if task < len(row)), None)
+        if first is not None and now is not None:
+            gains.append(now - first)
+    return _average(gains)
+
+
+def _mean(hits: Tensor) -> float | None:
+    return float(hits.double().mean()) if len(hits) else None
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return fmean(measured) if measured else None

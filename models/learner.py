@@ -1,0 +1,132 @@
+"""A learning step as a function: (version state, images, options, seed) → new state + metrics."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models import evaluate, methods, networks
+from models.compute import Compute
+from models.errors import Cancelled, InvalidSpecError, LearningError
+from models.methods import Method
+from models.networks import Network, WeightsUnavailableError
+from models.preprocess import Preprocess
+from models.spec import Spec
+from models.state import State, clone
+from models.step import Step, StepData, StepResult
+from models.trainer import Checkpoint, Progress, Trainer
+
+__all__ = [
+    "Cancelled",
+    "Checkpoint",
+    "InvalidSpecError",
+    "LearningError",
+    "Progress",
+    "StepData",
+    "StepResult",
+    "learn",
+    "restore",
+]
+
+# Under this many optimiser steps hardly anything is learnt, whatever the number of epochs.
+FEW_STEPS = 50
+
+
+def learn(
+    spec: Spec,
+    base: State | None,
+    data: StepData,
+    *,
+    device: str = "auto",
+    history: dict[str, Any] | None = None,
+    weights_dir: Path | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    save: Callable[[Checkpoint], None] | None = None,
+    resume: Checkpoint | None = None,
+) -> StepResult:
+    """Learn new classes on top of `base` (None at the first step).
+
+    `history` are the metrics of the base. `save` is given a checkpoint after every epoch and
+    `resume` goes on from one: on the CPU, with the same number of threads, the result is the same
+    to the bit as without interruption.
+
+    Raises LearningError where the step cannot be done, Cancelled when `should_stop` says so.
+    """
+    if not len(data.images):
+        raise LearningError("no-training-images", "there is no image to train on")
+    compute = Compute.on(device)
+
+    def initial_network() -> Network:
+        return _initial(spec, weights_dir)[0]
+
+    if base is None:
+        network, preprocess = _initial(spec, weights_dir)
+        preprocess = preprocess or Preprocess.fitted(data.images)
+        method = _method(spec, network, preprocess)
+    else:
+        method = restore(spec, base)
+    compute.place(method.network)
+    method.preprocess.to(compute.device)
+
+    step = Step(spec, data, method.network, method.preprocess, compute, initial_network)
+    trainer = Trainer(method, step, report=report, should_stop=should_stop, save=save)
+    steps = trainer.run(resume)
+
+    report(Progress("selecting_exemplars"))
+    method.end(step)
+    report(Progress("evaluating"))
+    held_out = None
+    if len(data.held_out):
+        held_out = evaluate.predict(method.servable(), data.held_out, compute.device)
+        method.calibrate(held_out, data.held_out_columns)
+
+    memory = step.memory
+    return StepResult(
+        state=State({name: clone(part) for name, part in method.state().items()}, data.tasks),
+        rankings={
+            column: memory.exemplars(column).tolist()
+            for column in range(len(data.tasks))
+            if memory.changed[column] and memory.kept[column]
+        },
+        kept=memory.kept,
+        metrics=evaluate.measure(held_out, data.held_out_columns, data.tasks, history),
+        warnings=_warnings(steps),
+    )
+
+
+def restore(spec: Spec, state: State) -> Method[Any]:
+    """Rebuild the method of a version from its state, on the CPU and in eval mode."""
+    network = networks.build(spec.backbone, spec.seed)
+    for task in dict.fromkeys(state.tasks):
+        network.head.grow(task, state.tasks.count(task), spec.seed)
+        network.head.blocks[str(task)].load_state_dict(state.parts[f"head.{task}"])
+    network.backbone.load_state_dict(state.parts["backbone"])
+    preprocess = Preprocess.from_state(state.parts["preprocess"])
+    method = _method(spec, network.eval(), preprocess)
+    method.load(dict(state.parts))
+    return method
+
+
+def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:
+    network = networks.build(spec.backbone, spec.seed)
+    if spec.weights is None:
+        return network, None
+    try:
+        mean, std = networks.pretrained(network, spec.backbone, spec.weights, weights_dir)
+    except WeightsUnavailableError as error:
+        raise LearningError("weights-unavailable", str(error)) from error
+    return network, Preprocess(mean, std)
+
+
+def _method(spec: Spec, network: Network, preprocess: Preprocess) -> Method[Any]:
+    kind = methods.get(spec.method)
+    return kind(kind.Options.model_validate(spec.options), network, preprocess)
+
+
+def _warnings(steps: int) -> list[str]:
+    if steps >= FEW_STEPS:
+        return []
+    return [
+        f"training took only {steps} steps, too few to learn much: give more images, more epochs "
+        "or a smaller batch_size"
+    ]

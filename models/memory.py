@@ -1,0 +1,89 @@
+"""The exemplar memory of iCaRL (Rebuffi et al. 2017): herding, trimming and the budget."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from models.spec import Budget
+
+
+def herd(features: Tensor, count: int) -> Tensor:
+    """Rank the images of a class by herding (Alg. 4): the positions [m] of the first m exemplars.
+
+    Each pick brings the mean of the exemplars as near as possible to the mean of the class, among
+    images not yet picked; ties go to the lowest position. `features` [n, D] are L2-normalised, as
+    the paper's notation implies; m = min(count, n). A shorter ranking is a prefix of a longer one.
+    """
+    total = features.double()
+    mean = total.mean(dim=0)
+    # ‖μ − (s + φ)/k‖² differs from ‖s + φ‖² − 2k·μᵀ(s + φ) by a constant and a factor, and its
+    # parts grow with the running sum s: one product a pick instead of n distances.
+    squares = total.square().sum(dim=1)
+    along_mean = total @ mean
+    along_sum = torch.zeros_like(squares)
+    free = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    picks: list[Tensor] = []
+    for rank in range(1, min(count, len(features)) + 1):
+        cost = squares + 2 * along_sum - 2 * rank * along_mean
+        pick = cost.masked_fill(~free, torch.inf).argmin()
+        free[pick] = False
+        along_sum += total @ total[pick]
+        picks.append(pick)
+    if not picks:
+        return torch.empty(0, dtype=torch.int64)
+    return torch.stack(picks).cpu()
+
+
+def trim(sizes: Sequence[Tensor], budget: Budget) -> tuple[int, ...]:
+    """Return how many of each class's first exemplars the budget keeps (Alg. 5).
+
+    `sizes[c]` [n] are the stored bytes of class c's images in ranking order. Each class may fill
+    an equal share of the budget, rounded down, so that the whole never exceeds it.
+    """
+    if budget.exemplars is not None:
+        share = budget.exemplars // max(1, len(sizes))
+        return tuple(min(share, len(ranked)) for ranked in sizes)
+    assert budget.megabytes is not None  # noqa: S101 - Budget has one of the two
+    room = int(budget.megabytes * 1e6 / max(1, len(sizes)))
+    return tuple(int((ranked.cumsum(0) <= room).sum()) for ranked in sizes)
+
+
+class ExemplarMemory:
+    """The images a version keeps of its classes, as positions into a step's training images.
+
+    Classes that got no images in this step keep the ranking they came with: what is removed is
+    its end, and what remains is never looked at again.
+    """
+
+    def __init__(self, columns: Tensor, fresh: Tensor, sizes: Tensor, classes: int) -> None:
+        """Take the column [N], freshness [N] and stored bytes [N] of the step's images."""
+        self._sizes = sizes
+        self.rankings = [(columns == column).nonzero().flatten() for column in range(classes)]
+        self.kept: tuple[int, ...] = (0,) * classes
+        self.changed = [bool(fresh[ranking].any()) for ranking in self.rankings]
+
+    def keep_all(self) -> None:
+        """Keep every image, in the order in which they came."""
+        self.kept = tuple(len(ranking) for ranking in self.rankings)
+
+    def select(self, features: Callable[[Tensor], Tensor], budget: Budget) -> None:
+        """Herd the classes with new images and trim all to the budget.
+
+        `features` gives the L2-normalised features [n, D] of the images at positions [n].
+        """
+        for column, ranking in enumerate(self.rankings):
+            if self.changed[column]:
+                order = herd(features(ranking), self._reach(ranking, budget))
+                self.rankings[column] = ranking[order]
+        self.kept = trim([self._sizes[ranking] for ranking in self.rankings], budget)
+
+    def exemplars(self, column: int) -> Tensor:
+        """Return the positions [m] of a class's exemplars, first pick first."""
+        return self.rankings[column][: self.kept[column]]
+
+    def _reach(self, ranking: Tensor, budget: Budget) -> int:
+        """How far to rank a class: no budget shared by more classes can keep more than this."""
+        if budget.exemplars is None:
+            return len(ranking)
+        return budget.exemplars // len(self.rankings)

@@ -1,0 +1,125 @@
+"""The registry of methods: ours, and those that other packages offer by entry point."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from models import networks
+from models.errors import InvalidSpecError
+from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.finetune import Finetune
+from models.methods.icarl import ICaRL
+from models.methods.joint import Joint
+from models.networks import torchvision
+from models.spec import Spec
+
+__all__ = [
+    "Loss",
+    "Method",
+    "MethodInfo",
+    "Needs",
+    "Phase",
+    "describe_methods",
+    "get",
+    "needs",
+    "validate",
+]
+
+AnyMethod = type[Method[Any]]
+
+# Other packages offer a Method subclass under this group, by its name.
+ENTRY_POINTS = "accrue.methods"
+
+_OWN: tuple[AnyMethod, ...] = (ICaRL, Finetune, Joint)
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a client may know of a method before choosing it."""
+
+    name: str
+    summary: str
+    paper: str
+    needs: Needs
+    classify: tuple[str, ...]
+    options_schema: dict[str, Any]
+
+
+@cache
+def _registry() -> dict[str, AnyMethod]:
+    found = {method.name: method for method in _OWN}
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name in found:
+            raise ValueError(f"two methods are named {entry.name!r}: {entry.value} is the second")
+        found[entry.name] = entry.load()
+    return found
+
+
+def get(name: str) -> AnyMethod:
+    """Return a method's class. Raises InvalidSpecError for an unknown name."""
+    try:
+        return _registry()[name]
+    except KeyError:
+        known = ", ".join(_registry())
+        raise InvalidSpecError("/method", f"no method {name!r}; there are {known}") from None
+
+
+def needs(name: str) -> Needs:
+    """Return what a method needs. Raises InvalidSpecError for an unknown name."""
+    return get(name).needs
+
+
+def describe_methods() -> list[MethodInfo]:
+    """Return all methods, ours first."""
+    return [
+        MethodInfo(
+            name=name,
+            summary=method.summary,
+            paper=method.paper,
+            needs=method.needs,
+            classify=method.classify,
+            options_schema=method.Options.model_json_schema(),
+        )
+        for name, method in _registry().items()
+    ]
+
+
+def validate(spec: Spec) -> Spec:
+    """Return the spec with its method's option defaults filled in.
+
+    Raises InvalidSpecError at the first thing that is wrong.
+    """
+    method = get(spec.method)
+    try:
+        options = method.Options.model_validate(spec.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        pointer = "".join(f"/{part}" for part in ("options", *first["loc"]))
+        raise InvalidSpecError(pointer, first["msg"]) from error
+    if spec.regularizer is not None:
+        raise InvalidSpecError("/regularizer", f"{spec.method} takes no regularizer")
+    _validate_backbone(spec)
+    return spec.model_copy(update={"options": options.model_dump(mode="json")})
+
+
+def _validate_backbone(spec: Spec) -> None:
+    known = {info.name: info for info in networks.describe_backbones()}
+    if spec.backbone not in known:
+        raise InvalidSpecError(
+            "/backbone", f"no backbone {spec.backbone!r}: GET /v1/backbones lists them"
+        )
+    if spec.weights is not None:
+        if not known[spec.backbone].weights:
+            raise InvalidSpecError("/weights", f"{spec.backbone} has no published weights")
+        try:
+            torchvision.resolve_weights(spec.backbone, spec.weights)
+        except ValueError as error:
+            raise InvalidSpecError("/weights", str(error)) from error
+    if not networks.accepts(spec.backbone, spec.image_size):
+        raise InvalidSpecError(
+            "/image_size",
+            f"{spec.backbone} does not take images of {spec.image_size} pixels",
+        )

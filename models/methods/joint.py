@@ -1,0 +1,25 @@
+"""Joint training: the upper bound, which keeps every image."""
+
+from models.methods.base import Needs
+from models.methods.finetune import Finetune
+from models.networks import Network
+from models.step import Step
+
+
+class Joint(Finetune):
+    """Trains anew, on all images of all classes, at every step."""
+
+    name = "joint"
+    summary = "Keeps all images and trains on them anew at every step: the upper bound."
+    paper = "the baseline of Rebuffi et al., CVPR 2017, section 4"
+    needs = Needs(all_images=True)
+
+    def begin(self, step: Step) -> None:
+        """Start again from the classifier's initial weights."""
+        fresh: Network = step.initial_network()
+        self.network.backbone.load_state_dict(fresh.backbone.state_dict())
+        super().begin(step)
+
+    def end(self, step: Step) -> None:
+        """Keep everything for the next step."""
+        step.memory.keep_all()

@@ -1,0 +1,94 @@
+"""Backbones by name: our small ones, and torchvision's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.networks import torchvision
+from models.networks.convnet import ConvNet
+from models.networks.network import Activations, Backbone, Head, Network
+from models.networks.resnet import CifarResNet
+from models.networks.torchvision import WeightsUnavailableError
+from models.seeds import derive
+
+__all__ = [
+    "Activations",
+    "Backbone",
+    "BackboneInfo",
+    "Head",
+    "Network",
+    "WeightsUnavailableError",
+    "build",
+    "describe_backbones",
+    "pretrained",
+]
+
+_OWN: dict[str, Callable[[], Backbone]] = {
+    "convnet": ConvNet,
+    "resnet20": lambda: CifarResNet(3),
+    "resnet32": lambda: CifarResNet(5),
+}
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """A backbone that can be named: where it comes from and its published weights."""
+
+    name: str
+    source: str
+    weights: tuple[str, ...]
+
+
+@cache
+def describe_backbones() -> tuple[BackboneInfo, ...]:
+    """Return all backbones that `build` takes, ours first."""
+    own = [BackboneInfo(name, "accrue", ()) for name in _OWN]
+    others = [
+        BackboneInfo(name, "torchvision", tuple(torchvision.weight_names(name)))
+        for name in torchvision.names()
+    ]
+    return tuple(own + others)
+
+
+def build(name: str, seed: int) -> Network:
+    """Return a freshly initialised network with an empty head.
+
+    Raises ValueError for an unknown backbone.
+    """
+    # Initialisers of torchvision's networks draw from the global generator.
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "initialisation"))
+        if name in _OWN:
+            return Network(_OWN[name]())
+        if name in torchvision.names():
+            return Network(torchvision.TorchvisionBackbone(name))
+    raise ValueError(f"unknown backbone {name!r}")
+
+
+def pretrained(network: Network, name: str, weights: str, folder: Path | None) -> list[Tensor]:
+    """Load published weights into a network that `build` made.
+
+    Returns the mean and deviation [3] that go with them. Raises ValueError where the backbone has
+    no such weights and WeightsUnavailableError where they cannot be had.
+    """
+    backbone = network.backbone
+    if not isinstance(backbone, torchvision.TorchvisionBackbone):
+        raise ValueError(f"{name} has no published weights")
+    record = torchvision.resolve_weights(name, weights)
+    backbone.load_published(record, folder)
+    return list(torchvision.normalisation(record))
+
+
+def accepts(name: str, image_size: int) -> bool:
+    """Say whether a backbone takes square images of this size. Costs no arithmetic."""
+    with torch.device("meta"):
+        network = build(name, 0).eval()
+        try:
+            network.backbone(torch.empty(1, 3, image_size, image_size))
+        except (RuntimeError, AssertionError):  # torch's shape checks and the networks' own
+            return False
+    return True

@@ -1,0 +1,85 @@
+"""What every network is: a backbone that gives features, and a head that grows by tasks."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.seeds import generator
+
+
+class Activations(NamedTuple):
+    """What one forward gives.
+
+    `feature_map` [B, K, h, w] is the tensor that global pooling takes (None for networks without
+    one, such as vision transformers), `features` [B, D] what the head takes, `logits` [B, C].
+    """
+
+    feature_map: Tensor | None
+    features: Tensor
+    logits: Tensor
+
+
+class Backbone(nn.Module, ABC):
+    """Images to features. `features` is their dimension D."""
+
+    features: int
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return (feature_map [B, K, h, w] or None, features [B, D])."""
+
+
+class Head(nn.Module):
+    """A linear block for each task, over the same features; their logits stand side by side.
+
+    With a softmax or sigmoids over all columns this is one classifier that grows; taken block by
+    block it is one head a task.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.blocks: dict[str, nn.Linear] = nn.ModuleDict()  # type: ignore[assignment]
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """Task of every column."""
+        return tuple(
+            int(task) for task, block in self.blocks.items() for _ in range(block.out_features)
+        )
+
+    def grow(self, task: int, classes: int, seed: int) -> None:
+        """Add the block of a task, drawn uniformly within ±1/√D."""
+        block = nn.Linear(self.features, classes)
+        draws = generator(seed, "head", task)
+        bound = self.features**-0.5
+        with torch.no_grad():
+            block.weight.uniform_(-bound, bound, generator=draws)
+            block.bias.uniform_(-bound, bound, generator=draws)
+        self.blocks[str(task)] = block
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits [B, C] of features [B, D]."""
+        blocks = list(self.blocks.values())
+        if len(blocks) == 1:
+            return cast(Tensor, blocks[0](features))
+        weight = torch.cat([block.weight for block in blocks])
+        bias = torch.cat([block.bias for block in blocks])
+        return functional.linear(features, weight, bias)
+
+
+class Network(nn.Module):
+    """A backbone and its head."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = Head(backbone.features)
+
+    def forward(self, images: Tensor) -> Activations:
+        """Return the activations of normalised images [B, 3, S, S]."""
+        feature_map, features = self.backbone(images)
+        return Activations(feature_map, features, self.head(features))

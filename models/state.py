@@ -1,0 +1,46 @@
+"""Tensors in and out: the state of a version, part by part, as safetensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load as _load
+from safetensors.torch import save as _save
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a version's prediction and its next learning step need.
+
+    `parts` are named groups of tensors (backbone, head.0, means, …), each stored on its own so
+    that versions share the parts that did not change. `tasks[c]` is the task that added column c
+    of the head; columns follow the order in which classes were learnt.
+    """
+
+    parts: Mapping[str, Tensors]
+    tasks: tuple[int, ...]
+
+
+def encode(part: Mapping[str, Tensor]) -> bytes:
+    """Return a part as safetensors. Equal tensors give equal bytes."""
+    return _save({name: part[name].detach().cpu().contiguous() for name in sorted(part)})
+
+
+def decode(data: bytes) -> Tensors:
+    """Return the tensors of an encoded part, on the CPU.
+
+    Raises ValueError when the bytes are not safetensors.
+    """
+    try:
+        return _load(data)
+    except Exception as error:  # the library raises its own, undocumented types
+        raise ValueError(f"not a safetensors part: {error}") from error
+
+
+def clone(part: Mapping[str, Tensor]) -> Tensors:
+    """Return an independent copy of a part on the CPU."""
+    with torch.no_grad():
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in part.items()}

@@ -1,0 +1,222 @@
+"""The one training loop: phases of a method over batches on the device."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
+from models.errors import Cancelled
+from models.methods.base import Method, Phase
+from models.networks import Activations
+from models.seeds import derive
+from models.state import Tensors, clone
+from models.step import Step
+
+# Reading the loss waits for the device, so it is not read at every step.
+REPORT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a step is. `phase` is one of the job's phases.
+
+    `fraction` is of the phase; `epoch` counts from 1; `loss` is the mean of the epoch so far.
+    """
+
+    phase: str
+    fraction: float = 0.0
+    epoch: int | None = None
+    epochs: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    loss: float | None = None
+    images_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training between two epochs: enough to go on as if nothing had happened.
+
+    `phase` and `epoch` are the ones to go on with; `parts` the method's state, `optimizer` the
+    optimiser's tensors.
+    """
+
+    phase: int
+    epoch: int
+    parts: dict[str, Tensors]
+    optimizer: Tensors
+
+
+class Trainer:
+    """Trains one step of one method."""
+
+    def __init__(
+        self,
+        method: Method[Any],
+        step: Step,
+        *,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+        save: Callable[[Checkpoint], None] | None = None,
+    ) -> None:
+        """Take the method before its `begin`: its network is the teacher.
+
+        `should_stop` is asked at every training step; `save` gets a checkpoint at epoch ends.
+        """
+        self.method = method
+        self.step = step
+        self.report = report
+        self.should_stop = should_stop
+        self.save = save
+        self.teacher = _frozen_copy(method) if method.needs.teacher and step.known else None
+        # The colour of padding: black would be the darkest class's hint.
+        mean: Tensor = method.preprocess.mean
+        self.fill = (mean * 255).round().to(torch.uint8)
+        self.clock = time.monotonic
+        self.reported = 0.0
+
+    def run(self, resume: Checkpoint | None = None) -> int:
+        """Train all phases, from a checkpoint on if there is one. Return the steps of the whole.
+
+        Raises Cancelled when told to stop.
+        """
+        self.method.begin(self.step)
+        self.step.compute.place(self.step.network)
+        phases = list(self.method.phases(self.step))
+        per_epoch = [steps_per_epoch(len(phase.images), phase.batch_size) for phase in phases]
+        work = [phase.epochs * steps for phase, steps in zip(phases, per_epoch, strict=True)]
+        for index, phase in enumerate(phases):
+            first = 0
+            if resume is not None:
+                if index < resume.phase:
+                    continue
+                if index == resume.phase:
+                    first = self._restore(phase, resume)
+            done, total = sum(work[:index]), sum(work)
+            for epoch in range(first, phase.epochs):
+                self._epoch(phase, index, epoch, done + epoch * per_epoch[index], total)
+                if self.save is not None:
+                    self.save(self._checkpoint(phase, index, epoch + 1))
+            self.method.end_phase(self.step, phase)
+        return sum(work)
+
+    def _epoch(self, phase: Phase, index: int, epoch: int, done: int, total: int) -> None:
+        step, spec = self.step, self.step.spec
+        plan = EpochPlan.draw(
+            len(phase.images), spec.crop, spec.augment.flip, step.seed, index, epoch
+        )
+        batches = plan.to(step.compute.device).batches(phase.batch_size)
+        self.method.network.train()
+        for module in phase.frozen:
+            module.eval()
+        summed = torch.zeros((), device=step.compute.device)
+        started, seen = self.clock(), 0
+        for place, chosen in enumerate(batches):
+            if self.should_stop():
+                raise Cancelled
+            fraction = (epoch * len(batches) + place) / (phase.epochs * len(batches))
+            _set_rates(phase, fraction)
+            # Dropout draws from the global generator; here too a step's draws are its own.
+            torch.manual_seed(derive(step.seed, "step", index, epoch, place))
+            summed += self._train_on(phase, chosen)
+            seen += len(chosen.order)
+            last = place == len(batches) - 1
+            if last or self.clock() - self.reported >= REPORT_SECONDS:
+                self.reported = self.clock()
+                elapsed = max(self.reported - started, 1e-9)
+                self.report(
+                    Progress(
+                        phase="training",
+                        fraction=(done + place + 1) / total,
+                        epoch=epoch + 1,
+                        epochs=phase.epochs,
+                        step=place + 1,
+                        steps=len(batches),
+                        loss=float(summed) / (place + 1),
+                        images_per_second=seen / elapsed,
+                        eta_seconds=elapsed / (place + 1) * (total - done - place - 1),
+                    )
+                )
+
+    def _train_on(self, phase: Phase, chosen: EpochPlan) -> Tensor:
+        """Take one optimiser step and return the loss, still on the device."""
+        step, method = self.step, self.method
+        images = crop_and_flip(phase.images.images[chosen.order], chosen, step.spec.crop, self.fill)
+        batch = Batch(
+            images=method.preprocess(images),
+            columns=phase.images.columns[chosen.order],
+            fresh=phase.images.fresh[chosen.order],
+            ask_teacher=self._ask_teacher,
+        )
+        with step.compute.autocast():
+            outputs = method.forward(batch.images)
+        loss = method.loss(step, batch, _in_float32(outputs)).total
+        phase.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        phase.optimizer.step()
+        method.after_step(step, phase)
+        return loss.detach()
+
+    def _ask_teacher(self, images: Tensor) -> Activations:
+        if self.teacher is None:
+            raise RuntimeError(f"{self.method.name} asked for a teacher that it has not declared")
+        with torch.no_grad(), self.step.compute.autocast():
+            outputs: Activations = self.teacher(images)
+        return _in_float32(outputs)
+
+    def _checkpoint(self, phase: Phase, index: int, epoch: int) -> Checkpoint:
+        parts = {name: clone(part) for name, part in self.method.state().items()}
+        return Checkpoint(index, epoch, parts, clone(dict(_optimizer_tensors(phase.optimizer))))
+
+    def _restore(self, phase: Phase, checkpoint: Checkpoint) -> int:
+        parts = checkpoint.parts
+        network = self.method.network
+        network.backbone.load_state_dict(parts["backbone"])
+        for task, block in network.head.blocks.items():
+            block.load_state_dict(parts[f"head.{task}"])
+        self.method.load(parts)
+        _load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
+        return checkpoint.epoch
+
+
+def _frozen_copy(method: Method[Any]) -> torch.nn.Module:
+    return copy.deepcopy(method.network).eval().requires_grad_(False)
+
+
+def _in_float32(outputs: Activations) -> Activations:
+    """Losses are taken in float32, whatever the forward ran in."""
+    feature_map, features, logits = outputs
+    return Activations(
+        None if feature_map is None else feature_map.float(), features.float(), logits.float()
+    )
+
+
+def _set_rates(phase: Phase, fraction: float) -> None:
+    """Set the learning rate as a function of how much of the phase is done."""
+    # The tolerance keeps 7/10 of 70 epochs at 49 of them, whatever binary fractions say.
+    passed = sum(fraction >= milestone - 1e-9 for milestone in phase.milestones)
+    for group in phase.optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * phase.lr_decay**passed
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                yield f"{index}.{name}", value
+
+
+def _load_optimizer_tensors(optimizer: Optimizer, tensors: Tensors) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
