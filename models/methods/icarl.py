@@ -84,7 +84,7 @@ class ICaRL(Method[ICaRLOptions]):
         """Return the loss of Alg. 3, or its softmax variant."""
         logits, old = outputs.logits, step.known
         if self.options.loss == "bce":
-            targets = bce_targets(batch, logits.shape[1], old)
+            targets = bce_targets(batch, logits, old)
             bce = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
             return Loss(bce / len(logits))
         classification = functional.cross_entropy(logits, batch.columns)
@@ -143,14 +143,14 @@ class ICaRL(Method[ICaRLOptions]):
             self.temperature = parts["means"]["temperature"]
 
 
-def bce_targets(batch: Batch, columns: int, old: int) -> Tensor:
-    """Return the targets [B, C] of the paper's loss.
+def bce_targets(batch: Batch, logits: Tensor, old: int) -> Tensor:
+    """Return the targets of the paper's loss, shaped and typed like the logits [B, C].
 
     Old columns hold the teacher's sigmoids for every row, exemplars included: an exemplar has no
     hard label. New columns are one-hot. Fresh images of a class already known (`extend`) are
     taught by their label as well.
     """
-    targets = functional.one_hot(batch.columns, columns).float()
+    targets = functional.one_hot(batch.columns, logits.shape[1]).to(logits.dtype)
     if old:
         taught = targets[:, :old].bool() & batch.fresh[:, None]
         targets[:, :old] = batch.teacher.logits.sigmoid().masked_fill(taught, 1.0)

@@ -2,7 +2,6 @@
 
 from models.methods.base import Needs
 from models.methods.finetune import Finetune
-from models.networks import Network
 from models.step import Step
 
 
@@ -16,9 +15,9 @@ class Joint(Finetune):
 
     def begin(self, step: Step) -> None:
         """Start again from the classifier's initial weights."""
-        fresh: Network = step.initial_network()
-        self.network.backbone.load_state_dict(fresh.backbone.state_dict())
-        super().begin(step)
+        self.network.backbone.load_state_dict(step.initial_network().backbone.state_dict())
+        for task in dict.fromkeys(step.tasks):
+            self.network.head.grow(task, step.tasks.count(task), step.seed)
 
     def end(self, step: Step) -> None:
         """Keep everything for the next step."""

@@ -1,0 +1,176 @@
+"""Backbones, the growing head, and published weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from models import networks
+from models.networks import WeightsUnavailableError, accepts, build, describe_backbones, pretrained
+from models.networks.network import Head
+from models.networks.torchvision import resolve_weights
+from models.preprocess import Preprocess
+from models.state import decode, encode
+
+
+def test_resnet32_is_the_papers() -> None:
+    network = build("resnet32", 0)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    # One before the blocks, two in each of 15; shortcuts have no weights.
+    assert len(convolutions) == 31
+    assert sum(p.numel() for p in network.backbone.parameters()) == 463_504
+    network.head.grow(0, 2, 0)
+    feature_map, features, _ = network(torch.randn(4, 3, 32, 32))
+    assert feature_map.shape == (4, 64, 8, 8)
+    assert features.shape == (4, 64)
+    # No ReLU at the end: the map is signed, and its pooling is the mean.
+    assert bool((feature_map < 0).any())
+    torch.testing.assert_close(features, feature_map.mean(dim=(2, 3)))
+
+
+def test_shortcuts_subsample_and_pad() -> None:
+    block = build("resnet20", 0).backbone.blocks[3]
+    inputs = torch.randn(2, 16, 8, 8)
+    shortcut = block._shortcut(inputs)
+    assert shortcut.shape == (2, 32, 4, 4)
+    assert torch.equal(shortcut[:, 8:24], inputs[:, :, ::2, ::2])
+    assert not shortcut[:, :8].any()
+    assert not shortcut[:, 24:].any()
+
+
+@pytest.mark.parametrize("size", [8, 17, 28, 32])
+def test_convnet_takes_small_images(size: int) -> None:
+    network = build("convnet", 0)
+    network.head.grow(0, 3, 0)
+    assert network(torch.randn(2, 3, size, size)).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("resnet18", 512), ("squeezenet1_1", 512), ("mobilenet_v3_small", 1024), ("vit_b_32", 768)],
+)
+def test_torchvision_networks_are_cut_before_the_classifier(name: str, features: int) -> None:
+    size = 224 if name.startswith("vit") else 64
+    network = build(name, 1)
+    network.head.grow(0, 5, 0)
+    images = torch.randn(2, 3, size, size)
+    for training in (True, False):
+        network.train(training)
+        outputs = network(images)
+        assert outputs.features.shape == (2, features)
+        assert outputs.logits.shape == (2, 5)
+    # Cutting changes nothing: the removed layer on the features gives the whole network's answer.
+    if name == "resnet18":
+        from torchvision.models import resnet18
+
+        whole = resnet18().eval()
+        whole.load_state_dict(network.backbone.body.state_dict(), strict=False)
+        torch.testing.assert_close(whole.fc(outputs.features), whole(images))
+        torch.testing.assert_close(outputs.feature_map.mean(dim=(2, 3)), outputs.features)
+
+
+def test_the_seed_decides_the_weights_and_nothing_else_moves() -> None:
+    state = torch.random.get_rng_state()
+    one, same, other = (build("resnet18", seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["backbone.body.conv1.weight"], other["backbone.body.conv1.weight"])
+
+
+def test_sizes_that_do_not_fit() -> None:
+    assert accepts("vit_b_16", 224)
+    assert not accepts("vit_b_16", 225)
+    assert accepts("resnet32", 8)
+    assert not accepts("alexnet", 32)
+
+
+def test_every_torchvision_classification_network_is_offered() -> None:
+    names = [info.name for info in describe_backbones()]
+    assert len(names) == len(set(names)) > 80
+    assert {"resnet32", "convnet", "resnet50", "efficientnet_b0", "swin_t"} <= set(names)
+    with pytest.raises(ValueError, match="unknown backbone"):
+        build("resnet33", 0)
+
+
+def test_published_weights_from_a_folder(tmp_path: Path) -> None:
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    published = squeezenet1_1().state_dict()
+    record = resolve_weights("squeezenet1_1", "DEFAULT")
+    torch.save(published, tmp_path / record.url.rsplit("/", 1)[-1])
+    network = build("squeezenet1_1", 5)
+    mean, std = pretrained(network, "squeezenet1_1", "DEFAULT", tmp_path)
+    assert torch.equal(
+        network.backbone.body.state_dict()["features.0.weight"], published["features.0.weight"]
+    )
+    assert mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert std.tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+def test_weights_that_cannot_be_had_say_where_to_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(WeightsUnavailableError, match=r"squeezenet1_1-.*ACCRUE_WEIGHTS_DIR"):
+        pretrained(build("squeezenet1_1", 0), "squeezenet1_1", "DEFAULT", tmp_path)
+    with pytest.raises(ValueError, match="no published weights"):
+        networks.pretrained(build("resnet32", 0), "resnet32", "DEFAULT", None)
+
+
+def test_a_head_grown_by_blocks_is_one_linear_layer() -> None:
+    head = Head(6)
+    head.grow(0, 2, 1)
+    head.grow(1, 1, 1)
+    head.grow(3, 4, 1)
+    features = torch.randn(5, 6)
+    blocks = [block(features) for block in head.blocks.values()]
+    torch.testing.assert_close(head(features), torch.cat(blocks, dim=1))
+    assert head.tasks == (0, 0, 1, 3, 3, 3, 3)
+
+
+def test_growing_leaves_old_rows_alone() -> None:
+    head = Head(6)
+    head.grow(0, 2, 1)
+    before = head.blocks["0"].weight.clone()
+    head.grow(1, 3, 1)
+    assert torch.equal(head.blocks["0"].weight, before)
+
+
+def test_preprocessing_is_fitted_to_the_images() -> None:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (700, 3, 5, 5), generator=draws).to(torch.uint8)
+    images[:, 2] //= 4
+    preprocess = Preprocess.fitted(images)
+    pixels = preprocess(images).double()
+    torch.testing.assert_close(
+        pixels.mean(dim=(0, 2, 3)), torch.zeros(3).double(), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(
+        pixels.std(dim=(0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(preprocess.mean, (images.double() / 255).mean(dim=(0, 2, 3)).float())
+
+
+def test_flat_colour_divides_by_no_zero() -> None:
+    assert (
+        Preprocess.fitted(torch.full((3, 3, 4, 4), 80).to(torch.uint8))(
+            torch.full((1, 3, 4, 4), 80).to(torch.uint8)
+        )
+        .abs()
+        .max()
+        < 1e-4
+    )
+
+
+def test_parts_survive_storage_and_equal_parts_are_equal_bytes() -> None:
+    part = {"b": torch.randn(3, 2), "a": torch.arange(4), "c": torch.tensor(1.5)}
+    data = encode(part)
+    assert data == encode(dict(sorted(part.items())))
+    back = decode(data)
+    assert back.keys() == part.keys()
+    assert all(torch.equal(back[name], part[name]) for name in part)
+    with pytest.raises(ValueError, match="safetensors"):
+        decode(data[:-1])
