@@ -7,6 +7,9 @@ from torch import Tensor
 
 from models.spec import Budget
 
+# Costs this near to each other are a tie. They are of order k², in double precision.
+TIE = 1e-9
+
 
 def herd(features: Tensor, count: int) -> Tensor:
     """Rank the images of a class by herding (Alg. 4): the positions [m] of the first m exemplars.
@@ -26,7 +29,9 @@ def herd(features: Tensor, count: int) -> Tensor:
     picks: list[Tensor] = []
     for rank in range(1, min(count, len(features)) + 1):
         cost = squares + 2 * along_sum - 2 * rank * along_mean
-        pick = cost.masked_fill(~free, torch.inf).argmin()
+        cost.masked_fill_(~free, torch.inf)
+        # The first of those that only rounding tells apart: of two images both are equally good.
+        pick = (cost <= cost.min() + TIE).int().argmax()
         free[pick] = False
         along_sum += total @ total[pick]
         picks.append(pick)

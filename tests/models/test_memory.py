@@ -24,12 +24,14 @@ def brute_force(features: Tensor, count: int) -> list[int]:
     mean = features.mean(dim=0)
     chosen: list[int] = []
     while len(chosen) < min(count, len(features)):
+        count_now = len(chosen) + 1
         distance = {
-            image: float((mean - features[[*chosen, image]].mean(dim=0)).norm())
+            image: float((mean - features[[*chosen, image]].mean(dim=0)).norm() * count_now) ** 2
             for image in range(len(features))
             if image not in chosen
         }
-        chosen.append(min(distance, key=lambda image: (distance[image], image)))
+        best = min(distance.values())
+        chosen.append(min(image for image in distance if distance[image] <= best + 1e-9))
     return chosen
 
 
