@@ -1,0 +1,1 @@
+"""What is measured, against whom; the committed results are beside the scripts."""

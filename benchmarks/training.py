@@ -1,0 +1,139 @@
+"""CPU time of a training step, as a ratio to a bare loop over the same network in the same run.
+
+The reference is what one would write by hand: float32, images already normalised and batched,
+forward, cross-entropy, backward, SGD. Accrue's step does that and draws, crops, flips and
+normalises its batch, and reports. One thread, resnet32 at 32×32, batches of 128.
+
+    python -m benchmarks.training
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models import networks
+from models.compute import Compute
+from models.learner import StepData, learn
+from models.methods import validate
+from models.spec import Budget, Spec
+
+BATCH, STEPS, ROUNDS, CLASSES = 128, 6, 5, 10
+RESULT = Path(__file__).parent / "results" / "training.json"
+
+
+def images(count: int) -> Tensor:
+    """Random uint8 images [count, 3, 32, 32]: arithmetic takes as long on noise."""
+    return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+
+
+def cpu_per_image(work: Callable[[], None], count: int) -> float:
+    """CPU milliseconds an image of the whole process."""
+    started = time.process_time()
+    work()
+    return (time.process_time() - started) / count * 1e3
+
+
+def bare_loop(*, bf16: bool, channels_last: bool) -> Callable[[], None]:
+    """Train by hand for STEPS steps."""
+    network = networks.build("resnet32", 0)
+    network.head.grow(0, CLASSES, 0)
+    pixels = torch.randn(BATCH, 3, 32, 32)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+    columns = torch.randint(CLASSES, (BATCH,))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def work() -> None:
+        for _ in range(STEPS):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                logits = network(pixels).logits
+            optimizer.zero_grad()
+            functional.cross_entropy(logits.float(), columns).backward()
+            optimizer.step()
+
+    return work
+
+
+def accrue_step(method: str, *, old: bool) -> Callable[[], float]:
+    """Learn for STEPS steps; return the CPU seconds of training alone."""
+    options = {"epochs": 1, "batch_size": BATCH}
+    spec = validate(Spec(method=method, options=options, memory=Budget(exemplars=CLASSES * 4)))
+    count = BATCH * STEPS
+    tasks = (0,) * (CLASSES // 2) + (1,) * (CLASSES // 2)
+
+    def data(chosen: tuple[int, ...], columns: Tensor) -> StepData:
+        none = torch.zeros(0, dtype=torch.int64)
+        pixels = images(len(columns))
+        fresh = columns >= len(chosen) - CLASSES // 2
+        sizes = torch.ones(len(columns), dtype=torch.int64)
+        return StepData(pixels, columns, sizes, fresh, images(0), none, chosen)
+
+    base = None
+    if old:
+        first = data(tasks[: CLASSES // 2], torch.arange(BATCH) % (CLASSES // 2))
+        base = learn(spec, None, first, device="cpu").state
+    everything = data(tasks, torch.arange(count) % CLASSES)
+
+    def work() -> float:
+        marks: list[float] = []
+
+        def watch() -> bool:
+            marks.append(time.process_time())
+            return False
+
+        learn(spec, base, everything, device="cpu", should_stop=watch)
+        # From the first step's start to the last one's: STEPS - 1 of them.
+        return (marks[-1] - marks[0]) * STEPS / (STEPS - 1)
+
+    return work
+
+
+def main() -> None:
+    """Measure in turn, so that a drifting machine touches all alike; print and save medians."""
+    torch.set_num_threads(1)
+    count = BATCH * STEPS
+    bare = {
+        "bare loop, float32": bare_loop(bf16=False, channels_last=False),
+        "bare loop, float32, channels last": bare_loop(bf16=False, channels_last=True),
+        "bare loop, bf16, channels last": bare_loop(bf16=True, channels_last=True),
+    }
+    ours = {
+        "accrue finetune": accrue_step("finetune", old=False),
+        "accrue icarl, first task": accrue_step("icarl", old=False),
+        "accrue icarl, with teacher": accrue_step("icarl", old=True),
+    }
+    seen: dict[str, list[float]] = {name: [] for name in [*bare, *ours]}
+    for number in range(ROUNDS + 1):
+        for name, work in bare.items():
+            seen[name].append(cpu_per_image(work, count))
+        for name, step in ours.items():
+            seen[name].append(step() / count * 1e3)
+        if number == 0:  # the first round warms up
+            seen = {name: [] for name in seen}
+        print(f"round {number} of {ROUNDS}", flush=True)
+    reference = seen["bare loop, float32"]
+    rows = {
+        name: {
+            "cpu_ms_per_image": round(median(values), 3),
+            "ratio": round(median(v / r for v, r in zip(values, reference, strict=True)), 3),
+        }
+        for name, values in seen.items()
+    }
+    print(f"\n{'':36}{'CPU ms an image':>16}{'ratio':>8}")
+    for name, row in rows.items():
+        print(f"{name:36}{row['cpu_ms_per_image']:16.2f}{row['ratio']:8.2f}")
+    RESULT.parent.mkdir(exist_ok=True)
+    machine = {"cores": os.cpu_count(), "bf16": Compute.on("cpu").bf16, "torch": torch.__version__}
+    RESULT.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
