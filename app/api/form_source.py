@@ -1,0 +1,210 @@
+"""A multipart form as a source of labelled images."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, ClassVar
+
+from pydantic import TypeAdapter, ValidationError
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.api.problems import InvalidRequestError, field_errors
+from app.services.errors import FieldError, ServiceError
+from app.services.labels import clean_label
+from app.services.sources import Item, Rejection, UploadLimits
+
+# More files than this are sent as an archive: a part costs far more than an archive's member.
+MAX_PARTS = 5000
+_FIELD_BYTES = 4 * 10**6
+_CHUNK_BYTES = 2**16
+
+_Manifest = TypeAdapter(dict[str, str])
+
+
+class MalformedFormError(ServiceError):
+    """The multipart body does not follow its own boundary."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "malformed-form"
+    title: ClassVar[str] = "Malformed form"
+
+
+class TooManyPartsError(ServiceError):
+    """The form has more parts than this server reads."""
+
+    status: ClassVar[int] = 413
+    code: ClassVar[str] = "too-many-parts"
+    title: ClassVar[str] = "Too many parts"
+
+
+FORM_ERRORS = (MalformedFormError, TooManyPartsError)
+
+
+class FormSource:
+    """Parts called `files`, with one `label` for all or a `manifest` from file name to label.
+
+    The fields may come behind the files, so the body is gone through twice.
+    """
+
+    def __init__(self, file: IO[bytes], boundary: bytes) -> None:
+        self._file = file
+        self._boundary = boundary
+
+    def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
+        """Yield the files in their order."""
+        label, manifest = self._fields()
+        sent: Counter[str] = Counter()
+        for part in _parts(self._file, self._boundary, kept=("files",), limit=limits.image.bytes):
+            if part.name != "files":
+                continue
+            name = part.filename or f"files[{sent.total()}]"
+            sent[name] += 1
+            named = manifest.get(name) if label is None else label
+            if named is None:
+                yield Rejection(name, "not in the manifest")
+            elif part.size > limits.image.bytes:
+                yield Rejection(name, f"the file is larger than {limits.image.bytes} bytes")
+            else:
+                yield Item(name, named, bytes(part.data))
+        for name in manifest:
+            if name not in sent:
+                yield Rejection(name, "in the manifest, but not sent")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _fields(self) -> tuple[str | None, dict[str, str]]:
+        """Return the label, or None and the manifest."""
+        fields: dict[str, bytes] = {}
+        kept = ("label", "manifest")
+        for part in _parts(self._file, self._boundary, kept=kept, limit=_FIELD_BYTES):
+            if part.name == "files":
+                continue
+            if part.name not in kept:
+                raise _invalid(part.name, "unknown field: a form has label or manifest, and files")
+            if part.name in fields:
+                raise _invalid(part.name, "given twice")
+            if part.size > _FIELD_BYTES:
+                raise _invalid(part.name, f"larger than {_FIELD_BYTES} bytes")
+            fields[part.name] = bytes(part.data)
+        if len(fields) != 1:
+            raise _invalid("label", "give either label or manifest")
+        if "manifest" in fields:
+            return None, _manifest(fields["manifest"])
+        return _label(fields["label"]), {}
+
+
+def _label(value: bytes) -> str:
+    try:
+        return clean_label(value.decode())
+    except UnicodeDecodeError as error:
+        raise _invalid("label", "not UTF-8") from error
+    except ValueError as error:
+        raise _invalid("label", str(error)) from error
+
+
+def _manifest(value: bytes) -> dict[str, str]:
+    try:
+        return _Manifest.validate_json(value)
+    except ValidationError as error:
+        raise InvalidRequestError(
+            "The manifest is a JSON object from file name to class name.",
+            errors=[
+                FieldError("/manifest" + wrong.pointer, wrong.detail)
+                for wrong in field_errors(error.errors())
+            ],
+        ) from error
+
+
+def _invalid(name: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "The form is not valid: see errors.", errors=[FieldError(f"/{name[:100]}", detail)]
+    )
+
+
+@dataclass
+class _Part:
+    """One part: `data` is cut off where it passes the limit, `size` counts on."""
+
+    header: bytearray = field(default_factory=bytearray)
+    name: str = ""
+    filename: str = ""
+    data: bytearray = field(default_factory=bytearray)
+    size: int = 0
+
+
+class _Collector:
+    """Gathers the parser's events into parts."""
+
+    def __init__(self, boundary: bytes, kept: tuple[str, ...], limit: int) -> None:
+        self.ready: list[_Part] = []
+        self.ended = False
+        self._kept = kept
+        self._limit = limit
+        self._part = _Part()
+        self._value = bytearray()
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
+                "on_end": self._finish,
+            },
+        )
+
+    def _begin(self) -> None:
+        self._part = _Part()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._part.header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._part.header.lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._part.name = options.get(b"name", b"").decode(errors="replace")
+            self._part.filename = options.get(b"filename", b"").decode(errors="replace")
+        self._part.header.clear()
+        self._value.clear()
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._part.size += end - start
+        if self._part.name in self._kept and self._part.size <= self._limit:
+            self._part.data += data[start:end]
+
+    def _end(self) -> None:
+        self.ready.append(self._part)
+
+    def _finish(self) -> None:
+        self.ended = True
+
+
+def _parts(
+    file: IO[bytes], boundary: bytes, *, kept: tuple[str, ...], limit: int
+) -> Iterator[_Part]:
+    """Yield the form's parts from its start, the data only of those whose name is in `kept`."""
+    file.seek(0)
+    count = 0
+    try:
+        collector = _Collector(boundary, kept, limit)
+        while chunk := file.read(_CHUNK_BYTES):
+            collector.parser.write(chunk)
+            count += len(collector.ready)
+            if count > MAX_PARTS:
+                raise TooManyPartsError(
+                    f"A form has at most {MAX_PARTS} parts: send more images as an archive."
+                )
+            yield from collector.ready
+            collector.ready.clear()
+    except FormParserError as error:
+        raise MalformedFormError("The body does not follow its multipart boundary.") from error
+    if not collector.ended:
+        raise MalformedFormError("The body ends before its last boundary.")

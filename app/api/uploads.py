@@ -1,0 +1,237 @@
+"""Uploads: labelled images sent in."""
+
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any, ClassVar, cast
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from python_multipart.multipart import parse_options_header
+
+from app.api.deps import DB, Config, Store, Workspace
+from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
+from app.api.idempotency import IDEMPOTENCY_ERRORS, StreamedOnce
+from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
+from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
+from app.api.problems import BodyTooLargeError, responses
+from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
+from app.services import uploads
+from app.services.archive_source import ArchiveSource
+from app.services.errors import ServiceError
+from app.services.sources import MEGABYTE, Source, Split, UploadLimits
+from app.services.uploads import UploadInUseError, UploadNotFoundError, UploadView
+from app.settings import Settings
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+_ARCHIVES: dict[str, ArchiveKind] = {
+    "application/zip": "zip",
+    "application/x-zip-compressed": "zip",
+    "application/x-tar": "tar",
+    "application/gzip": "tar.gz",
+    "application/x-gzip": "tar.gz",
+}
+# A JSON document is read into memory as a whole.
+_JSON_MEGABYTES = 32
+# Bodies up to this size stay in memory; it is also how much goes to disk at once.
+_SPOOL_BYTES = 2**20
+
+
+class UnsupportedUploadError(ServiceError):
+    """Labelled images are not read from that content type."""
+
+    status: ClassVar[int] = 415
+    code: ClassVar[str] = "unsupported-media-type"
+    title: ClassVar[str] = "Unsupported media type"
+
+
+# What reading a body of labelled images may raise: for `responses` of the routes that take one.
+SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
+    UnsupportedUploadError,
+    BodyTooLargeError,
+    *FORM_ERRORS,
+    *ARCHIVE_ERRORS,
+    *uploads.COLLECT_ERRORS,
+)
+
+# The body for OpenAPI: it is streamed, so the framework does not see it.
+SOURCE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "label": {"type": "string", "description": "The class of all files."},
+                        "manifest": {
+                            "type": "string",
+                            "description": "Instead of label: JSON from file name to class.",
+                        },
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "maxItems": MAX_IMAGES,
+                            "items": JsonImage.model_json_schema(),
+                        }
+                    },
+                }
+            },
+            **{
+                media_type: {"schema": {"type": "string", "format": "binary"}}
+                for media_type in ("application/zip", "application/x-tar", "application/gzip")
+            },
+        },
+    }
+}
+
+SplitOption = Annotated[
+    Split, Query(description="What the images are for; an archive's train/ and test/ win.")
+]
+StrictOption = Annotated[bool, Query(description="Take all of it or nothing.")]
+
+
+async def read_source(request: Request, settings: Settings) -> Source:
+    """Receive a body of labelled images without holding it in memory.
+
+    What comes back is closed by `services.uploads.collect`. Raises UnsupportedUploadError,
+    MalformedFormError and BodyTooLargeError; the rest of `SOURCE_ERRORS` shows when it is read.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    media_type = kind.decode("latin-1").lower()
+    megabytes = settings.max_body_megabytes
+    if media_type == "application/json":
+        return JsonSource(await _receive(request, min(megabytes, _JSON_MEGABYTES)))
+    if media_type == "multipart/form-data":
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise MalformedFormError("The content type does not name the boundary.")
+        return FormSource(await _receive(request, megabytes), boundary)
+    if media_type in _ARCHIVES:
+        return ArchiveSource(await _receive(request, megabytes), _ARCHIVES[media_type])
+    raise UnsupportedUploadError(
+        "Send multipart/form-data, application/json, or an archive as application/zip, "
+        "application/x-tar or application/gzip."
+    )
+
+
+async def _receive(request: Request, megabytes: int) -> IO[bytes]:
+    """Spool the body to a temporary file, off the event loop where that means the disk."""
+    file = cast(IO[bytes], SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the source closes it
+    received = 0
+    waiting = bytearray()
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > megabytes * MEGABYTE:
+                raise BodyTooLargeError(f"This body may have at most {megabytes} megabytes.")
+            waiting += chunk
+            if len(waiting) >= _SPOOL_BYTES:
+                await run_in_threadpool(file.write, bytes(waiting))
+                waiting.clear()
+        file.write(waiting)
+    except BaseException:  # also when the client goes away
+        file.close()
+        raise
+    return file
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=SOURCE_BODY,
+    responses=responses(*SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+)
+async def create_upload(
+    request: Request,
+    db: DB,
+    store: Store,
+    settings: Config,
+    workspace: Workspace,
+    once: StreamedOnce,
+    split: SplitOption = "train",
+    strict: StrictOption = False,
+) -> UploadView:
+    """Send labelled images."""
+    source = await read_source(request, settings)
+    return await run_in_threadpool(
+        uploads.create,
+        db,
+        store,
+        workspace,
+        source,
+        limits=UploadLimits.of(settings),
+        strict=strict,
+        split=split,
+        on_created=lambda session, view: once.remember(session, 201, view),
+    )
+
+
+@router.post(
+    "/{upload_id}/images",
+    openapi_extra=SOURCE_BODY,
+    responses=responses(UploadNotFoundError, UploadInUseError, *SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+)
+async def add_images(
+    upload_id: str,
+    request: Request,
+    db: DB,
+    store: Store,
+    settings: Config,
+    workspace: Workspace,
+    once: StreamedOnce,
+    split: SplitOption = "train",
+    strict: StrictOption = False,
+) -> UploadView:
+    """Add images to an upload that no job has used. The answer is the whole upload."""
+    source = await read_source(request, settings)
+    return await run_in_threadpool(
+        uploads.add_images,
+        db,
+        store,
+        workspace,
+        upload_id,
+        source,
+        limits=UploadLimits.of(settings),
+        strict=strict,
+        split=split,
+        on_created=lambda session, view: once.remember(session, 200, view),
+    )
+
+
+@router.get("", responses=responses())
+def list_uploads(
+    db: DB, workspace: Workspace, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[UploadView]:
+    """List uploads, newest first."""
+    found = uploads.page(db, workspace, limit=limit + 1, after=after)
+    return Page[UploadView].of(found, limit, lambda upload: upload.id)
+
+
+@router.get("/{upload_id}", responses=responses(UploadNotFoundError))
+def get_upload(upload_id: str, db: DB, workspace: Workspace) -> UploadView:
+    """Show an upload."""
+    return uploads.get(db, workspace, upload_id)
+
+
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    responses=responses(UploadNotFoundError, UploadInUseError),
+)
+def delete_upload(upload_id: str, db: DB, workspace: Workspace) -> Response:
+    """Delete an upload. Images that versions need stay."""
+    uploads.delete(db, workspace, upload_id)
+    return Response(status_code=204)

@@ -1,0 +1,85 @@
+"""Queries about uploads and their images."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import FINAL_STATES, Job, JobUpload, Upload, UploadImage
+
+
+def add(session: Session, upload: Upload) -> None:
+    """Insert an upload."""
+    session.add(upload)
+    session.flush()
+
+
+def add_images(session: Session, images: Sequence[UploadImage]) -> None:
+    """Insert labelled images; their blobs and images are recorded already."""
+    session.bulk_save_objects(images)
+
+
+def find(session: Session, workspace: str, upload_id: str, *, lock: bool = False) -> Upload | None:
+    """Return an upload; locked, nobody else changes it or gives it to a job until the commit."""
+    query = select(Upload).where(Upload.workspace == workspace, Upload.id == upload_id)
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Upload]:
+    """Return uploads, newest first, older than the one named `after`."""
+    query = select(Upload).where(Upload.workspace == workspace)
+    if after is not None:
+        query = query.where(Upload.id < after)
+    return list(session.scalars(query.order_by(Upload.id.desc()).limit(limit)))
+
+
+def remove(session: Session, upload: Upload) -> None:
+    """Delete an upload, its labelled images, and its place in the jobs that learnt from it."""
+    session.execute(delete(JobUpload).where(JobUpload.upload_id == upload.id))
+    session.execute(delete(Upload).where(Upload.id == upload.id))
+
+
+def count_images(session: Session, upload_id: str) -> int:
+    """Return how many labelled images an upload has."""
+    query = select(func.count()).where(UploadImage.upload_id == upload_id)
+    return session.scalar(query) or 0
+
+
+def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
+    """Return how many images each class has, in the order of the classes' first images."""
+    rows = session.execute(
+        select(UploadImage.label, func.count())
+        .where(UploadImage.upload_id == upload_id)
+        .group_by(UploadImage.label)
+        .order_by(func.min(UploadImage.position))
+    )
+    return dict(rows.all())
+
+
+def images(session: Session, upload_id: str) -> list[UploadImage]:
+    """Return the labelled images in upload order."""
+    query = select(UploadImage).where(UploadImage.upload_id == upload_id)
+    return list(session.scalars(query.order_by(UploadImage.position)))
+
+
+def labelled_hashes(session: Session, upload_id: str) -> set[tuple[str, str]]:
+    """Return every (label, hash) of an upload."""
+    rows = session.execute(
+        select(UploadImage.label, UploadImage.sha256).where(UploadImage.upload_id == upload_id)
+    )
+    return {(label, sha256) for label, sha256 in rows}
+
+
+def used_by_job(session: Session, upload_id: str) -> bool:
+    """Say whether any job, finished or not, has been given the upload."""
+    return bool(session.scalar(select(exists().where(JobUpload.upload_id == upload_id))))
+
+
+def used_by_unfinished_job(session: Session, upload_id: str) -> bool:
+    """Say whether a job that is not finished needs the upload."""
+    unfinished = exists().where(
+        JobUpload.upload_id == upload_id,
+        Job.id == JobUpload.job_id,
+        Job.state.not_in(FINAL_STATES),
+    )
+    return bool(session.scalar(select(unfinished)))

@@ -1,0 +1,104 @@
+"""Members of a zip archive."""
+
+import stat
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from app.security.archive_members import (
+    ArchiveLimits,
+    Budget,
+    Member,
+    MemberError,
+    UnreadableArchiveError,
+    UnsafeArchiveError,
+    refuse,
+    safe_path,
+)
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED_FLAG = 0x1
+_LOCAL_HEADER_BYTES = 30
+
+# The record at the end, and where the directory's size stands in it and in its 64-bit form.
+_END = b"PK\x05\x06"
+_END_BYTES, _END_COMMENT_BYTES, _END_SIZE_AT = 22, 65535, 12
+_LOCATOR64 = b"PK\x06\x07"
+_LOCATOR64_BYTES, _END64_BYTES, _END64_SIZE_AT = 20, 56, 40
+# An entry's fixed part, a name of ordinary length and the usual extra fields.
+_DIRECTORY_ENTRY_BYTES = 512
+
+
+def zip_members(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
+    """Yield the files of a zip, every name and place checked before the first."""
+    sent = file.seek(0, 2)
+    if _directory_bytes(file, sent) > limits.members * _DIRECTORY_ENTRY_BYTES:
+        raise UnsafeArchiveError("The archive's directory is too large.")
+    file.seek(0)
+    budget = Budget(sent, limits)
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if len(entries) > limits.members:
+            raise UnsafeArchiveError(f"The archive has more than {limits.members} members.")
+        # As it stands in the file: what zipfile shows ends at a NUL.
+        paths = [safe_path(entry.orig_filename) for entry in entries]
+        _refuse_overlaps(entries, archive.start_dir)
+        for path, entry in zip(paths, entries, strict=True):
+            if not entry.is_dir():
+                yield Member(path, _reader(archive, entry, limits, budget))
+
+
+def _reader(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: ArchiveLimits, budget: Budget
+) -> Callable[[], bytes]:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return refuse("a link or device, not a file")
+    if entry.flag_bits & _ENCRYPTED_FLAG:
+        return refuse("encrypted")
+    if entry.compress_type not in _METHODS:
+        return refuse("compressed by a method other than deflate")
+
+    def read() -> bytes:
+        try:
+            with archive.open(entry) as file:
+                data = file.read(limits.member_bytes + 1)
+        except Exception as error:  # broken members make the reader raise nearly anything
+            raise MemberError("damaged in the archive") from error
+        budget.take(len(data))
+        if len(data) > limits.member_bytes:
+            raise MemberError(f"larger than {limits.member_bytes} bytes")
+        return data
+
+    return read
+
+
+def _refuse_overlaps(entries: list[zipfile.ZipInfo], directory_at: int) -> None:
+    """Refuse members that share bytes: a small file could inflate to any size."""
+    by_place = sorted(entries, key=lambda entry: entry.header_offset)
+    starts = [entry.header_offset for entry in by_place] + [directory_at]
+    for entry, following in zip(by_place, starts[1:], strict=True):
+        name_bytes = len(
+            entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
+        )
+        end = entry.header_offset + _LOCAL_HEADER_BYTES + name_bytes + entry.compress_size
+        if end > following:
+            raise UnsafeArchiveError("Members of the archive overlap.")
+
+
+def _directory_bytes(file: IO[bytes], sent: int) -> int:
+    """Return the size of the central directory, which zipfile reads into memory as a whole."""
+    tail_bytes = min(sent, _END_BYTES + _END_COMMENT_BYTES + _LOCATOR64_BYTES + _END64_BYTES)
+    file.seek(sent - tail_bytes)
+    tail = file.read(tail_bytes)
+    end = tail.rfind(_END)
+    if end < 0 or end + _END_BYTES > len(tail):
+        raise UnreadableArchiveError("The body is not a zip archive.")
+    locator = end - _LOCATOR64_BYTES
+    end64 = locator - _END64_BYTES
+    if end64 >= 0 and tail[locator:].startswith(_LOCATOR64):
+        (size,) = struct.unpack_from("<Q", tail, end64 + _END64_SIZE_AT)
+    else:
+        (size,) = struct.unpack_from("<I", tail, end + _END_SIZE_AT)
+    return int(size)

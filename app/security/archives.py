@@ -1,0 +1,64 @@
+"""Members of zip and tar archives, read one by one and never unpacked to disk.
+
+An archive is refused as a whole where it leads outside, overlaps itself or inflates without
+measure; single members are refused where the rest can still be used.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import IO, Literal
+
+from app.security.archive_members import (
+    ArchiveLimits,
+    Member,
+    MemberError,
+    UnreadableArchiveError,
+    UnsafeArchiveError,
+    broken_is_unreadable,
+    refuse,
+)
+from app.security.archive_tar import tar_members
+from app.security.archive_zip import zip_members
+
+__all__ = [
+    "ARCHIVE_ERRORS",
+    "ArchiveKind",
+    "ArchiveLimits",
+    "Member",
+    "MemberError",
+    "UnreadableArchiveError",
+    "UnsafeArchiveError",
+    "members",
+]
+
+ArchiveKind = Literal["zip", "tar", "tar.gz"]
+ARCHIVE_ERRORS = (UnsafeArchiveError, UnreadableArchiveError)
+
+_JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
+
+def members(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[Member]:
+    """Yield the archive's files in their order; what desktops leave behind is passed over.
+
+    `file` is seekable and read from its start, so that a second call gives the same again. Raises
+    UnsafeArchiveError and UnreadableArchiveError.
+    """
+    seen: set[str] = set()
+    with broken_is_unreadable():
+        for member in _read(file, kind, limits):
+            if any(part.startswith(".") or part in _JUNK for part in member.path):
+                continue
+            if member.name in seen:
+                yield replace(member, read=refuse("another member has the same name"))
+            elif member.name.lower().endswith(_NESTED):
+                yield replace(member, read=refuse("an archive within the archive"))
+            else:
+                yield member
+            seen.add(member.name)
+
+
+def _read(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[Member]:
+    if kind == "zip":
+        return zip_members(file, limits)
+    return tar_members(file, limits, gzipped=kind == "tar.gz")

@@ -1,0 +1,64 @@
+"""Settings of one Accrue process, read once from the environment and passed down."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that works on one machine; each is ``ACCRUE_<NAME>`` outside.
+
+    Built once by the entry point (`app.cli`, `worker.celery_app`) and handed to whatever needs it:
+    nothing imports an instance.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ACCRUE_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("accrue-data"), description="Home of database, blobs and queue.")
+    database: str | None = Field(None, description="SQLAlchemy URL; SQLite in data_dir if unset.")
+    broker: str | None = Field(None, description="Celery broker URL; files in data_dir if unset.")
+    storage: str | None = Field(None, description="Folder of the blobs; data_dir/blobs if unset.")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    weights_dir: Path | None = Field(None, description="Folder of backbone weight files.")
+
+    max_body_megabytes: int = Field(2048, ge=1, description="Largest upload body, in 10^6 bytes.")
+    max_image_megabytes: int = Field(32, ge=1, description="Largest single image, in 10^6 bytes.")
+    max_image_pixels: int = Field(50_000_000, ge=1)
+    max_upload_images: int = Field(200_000, ge=1)
+
+    inference_threads: int | None = Field(None, ge=1, description="One per core if unset.")
+    inference_batch: int = Field(16, ge=1, description="Images taken into one forward at most.")
+    inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")
+    loaded_versions: int = Field(8, ge=1, description="Versions kept in memory besides aliases.")
+
+    lease_seconds: float = Field(60.0, gt=0)
+    max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
+    cancel_grace_seconds: float = Field(10.0, ge=0)
+    train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database or f"sqlite:///{self.data_dir.absolute() / 'accrue.db'}"
+
+    @property
+    def broker_url(self) -> str:
+        """Celery's broker URL; ``filesystem://`` keeps its messages in `queue_dir`."""
+        return self.broker or "filesystem://"
+
+    @property
+    def queue_dir(self) -> Path:
+        """Folder of the filesystem broker."""
+        return self.data_dir.absolute() / "queue"
+
+    @property
+    def storage_url(self) -> str:
+        """Where blobs live."""
+        return self.storage or str(self.data_dir.absolute() / "blobs")

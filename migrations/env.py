@@ -1,0 +1,43 @@
+"""What Alembic runs for every command: one transaction, one migrator at a time."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from app.db.engine import make_engine
+from app.db.tables import Base
+
+# Any constant will do; all migrators must use the same.
+_ADVISORY_LOCK = 4_271_964
+
+
+def _take_turns(connection: Connection) -> None:
+    """Wait for another process that migrates the same database."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
+def _run(url: str) -> None:
+    engine = make_engine(url).execution_options(accrue_writes=True)
+    try:
+        with engine.connect() as connection:
+            sqlite = connection.dialect.name == "sqlite"
+            if sqlite:
+                # Batch mode drops and renames tables, which must not cascade into their children.
+                # Inside a transaction the pragma does nothing, so it goes to the driver.
+                raw = connection.connection.dbapi_connection
+                assert raw is not None  # noqa: S101 - narrows the type
+                raw.cursor().execute("PRAGMA foreign_keys=OFF")
+            with connection.begin():
+                _take_turns(connection)
+                context.configure(
+                    connection=connection,
+                    target_metadata=Base.metadata,
+                    render_as_batch=sqlite,
+                    compare_type=True,
+                )
+                context.run_migrations()
+    finally:
+        engine.dispose()
+
+
+_run(context.config.attributes["url"])

@@ -1,0 +1,122 @@
+"""Classifiers over HTTP."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.db.engine import Database
+from app.db.repositories import classifiers
+from app.db.tables import Job
+from app.ids import new_id
+
+URL = "/v1/classifiers"
+
+
+def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
+    answer = api.post(URL, json={"name": "signs"})
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == "/v1/classifiers/signs"
+    made = answer.json()
+    assert made["method"] == "icarl"
+    assert made["backbone"] == "resnet32"
+    assert made["options"]["epochs"] == 70
+    assert made["memory"]["exemplars"] == 2000
+    assert made["augment"] == {"crop": 4, "flip": True}
+    assert made["live"] is None
+    assert api.get(f"{URL}/signs").json() == made
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        ({"method": "nope"}, "invalid-options", "/method"),
+        ({"options": {"epochs": 0}}, "invalid-options", "/options/epochs"),
+        ({"options": {"nope": 1}}, "invalid-options", "/options/nope"),
+        ({"backbone": "nope"}, "invalid-options", "/backbone"),
+        ({"weights": "DEFAULT"}, "invalid-options", "/weights"),
+        ({"name": "a/b"}, "invalid-request", "/name"),
+        ({"image_size": 4}, "invalid-request", "/image_size"),
+        ({"memory": {}}, "invalid-request", "/memory"),
+        ({"memory": {"exemplars": 1, "megabytes": 1}}, "invalid-request", "/memory"),
+        ({"promotion": {"policy": "guarded"}}, "invalid-request", "/promotion"),
+        ({"validation_fraction": 1}, "invalid-request", "/validation_fraction"),
+        ({"colour": "secret-input"}, "invalid-request", "/colour"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_wrong_bodies_are_pointed_at(
+    api: TestClient, body: dict[str, Any], code: str, pointer: str
+) -> None:
+    answer = api.post(URL, json={"name": "signs", **body})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    assert "secret-input" not in answer.text
+    assert api.get(URL).json()["data"] == []
+
+
+def test_names_are_unique(api: TestClient) -> None:
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    answer = api.post(URL, json={"name": "signs"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "classifier-exists")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_list_goes_page_by_page(api: TestClient) -> None:
+    for name in ("c", "a", "e", "b", "d"):
+        api.post(URL, json={"name": name}).raise_for_status()
+    seen, after = [], None
+    while True:
+        page = api.get(URL, params={"limit": 2, **({"after": after} if after else {})}).json()
+        seen += [item["name"] for item in page["data"]]
+        assert page["has_more"] == (page["next"] is not None)
+        if not page["has_more"]:
+            break
+        after = page["next"]
+    assert seen == ["a", "b", "c", "d", "e"]
+
+
+def test_change_holds_for_later_jobs(api: TestClient) -> None:
+    api.post(URL, json={"name": "signs", "options": {"lr": 0.5}}).raise_for_status()
+    patch = {"options": {"epochs": 3}, "memory": {"megabytes": 2}, "keep_images": True}
+    changed = api.patch(f"{URL}/signs", json=patch).json()
+    assert (changed["options"]["epochs"], changed["options"]["lr"]) == (3, 0.5)
+    assert changed["memory"] == {"exemplars": None, "megabytes": 2}
+    assert changed["keep_images"]
+    assert api.get(f"{URL}/signs").json() == changed
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_versions_rest_on_cannot_change(api: TestClient) -> None:
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    before = api.get(f"{URL}/signs").json()
+    for patch in ({"backbone": "convnet"}, {"image_size": 64}, {"options": {"epochs": -1}}):
+        assert api.patch(f"{URL}/signs", json=patch).status_code == 422
+    assert api.get(f"{URL}/signs").json() == before
+
+
+def test_delete_waits_for_the_running_job(api: TestClient, database: Database) -> None:
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    job = Job(
+        id=new_id("job"),
+        kind="learn",
+        request={},
+        state="running",
+        created_at=datetime.now(UTC),
+    )
+    with database.transaction() as session:
+        owner = classifiers.find(session, "default", "signs")
+        assert owner is not None
+        job.classifier_id = owner.id
+        session.add(job)
+    answer = api.delete(f"{URL}/signs")
+    assert (answer.status_code, answer.json()["code"]) == (409, "classifier-busy")
+    with database.transaction() as session:
+        session.get_one(Job, job.id).state = "cancelled"
+    assert api.delete(f"{URL}/signs").status_code == 204
+    for answer in (api.get(f"{URL}/signs"), api.delete(f"{URL}/signs")):
+        assert (answer.status_code, answer.json()["code"]) == (404, "classifier-not-found")

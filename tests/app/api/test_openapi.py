@@ -1,0 +1,105 @@
+"""The OpenAPI document: whole, and honest about errors."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def document(api: TestClient) -> dict[str, Any]:
+    """What clients get."""
+    found: dict[str, Any] = api.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_route_lists_its_problems(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        problems = {
+            status: answer
+            for status, answer in operation["responses"].items()
+            if status.startswith(("4", "5"))
+        }
+        assert {"422", "500", "503"} <= set(problems), name
+        for status, answer in problems.items():
+            content = answer["content"]
+            assert list(content) == ["application/problem+json"], f"{name} {status}"
+            schema = content["application/problem+json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}, f"{name} {status}"
+
+
+def test_every_route_documents_its_success(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert any(status.startswith("2") for status in operation["responses"]), name
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_document_is_whole(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.")
+    identifiers = [operation["operationId"] for _, operation in operations(document)]
+    assert len(set(identifiers)) == len(identifiers)
+    for reference in references(document):
+        node: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            assert step in node, reference
+            node = node[step]
+    for name, operation in operations(document):
+        in_path = {
+            parameter["name"]
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "path"
+        }
+        assert in_path == set(re.findall(r"{(\w+)}", name)), name
+
+
+def test_document_has_the_routes_of_the_contract(document: dict[str, Any]) -> None:
+    classifier = "/v1/classifiers/{name}"
+    expected = {
+        "POST /predict",
+        f"POST {classifier}/predict",
+        "POST /v1/classifiers",
+        "GET /v1/classifiers",
+        f"GET {classifier}",
+        f"PATCH {classifier}",
+        f"DELETE {classifier}",
+        "GET /v1/methods",
+        "GET /v1/backbones",
+        "POST /v1/uploads",
+        f"POST {classifier}/jobs",
+        f"POST {classifier}/learn",
+        "GET /v1/jobs",
+        f"GET {classifier}/versions",
+        f"GET {classifier}/versions/{{version}}",
+        f"DELETE {classifier}/versions/{{version}}",
+        f"GET {classifier}/versions/{{version}}/exemplars",
+        "GET /v1/images/{sha256}",
+        f"GET {classifier}/aliases",
+        f"PUT {classifier}/aliases/{{alias}}",
+        f"DELETE {classifier}/aliases/{{alias}}",
+        "GET /health/live",
+        "GET /health/ready",
+        "GET /version",
+    }
+    assert expected <= {name for name, _ in operations(document)}

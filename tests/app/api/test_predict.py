@@ -1,0 +1,234 @@
+"""Predictions over HTTP, from versions that were really trained."""
+
+import base64
+import concurrent.futures
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.db.engine import Database
+from app.main import create_app
+from app.settings import Settings
+from app.storage import BlobStore
+from tests.app import learnt
+from tests.app.learnt import LABELS, Published, png
+
+PNG = {"content-type": "image/png"}
+NOT_AN_IMAGE = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+Publish = Callable[..., Published]
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def predict(api: TestClient, image: bytes, **query: Any) -> Any:
+    answer = api.post("/predict", content=image, headers=PNG, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def code(answer: Any) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()["code"]
+
+
+def test_answer_has_the_shape_of_the_contract(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    answer = api.post("/predict?classifier=signs", content=png(), headers=PNG)
+    body = answer.json()
+    assert body["classifier"] == "signs"
+    assert body["version"] == 1
+    (result,) = body["results"]
+    assert set(result) == {"label", "score", "task", "ranked"}
+    assert {entry["label"] for entry in result["ranked"]} == set(LABELS)
+    assert all(set(entry) == {"label", "score", "distance"} for entry in result["ranked"])
+    scores = [entry["score"] for entry in result["ranked"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1)
+    assert (result["label"], result["score"]) == (result["ranked"][0]["label"], scores[0])
+    assert answer.headers["x-request-id"]
+    assert [part.split(";")[0] for part in answer.headers["server-timing"].split(", ")] == [
+        "queue",
+        "decode",
+        "infer",
+    ]
+
+
+def test_every_body_and_both_routes_give_the_same_prediction(
+    api: TestClient, publish: Publish
+) -> None:
+    publish(1)
+    raw = predict(api, png())
+    coded = {"images": [{"b64": base64.b64encode(png()).decode()}]}
+    assert api.post("/predict", json=coded).json() == raw
+    form = [("files", ("a.png", png(), "image/png"))]
+    assert api.post("/predict", files=form).json() == raw
+    named = api.post("/v1/classifiers/signs/predict", content=png(), headers=PNG)
+    assert named.json() == raw
+
+
+def test_batch_answers_in_order_with_errors_in_place(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    form = [("files", ("x", image, "image/png")) for image in (png(1), NOT_AN_IMAGE, png(2))]
+    first, broken, last = api.post("/predict", files=form).json()["results"]
+    assert broken["error"]["code"] == "unreadable-image"
+    assert set(broken) == {"error"}
+    for seed, result in ((1, first), (2, last)):
+        (alone,) = predict(api, png(seed))["results"]
+        assert result["label"] == alone["label"]
+        assert result["score"] == pytest.approx(alone["score"], abs=1e-5)
+
+
+def test_top_k_cuts_the_ranking(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    assert len(predict(api, png(), top_k=2)["results"][0]["ranked"]) == 2
+
+
+def test_task_considers_its_classes_only(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    (result,) = predict(api, png(), task=0)["results"]
+    assert {entry["label"] for entry in result["ranked"]} == set(LABELS[:2])
+    assert sum(entry["score"] for entry in result["ranked"]) == pytest.approx(1)
+    (only,) = predict(api, png(), task=1)["results"]
+    assert (only["label"], only["task"]) == (LABELS[2], 1)
+    assert only["score"] == pytest.approx(1)
+
+
+def test_classify_chooses_the_head(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    by_mean = predict(api, png(), classify="nearest_mean")
+    assert by_mean == predict(api, png())
+    (by_head,) = predict(api, png(), classify="softmax")["results"]
+    assert all("distance" not in entry for entry in by_head["ranked"])
+    assert sum(entry["score"] for entry in by_head["ranked"]) == pytest.approx(1)
+
+
+def test_versions_answer_by_number_and_by_alias(
+    api: TestClient, publish: Publish, database: Database, store: BlobStore
+) -> None:
+    first = publish(0)
+    # Not refreshed: a version named by its number answers as soon as it is there.
+    learnt.publish(database, store, "signs", 1, parent=first.id, alias=None)
+    assert predict(api, png())["version"] == 1
+    assert predict(api, png(), version="2")["version"] == 2
+    moved = api.put("/v1/classifiers/signs/aliases/next", json={"version": 2})
+    assert moved.status_code == 200
+    assert predict(api, png(), version="next")["version"] == 2
+    api.put("/v1/classifiers/signs/aliases/live", json={"version": 2}).raise_for_status()
+    assert predict(api, png())["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"task": 5}, (422, "unknown-task")),
+        ({"version": "9"}, (404, "version-not-found")),
+        ({"version": "nope"}, (404, "version-not-found")),
+        ({"version": "a\0b"}, (404, "version-not-found")),
+        ({"classifier": "nope"}, (404, "classifier-not-found")),
+        ({"classify": "magic"}, (422, "invalid-request")),
+        ({"top_k": 0}, (422, "invalid-request")),
+    ],
+)
+def test_wrong_queries(
+    api: TestClient, publish: Publish, query: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    publish(0)
+    assert code(api.post("/predict", content=png(), headers=PNG, params=query)) == expected
+
+
+def test_wrong_bodies(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    unreadable = (422, "unreadable-image")
+    assert code(api.post("/predict", content=NOT_AN_IMAGE, headers=PNG)) == unreadable
+    assert code(api.post("/predict", content=b"", headers=PNG)) == unreadable
+    assert code(api.post("/predict", content=png()[:60], headers=PNG)) == unreadable
+    plain = {"content-type": "text/plain"}
+    assert code(api.post("/predict", content=b"x", headers=plain)) == (415, "unsupported-media-type")
+    invalid = (422, "invalid-request")
+    assert code(api.post("/predict", json={"images": []})) == invalid
+    assert code(api.post("/predict", json={"pictures": []})) == invalid
+    assert code(api.post("/predict", data={"label": "x"}, files={"other": b"x"}))[0] in (400, 422)
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    assert code(api.post("/predict", content=b"--y\r\n", headers=form))[0] in (400, 422)
+
+
+def test_method_without_means_offers_no_nearest_mean(api: TestClient, publish: Publish) -> None:
+    publish(0, method="finetune")
+    answer = api.post("/predict?classify=nearest_mean", content=png(), headers=PNG)
+    assert code(answer) == (422, "classify-not-offered")
+
+
+def test_nothing_to_predict_with(api: TestClient) -> None:
+    def ask() -> Any:
+        return api.post("/predict", content=png(), headers=PNG)
+
+    assert code(ask()) == (404, "classifier-not-found")
+    api.post("/v1/classifiers", json={"name": "one", **learnt.BODY})
+    assert code(ask()) == (503, "no-version-yet")
+    api.post("/v1/classifiers", json={"name": "two", **learnt.BODY})
+    assert code(ask()) == (422, "classifier-required")
+
+
+def test_damaged_version_is_refused_and_the_old_one_goes_on(
+    api: TestClient, publish: Publish, store: BlobStore
+) -> None:
+    first = publish(0)
+    before = predict(api, png())
+    second = learnt_damaged = publish(1, parent=first.id, alias=None)
+    path = store.path(learnt_damaged.parts["head.1"])
+    assert path is not None
+    damage(path)
+    api.put("/v1/classifiers/signs/aliases/live", json={"version": second.number})
+    assert predict(api, png()) == before
+    answer = api.post("/predict?version=2", content=png(), headers=PNG)
+    assert code(answer) == (503, "version-unreadable")
+
+
+def damage(path: Path) -> None:
+    """Flip the last byte."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_restarted_service_gives_identical_predictions(
+    api: TestClient, publish: Publish, settings: Settings
+) -> None:
+    publish(1)
+    before = [
+        api.post(f"/predict?classify={way}", content=png(seed), headers=PNG).content
+        for seed in range(5)
+        for way in ("nearest_mean", "softmax")
+    ]
+    with TestClient(create_app(settings)) as restarted:
+        after = [
+            restarted.post(f"/predict?classify={way}", content=png(seed), headers=PNG).content
+            for seed in range(5)
+            for way in ("nearest_mean", "softmax")
+        ]
+    assert after == before
+
+
+def test_requests_at_once_get_their_own_answers(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    alone = {seed: predict(api, png(seed))["results"][0] for seed in range(8)}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        seeds = [seed % 8 for seed in range(64)]
+        answers = list(pool.map(lambda seed: predict(api, png(seed))["results"][0], seeds))
+    for seed, answer in zip(seeds, answers, strict=True):
+        expected = {entry["label"]: entry["distance"] for entry in alone[seed]["ranked"]}
+        found = {entry["label"]: entry["distance"] for entry in answer["ranked"]}
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_deleted_classifier_no_longer_answers(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    predict(api, png(), version="1")
+    assert api.delete("/v1/classifiers/signs").status_code == 204
+    for query in ("", "&version=1"):
+        answer = api.post(f"/predict?classifier=signs{query}", content=png(), headers=PNG)
+        assert code(answer) == (404, "classifier-not-found")

@@ -1,0 +1,109 @@
+"""Errors that belong to no resource: the framework's, the database's, nobody's."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.api.middleware import RequestContext
+from app.db.engine import Database
+from app.settings import Settings
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def test_unknown_path_and_method(api: TestClient) -> None:
+    for answer, status, code in (
+        (api.get("/nope"), 404, "not-found"),
+        (api.put("/predict"), 405, "method-not-allowed"),
+    ):
+        problem = answer.json()
+        assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert problem["instance"] == answer.headers["x-request-id"]
+        assert problem["type"].endswith(code)
+
+
+def test_harmless_request_ids_are_kept(api: TestClient) -> None:
+    kept = api.get("/version", headers={"X-Request-ID": "trace-1"})
+    assert kept.headers["x-request-id"] == "trace-1"
+    replaced = api.get("/version", headers={"X-Request-ID": "a b\tc"})
+    assert replaced.headers["x-request-id"].startswith("req_")
+
+
+def test_malformed_json_is_not_echoed(api: TestClient) -> None:
+    answer = api.post(
+        "/v1/classifiers",
+        content=b'{"name": "my-secret',
+        headers={"content-type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert "my-secret" not in answer.text
+
+
+def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
+    too_large = b"x" * 1_000_001
+
+    def chunks() -> Iterator[bytes]:
+        yield from (too_large[start : start + 65536] for start in range(0, len(too_large), 65536))
+
+    for answer in (
+        api.post("/v1/classifiers", content=too_large),
+        api.post("/v1/classifiers", content=chunks()),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
+def test_unexpected_errors_show_nothing(database_url: str) -> None:
+    app = FastAPI()
+    app.add_middleware(RequestContext)
+
+    @app.get("/")
+    def fail() -> None:
+        raise KeyError("the password is swordfish")
+
+    answer = TestClient(app).get("/")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+    assert "swordfish" not in answer.text
+    assert answer.json()["instance"] == answer.headers["x-request-id"]
+
+
+def test_locked_database_is_503(api: TestClient, database: Database, settings: Settings) -> None:
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    app_database: Database = api.app.state.database  # type: ignore[attr-defined]
+    with app_database.engine.connect() as connection:
+        # The real limit is 15 seconds: the connection that the pool hands out next waits less.
+        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        answer = api.post("/v1/classifiers", json={"name": "signs"})
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+    assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
+    assert answer.headers["retry-after"]
+
+
+def test_ready_says_what_is_missing(api: TestClient, database: Database) -> None:
+    assert api.get("/health/live").json() == {"status": "ok"}
+    assert api.get("/health/ready").json() == {"status": "ok"}
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("ALTER TABLE classifiers RENAME TO gone")
+    answer = api.get("/health/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/database"]
+    assert api.get("/health/live").status_code == 200
+
+
+def test_methods_and_backbones_are_described(api: TestClient) -> None:
+    methods = {method["name"]: method for method in api.get("/v1/methods").json()["data"]}
+    assert methods["icarl"]["needs"]["exemplars"]
+    assert methods["icarl"]["classify"] == ["nearest_mean", "softmax"]
+    assert methods["icarl"]["options"]["properties"]["epochs"]["default"] == 70
+    backbones = {backbone["name"]: backbone for backbone in api.get("/v1/backbones").json()["data"]}
+    assert backbones["resnet32"]["source"] == "accrue"
+    assert backbones["resnet18"]["weights"]

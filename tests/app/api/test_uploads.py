@@ -1,0 +1,320 @@
+"""Uploads over HTTP: every form of body, and what each bad one gets."""
+
+import base64
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.api import idempotency, problems, uploads
+from app.db.engine import Database
+from app.settings import Settings
+from app.storage import BlobStore
+from tests.pictures import png
+
+ZIP = {"content-type": "application/zip"}
+
+
+@pytest.fixture
+def client(database: Database, store: BlobStore, settings: Settings) -> Iterator[TestClient]:
+    """A client of a service that has uploads alone."""
+    app = FastAPI()
+    problems.install(app)
+    app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
+    app.include_router(uploads.router)
+    app.state.settings = settings
+    app.state.database, app.state.store = database, store
+    with TestClient(app) as client:
+        yield client
+
+
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+def tarred(files: dict[str, bytes], mode: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["code"] == code
+    return document
+
+
+def nothing_is_left(client: TestClient) -> bool:
+    return client.get("/v1/uploads").json() == {"data": [], "has_more": False, "next": None}
+
+
+def test_a_form_with_one_label(client: TestClient) -> None:
+    files = [("files", (f"{seed}.png", png(seed))) for seed in (1, 2, 1)]
+    files.append(("files", ("notes.txt", b"text")))
+    answer = client.post("/v1/uploads", data={"label": "stop"}, files=files)
+    assert answer.status_code == 201, answer.text
+    view = answer.json()
+    assert view["classes"] == {"stop": 2}
+    assert (view["accepted"], view["duplicates"]) == (2, 1)
+    assert [rejected["name"] for rejected in view["rejected"]] == ["notes.txt"]
+    assert view["created_at"].endswith("Z")
+    assert client.get(f"/v1/uploads/{view['id']}").json() == view
+
+
+@only_sqlite
+@pytest.mark.parametrize("label", ["no entry", "日本/東京", "🛑"])
+def test_class_names(client: TestClient, label: str) -> None:
+    answer = client.post("/v1/uploads", data={"label": label}, files={"files": ("1.png", png())})
+    assert answer.json()["classes"] == {label: 1}
+    body = {"images": [{"label": label, "b64": b64(png())}]}
+    assert client.post("/v1/uploads", json=body).json()["classes"] == {label: 1}
+
+
+@only_sqlite
+def test_a_form_with_a_manifest(client: TestClient) -> None:
+    manifest = {"1.png": "stop", "2.png": "go", "9.png": "go"}
+    files = [("files", (f"{seed}.png", png(seed))) for seed in (1, 2, 3)]
+    # As a field and as a file part, before and behind the images.
+    for parts in (
+        {"data": {"manifest": json.dumps(manifest)}, "files": files},
+        {"files": [*files, ("manifest", ("m.json", json.dumps(manifest)))]},
+    ):
+        view = client.post("/v1/uploads", **parts).json()  # type: ignore[arg-type]
+        assert view["classes"] == {"stop": 1, "go": 1}
+        assert view["rejected"] == [
+            {"name": "3.png", "reason": "not in the manifest"},
+            {"name": "9.png", "reason": "in the manifest, but not sent"},
+        ]
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("media_type", "mode"), [("zip", ""), ("x-tar", "w"), ("gzip", "w:gz"), ("x-gzip", "w:gz")]
+)
+def test_archives(client: TestClient, media_type: str, mode: str) -> None:
+    files = {"train/stop/1.png": png(1), "test/stop/2.png": png(2), "train/go/3.png": png(3)}
+    body = tarred(files, mode) if mode else zipped(files)
+    headers = {"content-type": f"application/{media_type}"}
+    answer = client.post("/v1/uploads", content=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["classes"] == {"stop": 2, "go": 1}
+
+
+@only_sqlite
+def test_json(client: TestClient) -> None:
+    images = [{"label": "stop", "b64": b64(png(1))}, {"label": "go", "b64": "*"}]
+    view = client.post("/v1/uploads", json={"images": images}).json()
+    assert view["classes"] == {"stop": 1}
+    assert view["rejected"] == [{"name": "images/1", "reason": "not base64"}]
+
+
+@only_sqlite
+def test_a_body_larger_than_memory_is_for(client: TestClient) -> None:
+    noise = bytes(range(256)) * 20_000
+    body = zipped({"stop/1.png": png(1), "stop/noise.png": noise})
+    view = client.post("/v1/uploads", content=body, headers=ZIP).json()
+    assert (view["accepted"], len(view["rejected"])) == (1, 1)
+
+
+@only_sqlite
+def test_strict(client: TestClient) -> None:
+    body = zipped({"stop/1.png": png(1), "stop/2.png": b"no image"})
+    answer = client.post("/v1/uploads?strict=true", content=body, headers=ZIP)
+    assert problem(answer, 422, "rejected-images")["errors"][0]["pointer"] == "/stop/2.png"
+    assert nothing_is_left(client)
+
+
+@only_sqlite
+def test_adding_listing_deleting(client: TestClient) -> None:
+    ids = []
+    for seed in range(3):
+        body = {"images": [{"label": "stop", "b64": b64(png(seed))}]}
+        ids.append(client.post("/v1/uploads", json=body).json()["id"])
+    more = {"images": [{"label": "go", "b64": b64(png(9))}]}
+    answer = client.post(f"/v1/uploads/{ids[0]}/images", json=more)
+    assert answer.status_code == 200
+    assert answer.json()["classes"] == {"stop": 1, "go": 1}
+
+    page = client.get("/v1/uploads?limit=2").json()
+    assert [view["id"] for view in page["data"]] == [ids[2], ids[1]]
+    assert page["has_more"]
+    page = client.get(f"/v1/uploads?limit=2&after={page['next']}").json()
+    assert [view["id"] for view in page["data"]] == [ids[0]]
+    assert not page["has_more"]
+
+    assert client.delete(f"/v1/uploads/{ids[1]}").status_code == 204
+    problem(client.get(f"/v1/uploads/{ids[1]}"), 404, "upload-not-found")
+    problem(client.delete(f"/v1/uploads/{ids[1]}"), 404, "upload-not-found")
+    problem(client.post(f"/v1/uploads/{ids[1]}/images", json=more), 404, "upload-not-found")
+
+
+def test_the_same_key_makes_one_upload(client: TestClient) -> None:
+    body = zipped({"stop/1.png": png(1)})
+    headers = {**ZIP, "Idempotency-Key": "k1"}
+    first = client.post("/v1/uploads", content=body, headers=headers)
+    again = client.post("/v1/uploads", content=body, headers=headers)
+    assert again.status_code == 201
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(client.get("/v1/uploads").json()["data"]) == 1
+
+
+BAD_ARCHIVES = {
+    "leads outside": (zipped({"stop/1.png": png(1), "../evil.png": png(2)}), "unsafe-archive"),
+    "empty": (zipped({}), "no-usable-images"),
+    "no images": (zipped({"stop/1.txt": b"text"}), "no-usable-images"),
+    "no folders": (zipped({"1.png": png(1)}), "no-usable-images"),
+    "no zip": (b"PK but not really", "unreadable-archive"),
+    "no bytes": (b"", "unreadable-archive"),
+    "half": (zipped({"stop/1.png": png(1)})[:100], "unreadable-archive"),
+}
+
+
+@only_sqlite
+@pytest.mark.parametrize("name", BAD_ARCHIVES)
+def test_bad_archives(client: TestClient, name: str, settings: Settings) -> None:
+    body, code = BAD_ARCHIVES[name]
+    document = problem(client.post("/v1/uploads", content=body, headers=ZIP), 422, code)
+    if name == "leads outside":
+        assert "../evil.png" in document["detail"]
+    assert nothing_is_left(client)
+    assert [path for path in Path(settings.storage_url).rglob("*") if path.is_file()] == []
+
+
+def form(*parts: tuple[str, bytes], boundary: str = "b0") -> tuple[bytes, dict[str, str]]:
+    """A multipart body as it stands on the wire: a disposition's parameters, then the data."""
+    body = b"".join(
+        f"--{boundary}\r\ncontent-disposition: form-data{parameters}\r\n\r\n".encode()
+        + data
+        + b"\r\n"
+        for parameters, data in parts
+    )
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    return body + f"--{boundary}--\r\n".encode(), headers
+
+
+LABEL = ('; name="label"', b"stop")
+FILE = ('; name="files"; filename="1.png"', png(1))
+
+BAD_FORMS = {
+    "no label": (form(FILE), 422, "invalid-request"),
+    "two labels": (form(LABEL, LABEL, FILE), 422, "invalid-request"),
+    "label and manifest": (form(LABEL, ('; name="manifest"', b"{}"), FILE), 422, "invalid-request"),
+    "empty label": (form(('; name="label"', b" "), FILE), 422, "invalid-request"),
+    "label that is no UTF-8": (form(('; name="label"', b"\xff"), FILE), 422, "invalid-request"),
+    "label with a NUL": (form(('; name="label"', b"a\0b"), FILE), 422, "invalid-request"),
+    "manifest that is no JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
+    "manifest that is a list": (form(('; name="manifest"', b"[]"), FILE), 422, "invalid-request"),
+    "unknown field": (form(LABEL, FILE, ('; name="lable"', b"")), 422, "invalid-request"),
+    "nameless field": (form(LABEL, FILE, ("", b"")), 422, "invalid-request"),
+    "no files": (form(LABEL), 422, "no-usable-images"),
+    "an empty file": (form(LABEL, ('; name="files"; filename="1"', b"")), 422, "no-usable-images"),
+    "10,000 empty parts": (form(LABEL, *[('; name="files"', b"")] * 10_000), 413, "too-many-parts"),
+    "no parts": ((b"--b0--\r\n", form()[1]), 422, "invalid-request"),
+    "no body": ((b"", form()[1]), 400, "malformed-form"),
+    "no end": ((form(LABEL, FILE)[0][:-8], form()[1]), 400, "malformed-form"),
+    "another boundary": ((form(LABEL, FILE, boundary="b1")[0], form()[1]), 400, "malformed-form"),
+    "no boundary": ((b"", {"content-type": "multipart/form-data"}), 400, "malformed-form"),
+    "a long header": (form(("; " + "x" * 100_000, b"")), 400, "malformed-form"),
+}
+
+
+@only_sqlite
+@pytest.mark.parametrize("name", BAD_FORMS)
+def test_bad_forms(client: TestClient, name: str) -> None:
+    (body, headers), status, code = BAD_FORMS[name]
+    problem(client.post("/v1/uploads", content=body, headers=headers), status, code)
+    assert nothing_is_left(client)
+
+
+BAD_JSON = {
+    "no JSON": (b"{", "invalid-request"),
+    "a list": (b"[]", "invalid-request"),
+    "no images": (b"{}", "invalid-request"),
+    "an unknown field": (b'{"images": [], "labels": []}', "invalid-request"),
+    "a number for a label": (b'{"images": [{"label": 1, "b64": ""}]}', "invalid-request"),
+    "no UTF-8": (b'{"images": [{"label": "\xff", "b64": ""}]}', "invalid-request"),
+    "no image at all": (b'{"images": []}', "no-usable-images"),
+    "an empty image": (b'{"images": [{"label": "a", "b64": ""}]}', "no-usable-images"),
+    "half a surrogate": (b'{"images": [{"label": "\\ud800", "b64": ""}]}', "invalid-request"),
+    "a NUL": (b'{"images": [{"label": "\\u0000", "b64": ""}]}', "no-usable-images"),
+}
+
+
+@only_sqlite
+@pytest.mark.parametrize("name", BAD_JSON)
+def test_bad_json(client: TestClient, name: str) -> None:
+    body, code = BAD_JSON[name]
+    headers = {"content-type": "application/json"}
+    document = problem(client.post("/v1/uploads", content=body, headers=headers), 422, code)
+    if code == "invalid-request":
+        assert document["errors"]
+    assert nothing_is_left(client)
+
+
+@only_sqlite
+@pytest.mark.parametrize("media_type", ["image/png", "text/plain", "application/x-rar", None])
+def test_other_content_types(client: TestClient, media_type: str | None) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+    answer = client.post("/v1/uploads", content=png(), headers=headers)
+    problem(answer, 415, "unsupported-media-type")
+
+
+@only_sqlite
+@pytest.mark.parametrize("query", ["split=both", "strict=perhaps"])
+def test_bad_queries(client: TestClient, query: str) -> None:
+    answer = client.post(f"/v1/uploads?{query}", content=zipped({}), headers=ZIP)
+    problem(answer, 422, "invalid-request")
+
+
+@only_sqlite
+def test_a_body_over_the_limit(client: TestClient, settings: Settings) -> None:
+    tight = settings.model_copy(update={"max_body_megabytes": 1})
+    client.app.state.settings = tight  # type: ignore[attr-defined]
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield bytes(100_000)
+
+    for media_type in ("application/zip", "application/json", "multipart/form-data; boundary=b0"):
+        headers = {"content-type": media_type}
+        problem(
+            client.post("/v1/uploads", content=chunks(), headers=headers), 413, "body-too-large"
+        )
+
+
+@only_sqlite
+def test_every_problem_is_declared(client: TestClient) -> None:
+    paths = client.app.openapi()["paths"]  # type: ignore[attr-defined]
+    post = paths["/v1/uploads"]["post"]
+    assert {"400", "413", "415", "422", "507"} <= set(post["responses"])
+    assert "application/zip" in post["requestBody"]["content"]
+    assert "$defs" not in json.dumps(post)

@@ -1,0 +1,131 @@
+"""Versions and aliases over HTTP."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fastapi.testclient import TestClient
+
+from tests.app.learnt import LABELS, Published, png
+
+CLASSIFIER = "/v1/classifiers/signs"
+Publish = Callable[..., Published]
+
+
+def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
+    first = publish(0)
+    publish(1, parent=first.id)
+    version = api.get(f"{CLASSIFIER}/versions/live").json()
+    assert version == api.get(f"{CLASSIFIER}/versions/2").json()
+    assert (version["number"], version["parent"], version["aliases"]) == (2, 1, ["live"])
+    assert [known["label"] for known in version["classes"]] == list(LABELS)
+    assert [known["index"] for known in version["classes"]] == [0, 1, 2]
+    assert [known["task"] for known in version["classes"]] == [0, 0, 1]
+    assert set(version["metrics"]) == {
+        "accuracy",
+        "average_incremental_accuracy",
+        "forgetting",
+        "backward_transfer",
+        "matrix",
+        "task_aware_accuracy",
+        "task_aware_matrix",
+        "router_accuracy",
+        "per_class",
+    }
+    # What both versions have is stored once.
+    assert 0 < version["new_bytes"] < version["size_bytes"]
+    assert api.get(CLASSIFIER).json()["live"] == 2
+
+
+def test_versions_are_listed_newest_first(api: TestClient, publish: Publish) -> None:
+    for _ in range(3):
+        publish(0)
+    page = api.get(f"{CLASSIFIER}/versions?limit=2").json()
+    assert [version["number"] for version in page["data"]] == [3, 2]
+    rest = api.get(f"{CLASSIFIER}/versions?limit=2&after={page['next']}").json()
+    assert [version["number"] for version in rest["data"]] == [1]
+    assert (rest["has_more"], rest["next"]) == (False, None)
+
+
+def test_exemplars_come_in_order_with_their_bytes(api: TestClient, publish: Publish) -> None:
+    images = [png(seed) for seed in range(5)]
+    publish(0, exemplars=images)
+    url = f"{CLASSIFIER}/versions/1/exemplars"
+    page = api.get(url, params={"label": LABELS[0], "limit": 3}).json()
+    assert [item["rank"] for item in page["data"]] == [0, 1, 2]
+    rest = api.get(url, params={"label": LABELS[0], "after": page["next"]}).json()
+    found = [
+        api.get(f"/v1/images/{item['sha256']}").content for item in (*page["data"], *rest["data"])
+    ]
+    assert found == images
+    answer = api.get(f"/v1/images/{page['data'][0]['sha256']}")
+    assert answer.headers["content-type"] == "image/png"
+    unknown = api.get(url, params={"label": "nope"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "class-not-found")
+    missing = api.get(f"/v1/images/{'0' * 64}")
+    assert (missing.status_code, missing.json()["code"]) == (404, "image-not-found")
+
+
+def test_tensors_are_no_images(api: TestClient, publish: Publish) -> None:
+    version = publish(0)
+    answer = api.get(f"/v1/images/{version.parts['backbone']}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "image-not-found")
+
+
+def test_only_a_version_that_nothing_needs_is_deleted(api: TestClient, publish: Publish) -> None:
+    first = publish(0)
+    publish(1, parent=first.id, alias=None)
+    publish(0, alias=None)
+    for number in (1, 2, 3):  # aliased; then a leaf; then a leaf
+        answer = api.delete(f"{CLASSIFIER}/versions/{number}")
+        assert answer.status_code == (409 if number == 1 else 204)
+    assert [v["number"] for v in api.get(f"{CLASSIFIER}/versions").json()["data"]] == [1]
+    # Numbers are never used again.
+    assert publish(0).number == 4
+    publish(1, parent=first.id)
+    answer = api.delete(f"{CLASSIFIER}/versions/1")
+    assert (answer.status_code, answer.json()["code"]) == (409, "version-in-use")
+    answer = api.delete(f"{CLASSIFIER}/versions/9")
+    assert (answer.status_code, answer.json()["code"]) == (404, "version-not-found")
+
+
+def test_alias_moves_forth_and_back(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    publish(0, alias=None)
+    live = f"{CLASSIFIER}/aliases/live"
+    moved = api.put(live, json={"version": 2, "expected_version": 1})
+    assert (moved.json()["name"], moved.json()["version"]) == ("live", 2)
+    stale = api.put(live, json={"version": 1, "expected_version": 1})
+    assert (stale.status_code, stale.json()["code"]) == (409, "stale-alias")
+    assert api.put(live, json={"version": 1}).json()["version"] == 1
+    unknown = api.put(live, json={"version": 7})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "version-not-found")
+
+
+def test_aliases_are_made_listed_and_deleted(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    url = f"{CLASSIFIER}/aliases"
+    made = api.put(f"{url}/canary", json={"version": 1, "expected_version": None})
+    assert made.status_code == 200
+    again = api.put(f"{url}/canary", json={"version": 1, "expected_version": None})
+    assert again.json()["code"] == "stale-alias"
+    assert [alias["name"] for alias in api.get(url).json()["data"]] == ["canary", "live"]
+    assert api.delete(f"{url}/canary").status_code == 204
+    assert api.delete(f"{url}/canary").json()["code"] == "alias-not-found"
+    live = api.delete(f"{url}/live")
+    assert (live.status_code, live.json()["code"]) == (409, "live-alias")
+    # A number is a version, never an alias.
+    assert api.put(f"{url}/12", json={"version": 1}).status_code == 422
+
+
+def test_one_of_many_who_expect_the_same_wins(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    for _ in range(4):
+        publish(0, alias=None)
+
+    def move(version: int) -> int:
+        body = {"version": version, "expected_version": 1}
+        return api.put(f"{CLASSIFIER}/aliases/live", json=body).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(move, (2, 3, 4, 5)))
+    assert statuses == [200, 409, 409, 409]

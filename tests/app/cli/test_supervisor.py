@@ -1,0 +1,149 @@
+"""The supervisor, over real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.cli import supervisor
+from app.cli.supervisor import Child, Supervisor
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+SLEEP = python("import time; time.sleep(60)")
+STUBBORN = python(
+    "import signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('ready', flush=True)\n"
+    "time.sleep(60)"
+)
+
+
+class Watch:
+    """A supervisor with what it said; `at_tick` acts from within its loop."""
+
+    def __init__(self, *children: Child) -> None:
+        self.said: list[str] = []
+        self.ticks = 0
+        self.children = children
+        self.supervisor = Supervisor(children, dict(os.environ), self.said.append, self._tick)
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        self.at_tick()
+
+    def at_tick(self) -> None:
+        """Nothing, unless a test puts something here."""
+
+    def stop(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 1.0)
+
+
+def pid(child: Child) -> int:
+    assert child.process is not None
+    return child.process.pid
+
+
+def test_a_signal_ends_every_child() -> None:
+    watch = Watch(Child("first", SLEEP), Child("second", SLEEP))
+    watch.at_tick = watch.stop
+    handler = signal.getsignal(signal.SIGTERM)
+    assert watch.supervisor.run() == 0
+    assert not any(child.running for child in watch.children)
+    assert not watch.said
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_killed_child_is_started_again_and_the_other_left_alone() -> None:
+    killed, other = Child("worker", SLEEP), Child("API", SLEEP)
+    watch = Watch(killed, other)
+    seen: set[tuple[int, int]] = set()
+
+    def act() -> None:
+        if killed.running:
+            seen.add((pid(killed), pid(other)))
+            if len(seen) == 2:
+                watch.stop()
+            else:
+                os.kill(pid(killed), signal.SIGKILL)
+
+    watch.at_tick = act
+    assert watch.supervisor.run() == 0
+    (first, untouched), (second, same) = seen
+    assert first != second
+    assert untouched == same
+    assert watch.said == ["The worker was killed by SIGKILL; starting it again in 0.01 s."]
+
+
+def test_giving_up_on_a_child_that_dies_at_once() -> None:
+    bad, good = Child("worker", python("raise SystemExit(3)")), Child("API", SLEEP)
+    watch = Watch(bad, good)
+    assert watch.supervisor.run() == 1
+    assert len(watch.said) == supervisor.QUICK_DEATHS
+    assert watch.said[-1] == "The worker ended with status 3, 5 times in a row. Giving up."
+    assert not good.running
+
+
+def test_a_child_that_ignores_the_request_is_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    stubborn = Child("API", STUBBORN)
+    watch = Watch(stubborn)
+
+    def once_ready() -> None:
+        if "ready" in capfd.readouterr().out:
+            watch.stop()
+
+    watch.at_tick = once_ready
+    assert watch.supervisor.run() == 0
+    assert stubborn.process is not None
+    assert stubborn.process.returncode == -signal.SIGKILL
+
+
+def test_a_second_signal_does_not_wait(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 600.0)
+    stubborn = Child("API", STUBBORN)
+    watch = Watch(stubborn)
+
+    def once_ready() -> None:
+        if "ready" in capfd.readouterr().out:
+            watch.stop()
+            threading.Timer(0.3, watch.stop).start()
+
+    watch.at_tick = once_ready
+    assert watch.supervisor.run() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells children of their parent's death")
+def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from app.cli.supervisor import Child, Supervisor\n"
+        f"child = Child('worker', {SLEEP!r})\n"
+        "tell = lambda: print(child.process.pid, flush=True)\n"
+        "Supervisor([child], dict(os.environ), print, tell).run()\n"
+    )
+
+    with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    deadline = time.monotonic() + 30
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

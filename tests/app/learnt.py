@@ -1,0 +1,139 @@
+"""Real versions for tests of the service: a tiny network, truly trained, published by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import numpy as np
+import torch
+
+from app.db.engine import Database
+from app.db.repositories import aliases, blobs, classifiers, versions
+from app.db.tables import Image, Ranking, RankingImage, Version, VersionClass
+from app.ids import new_id
+from app.services.classifiers import to_model_spec
+from app.storage import BlobStore
+from models.learner import StepData, StepResult, learn
+from models.spec import Spec
+from models.state import encode
+from tests.pictures import pixels
+from tests.pictures import png as picture
+
+SIZE = 16
+LABELS = ("stop", "yield", "a class, with ünïcode / slashes")
+TASKS = ((0, 0), (0, 0, 1))
+BODY = {
+    "method": "icarl",
+    "options": {"epochs": 1},
+    "backbone": "convnet",
+    "image_size": SIZE,
+    "memory": {"exemplars": 6},
+}
+
+
+def png(seed: int = 0) -> bytes:
+    """A picture of the size that the tests' classifiers look at."""
+    return picture(seed, SIZE, SIZE)
+
+
+@cache
+def step(number: int, method: str = "icarl") -> tuple[Spec, StepResult]:
+    """Learn two classes (step 0), then a third (step 1)."""
+    spec = to_model_spec(
+        {
+            "weights": None,
+            "regularizer": None,
+            "augment": {},
+            "seed": 7,
+            **BODY,
+            "method": method,
+        }
+    )
+    base = step(number - 1, method)[1].state if number else None
+    tasks = TASKS[number]
+    columns = torch.arange(len(tasks)).repeat_interleave(4)
+    images = np.stack([pixels(SIZE, SIZE, seed) for seed in range(len(columns))])
+    data = StepData(
+        images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        columns=columns,
+        sizes=torch.full((len(columns),), 500),
+        fresh=columns >= (0 if base is None else len(TASKS[number - 1])),
+        held_out=torch.empty(0, 3, SIZE, SIZE, dtype=torch.uint8),
+        held_out_columns=torch.empty(0, dtype=torch.int64),
+        tasks=tasks,
+    )
+    return spec, learn(spec, base, data, device="cpu")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version that a test has published."""
+
+    id: str
+    number: int
+    parts: dict[str, str]
+
+
+def publish(
+    database: Database,
+    store: BlobStore,
+    classifier: str,
+    number: int = 0,
+    *,
+    parent: str | None = None,
+    alias: str | None = "live",
+    method: str = "icarl",
+    exemplars: Sequence[bytes] = (),
+) -> Published:
+    """Write the version of a step as its job would have done; `exemplars` are of each class."""
+    spec, result = step(number, method)
+    data = {name: encode(part) for name, part in result.state.parts.items()}
+    parts = {name: store.put(content) for name, content in data.items()}
+    images = [store.put(image) for image in exemplars]
+    now = datetime.now(UTC)
+    with database.transaction() as session:
+        owner = classifiers.find(session, "default", classifier, lock=True)
+        assert owner is not None
+        owner.last_version += 1
+        sizes = {parts[name]: len(content) for name, content in data.items()}
+        sizes |= {key: len(image) for key, image in zip(images, exemplars, strict=True)}
+        blobs.record(session, sizes, now)
+        blobs.record_images(
+            session,
+            [Image(sha256=key, media_type="image/png", width=SIZE, height=SIZE) for key in images],
+        )
+        ranking = Ranking(id=new_id("rnk"), classifier_id=owner.id)
+        session.add(ranking)
+        session.flush()
+        session.add_all(
+            RankingImage(ranking_id=ranking.id, rank=rank, sha256=key)
+            for rank, key in enumerate(images)
+        )
+        version = Version(
+            id=new_id("ver"),
+            classifier_id=owner.id,
+            number=owner.last_version,
+            parent_id=parent,
+            method=spec.method,
+            spec=spec.model_dump(mode="json"),
+            metrics={**result.metrics, "per_class": {}},
+            memory={"exemplars": len(images), "bytes": 0, "held_out": 0},
+            created_at=now,
+        )
+        classes = [
+            VersionClass(
+                version_id=version.id,
+                index=index,
+                label=LABELS[index],
+                task=task,
+                train_images=4,
+                ranking_id=ranking.id,
+                kept=len(images),
+            )
+            for index, task in enumerate(result.state.tasks)
+        ]
+        versions.add(session, version, parts=parts, classes=classes, held_out={})
+        if alias is not None:
+            aliases.point(session, owner.id, alias, version.id, now=now)
+    return Published(version.id, version.number, parts)
