@@ -5,8 +5,9 @@
     python -m benchmarks.incremental --show
 
 The first needs a server (`accrue up`) and sends it zip files, as any client would. The second
-calls the learning core with the same images. Both write what they found to benchmarks/results;
-`--show` prints both, says whether they agree, and draws the curves for docs/results.md.
+calls the learning core with the same images; set ACCRUE_TRAIN_THREADS alike for both. Both write
+what they found to benchmarks/results; `--show` prints both, says whether they agree, and draws the
+curves for docs/results.md.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from app.cli.client import Client, classifier_path
+from app.settings import Settings
 from benchmarks import datasets
 from benchmarks.datasets import Pixels, Task
 from models.learner import StepData, learn
@@ -82,7 +84,8 @@ def through_models(
     method: str, tasks: list[Task], options: dict[str, Any], exemplars: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the metrics of each step of the learning core."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    # As the worker does: sums are rounded the same only with the same number of threads.
+    torch.set_num_threads(Settings().train_threads or len(os.sched_getaffinity(0)))
     budget = Budget(exemplars=exemplars)
     spec = validate(Spec(method=method, options=options, memory=budget, seed=SEED))
     state = metrics = None

@@ -146,7 +146,10 @@ def test_wrong_bodies(api: TestClient, publish: Publish) -> None:
     assert code(api.post("/predict", content=b"", headers=PNG)) == unreadable
     assert code(api.post("/predict", content=png()[:60], headers=PNG)) == unreadable
     plain = {"content-type": "text/plain"}
-    assert code(api.post("/predict", content=b"x", headers=plain)) == (415, "unsupported-media-type")
+    assert code(api.post("/predict", content=b"x", headers=plain)) == (
+        415,
+        "unsupported-media-type",
+    )
     invalid = (422, "invalid-request")
     assert code(api.post("/predict", json={"images": []})) == invalid
     assert code(api.post("/predict", json={"pictures": []})) == invalid
@@ -177,8 +180,8 @@ def test_damaged_version_is_refused_and_the_old_one_goes_on(
 ) -> None:
     first = publish(0)
     before = predict(api, png())
-    second = learnt_damaged = publish(1, parent=first.id, alias=None)
-    path = store.path(learnt_damaged.parts["head.1"])
+    second = publish(1, parent=first.id, alias=None)
+    path = store.path(second.parts["head.1"])
     assert path is not None
     damage(path)
     api.put("/v1/classifiers/signs/aliases/live", json={"version": second.number})

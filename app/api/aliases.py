@@ -1,0 +1,60 @@
+"""``/v1/classifiers/{name}/aliases``: promote and roll back."""
+
+from fastapi import APIRouter
+
+from app.api.deps import DB, LoadedModels, Workspace
+from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
+from app.api.problems import responses
+from app.services import aliases
+from app.services.aliases import (
+    AliasMove,
+    AliasName,
+    AliasNotFoundError,
+    AliasView,
+    LiveAliasError,
+    StaleAliasError,
+)
+from app.services.classifiers import ClassifierNotFoundError
+from app.services.versions import VersionNotFoundError
+
+router = APIRouter(prefix="/v1/classifiers/{name}/aliases", tags=["versions"])
+
+
+@router.get("", responses=responses(ClassifierNotFoundError))
+def list_aliases(
+    name: str, db: DB, workspace: Workspace, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[AliasView]:
+    """List a classifier's aliases by name."""
+    found = aliases.page(db, workspace, name, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda view: view.name)
+
+
+@router.put(
+    "/{alias}",
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError, StaleAliasError),
+)
+def move_alias(
+    name: str,
+    alias: AliasName,
+    body: AliasMove,
+    db: DB,
+    workspace: Workspace,
+    models: LoadedModels,
+) -> AliasView:
+    """Promote or roll back: make the alias name a version."""
+    view = aliases.move(db, workspace, name, alias, body)
+    models.refresh()
+    return view
+
+
+@router.delete(
+    "/{alias}",
+    status_code=204,
+    responses=responses(ClassifierNotFoundError, AliasNotFoundError, LiveAliasError),
+)
+def delete_alias(
+    name: str, alias: AliasName, db: DB, workspace: Workspace, models: LoadedModels
+) -> None:
+    """Delete an alias; its version stays."""
+    aliases.delete(db, workspace, name, alias)
+    models.refresh()

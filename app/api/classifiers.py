@@ -1,0 +1,71 @@
+"""``/v1/classifiers``."""
+
+from fastapi import APIRouter, Response
+
+from app.api.deps import DB, LoadedModels, Workspace
+from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency
+from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
+from app.api.problems import responses
+from app.services import classifiers
+from app.services.classifiers import (
+    ClassifierBusyError,
+    ClassifierExistsError,
+    ClassifierNotFoundError,
+    ClassifierPatch,
+    ClassifierSpec,
+    ClassifierView,
+    InvalidOptionsError,
+)
+
+router = APIRouter(prefix="/v1/classifiers", tags=["classifiers"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=responses(ClassifierExistsError, InvalidOptionsError, *IDEMPOTENCY_ERRORS),
+)
+def create_classifier(
+    body: ClassifierSpec, response: Response, db: DB, workspace: Workspace, once: Idempotency
+) -> ClassifierView:
+    """Make a classifier. Everything but its name has a default that works."""
+    location = {"Location": f"/v1/classifiers/{body.name}"}
+    response.headers.update(location)
+    return classifiers.create(
+        db,
+        workspace,
+        body,
+        on_created=lambda session, view: once.remember(session, 201, view, location),
+    )
+
+
+@router.get("", responses=responses())
+def list_classifiers(
+    db: DB, workspace: Workspace, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[ClassifierView]:
+    """List classifiers by name."""
+    found = classifiers.page(db, workspace, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda view: view.name)
+
+
+@router.get("/{name}", responses=responses(ClassifierNotFoundError))
+def get_classifier(name: str, db: DB, workspace: Workspace) -> ClassifierView:
+    """Return one classifier."""
+    return classifiers.get(db, workspace, name)
+
+
+@router.patch("/{name}", responses=responses(ClassifierNotFoundError, InvalidOptionsError))
+def change_classifier(
+    name: str, body: ClassifierPatch, db: DB, workspace: Workspace
+) -> ClassifierView:
+    """Change a classifier for the jobs that start after this."""
+    return classifiers.change(db, workspace, name, body)
+
+
+@router.delete(
+    "/{name}", status_code=204, responses=responses(ClassifierNotFoundError, ClassifierBusyError)
+)
+def delete_classifier(name: str, db: DB, workspace: Workspace, models: LoadedModels) -> None:
+    """Delete a classifier with its versions, aliases and jobs; uploads stay."""
+    classifiers.delete(db, workspace, name)
+    models.refresh()

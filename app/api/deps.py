@@ -1,0 +1,66 @@
+"""What routes ask for: the process's shared parts, under short names.
+
+All are coroutines, which the framework calls in place; plain functions would cost a thread each.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.db.engine import Database
+from app.db.tables import DEFAULT_WORKSPACE
+from app.inference.batcher import Batcher
+from app.inference.registry import Registry
+from app.services.dispatcher import Dispatcher
+from app.services.messages import Messages
+from app.settings import Settings
+from app.storage import BlobStore
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def _store(request: Request) -> BlobStore:
+    store: BlobStore = request.app.state.store
+    return store
+
+
+async def _registry(request: Request) -> Registry:
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+async def _batcher(request: Request) -> Batcher:
+    batcher: Batcher = request.app.state.batcher
+    return batcher
+
+
+async def _dispatcher(request: Request) -> Dispatcher:
+    dispatcher: Dispatcher = request.app.state.dispatcher
+    return dispatcher
+
+
+async def _messages(request: Request) -> Messages:
+    messages: Messages = request.app.state.messages
+    return messages
+
+
+async def _workspace() -> str:
+    return DEFAULT_WORKSPACE
+
+
+Config = Annotated[Settings, Depends(_settings)]
+DB = Annotated[Database, Depends(_database)]
+Store = Annotated[BlobStore, Depends(_store)]
+LoadedModels = Annotated[Registry, Depends(_registry)]
+Queue = Annotated[Messages, Depends(_messages)]
+Inference = Annotated[Batcher, Depends(_batcher)]
+JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
+Workspace = Annotated[str, Depends(_workspace)]

@@ -1,0 +1,201 @@
+"""Jobs: asking for one, watching it, cancelling it, trying it again."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from app.api.deps import DB, Config, JobDispatcher, Store, Workspace
+from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedOnce
+from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
+from app.api.problems import responses
+from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
+from app.services import jobs, uploads
+from app.services.jobs import (
+    CREATE_ERRORS,
+    EventView,
+    JobFinishedError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    JobRequest,
+    JobView,
+    LearnView,
+    OnExisting,
+    State,
+)
+from app.services.sources import UploadLimits
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+# How soon it makes sense to look at a job again, in seconds.
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class EventPage(BaseModel):
+    """Events of a job, in order."""
+
+    data: list[EventView]
+    has_more: bool
+    next: int | None
+
+
+@router.post(
+    "/classifiers/{name}/jobs",
+    status_code=202,
+    responses=responses(*CREATE_ERRORS, *IDEMPOTENCY_ERRORS),
+)
+def create_job(
+    name: str,
+    body: JobRequest,
+    response: Response,
+    db: DB,
+    workspace: Workspace,
+    dispatcher: JobDispatcher,
+    once: Idempotency,
+) -> JobView:
+    """Queue a job that learns the images of uploads."""
+    job = jobs.create(db, workspace, name, body, on_created=_remembered(once))
+    dispatcher.wake()
+    response.headers.update(_accepted(job))
+    return job
+
+
+@router.post(
+    "/classifiers/{name}/learn",
+    status_code=202,
+    openapi_extra=SOURCE_BODY,
+    responses=responses(*CREATE_ERRORS, *SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+)
+async def learn(
+    name: str,
+    request: Request,
+    response: Response,
+    db: DB,
+    store: Store,
+    settings: Config,
+    workspace: Workspace,
+    dispatcher: JobDispatcher,
+    once: StreamedOnce,
+    split: SplitOption = "train",
+    on_existing: OnExisting = "error",
+    base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
+) -> LearnView:
+    """Send labelled images and learn them: upload and job at once, or neither."""
+    await run_in_threadpool(jobs.require_classifier, db, workspace, name)
+    source = await read_source(request, settings)
+
+    def create() -> LearnView:
+        limits = UploadLimits.of(settings)
+        collected = uploads.collect(store, source, limits=limits, split=split)
+        return jobs.create_with_upload(
+            db,
+            workspace,
+            name,
+            collected,
+            base_version=base_version,
+            on_existing=on_existing,
+            on_created=_remembered(once),
+        )
+
+    job = await run_in_threadpool(create)
+    dispatcher.wake()
+    response.headers.update(_accepted(job))
+    return job
+
+
+@router.get("/jobs", responses=responses())
+def list_jobs(
+    db: DB,
+    workspace: Workspace,
+    classifier: Annotated[str | None, Query(max_length=200)] = None,
+    state: State | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
+) -> Page[JobView]:
+    """List jobs, newest first."""
+    found = jobs.page(
+        db, workspace, classifier=classifier, state=state, limit=limit + 1, after=after
+    )
+    return Page[JobView].of(found, limit, lambda job: job.id)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_model=JobView,
+    responses={**responses(JobNotFoundError), 304: {"description": "Not changed."}},
+)
+def get_job(job_id: str, request: Request, db: DB, workspace: Workspace) -> Response:
+    """Show a job. `Retry-After` is there while it is not finished."""
+    job = jobs.get(db, workspace, job_id)
+    content = job.model_dump_json()
+    tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+@router.get("/jobs/{job_id}/events", responses=responses(JobNotFoundError))
+def list_job_events(
+    job_id: str,
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=0, lt=2**53, description="Sequence number.")] = 0,
+) -> EventPage:
+    """List what happened to a job, in order."""
+    found = jobs.list_events(db, workspace, job_id, after=after, limit=limit + 1)
+    data, has_more = found[:limit], len(found) > limit
+    return EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    responses={
+        **responses(JobNotFoundError, JobFinishedError),
+        202: {"model": JobView, "description": "The worker was asked to stop."},
+    },
+)
+def cancel_job(job_id: str, response: Response, db: DB, workspace: Workspace) -> JobView:
+    """Cancel a job: at once while it waits, else as soon as its worker has stopped."""
+    job = jobs.cancel(db, workspace, job_id)
+    if not job.finished:
+        response.status_code = 202
+        response.headers.update(RETRY_AFTER)
+    return job
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    responses=responses(JobNotFoundError, JobNotRetryableError, *IDEMPOTENCY_ERRORS),
+)
+def retry_job(
+    job_id: str,
+    response: Response,
+    db: DB,
+    workspace: Workspace,
+    dispatcher: JobDispatcher,
+    once: Idempotency,
+) -> JobView:
+    """Queue a failed or cancelled job again."""
+    job = jobs.retry(db, workspace, job_id, on_created=_remembered(once))
+    dispatcher.wake()
+    response.headers.update(_accepted(job))
+    return job
+
+
+def _accepted(job: JobView) -> dict[str, str]:
+    return {"Location": f"/v1/jobs/{job.id}", **RETRY_AFTER}
+
+
+def _remembered(once: Once) -> Any:
+    """Return what stores the answer under its key, in the transaction that makes the job."""
+
+    def remember(session: Session, job: JobView) -> None:
+        once.remember(session, 202, job, headers=_accepted(job))
+
+    return remember

@@ -1,0 +1,68 @@
+"""``/v1/methods`` and ``/v1/backbones``: what a classifier can be made of."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.paging import Page
+from app.api.problems import responses
+from models.methods import describe_methods
+from models.networks import describe_backbones
+
+router = APIRouter(prefix="/v1", tags=["methods"])
+
+
+class NeedsView(BaseModel):
+    """What a method asks of the service."""
+
+    exemplars: bool = Field(description="A bounded memory of old images.")
+    teacher: bool = Field(description="The network as it was before the step.")
+    task_id: bool = Field(description="A task to predict within; left out, a router picks it.")
+    all_images: bool = Field(description="Every image ever learnt from.")
+
+
+class MethodView(BaseModel):
+    """A learning algorithm."""
+
+    name: str
+    summary: str
+    paper: str
+    needs: NeedsView
+    classify: list[str] = Field(description="Ways to classify, the default first.")
+    options: dict[str, Any] = Field(description="JSON schema of its options, with defaults.")
+
+
+class BackboneView(BaseModel):
+    """A network that a classifier can use."""
+
+    name: str
+    source: str
+    weights: list[str] = Field(description="Published weights by name.")
+
+
+@router.get("/methods", responses=responses())
+def list_methods() -> Page[MethodView]:
+    """List the methods, all on one page."""
+    found = [
+        MethodView(
+            name=method.name,
+            summary=method.summary,
+            paper=method.paper,
+            needs=NeedsView.model_validate(method.needs, from_attributes=True),
+            classify=list(method.classify),
+            options=method.options_schema,
+        )
+        for method in describe_methods()
+    ]
+    return Page.of(found, len(found), lambda view: view.name)
+
+
+@router.get("/backbones", responses=responses())
+def list_backbones() -> Page[BackboneView]:
+    """List the backbones, all on one page."""
+    found = [
+        BackboneView(name=backbone.name, source=backbone.source, weights=list(backbone.weights))
+        for backbone in describe_backbones()
+    ]
+    return Page.of(found, len(found), lambda view: view.name)

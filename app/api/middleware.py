@@ -1,0 +1,88 @@
+"""Pure-ASGI middleware: request ids, unexpected errors, and the limit on bodies."""
+
+import itertools
+import re
+from collections.abc import Callable
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import BodyTooLargeError, service_problem, unexpected_problem
+from app.ids import new_id
+
+# One random part a process and a counter: randomness for each request would be a system call.
+_PROCESS = new_id("req")
+_count = itertools.count(1)
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+log = structlog.get_logger(__name__)
+
+
+class RequestContext:
+    """Give each request an id, keep the client's where it is harmless, and answer 500s."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI asks."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        identifier = given if _SAFE_ID.fullmatch(given) else f"{_PROCESS}{next(_count):x}"
+        scope.setdefault("state", {})["request_id"] = identifier
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(raw=message["headers"])["X-Request-ID"] = identifier
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("unexpected_error", request_id=identifier, path=scope["path"])
+            if started:
+                raise  # too late for a status: the server cuts the connection
+            await unexpected_problem(scope)(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuse bodies over the limit of their path: declared ones at once, others as they come.
+
+    `limit` returns the most bytes that a path takes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: Callable[[str], int]) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI asks."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.limit(scope["path"])
+        detail = f"The body is larger than the limit of {limit} bytes."
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            answer = service_problem(scope, BodyTooLargeError(detail))
+            await answer(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                # The framework passes this class through wherever it reads a body.
+                raise HTTPException(413, detail)
+            return message
+
+        await self.app(scope, receive_limited, send)

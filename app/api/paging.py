@@ -1,0 +1,30 @@
+"""Lists: ``?limit=&after=`` in, ``{"data", "has_more", "next"}`` out."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, Self, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+Item = TypeVar("Item")
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Entries to return at most.")]
+After = Annotated[
+    str | None, Query(max_length=255, description="`next` of the page before this one.")
+]
+DEFAULT_LIMIT = 100
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    data: list[Item]
+    has_more: bool
+    next: str | None = Field(description="Pass as `after` for the next page; null at the end.")
+
+    @classmethod
+    def of(cls, items: Sequence[Item], limit: int, cursor: Callable[[Item], str]) -> Self:
+        """Build the page from ``limit + 1`` fetched items: the last only says that more follow."""
+        data = list(items[:limit])
+        has_more = len(items) > limit
+        return cls(data=data, has_more=has_more, next=cursor(data[-1]) if has_more else None)

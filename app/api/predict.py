@@ -1,0 +1,350 @@
+"""``POST /predict``: the one route where a millisecond counts.
+
+A request whose version is loaded meets no SQL, no thread but the batcher's and no response model:
+its answer is a plain dict made into bytes once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from app.api.deps import Inference, LoadedModels, Workspace
+from app.api.form_source import MalformedFormError
+from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
+from app.imaging.reading import UnreadableImageError
+from app.inference.batcher import Answer, Batcher
+from app.inference.errors import (
+    ClassifyNotOfferedError,
+    NoVersionYetError,
+    QueueFullError,
+    UnknownTaskError,
+    VersionUnreadableError,
+)
+from app.inference.loaded import LoadedVersion
+from app.inference.registry import ClassifierRequiredError, Registry
+from app.inference.results import describe
+from app.services.classifiers import LIVE, ClassifierNotFoundError
+from app.services.errors import FieldError, ServiceError
+from app.services.versions import VersionNotFoundError
+
+router = APIRouter(tags=["predict"])
+
+_RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
+
+
+class UnreadableError(ServiceError):
+    """The one image that was sent cannot be read."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "unreadable-image"
+    title: ClassVar[str] = "Unreadable image"
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """Images are not read from that content type."""
+
+    status: ClassVar[int] = 415
+    code: ClassVar[str] = "unsupported-media-type"
+    title: ClassVar[str] = "Unsupported media type"
+
+
+class TooManyImagesError(ServiceError):
+    """The request holds more images than the server takes at once."""
+
+    status: ClassVar[int] = 413
+    code: ClassVar[str] = "too-many-images"
+    title: ClassVar[str] = "Too many images"
+
+
+class Base64Image(BaseModel):
+    """One image in JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    b64: Base64Bytes = Field(description="The image file in base64.")
+
+
+class PredictBody(BaseModel):
+    """Images in JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[Base64Image] = Field(min_length=1)
+
+
+class RankedView(BaseModel):
+    """One class considered."""
+
+    label: str
+    score: float
+    distance: float | None = Field(None, description="To the class mean; nearest mean only.")
+
+
+class ImageErrorView(BaseModel):
+    """Why an image of a batch has no prediction."""
+
+    code: str
+    detail: str
+
+
+class ImageErrorResult(BaseModel):
+    """The place of an image that cannot be read."""
+
+    error: ImageErrorView
+
+
+class ImageResult(BaseModel):
+    """The prediction of one image."""
+
+    label: str
+    score: float = Field(description="Scores sum to 1 over the classes considered.")
+    task: int
+    ranked: list[RankedView]
+
+
+class PredictView(BaseModel):
+    """Predictions, one an image, in order, and the version that made them."""
+
+    classifier: str
+    version: int
+    results: list[ImageResult | ImageErrorResult]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """The query of a prediction."""
+
+    version: str
+    top_k: int
+    task: int | None
+    classify: str
+
+
+async def _options(
+    version: Annotated[
+        str, Query(max_length=64, description="A version's number or an alias.")
+    ] = LIVE,
+    top_k: Annotated[int, Query(ge=1, le=10_000, description="Classes to rank at most.")] = 5,
+    task: Annotated[
+        int | None, Query(ge=0, lt=10**9, description="Consider this task's classes only.")
+    ] = None,
+    classify: Literal["auto", "nearest_mean", "softmax"] = "auto",
+) -> PredictOptions:
+    return PredictOptions(version, top_k, task, classify)
+
+
+Options = Annotated[PredictOptions, Depends(_options)]
+
+_ERRORS = (
+    ClassifierNotFoundError,
+    VersionNotFoundError,
+    NoVersionYetError,
+    VersionUnreadableError,
+    QueueFullError,
+    UnreadableError,
+    UnknownTaskError,
+    ClassifyNotOfferedError,
+    UnsupportedMediaTypeError,
+    TooManyImagesError,
+    BodyTooLargeError,
+    MalformedFormError,
+)
+_OK: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": PredictView,
+        "description": "Predictions, one an image, in order.",
+        "headers": {
+            "Server-Timing": {
+                "description": "Milliseconds in queue, decode and infer.",
+                "schema": {"type": "string"},
+            }
+        },
+    }
+}
+# The body for OpenAPI: the framework does not see it, because the fast path takes it raw.
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(_RAW)},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": Base64Image.model_json_schema(),
+                        }
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/predict",
+    response_class=Response,
+    responses={**responses(ClassifierRequiredError, *_ERRORS), **_OK},
+    openapi_extra=_BODY,
+)
+async def predict(
+    request: Request,
+    models: LoadedModels,
+    batcher: Inference,
+    workspace: Workspace,
+    options: Options,
+    classifier: Annotated[
+        str | None,
+        Query(max_length=100, description="May be left out while there is one classifier."),
+    ] = None,
+) -> Response:
+    """Predict images with the classifier that the query names."""
+    return await _answer(request, models, batcher, workspace, classifier, options)
+
+
+@router.post(
+    "/v1/classifiers/{name}/predict",
+    response_class=Response,
+    responses={**responses(*_ERRORS), **_OK},
+    openapi_extra=_BODY,
+)
+async def predict_with(
+    name: str,
+    request: Request,
+    models: LoadedModels,
+    batcher: Inference,
+    workspace: Workspace,
+    options: Options,
+) -> Response:
+    """Predict images with this classifier."""
+    return await _answer(request, models, batcher, workspace, name, options)
+
+
+async def _answer(
+    request: Request,
+    models: Registry,
+    batcher: Batcher,
+    workspace: str,
+    classifier: str | None,
+    options: PredictOptions,
+) -> Response:
+    name, version = await _version(models, workspace, classifier, options.version)
+    predictor = version.ready(options.task, options.classify)
+    if predictor is None:
+        predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
+    images = await _images(request, batcher.capacity)
+    answers = [await future for future in batcher.submit(predictor, images)]
+    body = {
+        "classifier": name,
+        "version": version.number,
+        "results": [
+            _result(version, answer, options.top_k, alone=len(answers) == 1) for answer in answers
+        ],
+    }
+    return Response(
+        orjson.dumps(body),
+        media_type="application/json",
+        headers={"Server-Timing": _timing(answers)},
+    )
+
+
+async def _version(
+    models: Registry, workspace: str, classifier: str | None, reference: str
+) -> tuple[str, LoadedVersion]:
+    """Find the version in memory, or else in the database."""
+    name = classifier or models.only_classifier(workspace)
+    if name is not None and (found := models.find(workspace, name, reference)) is not None:
+        return name, found
+    return await run_in_threadpool(models.resolve, workspace, classifier, reference)
+
+
+async def _images(request: Request, limit: int) -> list[bytes]:
+    """Return the bytes of every image in the body, undecoded."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in _RAW:
+        return [await request.body()]
+    if media_type == "application/json":
+        images = await run_in_threadpool(_from_json, await request.body())
+    elif media_type == "multipart/form-data":
+        images = await _from_form(request, limit)
+    else:
+        kinds = ", ".join(sorted(_RAW))
+        raise UnsupportedMediaTypeError(
+            f"Send an image as {kinds}, or several as multipart/form-data or application/json."
+        )
+    if len(images) > limit:
+        raise TooManyImagesError(f"This server takes at most {limit} images at once.")
+    return images
+
+
+def _from_json(content: bytes) -> list[bytes]:
+    try:
+        body = PredictBody.model_validate_json(content)
+    except ValidationError as error:
+        raise InvalidRequestError(
+            "The body is not valid: see errors.", errors=field_errors(error.errors())
+        ) from None
+    return [image.b64 for image in body.images]
+
+
+async def _from_form(request: Request, limit: int) -> list[bytes]:
+    try:
+        # One more than the limit, so that too many have an answer of their own.
+        async with request.form(max_files=limit + 1, max_fields=1) as form:
+            files = form.getlist("files")
+            images = [await file.read() for file in files if isinstance(file, UploadFile)]
+            strange = [key for key in form if key != "files"]
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise
+        raise MalformedFormError("The form cannot be read, or has too many parts.") from None
+    if strange or not images or len(images) < len(files):
+        raise InvalidRequestError(
+            "The form holds images as files, and nothing else.",
+            errors=[FieldError("/files", "one or more image files, and no other fields")],
+        )
+    return images
+
+
+def _result(version: LoadedVersion, answer: Answer, top_k: int, *, alone: bool) -> dict[str, Any]:
+    outcome = answer.outcome
+    if isinstance(outcome, UnreadableImageError):
+        if alone:
+            raise UnreadableError(str(outcome))
+        return {"error": {"code": UnreadableError.code, "detail": str(outcome)}}
+    if isinstance(outcome, Exception):
+        raise outcome
+    return describe(version, outcome, top_k)
+
+
+def _timing(answers: Sequence[Answer]) -> str:
+    """Return where the slowest image's time went, in milliseconds."""
+    queue, decode, infer = (
+        max(times) * 1e3
+        for times in zip(*((a.queue, a.decode, a.infer) for a in answers), strict=True)
+    )
+    return f"queue;dur={queue:.2f}, decode;dur={decode:.2f}, infer;dur={infer:.2f}"

@@ -1,0 +1,235 @@
+"""Every error as an RFC 9457 problem document, and each route's errors in OpenAPI.
+
+Services raise `ServiceError`; what the framework or the database raises is given a code here. The
+client's input is never echoed, and an unexpected error shows nothing but its request id.
+"""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from app.services.errors import FieldError, ServiceError
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE_PREFIX = "urn:accrue:problem:"
+
+log = structlog.get_logger(__name__)
+
+
+class ProblemError(BaseModel):
+    """One wrong part of the request."""
+
+    pointer: str = Field(
+        description="JSON pointer into the body; /query/…, /path/… or /header/… elsewhere."
+    )
+    detail: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="URI of the kind of problem.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The request's id, as in X-Request-ID.")
+    code: str = Field(description="Stable machine name of the kind of problem.")
+    errors: list[ProblemError] = Field(default_factory=list)
+
+
+class InvalidRequestError(ServiceError):
+    """A parameter or a field of the body is wrong."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "invalid-request"
+    title: ClassVar[str] = "Invalid request"
+
+
+class BodyTooLargeError(ServiceError):
+    """The body is larger than this server takes."""
+
+    status: ClassVar[int] = 413
+    code: ClassVar[str] = "body-too-large"
+    title: ClassVar[str] = "Body too large"
+
+
+class DatabaseUnavailableError(ServiceError):
+    """The database is locked or cannot be reached; trying again may help."""
+
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "database-unavailable"
+    title: ClassVar[str] = "Database unavailable"
+
+
+_HTTP_CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: BodyTooLargeError.code,
+    415: "unsupported-media-type",
+}
+
+
+def request_id(scope: Scope) -> str:
+    """Return the id that the middleware gave this request."""
+    return str(scope.get("state", {}).get("request_id", ""))
+
+
+def problem_response(
+    scope: Scope,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: Iterable[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Build the answer that carries one problem document."""
+    document = {
+        "type": _TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request_id(scope),
+        "code": code,
+        "errors": [{"pointer": error.pointer, "detail": error.detail} for error in errors],
+    }
+    return Response(
+        orjson.dumps(document), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def service_problem(scope: Scope, error: ServiceError) -> Response:
+    """Build the answer to an error that a service raised."""
+    return problem_response(
+        scope,
+        status=error.status,
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        errors=error.errors,
+        headers=error.headers,
+    )
+
+
+def unexpected_problem(scope: Scope) -> Response:
+    """Build the 500 that says nothing about the cause: the log does, under the request's id."""
+    return service_problem(scope, ServiceError("The server failed to handle this request."))
+
+
+def pointer(location: Iterable[int | str]) -> str:
+    """Turn pydantic's location into a JSON pointer; the body is the root."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
+    if parts and parts[0] == "body":
+        parts = parts[1:]
+    return "".join(f"/{part}" for part in parts)
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Turn pydantic's errors into ours, without the input they quote."""
+    return [
+        FieldError(
+            # A syntax error's location is a character's position, which no pointer can name.
+            "" if error["type"] == "json_invalid" else pointer(error["loc"]),
+            str(error["msg"]).removeprefix("Value error, "),
+        )
+        for error in errors
+    ]
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - narrows the type
+    return service_problem(request.scope, error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - narrows the type
+    wrong = field_errors(error.errors())
+    detail = "The request is not valid: see errors."
+    return service_problem(request.scope, InvalidRequestError(detail, errors=wrong))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
+    title = HTTPStatus(error.status_code).phrase
+    return problem_response(
+        request.scope,
+        status=error.status_code,
+        code=_HTTP_CODES.get(error.status_code, title.lower().replace(" ", "-")),
+        title=title,
+        detail=str(error.detail),
+        headers=error.headers,
+    )
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    log.warning("database_unavailable", error=str(error), request_id=request_id(request.scope))
+    answer = DatabaseUnavailableError(
+        "The database is busy or cannot be reached.", headers={"Retry-After": "1"}
+    )
+    return service_problem(request.scope, answer)
+
+
+async def _on_data_error(request: Request, _error: Exception) -> Response:
+    detail = "The request holds a value that cannot be stored, such as a NUL character."
+    return service_problem(request.scope, InvalidRequestError(detail))
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(PoolTimeoutError, _on_database_error)
+    app.add_exception_handler(DataError, _on_data_error)
+
+
+# What any route may answer.
+_COMMON: tuple[type[ServiceError], ...] = (
+    InvalidRequestError,
+    ServiceError,
+    DatabaseUnavailableError,
+)
+
+
+def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems of a route for OpenAPI: pass as its ``responses``."""
+    by_status: dict[int | str, list[type[ServiceError]]] = {}
+    for error in dict.fromkeys((*errors, *_COMMON)):
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
+                }
+            },
+        }
+        for status, kinds in sorted(by_status.items(), key=lambda item: str(item[0]))
+    }
+
+
+def _example(kind: type[ServiceError]) -> dict[str, Any]:
+    summary = (kind.__doc__ or kind.title).strip().splitlines()[0]
+    return Problem(
+        type=_TYPE_PREFIX + kind.code,
+        title=kind.title,
+        status=kind.status,
+        detail=summary,
+        instance="req_01jz8x5n0e6q2v7m4k9t3b8w",
+        code=kind.code,
+    ).model_dump()

@@ -1,0 +1,97 @@
+"""``/v1/classifiers/{name}/versions`` and ``/v1/images``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app.api.deps import DB, LoadedModels, Store, Workspace
+from app.api.paging import DEFAULT_LIMIT, Limit, Page
+from app.api.problems import responses
+from app.services import versions
+from app.services.classifiers import ClassifierNotFoundError
+from app.services.versions import (
+    ClassNotFoundError,
+    ExemplarView,
+    ImageNotFoundError,
+    VersionInUseError,
+    VersionNotFoundError,
+    VersionView,
+)
+
+router = APIRouter(tags=["versions"])
+
+_VERSIONS = "/v1/classifiers/{name}/versions"
+Reference = Annotated[str, Path(description="A version's number or an alias.")]
+
+
+@router.get(_VERSIONS, responses=responses(ClassifierNotFoundError))
+def list_versions(
+    name: str,
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
+) -> Page[VersionView]:
+    """List a classifier's versions, newest first."""
+    found = versions.page(db, workspace, name, limit=limit + 1, before=after)
+    return Page.of(found, limit, lambda view: str(view.number))
+
+
+@router.get(
+    _VERSIONS + "/{version}", responses=responses(ClassifierNotFoundError, VersionNotFoundError)
+)
+def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> VersionView:
+    """Return one version by its number or an alias."""
+    return versions.get(db, workspace, name, version)
+
+
+@router.delete(
+    _VERSIONS + "/{version}",
+    status_code=204,
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
+)
+def delete_version(
+    name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
+) -> None:
+    """Delete a version that no alias, later version or waiting job needs."""
+    versions.delete(db, workspace, name, version)
+    models.refresh()
+
+
+@router.get(
+    _VERSIONS + "/{version}/exemplars",
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError),
+)
+def list_exemplars(
+    name: str,
+    version: Reference,
+    label: Annotated[str, Query(max_length=200, description="A class of the version.")],
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
+) -> Page[ExemplarView]:
+    """List a class's exemplars in herding order: the first is the last to be given up."""
+    found = versions.exemplars(db, workspace, name, version, label, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda view: str(view.rank))
+
+
+@router.get(
+    "/v1/images/{sha256}",
+    response_class=Response,
+    responses={
+        **responses(ImageNotFoundError),
+        200: {"description": "The image's bytes.", "content": {"image/*": {}}},
+    },
+)
+def get_image(
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store
+) -> Response:
+    """Return the bytes of a stored image."""
+    image, data = versions.image(db, store, sha256)
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "ETag": f'"{sha256}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(data, media_type=image.media_type, headers=headers)

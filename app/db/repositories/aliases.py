@@ -1,0 +1,49 @@
+"""Queries about aliases."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.tables import Alias, Version
+
+
+def get(session: Session, classifier_id: str, name: str) -> Alias | None:
+    """Return a classifier's alias."""
+    return session.get(Alias, (classifier_id, name), populate_existing=True)
+
+
+def page(
+    session: Session, classifier_id: str, *, limit: int, after: str | None
+) -> list[tuple[Alias, int]]:
+    """Return a classifier's aliases by name, with the numbers of their versions."""
+    query = (
+        select(Alias, Version.number)
+        .join(Version, Version.id == Alias.version_id)
+        .where(Alias.classifier_id == classifier_id)
+    )
+    if after is not None:
+        query = query.where(Alias.name > after)
+    return [
+        (alias, number)
+        for alias, number in session.execute(query.order_by(Alias.name).limit(limit))
+    ]
+
+
+def point(
+    session: Session, classifier_id: str, name: str, version_id: str, *, now: datetime
+) -> Alias:
+    """Make the alias name this version. The caller holds the classifier's lock."""
+    alias = get(session, classifier_id, name)
+    if alias is None:
+        alias = Alias(classifier_id=classifier_id, name=name)
+        session.add(alias)
+    alias.version_id, alias.updated_at = version_id, now
+    session.flush()
+    return alias
+
+
+def remove(session: Session, alias: Alias) -> None:
+    """Delete an alias; its version stays."""
+    session.delete(alias)
+    session.flush()

@@ -1,0 +1,39 @@
+"""Queries about classifiers."""
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import HOLDING_STATES, Alias, Classifier, Job, Ranking, Version
+
+
+def find(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier | None:
+    """Return the classifier of that name; `lock` keeps others from changing it meanwhile."""
+    query = select(Classifier).where(Classifier.workspace == workspace, Classifier.name == name)
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Classifier]:
+    """Return classifiers by name, those after the one named."""
+    query = select(Classifier).where(Classifier.workspace == workspace)
+    if after is not None:
+        query = query.where(Classifier.name > after)
+    return list(session.scalars(query.order_by(Classifier.name).limit(limit)))
+
+
+def has_running_job(session: Session, classifier_id: str) -> bool:
+    """Say whether a worker holds the classifier."""
+    held = exists().where(Job.classifier_id == classifier_id, Job.state.in_(HOLDING_STATES))
+    return bool(session.scalar(select(held)))
+
+
+def remove(session: Session, classifier: Classifier) -> None:
+    """Delete a classifier and all that hangs on it; uploads and blobs stay."""
+    # In this order, because an alias holds its version and a version its rankings.
+    for table in (Alias, Version, Ranking, Job):
+        session.execute(
+            delete(table)
+            .where(table.classifier_id == classifier.id)
+            .execution_options(synchronize_session=False)
+        )
+    session.delete(classifier)
+    session.flush()

@@ -1,0 +1,393 @@
+"""Queries about jobs: the queue of record.
+
+Every write to a running job names its attempt, the fencing token: a worker that lost its lease
+changes nothing. Events are appended in a transaction that has already written the job's row, so
+that two writers never take the same sequence number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from app.db.tables import (
+    HOLDING_STATES,
+    Classifier,
+    Job,
+    JobEvent,
+    JobUpload,
+    Version,
+)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job with what its view takes from other tables."""
+
+    job: Job
+    classifier: str
+    version: int | None
+    # 1 is the next to start; None unless queued.
+    queue_position: int | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job that a worker could claim now."""
+
+    id: str
+    hardware: str
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job, not yet written."""
+
+    type: str
+    message: str
+    level: str = "info"
+    data: dict[str, Any] | None = None
+
+
+def add(session: Session, job: Job, uploads: Sequence[str]) -> None:
+    """Insert a job and the uploads it learns from, in their order."""
+    session.add(job)
+    session.flush()
+    session.execute(
+        insert(JobUpload),
+        [
+            {"job_id": job.id, "position": position, "upload_id": upload}
+            for position, upload in enumerate(uploads)
+        ],
+    )
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    """Return the job, whatever its workspace: workers serve all."""
+    return session.get(Job, job_id, populate_existing=True)
+
+
+def uploads_of(session: Session, job_id: str) -> list[str]:
+    """Return the uploads a job learns from, in the order they were named."""
+    query = select(JobUpload.upload_id).where(JobUpload.job_id == job_id)
+    return list(session.scalars(query.order_by(JobUpload.position)))
+
+
+def append_events(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
+    """Append events; the caller has written the job's row in this transaction."""
+    if not events:
+        return
+    last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
+    session.execute(
+        insert(JobEvent),
+        [
+            {
+                "job_id": job_id,
+                "seq": seq,
+                "at": now,
+                "type": event.type,
+                "level": event.level,
+                "message": event.message,
+                "data": event.data or {},
+            }
+            for seq, event in enumerate(events, start=last + 1)
+        ],
+    )
+
+
+def _is_next() -> ColumnElement[bool]:
+    """Nothing of the same classifier runs, and nothing older waits. Ids sort by time."""
+    other = aliased(Job)
+    return ~exists().where(
+        other.classifier_id == Job.classifier_id,
+        other.id != Job.id,
+        or_(
+            other.state.in_(HOLDING_STATES),
+            and_(other.state == "queued", other.id < Job.id),
+        ),
+    )
+
+
+def claim(
+    session: Session,
+    job_id: str,
+    *,
+    worker: str,
+    now: datetime,
+    lease: timedelta,
+    max_failures: int,
+) -> int | None:
+    """Take the job for a worker and return its new attempt, None if it is not to be had.
+
+    One conditional update decides. An expired lease counts as a failure of the worker before.
+    """
+    lost = and_(
+        Job.state == "running",
+        Job.lease_expires_at < now,
+        Job.failures + 1 < max_failures,
+    )
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, or_(Job.state == "queued", lost), _is_next())
+        .values(
+            state="running",
+            phase="preparing",
+            progress=None,
+            error=None,
+            attempt=Job.attempt + 1,
+            failures=Job.failures + case((Job.state == "running", 1), else_=0),
+            worker_id=worker,
+            lease_expires_at=now + lease,
+            heartbeat_at=now,
+            started_at=func.coalesce(Job.started_at, now),
+        )
+        .returning(Job.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    try:
+        with session.begin_nested():
+            return session.scalar(statement)
+    except IntegrityError:
+        # Another job of the classifier was claimed in the same moment: its worker goes first.
+        return None
+
+
+def _held(job_id: str, attempt: int) -> ColumnElement[bool]:
+    return and_(Job.id == job_id, Job.attempt == attempt, Job.state.in_(HOLDING_STATES))
+
+
+def beat(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    now: datetime,
+    lease: timedelta | None,
+    values: dict[str, Any],
+) -> str | None:
+    """Write a sign of life, and phase or progress; return the job's state, None if it was lost.
+
+    The lease is extended unless it is None.
+    """
+    changes: dict[str, Any] = {"heartbeat_at": now, **values}
+    if lease is not None:
+        changes["lease_expires_at"] = now + lease
+    return session.scalar(
+        update(Job)
+        .where(_held(job_id, attempt))
+        .values(changes)
+        .returning(Job.state)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def held_state(session: Session, job_id: str, attempt: int) -> str | None:
+    """Return ``running`` or ``cancelling`` while the attempt holds the job, else None."""
+    return session.scalar(select(Job.state).where(_held(job_id, attempt)))
+
+
+def record_base(session: Session, job_id: str, attempt: int, version_id: str | None) -> bool:
+    """Write down the version a job starts from; False if the attempt lost the job."""
+    return _changed(session, _held(job_id, attempt), {"base_version_id": version_id})
+
+
+def finish(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    state: str,
+    *,
+    now: datetime,
+    error: dict[str, Any] | None = None,
+) -> bool:
+    """Move a held job into a final state; False if the attempt lost it."""
+    changes = _released(state) | {"error": error, "finished_at": now}
+    return _changed(session, _held(job_id, attempt), changes)
+
+
+def requeue(session: Session, job_id: str, attempt: int, *, failures: int) -> bool:
+    """Put a running job back in the queue, adding to its failures; False if it was lost."""
+    held = and_(_held(job_id, attempt), Job.state == "running")
+    changes = _released("queued") | {"failures": Job.failures + failures, "sent_at": None}
+    return _changed(session, held, changes)
+
+
+def cancel_queued(session: Session, job_id: str, *, now: datetime) -> bool:
+    """Cancel a job that nobody has claimed."""
+    waiting = and_(Job.id == job_id, Job.state == "queued")
+    return _changed(session, waiting, _released("cancelled") | {"finished_at": now})
+
+
+def flag_cancelling(session: Session, job_id: str) -> bool:
+    """Ask the worker of a running job to stop."""
+    running = and_(Job.id == job_id, Job.state == "running")
+    return _changed(session, running, {"state": "cancelling"})
+
+
+def restart(session: Session, job_id: str) -> bool:
+    """Put a failed or cancelled job back in the queue with its failures forgotten."""
+    over = and_(Job.id == job_id, Job.state.in_(("failed", "cancelled")))
+    changes = _released("queued") | {
+        "failures": 0,
+        "error": None,
+        "base_version_id": None,
+        "started_at": None,
+        "finished_at": None,
+        "sent_at": None,
+    }
+    return _changed(session, over, changes)
+
+
+def _released(state: str) -> dict[str, Any]:
+    return {
+        "state": state,
+        "phase": None,
+        "progress": None if state == "queued" else Job.progress,
+        "worker_id": None,
+        "lease_expires_at": None,
+    }
+
+
+def _changed(session: Session, where: ColumnElement[bool], changes: dict[str, Any]) -> bool:
+    statement = update(Job).where(where).values(changes).returning(Job.id)
+    found = session.scalar(statement.execution_options(synchronize_session=False))
+    return found is not None
+
+
+def any_expired(session: Session, *, now: datetime) -> bool:
+    """Say whether some job's lease has run out."""
+    return session.scalar(select(Job.id).where(_expired(now)).limit(1)) is not None
+
+
+def free_expired(
+    session: Session, *, now: datetime, max_failures: int, error: dict[str, Any]
+) -> dict[str, list[str]]:
+    """Take every job with an expired lease from its worker; return the jobs by their new state.
+
+    ``cancelled`` where that was asked for, ``failed`` with `error` where this was the last
+    failure allowed, else ``queued``.
+    """
+    failed: dict[str, Any] = {"failures": Job.failures + 1}
+    ended: dict[str, Any] = {"finished_at": now}
+    steps: list[tuple[str, ColumnElement[bool], dict[str, Any]]] = [
+        ("cancelled", Job.state == "cancelling", ended),
+        ("failed", Job.failures + 1 >= max_failures, {**failed, **ended, "error": error}),
+        ("queued", Job.state == "running", {**failed, "sent_at": None}),
+    ]
+    return {
+        state: list(
+            session.scalars(
+                update(Job)
+                .where(_expired(now), condition)
+                .values({**_released(state), **changes})
+                .returning(Job.id)
+                .execution_options(synchronize_session=False)
+            )
+        )
+        for state, condition, changes in steps
+    }
+
+
+def _expired(now: datetime) -> ColumnElement[bool]:
+    return and_(Job.state.in_(HOLDING_STATES), Job.lease_expires_at < now)
+
+
+def expire_leases_of(session: Session, worker_ids: Sequence[str], *, now: datetime) -> None:
+    """End the leases of workers known to be dead."""
+    session.execute(
+        update(Job)
+        .where(Job.state.in_(HOLDING_STATES), Job.worker_id.in_(worker_ids))
+        .values(lease_expires_at=now - timedelta(microseconds=1))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_messages(session: Session) -> None:
+    """Have every waiting job sent again: a dead worker may have taken its message with it."""
+    session.execute(
+        update(Job)
+        .where(Job.state == "queued")
+        .values(sent_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def waiting(session: Session) -> list[Waiting]:
+    """Return the queued jobs that could be claimed now, oldest first."""
+    query = (
+        select(Job.id, Classifier.spec, Job.sent_at)
+        .join(Classifier, Classifier.id == Job.classifier_id)
+        .where(Job.state == "queued", _is_next())
+        .order_by(Job.id)
+    )
+    return [
+        Waiting(job_id, spec["hardware"], sent_at)
+        for job_id, spec, sent_at in session.execute(query)
+    ]
+
+
+def mark_sent(session: Session, job_ids: Sequence[str], *, now: datetime) -> None:
+    """Write down that the jobs' messages were handed to the broker."""
+    session.execute(
+        update(Job)
+        .where(Job.id.in_(job_ids), Job.state == "queued")
+        .values(sent_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def find(session: Session, workspace: str, job_id: str) -> JobRow | None:
+    """Return a job of the workspace."""
+    rows = _rows(session, [Job.workspace == workspace, Job.id == job_id], limit=1)
+    return rows[0] if rows else None
+
+
+def page(
+    session: Session,
+    workspace: str,
+    *,
+    classifier: str | None,
+    state: str | None,
+    limit: int,
+    after: str | None,
+) -> list[JobRow]:
+    """Return jobs of the workspace, newest first, that come after the one named."""
+    where = [Job.workspace == workspace]
+    if classifier is not None:
+        where.append(Classifier.name == classifier)
+    if state is not None:
+        where.append(Job.state == state)
+    if after is not None:
+        where.append(Job.id < after)
+    return _rows(session, where, limit=limit)
+
+
+def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> list[JobRow]:
+    ahead = aliased(Job)
+    position = (
+        select(func.count())
+        .where(ahead.state == "queued", ahead.id <= Job.id)
+        .scalar_subquery()
+        .correlate(Job)
+    )
+    query = (
+        select(Job, Classifier.name, Version.number, case((Job.state == "queued", position)))
+        .join(Classifier, Classifier.id == Job.classifier_id)
+        .outerjoin(Version, Version.job_id == Job.id)
+        .where(*where)
+        .order_by(Job.id.desc())
+        .limit(limit)
+        .execution_options(populate_existing=True)
+    )
+    return [JobRow(*row) for row in session.execute(query)]
+
+
+def events(session: Session, job_id: str, *, after: int, limit: int) -> list[JobEvent]:
+    """Return a job's events after a sequence number, in order."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
+    return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))

@@ -1,0 +1,204 @@
+"""Queries about versions: the tree, their classes, their parts, their exemplars."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import and_, exists, insert, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.db.tables import (
+    HOLDING_STATES,
+    Alias,
+    Blob,
+    Classifier,
+    HeldOut,
+    Image,
+    Job,
+    RankingImage,
+    Version,
+    VersionClass,
+    VersionPart,
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A classifier, and a version that one of its aliases names (None: it has no alias)."""
+
+    workspace: str
+    classifier: str
+    alias: str | None
+    version_id: str | None
+
+
+def get(session: Session, version_id: str) -> Version | None:
+    """Return the version of that id."""
+    return session.get(Version, version_id)
+
+
+def by_number(session: Session, classifier_id: str, number: int) -> Version | None:
+    """Return a classifier's version of that number."""
+    query = select(Version).where(Version.classifier_id == classifier_id, Version.number == number)
+    return session.scalar(query)
+
+
+def by_alias(session: Session, classifier_id: str, alias: str) -> Version | None:
+    """Return the version that a classifier's alias names."""
+    query = (
+        select(Version)
+        .join(Alias, Alias.version_id == Version.id)
+        .where(Alias.classifier_id == classifier_id, Alias.name == alias)
+    )
+    return session.scalar(query)
+
+
+def page(session: Session, classifier_id: str, *, limit: int, before: int | None) -> list[Version]:
+    """Return a classifier's versions, newest first, those older than the number given."""
+    query = select(Version).where(Version.classifier_id == classifier_id)
+    if before is not None:
+        query = query.where(Version.number < before)
+    return list(session.scalars(query.order_by(Version.number.desc()).limit(limit)))
+
+
+def add(
+    session: Session,
+    version: Version,
+    *,
+    parts: Mapping[str, str],
+    classes: Sequence[VersionClass],
+    held_out: Mapping[int, Sequence[str]],
+) -> None:
+    """Insert a version.
+
+    `parts` are hashes by name; `classes` carry the version's id already; `held_out` are the images
+    kept aside from this version's own uploads, by class index.
+    """
+    session.add(version)
+    session.flush()
+    session.add_all(classes)
+    session.add_all(
+        VersionPart(version_id=version.id, name=name, sha256=sha256)
+        for name, sha256 in parts.items()
+    )
+    session.flush()
+    rows = [
+        {"version_id": version.id, "index": index, "position": position, "sha256": sha256}
+        for index, images in held_out.items()
+        for position, sha256 in enumerate(images)
+    ]
+    if rows:
+        session.execute(insert(HeldOut), rows)
+
+
+def newest_descendant(session: Session, version_id: str) -> Version | None:
+    """Return the newest version that descends from this one, or is it."""
+    line = select(Version.id).where(Version.id == version_id).cte(recursive=True)
+    child = aliased(Version)
+    line = line.union_all(select(child.id).where(child.parent_id == line.c.id))
+    query = select(Version).join(line, line.c.id == Version.id)
+    return session.scalar(query.order_by(Version.number.desc()).limit(1))
+
+
+def parts(session: Session, version_id: str) -> dict[str, str]:
+    """Return the hashes of a version's parts by name."""
+    query = select(VersionPart.name, VersionPart.sha256).where(VersionPart.version_id == version_id)
+    return dict(session.execute(query).all())
+
+
+def part_sizes(session: Session, version_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the bytes of each version's parts by hash."""
+    query = (
+        select(VersionPart.version_id, Blob.sha256, Blob.size)
+        .join(Blob, Blob.sha256 == VersionPart.sha256)
+        .where(VersionPart.version_id.in_(version_ids))
+    )
+    sizes: dict[str, dict[str, int]] = {}
+    for version_id, sha256, size in session.execute(query):
+        sizes.setdefault(version_id, {})[sha256] = size
+    return sizes
+
+
+def classes(session: Session, version_ids: Sequence[str]) -> dict[str, list[VersionClass]]:
+    """Return each version's classes in the order of their indices."""
+    query = select(VersionClass).where(VersionClass.version_id.in_(version_ids))
+    found: dict[str, list[VersionClass]] = {version_id: [] for version_id in version_ids}
+    for row in session.scalars(query.order_by(VersionClass.index)):
+        found[row.version_id].append(row)
+    return found
+
+
+def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of versions by their ids."""
+    query = select(Version.id, Version.number).where(Version.id.in_(version_ids))
+    return dict(session.execute(query).all())
+
+
+def aliases(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of each version's aliases."""
+    query = select(Alias.version_id, Alias.name).where(Alias.version_id.in_(version_ids))
+    names: dict[str, list[str]] = {version_id: [] for version_id in version_ids}
+    for version_id, name in session.execute(query.order_by(Alias.name)):
+        names[version_id].append(name)
+    return names
+
+
+def class_of(session: Session, version_id: str, label: str) -> VersionClass | None:
+    """Return a version's class by its label."""
+    query = select(VersionClass).where(
+        VersionClass.version_id == version_id, VersionClass.label == label
+    )
+    return session.scalar(query)
+
+
+def exemplars(
+    session: Session, known: VersionClass, *, limit: int, after: int
+) -> list[tuple[int, Image]]:
+    """Return a class's exemplars and their ranks, in order, those after a rank."""
+    query = (
+        select(RankingImage.rank, Image)
+        .join(Image, Image.sha256 == RankingImage.sha256)
+        .where(
+            RankingImage.ranking_id == known.ranking_id,
+            RankingImage.rank < known.kept,
+            RankingImage.rank > after,
+        )
+    )
+    rows = session.execute(query.order_by(RankingImage.rank).limit(limit))
+    return [(rank, image) for rank, image in rows]
+
+
+def has_child(session: Session, version_id: str) -> bool:
+    """Say whether another version was learnt from this one."""
+    return bool(session.scalar(select(exists().where(Version.parent_id == version_id))))
+
+
+def starts_a_job(session: Session, version: Version) -> bool:
+    """Say whether a job that has not ended starts from this version."""
+    asked_for = and_(
+        Job.state == "queued",
+        Job.classifier_id == version.classifier_id,
+        Job.request["base_version"].as_integer() == version.number,
+    )
+    started = and_(Job.state.in_(HOLDING_STATES), Job.base_version_id == version.id)
+    return bool(session.scalar(select(exists().where(or_(asked_for, started)))))
+
+
+def remove(session: Session, version: Version) -> None:
+    """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
+    session.delete(version)
+    session.flush()
+
+
+def served(session: Session) -> list[Served]:
+    """Return every classifier with its aliases: what all workspaces serve."""
+    query = (
+        select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
+        .outerjoin(Alias, Alias.classifier_id == Classifier.id)
+        .order_by(Classifier.workspace, Classifier.name)
+    )
+    return [Served(*row) for row in session.execute(query)]
+
+
+def existing(session: Session, version_ids: Sequence[str]) -> set[str]:
+    """Return those of the ids that still are versions."""
+    return set(session.scalars(select(Version.id).where(Version.id.in_(version_ids))))

@@ -1,0 +1,1 @@
+"""Prediction: loaded versions, and the batches that requests become."""

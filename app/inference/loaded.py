@@ -1,0 +1,213 @@
+"""A version in memory: its class map, and the modules that predict with it."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.db.engine import Database
+from app.db.repositories import versions
+from app.imaging.decode import decode
+from app.imaging.reading import ImageLimits, UnreadableImageError
+from app.inference.batcher import Run
+from app.inference.errors import (
+    ClassifyNotOfferedError,
+    UnknownTaskError,
+    VersionUnreadableError,
+)
+from app.services.versions import VersionNotFoundError
+from app.storage import BlobCorruptError, BlobMissingError, BlobStore
+from models import methods, state
+from models.classify import Servable
+from models.serving import load_servable, restrict
+from models.spec import Spec
+
+# Modules kept for one version beside its default: other ways to classify, single tasks.
+_KEPT_PREDICTORS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One image's scores by column, and the columns that were considered (None: all)."""
+
+    scores: NDArray[np.float32]
+    distances: NDArray[np.float32] | None
+    columns: NDArray[np.bool_] | None
+
+
+class ServablePredictor:
+    """Decodes a batch and runs one forward of it. Compared by identity: one batch, one module."""
+
+    def __init__(
+        self, servable: Servable, tasks: torch.Tensor, size: int, limits: ImageLimits
+    ) -> None:
+        self._servable = servable
+        self._tasks = tasks
+        self._size = size
+        self._limits = limits
+
+    def run(self, images: Sequence[bytes]) -> Run:
+        """Return a `Prediction` or an UnreadableImageError for each image."""
+        begun = time.perf_counter()
+        decoded = [self._decode(image) for image in images]
+        pixels = [item for item in decoded if isinstance(item, np.ndarray)]
+        inferring = time.perf_counter()
+        predictions = iter(self._forward(np.stack(pixels)) if pixels else ())
+        ended = time.perf_counter()
+        outcomes = [next(predictions) if isinstance(item, np.ndarray) else item for item in decoded]
+        return Run(outcomes, inferring - begun, ended - inferring)
+
+    def warm(self) -> None:
+        """Run once, so that the first request does not pay for what a first forward sets up."""
+        self._forward(np.zeros((1, self._size, self._size, 3), np.uint8))
+
+    def _decode(self, image: bytes) -> NDArray[np.uint8] | UnreadableImageError:
+        try:
+            return decode(image, self._size, self._limits)
+        except UnreadableImageError as error:
+            return error
+
+    @torch.inference_mode()
+    def _forward(self, pixels: NDArray[np.uint8]) -> list[Prediction]:
+        output = self._servable(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        scores = output.scores.numpy()
+        distances = [None] * len(scores) if output.distances is None else output.distances.numpy()
+        columns = (
+            [None] * len(scores)
+            if output.tasks is None
+            else (self._tasks[None] == output.tasks[:, None]).numpy()
+        )
+        return [Prediction(*row) for row in zip(scores, distances, columns, strict=True)]
+
+
+class RestrictedPredictor:
+    """Another predictor's scores, with only one task's columns considered."""
+
+    def __init__(self, whole: ServablePredictor, columns: torch.Tensor) -> None:
+        self._whole = whole
+        self._columns = columns
+
+    def run(self, images: Sequence[bytes]) -> Run:
+        """Return a `Prediction` or an UnreadableImageError for each image."""
+        run = self._whole.run(images)
+        return Run([self._restricted(item) for item in run.outcomes], run.decode, run.infer)
+
+    def _restricted(
+        self, outcome: Prediction | UnreadableImageError
+    ) -> Prediction | UnreadableImageError:
+        if isinstance(outcome, UnreadableImageError):
+            return outcome
+        scores = restrict(torch.from_numpy(outcome.scores)[None], self._columns)[0]
+        return Prediction(scores.numpy(), outcome.distances, self._columns.numpy())
+
+
+AnyPredictor = ServablePredictor | RestrictedPredictor
+
+
+class LoadedVersion:
+    """A version ready to predict."""
+
+    def __init__(
+        self,
+        *,
+        version_id: str,
+        number: int,
+        spec: Spec,
+        labels: tuple[str, ...],
+        tasks: tuple[int, ...],
+        parts: Mapping[str, str],
+        store: BlobStore,
+        limits: ImageLimits,
+    ) -> None:
+        """Read, build and warm the default predictor.
+
+        Raises VersionUnreadableError when a part is missing, damaged or does not fit.
+        """
+        self.id = version_id
+        self.number = number
+        self.labels = labels
+        self.tasks = tasks
+        self._spec = spec
+        self._parts = dict(parts)
+        self._store = store
+        self._limits = limits
+        self._columns = torch.tensor(tasks)
+        self._lock = threading.Lock()
+        self._others: OrderedDict[tuple[int | None, str], AnyPredictor] = OrderedDict()
+        self._default = self._build(None, "auto")
+        self._default.warm()
+
+    def ready(self, task: int | None, classify: str) -> AnyPredictor | None:
+        """Return the predictor if it is built. Never blocks for long."""
+        if task is None and classify == "auto":
+            return self._default
+        return self._others.get((task, classify))
+
+    def predictor(self, task: int | None, classify: str) -> AnyPredictor:
+        """Return the predictor, building it if need be: call from a thread.
+
+        Raises UnknownTaskError, ClassifyNotOfferedError and VersionUnreadableError.
+        """
+        if task is not None and task not in self.tasks:
+            raise UnknownTaskError(f"Version {self.number} has no task {task}.")
+        offered = methods.get(self._spec.method).classify
+        if classify != "auto" and classify not in offered:
+            raise ClassifyNotOfferedError(
+                f"{self._spec.method} classifies by {' or '.join(offered)} only."
+            )
+        with self._lock:
+            if (built := self.ready(task, classify)) is None:
+                built = self._others[task, classify] = self._variant(task, classify)
+                if len(self._others) > _KEPT_PREDICTORS:
+                    self._others.popitem(last=False)
+            return built
+
+    def _variant(self, task: int | None, classify: str) -> AnyPredictor:
+        if task is None or methods.needs(self._spec.method).task_id:
+            return self._build(task, classify)
+        whole = self._default if classify == "auto" else self._build(None, classify)
+        return RestrictedPredictor(whole, self._columns == task)
+
+    def _build(self, task: int | None, classify: str) -> ServablePredictor:
+        try:
+            parts = {
+                name: state.decode(self._store.get(sha256)) for name, sha256 in self._parts.items()
+            }
+            servable = load_servable(
+                self._spec, state.State(parts, self.tasks), task=task, classify=classify
+            )
+        except (BlobCorruptError, BlobMissingError, ValueError, KeyError, RuntimeError) as error:
+            raise VersionUnreadableError(
+                f"The stored tensors of version {self.number} are missing or damaged."
+            ) from error
+        return ServablePredictor(servable, self._columns, self._spec.image_size, self._limits)
+
+
+def load(
+    database: Database, version_id: str, store: BlobStore, limits: ImageLimits
+) -> LoadedVersion:
+    """Load a version from its rows and blobs.
+
+    Raises VersionNotFoundError and VersionUnreadableError.
+    """
+    with database.reading() as session:
+        version = versions.get(session, version_id)
+        if version is None:
+            raise VersionNotFoundError("The version was deleted.")
+        classes = versions.classes(session, [version_id])[version_id]
+        parts = versions.parts(session, version_id)
+    return LoadedVersion(
+        version_id=version_id,
+        number=version.number,
+        spec=Spec.model_validate(version.spec),
+        labels=tuple(known.label for known in classes),
+        tasks=tuple(known.task for known in classes),
+        parts=parts,
+        store=store,
+        limits=limits,
+    )

@@ -1,0 +1,31 @@
+"""From scores by column to what a client reads."""
+
+from heapq import nlargest
+from typing import Any
+
+from app.inference.loaded import LoadedVersion, Prediction
+
+
+def describe(version: LoadedVersion, prediction: Prediction, top_k: int) -> dict[str, Any]:
+    """Return one entry of ``results``: the best class, and the best `top_k` of those considered.
+
+    Plain values only, ready for JSON. Equal scores are ranked by column.
+    """
+    values = prediction.scores.tolist()
+    considered = (
+        range(len(values)) if prediction.columns is None else prediction.columns.nonzero()[0]
+    )
+    # Not numpy's sort: that lets go of the interpreter, and under load waits to have it back.
+    columns = [int(column) for column in nlargest(top_k, considered, key=values.__getitem__)]
+    ranked: list[dict[str, Any]] = [
+        {"label": version.labels[column], "score": values[column]} for column in columns
+    ]
+    if prediction.distances is not None:
+        for entry, column in zip(ranked, columns, strict=True):
+            entry["distance"] = float(prediction.distances[column])
+    return {
+        "label": ranked[0]["label"],
+        "score": ranked[0]["score"],
+        "task": version.tasks[columns[0]],
+        "ranked": ranked,
+    }

@@ -1,0 +1,125 @@
+"""The HTTP service: `create_app(settings)`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.utils import get_openapi
+
+from app import logs
+from app.api import (
+    aliases,
+    classifiers,
+    health,
+    idempotency,
+    jobs,
+    methods,
+    predict,
+    problems,
+    uploads,
+    versions,
+)
+from app.api.middleware import BodyLimit, RequestContext
+from app.db.engine import Database
+from app.inference.batcher import Batcher
+from app.inference.registry import Registry
+from app.services.dispatcher import Dispatcher
+from app.services.messages import Messages
+from app.settings import Settings
+from app.storage import open_store
+
+_MEGABYTE = 10**6
+# A batch of images, base64 included, in one /predict.
+_PREDICT_IMAGES = 4
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service. Its threads run between the application's startup and shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs.configure(settings.log_level)
+        database = Database(settings.database_url)
+        store = open_store(settings.storage_url)
+        registry = Registry(database, store, settings)
+        batcher = Batcher(
+            threads=settings.inference_threads,
+            batch=settings.inference_batch,
+            capacity=settings.inference_queue,
+        )
+        dispatcher = Dispatcher(database, settings)
+        app.state.database, app.state.store = database, store
+        app.state.registry, app.state.batcher = registry, batcher
+        messages = Messages(settings)
+        app.state.dispatcher, app.state.messages = dispatcher, messages
+        batcher.start()
+        registry.start()
+        dispatcher.start()
+        try:
+            yield
+        finally:
+            # The server has answered every request it accepted before it comes here.
+            await run_in_threadpool(dispatcher.stop)
+            await run_in_threadpool(registry.stop)
+            await run_in_threadpool(batcher.close)
+            messages.close()
+            database.close()
+
+    app = FastAPI(
+        title="Accrue",
+        version=health.VERSION,
+        summary="Teaches an image classifier new classes without forgetting, and serves it.",
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.settings = settings
+    problems.install(app)
+    app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
+    # Routes are tried in this order, and predictions are what is asked for most.
+    for resource in (
+        predict,
+        classifiers,
+        versions,
+        aliases,
+        uploads,
+        jobs,
+        methods,
+        health,
+    ):
+        app.include_router(resource.router)
+    app.add_middleware(BodyLimit, limit=_body_limits(settings))
+    app.add_middleware(RequestContext)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _body_limits(settings: Settings) -> Callable[[str], int]:
+    uploading = settings.max_body_megabytes * _MEGABYTE
+    predicting = settings.max_image_megabytes * _PREDICT_IMAGES * _MEGABYTE
+
+    def limit(path: str) -> int:
+        if path.startswith("/v1/uploads") or path.endswith("/learn"):
+            return uploading
+        return predicting if path.endswith("/predict") else _MEGABYTE
+
+    return limit
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the problem schema that every route's responses point to."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs")
+        schemas["Problem"] = schema
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,107 @@
+"""The dispatcher: what keeps every job moving, whatever was lost on the way.
+
+It runs in every API and worker process at once. Each step is a conditional update or a message
+that may arrive twice, so any number of dispatchers may do the same work.
+"""
+
+import threading
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.engine import Database
+from app.db.repositories import jobs, workers
+from app.db.repositories.jobs import Event
+from app.services.messages import BrokerUnavailableError, Messages
+from app.settings import Settings
+
+_TICK_SECONDS = 1.0
+# A job sent this long ago and still queued is sent again: its message was lost, or waits behind
+# a long job in some worker's hands while another worker is free.
+_RESEND_AFTER = timedelta(seconds=30)
+# With no worker alive nobody would read the message, and they would pile up.
+_WORKER_SEEN_WITHIN = timedelta(seconds=60)
+
+_LOST = "The worker was lost, as often as jobs are tried again."
+_EVENTS = {
+    "cancelled": Event("cancelled", "Cancelled; its worker was lost."),
+    "failed": Event("failed", _LOST, "error", {"code": "worker-lost"}),
+    "queued": Event("requeued", "The worker was lost; the job waits for another.", "warning"),
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Frees the jobs of lost workers and sends the queued ones."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._messages = Messages(settings)
+        self._max_failures = settings.max_failures
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Look over all jobs every second from now on, in a thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread look at once: a job was created or has ended. Never blocks."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread, after the look it may be at."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._messages.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.tick()
+            except SQLAlchemyError as error:
+                # The database is away or locked; what is to be done will still be there.
+                log.warning("dispatcher_tick_failed", error=str(error))
+            self._wake.wait(_TICK_SECONDS)
+            self._wake.clear()
+
+    def tick(self) -> None:
+        """Look once over all jobs."""
+        self._free_lost()
+        self._send_waiting()
+
+    def _free_lost(self) -> None:
+        with self._db.reading() as session:
+            if not jobs.any_expired(session, now=self._db.now(session)):
+                return
+        with self._db.transaction() as session:
+            now = self._db.now(session)
+            error = {"code": "worker-lost", "detail": _LOST, "retryable": True}
+            freed = jobs.free_expired(
+                session, now=now, max_failures=self._max_failures, error=error
+            )
+            for state, job_ids in freed.items():
+                for job_id in job_ids:
+                    jobs.append_events(session, job_id, [_EVENTS[state]], now=now)
+                    log.warning("lease_expired", job=job_id, state=state)
+
+    def _send_waiting(self) -> None:
+        with self._db.reading() as session:
+            now = self._db.now(session)
+            waiting = jobs.waiting(session)
+            heard = bool(waiting) and workers.any_seen_since(session, now - _WORKER_SEEN_WITHIN)
+        sent = []
+        try:
+            for job in waiting:
+                if job.sent_at is None or (heard and job.sent_at < now - _RESEND_AFTER):
+                    self._messages.send(job.id, job.hardware)
+                    sent.append(job.id)
+        except BrokerUnavailableError as error:
+            log.warning("broker_unavailable", error=str(error))
+        if sent:
+            with self._db.transaction() as session:
+                jobs.mark_sent(session, sent, now=self._db.now(session))

@@ -1,0 +1,371 @@
+"""Jobs: asked for here, done by workers, watched from here. The database is the queue."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import jobs, uploads
+from app.db.repositories import learning as queries
+from app.db.repositories.jobs import Event, JobRow
+from app.db.tables import FINAL_STATES, Classifier, Job
+from app.ids import new_id
+from app.services import classifiers, learning
+from app.services import uploads as upload_service
+from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
+from app.services.errors import FieldError, ServiceError
+
+State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+OnExisting = Literal["error", "extend"]
+
+
+class JobNotFoundError(ServiceError):
+    """No job has that id."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "job-not-found"
+    title: ClassVar[str] = "Job not found"
+
+
+class JobFinishedError(ServiceError):
+    """The job has ended, so there is nothing to cancel."""
+
+    status: ClassVar[int] = 409
+    code: ClassVar[str] = "job-finished"
+    title: ClassVar[str] = "Job finished"
+
+
+class JobNotRetryableError(ServiceError):
+    """Only failed and cancelled jobs, whose uploads are still there, can be tried again."""
+
+    status: ClassVar[int] = 409
+    code: ClassVar[str] = "job-not-retryable"
+    title: ClassVar[str] = "Job not retryable"
+
+
+class UnknownUploadError(ServiceError):
+    """The job names an upload that does not exist."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "unknown-upload"
+    title: ClassVar[str] = "Unknown upload"
+
+
+# What creating a job may raise.
+CREATE_ERRORS = (
+    ClassifierNotFoundError,
+    UnknownUploadError,
+    InvalidOptionsError,
+    learning.UnknownBaseVersionError,
+    learning.NoTrainingImagesError,
+    learning.ClassAlreadyLearntError,
+)
+
+
+class JobRequest(BaseModel):
+    """What a job is asked to do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["learn"] = "learn"
+    uploads: list[str] = Field(min_length=1, max_length=1000, description="Learnt in this order.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="The method's options, over the classifier's own."
+    )
+    base_version: int | None = Field(
+        None,
+        ge=1,
+        lt=10**9,
+        description="Version to start from; null: the live one when the job starts.",
+    )
+    on_existing: OnExisting = Field(
+        "error", description="`extend` takes more images of classes that are known already."
+    )
+    max_minutes: float | None = Field(
+        None, gt=0, description="The job fails when an attempt has taken so long."
+    )
+    webhook: None = None
+
+
+class ProgressView(BaseModel):
+    """How far a running job is."""
+
+    fraction: float = Field(description="Of the whole job, from 0 to 1.")
+    epoch: int | None = Field(description="Counts from 1; null while nothing is trained.")
+    epochs: int | None
+    step: int | None
+    steps: int | None
+    loss: float | None = Field(description="Mean of the epoch so far.")
+    images_per_second: float | None
+    eta_seconds: float | None = Field(description="Until training ends.")
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    retryable: bool
+
+
+class JobView(BaseModel):
+    """A job as clients see it."""
+
+    id: str
+    classifier: str
+    kind: str
+    state: State
+    phase: str | None
+    attempt: int = Field(description="How often a worker has taken the job.")
+    progress: ProgressView | None
+    queue_position: int | None = Field(description="1 is the next to start; null unless queued.")
+    error: JobErrorView | None
+    version: int | None = Field(description="The number of the version that the job made.")
+    created_at: datetime
+    started_at: datetime | None
+    heartbeat_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in FINAL_STATES
+
+
+class LearnView(JobView):
+    """A job made together with its upload."""
+
+    uploads: list[str]
+
+
+class EventView(BaseModel):
+    """Something that happened to a job."""
+
+    seq: int
+    at: datetime
+    type: str
+    level: str
+    message: str
+    data: dict[str, Any]
+
+
+View = TypeVar("View", bound=JobView)
+# Called in the transaction that makes a job, with its view.
+OnCreated = Callable[[Session, View], None]
+
+
+def create(
+    db: Database,
+    workspace: str,
+    classifier_name: str,
+    request: JobRequest,
+    *,
+    on_created: OnCreated[JobView],
+) -> JobView:
+    """Queue a job. Raises one of `CREATE_ERRORS`."""
+    with db.transaction() as session:
+        classifier = classifiers.require(session, workspace, classifier_name)
+        job_id = _insert(session, db.now(session), classifier, request)
+        view = _view(session, workspace, job_id)
+        on_created(session, view)
+        return view
+
+
+def create_with_upload(
+    db: Database,
+    workspace: str,
+    classifier_name: str,
+    collected: upload_service.Collected,
+    *,
+    base_version: int | None,
+    on_existing: OnExisting,
+    on_created: OnCreated[LearnView],
+) -> LearnView:
+    """Make an upload of collected images and queue a job that learns it: both or neither.
+
+    Raises one of `CREATE_ERRORS`.
+    """
+    with db.transaction() as session:
+        classifier = classifiers.require(session, workspace, classifier_name)
+        upload_id = upload_service.insert(session, workspace, collected)
+        request = JobRequest(
+            uploads=[upload_id], base_version=base_version, on_existing=on_existing
+        )
+        job_id = _insert(session, db.now(session), classifier, request)
+        job = _view(session, workspace, job_id)
+        view = LearnView(**dict(job), uploads=[upload_id])
+        on_created(session, view)
+        return view
+
+
+def require_classifier(db: Database, workspace: str, name: str) -> None:
+    """Raise ClassifierNotFoundError early, before a body is read for nothing."""
+    with db.reading() as session:
+        classifiers.require(session, workspace, name)
+
+
+def get(db: Database, workspace: str, job_id: str) -> JobView:
+    """Return a job. Raises JobNotFoundError."""
+    with db.reading() as session:
+        return _view(session, workspace, job_id)
+
+
+def page(
+    db: Database,
+    workspace: str,
+    *,
+    classifier: str | None,
+    state: State | None,
+    limit: int,
+    after: str | None,
+) -> list[JobView]:
+    """Return up to `limit` jobs, newest first, older than `after`."""
+    with db.reading() as session:
+        rows = jobs.page(
+            session, workspace, classifier=classifier, state=state, limit=limit, after=after
+        )
+        return [_to_view(row) for row in rows]
+
+
+def list_events(
+    db: Database, workspace: str, job_id: str, *, after: int, limit: int
+) -> list[EventView]:
+    """Return up to `limit` events of a job after a sequence number. Raises JobNotFoundError."""
+    with db.reading() as session:
+        _require(session, workspace, job_id)
+        return [
+            EventView(
+                seq=event.seq,
+                at=event.at,
+                type=event.type,
+                level=event.level,
+                message=event.message,
+                data=event.data,
+            )
+            for event in jobs.events(session, job_id, after=after, limit=limit)
+        ]
+
+
+def cancel(db: Database, workspace: str, job_id: str) -> JobView:
+    """Cancel a waiting job, or ask the worker of a running one to stop; again changes nothing.
+
+    Raises JobNotFoundError and JobFinishedError.
+    """
+    with db.transaction() as session:
+        now = db.now(session)
+        _require(session, workspace, job_id)
+        if jobs.cancel_queued(session, job_id, now=now):
+            event = Event("cancelled", "Cancelled before it started.")
+            jobs.append_events(session, job_id, [event], now=now)
+        elif jobs.flag_cancelling(session, job_id):
+            event = Event("cancelling", "The worker is asked to stop.")
+            jobs.append_events(session, job_id, [event], now=now)
+        view = _view(session, workspace, job_id)
+        if view.state in ("succeeded", "failed"):
+            raise JobFinishedError(f"The job has {view.state}.")
+        return view
+
+
+def retry(
+    db: Database,
+    workspace: str,
+    job_id: str,
+    *,
+    on_created: OnCreated[JobView],
+) -> JobView:
+    """Queue a failed or cancelled job again, its failures forgotten.
+
+    Raises JobNotFoundError and JobNotRetryableError.
+    """
+    with db.transaction() as session:
+        job = _require(session, workspace, job_id).job
+        if not jobs.restart(session, job_id):
+            raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")
+        if jobs.uploads_of(session, job_id) != job.request["uploads"]:
+            raise JobNotRetryableError("An upload of this job has been deleted.")
+        event = Event("requeued", "To be tried again.")
+        jobs.append_events(session, job_id, [event], now=db.now(session))
+        view = _view(session, workspace, job_id)
+        on_created(session, view)
+        return view
+
+
+def _insert(session: Session, now: datetime, classifier: Classifier, request: JobRequest) -> str:
+    """Check what can be checked before the job starts, and write its rows."""
+    upload_ids = list(dict.fromkeys(request.uploads))
+    classifiers.to_model_spec(classifier.spec, request.options)
+    _lock_uploads(session, classifier.workspace, upload_ids)
+    base = learning.find_base(session, classifier, request.base_version)
+    counts = queries.train_counts(session, upload_ids)
+    learning.check_labels(session, base, counts, request.on_existing)
+    job = Job(
+        id=new_id("job"),
+        workspace=classifier.workspace,
+        classifier_id=classifier.id,
+        kind=request.kind,
+        request={
+            "uploads": upload_ids,
+            "options": request.options,
+            "base_version": request.base_version,
+            "on_existing": request.on_existing,
+            "max_minutes": request.max_minutes,
+        },
+        state="queued",
+        created_at=now,
+    )
+    jobs.add(session, job, upload_ids)
+    jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
+    return job.id
+
+
+def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
+    """Keep the uploads from being changed or deleted until the job that uses them is there."""
+    # In one order for everybody: two jobs that lock the same uploads in two orders deadlock.
+    missing = {
+        upload_id
+        for upload_id in sorted(upload_ids)
+        if uploads.find(session, workspace, upload_id, lock=True) is None
+    }
+    if missing:
+        errors = [
+            FieldError(f"/uploads/{place}", "there is no such upload")
+            for place, upload_id in enumerate(upload_ids)
+            if upload_id in missing
+        ]
+        raise UnknownUploadError("The job names uploads that do not exist.", errors=errors)
+
+
+def _require(session: Session, workspace: str, job_id: str) -> JobRow:
+    row = jobs.find(session, workspace, job_id)
+    if row is None:
+        raise JobNotFoundError("There is no such job.")
+    return row
+
+
+def _view(session: Session, workspace: str, job_id: str) -> JobView:
+    return _to_view(_require(session, workspace, job_id))
+
+
+def _to_view(row: JobRow) -> JobView:
+    job = row.job
+    return JobView.model_validate(
+        {
+            "id": job.id,
+            "classifier": row.classifier,
+            "kind": job.kind,
+            "state": job.state,
+            "phase": job.phase,
+            "attempt": job.attempt,
+            "progress": job.progress,
+            "queue_position": row.queue_position,
+            "error": job.error,
+            "version": row.version,
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "heartbeat_at": job.heartbeat_at,
+            "finished_at": job.finished_at,
+        }
+    )

@@ -1,0 +1,148 @@
+"""How a finished learning step becomes a version: one transaction, or nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import aliases, blobs, jobs, versions
+from app.db.repositories import learning as queries
+from app.db.repositories.jobs import Event
+from app.db.repositories.learning import SizedImage
+from app.db.tables import Classifier, Version, VersionClass
+from app.ids import new_id
+from app.services.learning import LIVE, LearnPlan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the training process made. Blobs are in the store already; lists go by column.
+
+    `rankings` holds the exemplars, in herding order, of the classes that were ranked anew;
+    `kept` how many exemplars each class has now; `metrics` are those of `models.evaluate`.
+    """
+
+    parts: dict[str, SizedImage]
+    rankings: dict[int, list[str]]
+    kept: tuple[int, ...]
+    metrics: dict[str, Any]
+    warnings: list[str]
+
+
+def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> int | None:
+    """Make the version and end the job as succeeded. Return the version's number.
+
+    None, with nothing written, where the attempt no longer holds the job.
+    """
+    with db.transaction() as session:
+        now = db.now(session)
+        # The fence comes first: whoever lost the job changes nothing, and the row stays locked.
+        if not jobs.finish(session, plan.job_id, attempt, "succeeded", now=now):
+            return None
+        classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)
+        classifier.last_version += 1
+        metrics = _by_label(plan, outcome.metrics)
+        classes, memory = _classes(session, plan, outcome)
+        version = Version(
+            id=new_id("ver"),
+            classifier_id=classifier.id,
+            number=classifier.last_version,
+            parent_id=plan.base_version_id,
+            job_id=plan.job_id,
+            method=plan.spec["method"],
+            spec=plan.spec,
+            metrics=metrics,
+            memory=memory,
+            created_at=now,
+        )
+        for row in classes:
+            row.version_id = version.id
+        blobs.record(session, {part.sha256: part.size for part in outcome.parts.values()}, now)
+        versions.add(
+            session,
+            version,
+            parts={name: part.sha256 for name, part in outcome.parts.items()},
+            classes=classes,
+            held_out={planned.index: planned.new_held_out for planned in plan.classes},
+        )
+        live = _promotes(session, plan, metrics)
+        if live:
+            aliases.point(session, classifier.id, LIVE, version.id, now=now)
+        jobs.append_events(session, plan.job_id, _events(version, outcome, live=live), now=now)
+        return version.number
+
+
+def _by_label(plan: LearnPlan, metrics: dict[str, Any]) -> dict[str, Any]:
+    labels = [planned.label for planned in plan.classes]
+    return {**metrics, "per_class": dict(zip(labels, metrics["per_class"], strict=True))}
+
+
+def _classes(
+    session: Session, plan: LearnPlan, outcome: Outcome
+) -> tuple[list[VersionClass], dict[str, int]]:
+    """Return the rows of the class map and what the memory holds."""
+    sizes = {image.sha256: image.size for image in plan.fresh}
+    rows, exemplars, stored, held_out = [], 0, 0, 0
+    for column, planned in enumerate(plan.classes):
+        kept = outcome.kept[column]
+        ranked = [image.sha256 for image in planned.exemplars]
+        sizes.update(planned.exemplars)
+        ranking_id = planned.ranking_id if kept else None
+        if column in outcome.rankings:
+            ranked = outcome.rankings[column]
+            ranking_id = queries.add_ranking(session, plan.classifier_id, ranked)
+        exemplars += kept
+        stored += sum(sizes[sha256] for sha256 in ranked[:kept])
+        held_out += len(planned.held_out) + len(planned.new_held_out)
+        rows.append(
+            VersionClass(
+                index=planned.index,
+                label=planned.label,
+                task=planned.task,
+                train_images=planned.train_images,
+                ranking_id=ranking_id,
+                kept=kept,
+            )
+        )
+    return rows, {"exemplars": exemplars, "bytes": stored, "held_out": held_out}
+
+
+def _promotes(session: Session, plan: LearnPlan, metrics: dict[str, Any]) -> bool:
+    """Say whether the new version goes live at once. The first one always does."""
+    if versions.by_alias(session, plan.classifier_id, LIVE) is None:
+        return True
+    policy = plan.promotion["policy"]
+    if policy != "guarded":
+        return bool(policy == "always")
+    drop = _drop(plan, metrics)
+    return drop is None or drop <= plan.promotion["max_accuracy_drop"]
+
+
+def _drop(plan: LearnPlan, metrics: dict[str, Any]) -> float | None:
+    """Return how much accuracy the old classes lost, None where it was not measured.
+
+    Like is compared with like: the same classes before and after, each weighted by the held-out
+    images that both versions were measured on.
+    """
+    if plan.history is None:
+        return None
+    lost, images = 0.0, 0
+    for planned in plan.classes:
+        before = plan.history["per_class"].get(planned.label)
+        after = metrics["per_class"][planned.label]
+        if before is not None and after is not None:
+            lost += (before - after) * len(planned.held_out)
+            images += len(planned.held_out)
+    return lost / images if images else None
+
+
+def _events(version: Version, outcome: Outcome, *, live: bool) -> list[Event]:
+    accuracy = version.metrics["accuracy"]
+    measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"
+    data = {"version": version.number, "live": live}
+    return [
+        *(Event("warning", warning, "warning") for warning in outcome.warnings),
+        Event("published", f"Version {version.number}, {measured}.", data=data),
+        Event("succeeded", f"Version {version.number} is {'live' if live else 'ready'}."),
+    ]

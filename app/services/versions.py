@@ -1,0 +1,249 @@
+"""Versions: what each knows, how good it is, what it keeps."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import blobs, versions
+from app.db.tables import Classifier, Image, Version
+from app.services import classifiers
+from app.services.errors import ServiceError
+from app.storage import BlobStore
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class VersionNotFoundError(ServiceError):
+    """The classifier has no such version or alias."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "version-not-found"
+    title: ClassVar[str] = "Version not found"
+
+
+class VersionInUseError(ServiceError):
+    """An alias, a later version or a waiting job needs the version."""
+
+    status: ClassVar[int] = 409
+    code: ClassVar[str] = "version-in-use"
+    title: ClassVar[str] = "Version in use"
+
+
+class ClassNotFoundError(ServiceError):
+    """The version does not know that class."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "class-not-found"
+    title: ClassVar[str] = "Class not found"
+
+
+class ImageNotFoundError(ServiceError):
+    """No stored image has that hash."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "image-not-found"
+    title: ClassVar[str] = "Image not found"
+
+
+class ClassView(BaseModel):
+    """A class that a version knows."""
+
+    label: str
+    index: int
+    task: int
+    train_images: int
+    exemplars: int
+
+
+class MetricsView(BaseModel):
+    """How good a version is on held-out images; null where there is nothing to measure on."""
+
+    accuracy: float | None = Field(None, description="Over all classes so far.")
+    average_incremental_accuracy: float | None = Field(
+        None, description="Mean of `accuracy` over the chain of parents."
+    )
+    forgetting: float | None = Field(
+        None, description="Mean over older tasks of the best earlier accuracy less today's."
+    )
+    backward_transfer: float | None = Field(
+        None, description="Mean over older tasks of today's accuracy less the first one."
+    )
+    matrix: list[list[float | None]] = Field(
+        default_factory=list, description="[i][j]: accuracy on task j after task i."
+    )
+    task_aware_accuracy: float | None = Field(None, description="With the task given.")
+    task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
+    router_accuracy: float | None = Field(None, description="How often the right task is picked.")
+    per_class: dict[str, float | None] = Field(default_factory=dict)
+
+
+class MemoryView(BaseModel):
+    """The images a version keeps."""
+
+    exemplars: int = 0
+    bytes: int = 0
+    held_out: int = 0
+
+
+class VersionView(BaseModel):
+    """A version as clients see it."""
+
+    number: int
+    parent: int | None
+    job: str | None
+    created_at: datetime
+    method: str
+    classes: list[ClassView]
+    metrics: MetricsView
+    memory: MemoryView
+    size_bytes: int = Field(description="Bytes of its tensors.")
+    new_bytes: int = Field(description="Bytes of those its parent does not have.")
+    aliases: list[str]
+
+
+class ExemplarView(BaseModel):
+    """An image of the exemplar memory; `GET /v1/images/{sha256}` gives its bytes."""
+
+    rank: int = Field(description="0 was chosen first and is given up last.")
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+
+
+def is_number(reference: str) -> bool:
+    """Say whether a reference to a version is its number; otherwise it is an alias."""
+    return _NUMBER.fullmatch(reference) is not None
+
+
+def require(session: Session, classifier: Classifier, reference: str) -> Version:
+    """Return a classifier's version by number or alias. Raises VersionNotFoundError."""
+    found = (
+        versions.by_number(session, classifier.id, int(reference))
+        if is_number(reference)
+        else versions.by_alias(session, classifier.id, reference)
+    )
+    if found is None:
+        raise VersionNotFoundError("This classifier has no version of that number or alias.")
+    return found
+
+
+def get(db: Database, workspace: str, name: str, reference: str) -> VersionView:
+    """Return one version by number or alias.
+
+    Raises ClassifierNotFoundError and VersionNotFoundError.
+    """
+    with db.reading() as session:
+        classifier = classifiers.require(session, workspace, name)
+        return _views(session, [require(session, classifier, reference)])[0]
+
+
+def page(
+    db: Database, workspace: str, name: str, *, limit: int, before: int | None
+) -> list[VersionView]:
+    """Return up to `limit` versions, newest first, older than a number.
+
+    Raises ClassifierNotFoundError.
+    """
+    with db.reading() as session:
+        classifier = classifiers.require(session, workspace, name)
+        found = versions.page(session, classifier.id, limit=limit, before=before)
+        return _views(session, found)
+
+
+def exemplars(
+    db: Database, workspace: str, name: str, reference: str, label: str, *, limit: int, after: int
+) -> list[ExemplarView]:
+    """Return a class's exemplars in herding order, those after a rank.
+
+    Raises ClassifierNotFoundError, VersionNotFoundError and ClassNotFoundError.
+    """
+    with db.reading() as session:
+        version = require(session, classifiers.require(session, workspace, name), reference)
+        known = versions.class_of(session, version.id, label)
+        if known is None:
+            raise ClassNotFoundError("This version does not know that class.")
+        found = versions.exemplars(session, known, limit=limit, after=after)
+        return [
+            ExemplarView(
+                rank=rank,
+                sha256=image.sha256,
+                media_type=image.media_type,
+                width=image.width,
+                height=image.height,
+            )
+            for rank, image in found
+        ]
+
+
+def delete(db: Database, workspace: str, name: str, reference: str) -> None:
+    """Delete a version.
+
+    Raises ClassifierNotFoundError, VersionNotFoundError, and VersionInUseError where an alias
+    names it, another version was learnt from it (and is measured on its held-out images), or a
+    job that has not ended starts from it.
+    """
+    with db.transaction() as session:
+        classifier = classifiers.require(session, workspace, name, lock=True)
+        version = require(session, classifier, reference)
+        if names := versions.aliases(session, [version.id])[version.id]:
+            raise VersionInUseError(f"It has aliases: {', '.join(names)}.")
+        if versions.has_child(session, version.id):
+            raise VersionInUseError("A later version was learnt from it.")
+        if versions.starts_a_job(session, version):
+            raise VersionInUseError("A job that has not ended starts from it.")
+        versions.remove(session, version)
+
+
+def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
+    """Return a stored image: what it is, and its bytes. Raises ImageNotFoundError."""
+    with db.reading() as session:
+        found = blobs.image(session, sha256)
+    if found is None:
+        raise ImageNotFoundError("No stored image has that hash.")
+    return found, store.get(sha256)
+
+
+def _views(session: Session, rows: Sequence[Version]) -> list[VersionView]:
+    ids = [row.id for row in rows]
+    parent_ids = [row.parent_id for row in rows if row.parent_id is not None]
+    classes = versions.classes(session, ids)
+    names = versions.aliases(session, ids)
+    parents = versions.numbers(session, parent_ids)
+    sizes = versions.part_sizes(session, [*ids, *parent_ids])
+    return [
+        VersionView(
+            number=row.number,
+            parent=parents.get(row.parent_id or ""),
+            job=row.job_id,
+            created_at=row.created_at,
+            method=row.method,
+            classes=[
+                ClassView(
+                    label=known.label,
+                    index=known.index,
+                    task=known.task,
+                    train_images=known.train_images,
+                    exemplars=known.kept,
+                )
+                for known in classes[row.id]
+            ],
+            metrics=MetricsView.model_validate(row.metrics),
+            memory=MemoryView.model_validate(row.memory),
+            aliases=names[row.id],
+            **_bytes(sizes.get(row.id, {}), sizes.get(row.parent_id or "", {})),
+        )
+        for row in rows
+    ]
+
+
+def _bytes(own: dict[str, int], inherited: dict[str, int]) -> dict[str, Any]:
+    return {
+        "size_bytes": sum(own.values()),
+        "new_bytes": sum(size for sha256, size in own.items() if sha256 not in inherited),
+    }

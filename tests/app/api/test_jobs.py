@@ -1,0 +1,162 @@
+"""Jobs over HTTP. No worker runs: what one does to them is tested with real ones elsewhere."""
+
+import base64
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from tests.pictures import png
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def images(*labels: str, count: int = 2) -> dict[str, Any]:
+    return {
+        "images": [
+            {"label": label, "b64": base64.b64encode(png(seed)).decode()}
+            for place, label in enumerate(labels)
+            for seed in range(10 * place, 10 * place + count)
+        ]
+    }
+
+
+@pytest.fixture
+def upload(api: TestClient) -> str:
+    """An upload, and the classifier "signs" to teach."""
+    body = {"name": "signs", "backbone": "convnet", "image_size": 8}
+    api.post("/v1/classifiers", json=body).raise_for_status()
+    answer = api.post("/v1/uploads", json=images("stop", "yield"))
+    return str(answer.raise_for_status().json()["id"])
+
+
+def queue(api: TestClient, upload: str, headers: Any = None, **fields: Any) -> Response:
+    body = {"kind": "learn", "uploads": [upload], **fields}
+    return api.post("/v1/classifiers/signs/jobs", json=body, headers=headers)
+
+
+def test_a_job_is_accepted_and_shown(api: TestClient, upload: str) -> None:
+    nulls = {"base_version": None, "max_minutes": None, "webhook": None}
+    answer = queue(api, upload, options={"epochs": 5}, on_existing="error", **nulls)
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert {name: job[name] for name in job if name not in ("id", "created_at")} == {
+        "classifier": "signs",
+        "kind": "learn",
+        "state": "queued",
+        "phase": None,
+        "attempt": 0,
+        "progress": None,
+        "queue_position": 1,
+        "error": None,
+        "version": None,
+        "started_at": None,
+        "heartbeat_at": None,
+        "finished_at": None,
+    }
+    shown = api.get(answer.headers["Location"])
+    assert shown.json() == job
+    assert "Retry-After" in shown.headers
+    tag = shown.headers["ETag"]
+    unchanged = api.get(f"/v1/jobs/{job['id']}", headers={"If-None-Match": tag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    listed = api.get("/v1/jobs", params={"classifier": "signs", "state": "queued"}).json()
+    assert listed == {"data": [job], "has_more": False, "next": None}
+
+
+def test_cancel_and_retry(api: TestClient, upload: str) -> None:
+    job = queue(api, upload).json()
+    path = f"/v1/jobs/{job['id']}"
+    assert api.post(f"{path}/retry").json()["code"] == "job-not-retryable"
+    for _ in range(2):
+        cancelled = api.post(f"{path}/cancel")
+        assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    shown = api.get(path)
+    assert "Retry-After" not in shown.headers
+    retried = api.post(f"{path}/retry")
+    assert (retried.status_code, retried.json()["state"]) == (202, "queued")
+
+    def events(**query: int) -> dict[str, Any]:
+        document: dict[str, Any] = api.get(f"{path}/events", params=query).json()
+        return document
+
+    assert [event["type"] for event in events()["data"]] == ["created", "cancelled", "requeued"]
+    page = events(limit=1, after=1)
+    assert [event["seq"] for event in page["data"]] == [2]
+    assert (page["has_more"], page["next"]) == (True, 2)
+    assert events(after=3) == {"data": [], "has_more": False, "next": None}
+
+
+def test_one_shot(api: TestClient, upload: str) -> None:
+    answer = api.post("/v1/classifiers/signs/learn", json=images("merge"))
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert len(job.pop("uploads")) == 1
+    assert api.get(f"/v1/jobs/{job['id']}").json() == job
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/classifiers/none/learn", 404, "classifier-not-found"),
+        ("/v1/classifiers/signs/learn?base_version=4", 422, "unknown-base-version"),
+        ("/v1/classifiers/signs/learn?on_existing=what", 422, "invalid-request"),
+        ("/v1/classifiers/signs/learn?split=test", 422, "no-training-images"),
+    ],
+)
+def test_a_refused_one_shot_leaves_nothing(
+    api: TestClient, upload: str, path: str, status: int, code: str
+) -> None:
+    answer = api.post(path, json=images("merge"))
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert [each["id"] for each in api.get("/v1/uploads").json()["data"]] == [upload]
+    assert api.get("/v1/jobs").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"kind": "forget"}, "/kind"),
+        ({"classes": ["stop"]}, "/classes"),
+        ({"uploads": []}, "/uploads"),
+        ({"uploads": ["upl_none"]}, "/uploads/0"),
+        ({"options": {"speed": 1}}, "/options/speed"),
+        ({"base_version": 0}, "/base_version"),
+        ({"max_minutes": 0}, "/max_minutes"),
+        ({"on_existing": "replace"}, "/on_existing"),
+    ],
+)
+def test_a_wrong_field_is_pointed_at(
+    api: TestClient, upload: str, fields: dict[str, Any], pointer: str
+) -> None:
+    answer = queue(api, upload, **fields)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+def test_what_is_not_there(api: TestClient, upload: str) -> None:
+    for method, path in [
+        ("GET", "/v1/jobs/job_none"),
+        ("GET", "/v1/jobs/job_none/events"),
+        ("POST", "/v1/jobs/job_none/cancel"),
+        ("POST", "/v1/jobs/job_none/retry"),
+    ]:
+        answer = api.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "job-not-found")
+    body = {"uploads": [upload]}
+    answer = api.post("/v1/classifiers/none/jobs", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (404, "classifier-not-found")
+
+
+def test_one_key_makes_one_job(api: TestClient, upload: str) -> None:
+    first, again = (queue(api, upload, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.json() == again.json()
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(api.get("/v1/jobs").json()["data"]) == 1
+    other = queue(api, upload, headers={"Idempotency-Key": "k"}, options={"epochs": 3})
+    assert other.json()["code"] == "idempotency-key-reused"

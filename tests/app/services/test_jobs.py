@@ -1,0 +1,153 @@
+"""Jobs as clients ask for them, before any worker has seen them."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.tables import Job, Upload
+from app.services import classifiers, jobs, learning, uploads
+from app.services.jobs import JobRequest
+from app.services.sources import UploadLimits
+from app.settings import Settings
+from app.storage import open_store
+from tests.worker.harness import WORKSPACE, Pictures, Service, nothing
+
+
+@pytest.fixture
+def service(database: Database, settings: Settings) -> Service:
+    return Service(database, settings)
+
+
+def count(service: Service, table: type[Any]) -> int:
+    with service.db.reading() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_a_new_job_waits_in_its_place(service: Service) -> None:
+    service.classifier()
+    first, second = (service.learn(service.upload(label, count=2)) for label in "ab")
+    job = service.job(second)
+    assert (job.state, job.phase, job.attempt, job.version) == ("queued", None, 0, None)
+    assert job.progress is None
+    assert [service.job(job_id).queue_position for job_id in (first, second)] == [1, 2]
+    assert service.event_types(second) == ["created"]
+    service.cancel(first)
+    assert service.job(first).queue_position is None
+    assert service.job(second).queue_position == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "pointer"),
+    [
+        ({"uploads": ["upl_none"]}, jobs.UnknownUploadError, "/uploads/0"),
+        ({"options": {"speed": 1}}, classifiers.InvalidOptionsError, "/options/speed"),
+        ({"options": {"epochs": 0}}, classifiers.InvalidOptionsError, "/options/epochs"),
+        ({"base_version": 7}, learning.UnknownBaseVersionError, "/base_version"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_cannot_be_done_is_refused_with_a_pointer(
+    service: Service, fields: dict[str, Any], error: type[Exception], pointer: str
+) -> None:
+    service.classifier()
+    upload = service.upload("a", count=2)
+    with pytest.raises(error) as raised:
+        service.learn(upload, **fields)
+    assert [wrong.pointer for wrong in raised.value.errors] == [pointer]  # type: ignore[attr-defined]
+    assert count(service, Job) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_test_images_alone_teach_nothing(service: Service) -> None:
+    service.classifier()
+    train, test = service.upload("a", count=2), service.upload("b", count=2, split="test")
+    with pytest.raises(learning.NoTrainingImagesError, match="'b'"):
+        service.learn(train, uploads=[train, test])
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_uploads_of_others_are_unknown(service: Service) -> None:
+    service.classifier()
+    theirs = uploads.create(
+        service.db,
+        open_store(service.settings.storage_url),
+        "others",
+        Pictures(["a"], 2),
+        limits=UploadLimits.of(service.settings),
+    )
+    with pytest.raises(jobs.UnknownUploadError):
+        service.learn(theirs.id)
+
+
+def test_a_refused_job_leaves_no_upload_behind(service: Service) -> None:
+    service.classifier()
+    store = open_store(service.settings.storage_url)
+    limits = UploadLimits.of(service.settings)
+    collected = uploads.collect(store, Pictures(["a"], 2), limits=limits)
+
+    def learn(base_version: int | None) -> jobs.LearnView:
+        return jobs.create_with_upload(
+            service.db,
+            WORKSPACE,
+            "toy",
+            collected,
+            base_version=base_version,
+            on_existing="error",
+            on_created=nothing,
+        )
+
+    with pytest.raises(learning.UnknownBaseVersionError):
+        learn(3)
+    assert (count(service, Upload), count(service, Job)) == (0, 0)
+    job = learn(None)
+    assert uploads.get(service.db, WORKSPACE, job.uploads[0]).accepted == 2
+
+
+def test_what_follows_creation_fails_with_it(service: Service) -> None:
+    service.classifier()
+    upload = service.upload("a", count=2)
+
+    def refuse(_session: Session, _view: Any) -> None:
+        raise RuntimeError
+
+    request = JobRequest(uploads=[upload])
+    with pytest.raises(RuntimeError):
+        jobs.create(service.db, WORKSPACE, "toy", request, on_created=refuse)
+    assert count(service, Job) == 0
+
+
+def test_a_cancelled_job_can_be_tried_again(service: Service) -> None:
+    service.classifier()
+    upload = service.upload("a", count=2)
+    job_id = service.learn(upload)
+    with pytest.raises(jobs.JobNotRetryableError):
+        jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
+    assert service.cancel(job_id).state == "cancelled"
+    assert service.cancel(job_id).state == "cancelled"
+    job = jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
+    assert (job.state, job.finished_at) == ("queued", None)
+    assert service.event_types(job_id) == ["created", "cancelled", "requeued"]
+    service.cancel(job_id)
+    uploads.delete(service.db, WORKSPACE, upload)
+    with pytest.raises(jobs.JobNotRetryableError, match="deleted"):
+        jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
+    assert service.job(job_id).state == "cancelled"
+
+
+def test_a_page_of_jobs_is_chosen_and_ordered(service: Service) -> None:
+    upload = service.upload("a", count=2)
+    made = [service.learn(upload, service.classifier(name)) for name in ("one", "two", "three")]
+    service.cancel(made[1])
+
+    def page(**chosen: Any) -> list[str]:
+        given = {"classifier": None, "state": None, "limit": 10, "after": None} | chosen
+        return [job.id for job in jobs.page(service.db, WORKSPACE, **given)]
+
+    assert page() == made[::-1]
+    assert page(after=made[2], limit=1) == [made[1]]
+    assert page(classifier="one") == [made[0]]
+    assert page(state="cancelled") == [made[1]]
+    assert jobs.page(service.db, "others", classifier=None, state=None, limit=9, after=None) == []

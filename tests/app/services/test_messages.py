@@ -1,0 +1,68 @@
+"""Messages to workers, over the filesystem broker and without a broker."""
+
+import json
+import socket
+
+import pytest
+
+from app.db.engine import Database
+from app.services import broker
+from app.services.dispatcher import Dispatcher
+from app.services.messages import BrokerUnavailableError, Messages
+from app.settings import Settings
+from tests.worker.harness import Service
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def test_a_message_is_a_job_and_nothing_else(settings: Settings) -> None:
+    messages = Messages(settings)
+    messages.check()
+    messages.send("job_1", "any")
+    messages.send("job_2", "gpu")
+    messages.close()
+    files = sorted(settings.queue_dir.glob("*.msg"))
+    assert [file.name.split(".")[1] for file in files] == ["default", "train"]
+    headers = [json.loads(file.read_text())["headers"] for file in files]
+    assert {header["task"] for header in headers} == {"accrue.run_job"}
+    assert all(header["expires"] for header in headers)
+    assert [header["argsrepr"] for header in headers] == ["['job_1']", "['job_2']"]
+
+
+def test_messages_are_taken_once_and_in_order(settings: Settings) -> None:
+    celery = broker.make_celery(settings)
+    messages = Messages(settings)
+    for number in range(3):
+        messages.send(f"job_{number}", "any")
+    # Half a message of a writer at work is nobody's.
+    (settings.queue_dir / "0_half.writing").write_text("{")
+    with celery.connection_for_read() as connection:
+        queue = connection.SimpleQueue(broker.DEFAULT_QUEUE)
+        taken = [queue.get(timeout=5) for _ in range(3)]
+        assert [message.payload[0] for message in taken] == [["job_0"], ["job_1"], ["job_2"]]
+        for message in taken:
+            message.ack()
+        with pytest.raises(queue.Empty):
+            queue.get(block=False)
+    assert not list(settings.queue_dir.glob("*.msg*"))
+
+
+def test_a_dead_broker_loses_nothing(service_without_broker: Service) -> None:
+    service = service_without_broker
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    Dispatcher(service.db, service.settings).tick()
+    assert service.job(job_id).state == "queued"
+    with pytest.raises(BrokerUnavailableError):
+        Messages(service.settings).check()
+    healed = service.settings.model_copy(update={"broker": None})
+    Dispatcher(service.db, healed).tick()
+    assert len(list(healed.queue_dir.glob("*.msg"))) == 1
+
+
+@pytest.fixture
+def service_without_broker(database: Database, settings: Settings) -> Service:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    return Service(database, settings.model_copy(update={"broker": f"redis://127.0.0.1:{port}/0"}))
