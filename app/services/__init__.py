@@ -1,0 +1,1 @@
+"""The use cases. They own the transaction and know nothing of FastAPI."""

@@ -57,5 +57,5 @@ def _transport(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "socket_connect_timeout": 2,
             "retry_on_timeout": True,
-        }
+        },
     }

@@ -4,10 +4,14 @@ The database is the queue of record, so a message is a hint that may be lost, la
 """
 
 from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from app.services import broker
 from app.settings import Settings
+
+# kombu wraps most of what a broker's client raises, but not what Redis answers.
+_BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 
 class BrokerUnavailableError(Exception):
@@ -15,7 +19,7 @@ class BrokerUnavailableError(Exception):
 
 
 class Messages:
-    """Sends jobs' ids to the queue of the hardware they ask for. Safe to use from one thread."""
+    """Sends the ids of jobs to workers. `send` is for one thread, `check` for any."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery: Celery = broker.make_celery(settings)
@@ -31,7 +35,7 @@ class Messages:
                 ignore_result=True,
                 retry=False,
             )
-        except (OperationalError, KombuError, OSError) as error:
+        except _BROKER_ERRORS as error:
             raise BrokerUnavailableError(str(error)) from error
 
     def check(self) -> None:
@@ -39,7 +43,7 @@ class Messages:
         try:
             with self._celery.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, timeout=2)
-        except (OperationalError, KombuError, OSError) as error:
+        except _BROKER_ERRORS as error:
             raise BrokerUnavailableError(str(error)) from error
 
     def close(self) -> None:

@@ -80,6 +80,9 @@ class MetricsView(BaseModel):
     task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
     router_accuracy: float | None = Field(None, description="How often the right task is picked.")
     per_class: dict[str, float | None] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(
+        default_factory=dict, description="Figures of the method's own, such as free capacity."
+    )
 
 
 class MemoryView(BaseModel):

@@ -1,0 +1,169 @@
+"""Real workers on a test's own database, and tiny images to teach them."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.tables import Job, Version, Worker
+from app.services import classifiers, jobs, uploads
+from app.services.classifiers import ClassifierSpec
+from app.services.jobs import FINAL_STATES, JobRequest, JobView
+from app.services.sources import Item, Split, UploadLimits
+from app.settings import Settings
+from app.storage import open_store
+
+WORKSPACE = "default"
+SIZE = 8
+
+
+def nothing(_session: Session, _view: Any) -> None:
+    """Nothing to remember with what was created."""
+
+
+class Pictures:
+    """A source of tiny images: each class has its own colour, each image its own noise.
+
+    `like` gives every class the pictures of one name.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        count: int,
+        *,
+        split: Split | None = None,
+        like: str | None = None,
+    ) -> None:
+        self.labels, self.count, self.split, self.like = labels, count, split, like
+
+    def items(self, _limits: UploadLimits) -> Iterator[Item]:
+        for label in self.labels:
+            name = self.like or f"{label} {self.split}"
+            colour = np.random.default_rng(list(label.encode())).integers(40, 216, 3)
+            if self.like:
+                colour = np.full(3, 128)
+            draw = np.random.default_rng(list(name.encode()))
+            for number in range(self.count):
+                noise = draw.integers(-40, 40, (SIZE, SIZE, 3))
+                buffer = io.BytesIO()
+                Image.fromarray((colour + noise).astype(np.uint8)).save(buffer, "PNG")
+                yield Item(f"{label}/{number}.png", label, buffer.getvalue(), self.split)
+
+    def close(self) -> None:
+        pass
+
+
+class Service:
+    """What a client of one service would do, without the HTTP."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db, self.settings = db, settings
+
+    def classifier(self, name: str = "toy", *, epochs: int = 2, **fields: Any) -> str:
+        spec = {
+            "name": name,
+            "backbone": "convnet",
+            "image_size": SIZE,
+            "options": {"epochs": epochs, "batch_size": 8},
+            "memory": {"exemplars": 12},
+            "augment": {"crop": 0, "flip": False},
+            **fields,
+        }
+        classifiers.create(
+            self.db, WORKSPACE, ClassifierSpec.model_validate(spec), on_created=nothing
+        )
+        return name
+
+    def upload(self, *labels: str, count: int = 10, **kind: Any) -> str:
+        view = uploads.create(
+            self.db,
+            open_store(self.settings.storage_url),
+            WORKSPACE,
+            Pictures(labels, count, **kind),
+            limits=UploadLimits.of(self.settings),
+        )
+        return view.id
+
+    def learn(self, upload: str, name: str = "toy", **fields: Any) -> str:
+        request = JobRequest.model_validate({"uploads": [upload]} | fields)
+        return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+
+    def job(self, job_id: str) -> JobView:
+        return jobs.get(self.db, WORKSPACE, job_id)
+
+    def cancel(self, job_id: str) -> JobView:
+        return jobs.cancel(self.db, WORKSPACE, job_id)
+
+    def shorten(self, job_id: str) -> None:
+        """Have the next attempt of a job train for one epoch."""
+        with self.db.transaction() as session:
+            job = session.get_one(Job, job_id)
+            job.request = {**job.request, "options": {"epochs": 1}}
+
+    def event_types(self, job_id: str) -> list[str]:
+        events = jobs.list_events(self.db, WORKSPACE, job_id, after=0, limit=1000)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        return [event.type for event in events]
+
+    def versions(self) -> list[Version]:
+        with self.db.reading() as session:
+            return list(session.scalars(select(Version).order_by(Version.number)))
+
+    def registered(self) -> set[int]:
+        """Return the process ids of the workers that take jobs."""
+        with self.db.reading() as session:
+            return set(session.scalars(select(Worker.pid)))
+
+    def wait(self, job_id: str, done: Callable[[JobView], bool], seconds: float = 60) -> JobView:
+        """Return the job once it is as wanted."""
+        deadline = time.monotonic() + seconds
+        while not done(job := self.job(job_id)):
+            assert time.monotonic() < deadline, f"still {job}"
+            assert job.state not in FINAL_STATES, f"ended as {job}"
+            time.sleep(0.05)
+        return job
+
+    def end(self, job_id: str) -> JobView:
+        """Return the job once it has ended."""
+        return self.wait(job_id, lambda job: job.finished)
+
+    @contextmanager
+    def worker(self, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process, ready to take jobs; killed at the end if it still runs."""
+        environment = self._environment(**settings)
+        process = subprocess.Popen([sys.executable, "-m", "worker"], env=environment)
+        try:
+            while process.pid not in self.registered():
+                assert process.poll() is None, "the worker ended at its start"
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def _environment(self, **changed: Any) -> dict[str, str]:
+        settings = self.settings.model_copy(update=changed)
+        given = {
+            name: value
+            for name, value in settings.model_dump(mode="json").items()
+            if value is not None
+        }
+        return os.environ | {f"ACCRUE_{name.upper()}": str(value) for name, value in given.items()}
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask a worker to end, and return its exit status."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(30)

@@ -1,0 +1,232 @@
+"""Claims, leases and the fence, between real processes and on both databases."""
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from app.db.repositories import jobs
+from app.db.tables import Job, Worker
+from app.services import learning, publication
+from app.services.dispatcher import Dispatcher
+from app.services.publication import Outcome
+from tests.worker.harness import Service
+from tests.worker.racer import race
+from worker.health import Health
+from worker.lease import Lease
+from worker.protocol import Failure
+
+LOST = Failure("worker-lost", "It was lost.", again=True, retryable=True)
+
+
+def claim(service: Service, job_id: str, worker: str = "wrk_1") -> Lease | None:
+    return Lease.claim(service.db, service.settings, job_id, worker)
+
+
+def must_claim(service: Service, job_id: str, worker: str = "wrk_1") -> Lease:
+    lease = claim(service, job_id, worker)
+    assert lease is not None
+    return lease
+
+
+def let_leases_run_out(service: Service) -> None:
+    with service.db.transaction() as session:
+        past = service.db.now(session) - timedelta(seconds=1)
+        session.execute(
+            update(Job).where(Job.lease_expires_at.is_not(None)).values(lease_expires_at=past)
+        )
+
+
+def outcome(plan: learning.LearnPlan) -> Outcome:
+    return Outcome(
+        parts={},
+        rankings={},
+        kept=(0,) * len(plan.classes),
+        metrics={"accuracy": None, "per_class": [None] * len(plan.classes)},
+        warnings=[],
+    )
+
+
+def test_each_job_is_claimed_by_one_of_two_racing_processes(service: Service) -> None:
+    upload = service.upload("a", "b", count=2)
+    job_ids = [service.learn(upload, service.classifier(f"toy{n}")) for n in range(20)]
+    context = multiprocessing.get_context("spawn")
+    start, won = context.Barrier(2), context.Queue()
+    racers = [
+        context.Process(target=race, args=(service.settings, f"wrk_{n}", job_ids, start, won))
+        for n in range(2)
+    ]
+    for racer in racers:
+        racer.start()
+    claimed = won.get(timeout=60) + won.get(timeout=60)
+    for racer in racers:
+        racer.join()
+    assert sorted(claimed) == sorted(job_ids)
+    assert {service.job(job_id).attempt for job_id in job_ids} == {1}
+
+
+def test_a_classifier_is_held_by_one_job_and_the_oldest_goes_first(service: Service) -> None:
+    service.classifier()
+    first, second = (service.learn(service.upload(label, count=2)) for label in "ab")
+    assert claim(service, second) is None
+    lease = must_claim(service, first)
+    assert claim(service, first) is None
+    assert claim(service, second) is None
+    lease.cancelled()
+    assert claim(service, second) is not None
+
+
+def test_losing_a_classifier_in_the_moment_of_the_claim_is_no_error(service: Service) -> None:
+    """The older job is taken where the younger one's claim cannot see it: the index decides."""
+    service.classifier()
+    older, younger = (service.learn(service.upload(label, count=2)) for label in "ab")
+    service.cancel(older)
+    with ThreadPoolExecutor(1) as pool:
+        with service.db.transaction() as session:
+            jobs.restart(session, older)
+            attempt = jobs.claim(
+                session,
+                older,
+                worker="wrk_1",
+                now=service.db.now(session),
+                lease=timedelta(minutes=1),
+                max_failures=3,
+            )
+            late = pool.submit(claim, service, younger, "wrk_2")
+            time.sleep(0.2)  # until it waits for this transaction
+        assert attempt == 1
+        assert late.result() is None
+    assert service.job(older).state == "running"
+    assert service.job(younger).state == "queued"
+
+
+def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", "b", count=4))
+    stale = must_claim(service, job_id)
+    plan = stale.plan()
+    let_leases_run_out(service)
+    fresh = must_claim(service, job_id, "wrk_2")
+    assert stale.write({"phase": "training"}, [], extend=True) is None
+    assert stale.publish(plan, outcome(plan)) is None
+    stale.fail(LOST)
+    assert service.job(job_id).state == "running"
+    assert not service.versions()
+    assert fresh.publish(fresh.plan(), outcome(plan)) == 1
+    assert publication.publish(service.db, plan, fresh.attempt, outcome(plan)) is None
+    assert [version.number for version in service.versions()] == [1]
+    assert service.job(job_id).version == 1
+    assert service.event_types(job_id) == [
+        "created",
+        "started",
+        "started",
+        "published",
+        "succeeded",
+    ]
+
+
+def test_expired_leases_are_freed_until_the_failures_are_used_up(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    dispatcher = Dispatcher(service.db, service.settings)
+    for attempt in (1, 2):
+        must_claim(service, job_id)
+        dispatcher.tick()
+        assert service.job(job_id).state == "running"
+        let_leases_run_out(service)
+        dispatcher.tick()
+        assert service.job(job_id).state == "queued"
+        assert service.job(job_id).attempt == attempt
+    must_claim(service, job_id)
+    let_leases_run_out(service)
+    assert claim(service, job_id) is None
+    dispatcher.tick()
+    job = service.job(job_id)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.code == "worker-lost"
+
+
+def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    must_claim(service, job_id)
+    assert service.cancel(job_id).state == "cancelling"
+    assert service.cancel(job_id).state == "cancelling"
+    let_leases_run_out(service)
+    Dispatcher(service.db, service.settings).tick()
+    assert service.job(job_id).state == "cancelled"
+    assert service.cancel(job_id).state == "cancelled"
+
+
+def test_failures_are_bounded_and_stops_are_not_counted(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    for _ in range(4):
+        must_claim(service, job_id).hand_back()
+    for _ in range(service.settings.max_failures - 1):
+        must_claim(service, job_id).fail(LOST)
+        assert service.job(job_id).state == "queued"
+    must_claim(service, job_id).fail(LOST)
+    assert service.job(job_id).state == "failed"
+
+
+def test_labels_are_checked_again_when_the_job_starts(service: Service) -> None:
+    service.classifier()
+    first, second = (service.learn(service.upload("a", count=count)) for count in (4, 6))
+    lease = must_claim(service, first)
+    plan = lease.plan()
+    lease.publish(plan, outcome(plan))
+    with pytest.raises(learning.ClassAlreadyLearntError):
+        must_claim(service, second).plan()
+
+
+def test_only_jobs_that_can_start_are_sent_and_lost_messages_again(service: Service) -> None:
+    service.classifier()
+    first, second = (service.learn(service.upload(label, count=2)) for label in "ab")
+    dispatcher = Dispatcher(service.db, service.settings)
+    sent = service.settings.queue_dir
+    dispatcher.tick()
+    dispatcher.tick()
+    assert len(list(sent.glob("*.default.msg"))) == 1
+    must_claim(service, first).cancelled()
+    dispatcher.tick()
+    assert len(list(sent.glob("*.default.msg"))) == 2
+    with service.db.transaction() as session:
+        jobs.forget_messages(session)
+    dispatcher.tick()
+    assert len(list(sent.glob("*.default.msg"))) == 3
+    assert service.job(second).queue_position == 1
+
+
+def test_a_worker_frees_the_jobs_of_the_dead_of_its_host(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with service.db.transaction() as session:
+        now = service.db.now(session)
+        for name, host, pid in [
+            ("wrk_dead", socket.gethostname(), gone.pid),
+            ("wrk_alive", socket.gethostname(), os.getppid()),
+            ("wrk_elsewhere", "elsewhere", gone.pid),
+        ]:
+            row = {"queues": [], "device": "cpu", "started_at": now, "seen_at": now}
+            session.add(Worker(id=name, host=host, pid=pid, **row))
+    must_claim(service, job_id, "wrk_dead")
+    Health(service.db, service.settings, "wrk_new", ["default"], "cpu").register()
+    Dispatcher(service.db, service.settings).tick()
+    assert service.job(job_id).state == "queued"
+    with service.db.reading() as session:
+        left = set(session.scalars(select(Worker.id)))
+    assert left == {"wrk_alive", "wrk_elsewhere", "wrk_new"}
+    must_claim(service, job_id, "wrk_alive")
+    Health(service.db, service.settings, "wrk_newer", ["default"], "cpu").register()
+    Dispatcher(service.db, service.settings).tick()
+    assert service.job(job_id).state == "running"

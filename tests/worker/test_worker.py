@@ -1,0 +1,184 @@
+"""Whole workers as real processes, killed and stopped at their work."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.db.engine import Database
+from app.db.repositories import uploads
+from app.services.dispatcher import Dispatcher
+from app.settings import Settings
+from app.storage import open_store
+from tests.worker.harness import Service, stop
+
+FOREVER = {"epochs": 10_000, "batch_size": 2}
+
+
+def make_service(template: Path, folder: Path, **settings: float) -> Iterator[Service]:
+    path = folder / "accrue.db"
+    shutil.copy(template, path)
+    db = Database(f"sqlite:///{path}")
+    service = Service(
+        db,
+        Settings(
+            data_dir=folder / "data",
+            database=f"sqlite:///{path}",
+            device="cpu",
+            train_threads=1,
+            **settings,
+        ),
+    )
+    dispatcher = Dispatcher(db, service.settings)
+    dispatcher.start()
+    yield service
+    dispatcher.stop()
+    db.close()
+
+
+@pytest.fixture(scope="module")
+def running(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, psutil.Process]]:
+    """A service and its one worker, which the tests that leave it alive share."""
+    for service in make_service(migrated_sqlite, tmp_path_factory.mktemp("service")):
+        with service.worker() as worker:
+            yield service, psutil.Process(worker.pid)
+            assert stop(worker) == 0
+        assert not service.registered()
+
+
+@pytest.fixture
+def service(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Service]:
+    """A service whose leases are short, without a worker."""
+    yield from make_service(migrated_sqlite, tmp_path, lease_seconds=2)
+
+
+def train_forever(service: Service, name: str) -> str:
+    """Queue a job that does not end and return its id once it trains."""
+    job_id = service.learn(service.upload("a", "b"), service.classifier(name), options=FOREVER)
+    service.wait(job_id, lambda job: job.phase == "training")
+    return job_id
+
+
+def training_process(worker: psutil.Process) -> psutil.Process:
+    """The child that the fork server of a worker has made."""
+    (found,) = [child for server in worker.children() for child in server.children()]
+    return found
+
+
+def is_gone(process: psutil.Process) -> bool:
+    deadline = time.monotonic() + 30
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_versions_follow_each_other(running: tuple[Service, psutil.Process]) -> None:
+    service, _ = running
+    service.classifier("chain", validation_fraction=0.2)
+    tests = service.upload("a", "b", count=3, split="test")
+    train = service.upload("a", "b")
+    first = service.learn(train, "chain", uploads=[train, tests])
+    # Queued with the same label before it was learnt: its place in the queue decides.
+    again = service.learn(service.upload("b", "x"), "chain")
+    second = service.learn(service.upload("c", "d"), "chain")
+    assert service.end(first).version == 1
+    refused = service.end(again)
+    assert refused.state == "failed"
+    assert refused.error is not None
+    assert (refused.error.code, refused.error.retryable) == ("class-already-learnt", False)
+    job = service.end(second)
+    assert (job.state, job.version, job.attempt) == ("succeeded", 2, 1)
+    assert job.progress is not None
+    assert (job.progress.fraction, job.progress.epoch, job.progress.epochs) == (1.0, 2, 2)
+    types = service.event_types(second)
+    assert types[:3] == ["created", "started", "phase"]
+    assert types.count("epoch") == 2
+    assert types[-2:] == ["published", "succeeded"]
+    assert service.job(second).heartbeat_at is not None
+    # Ten of the fourteen were there before: three of them are exemplars, two held out.
+    extended = service.learn(service.upload("a", count=14), "chain", on_existing="extend")
+    assert service.end(extended).version == 3
+    first_version, _, last = service.versions()
+    assert last.memory["exemplars"] == 12
+    assert first_version.memory["held_out"] == 2 * (2 + 3)
+    assert last.memory["held_out"] == 2 * (2 + 3) + 2 * 2
+    assert set(last.metrics["per_class"]) == {"a", "b", "c", "d"}
+
+
+def test_cancel_ends_training_at_once(running: tuple[Service, psutil.Process]) -> None:
+    service, worker = running
+    job_id = train_forever(service, "cancelled")
+    child = training_process(worker)
+    assert service.cancel(job_id).state == "cancelling"
+    assert service.end(job_id).state == "cancelled"
+    assert is_gone(child)
+
+
+def test_a_job_that_keeps_killing_its_process_fails(
+    running: tuple[Service, psutil.Process],
+) -> None:
+    service, worker = running
+    job_id = train_forever(service, "deadly")
+    for attempt in range(1, service.settings.max_failures + 1):
+        service.wait(job_id, lambda job, n=attempt: job.attempt == n and job.phase == "training")
+        training_process(worker).kill()
+    job = service.end(job_id)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("worker-lost", True)
+    assert "SIGKILL" in job.error.detail
+    assert job.attempt == service.settings.max_failures
+
+
+def test_an_image_that_is_gone_fails_the_job_at_once(
+    running: tuple[Service, psutil.Process],
+) -> None:
+    service, _ = running
+    upload = service.upload("lost", "found", count=3)
+    store = open_store(service.settings.storage_url)
+    with service.db.reading() as session:
+        for image in uploads.images(session, upload)[:1]:
+            store.delete(image.sha256)
+    job = service.end(service.learn(upload, service.classifier("lossy")))
+    assert (job.state, job.attempt) == ("failed", 1)
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("data-missing", False)
+
+
+def test_a_job_that_takes_too_long_fails(running: tuple[Service, psutil.Process]) -> None:
+    service, _ = running
+    upload, name = service.upload("a", "b"), service.classifier("slow")
+    job = service.end(service.learn(upload, name, options=FOREVER, max_minutes=0.005))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.code == "time-limit"
+
+
+def test_a_job_survives_stopped_and_killed_workers(service: Service) -> None:
+    with service.worker() as worker:
+        job_id = train_forever(service, "survivor")
+        child = training_process(psutil.Process(worker.pid))
+        assert stop(worker) == 0
+        assert is_gone(child)
+    assert service.job(job_id).state == "queued"
+    assert service.event_types(job_id)[-1] == "requeued"
+
+    with service.worker() as worker:
+        service.wait(job_id, lambda job: job.phase == "training" and job.attempt == 2)
+        child = training_process(psutil.Process(worker.pid))
+        worker.kill()
+        worker.wait()
+        assert is_gone(child)
+    # The dispatcher says so once the lease has run out, or the next worker as soon as it is there.
+    service.shorten(job_id)
+    with service.worker():
+        job = service.end(job_id)
+    assert (job.state, job.attempt, job.version) == ("succeeded", 3, 1)
+    assert len(service.versions()) == 1

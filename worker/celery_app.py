@@ -1,0 +1,26 @@
+"""How Celery is configured on the side that works. The broker's part is `app.services.broker`."""
+
+from celery import Celery
+
+from app.services import broker
+from app.settings import Settings
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Build the worker's Celery application, without tasks."""
+    celery = broker.make_celery(settings)
+    celery.conf.update(
+        # Early: a message is only a hint, and the job's lease is what survives a dead worker.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,
+        # The job runs in a child process of ours; a thread watches it and Celery stays responsive.
+        worker_pool="threads",
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    return celery

@@ -1,0 +1,154 @@
+"""A claimed job: every write of one attempt, fenced, so that a worker that lost it writes nothing.
+
+Writes wait for a locked database and try again: the work of hours is not thrown away for it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from app.db.engine import Database
+from app.db.repositories import jobs
+from app.db.repositories.jobs import Event
+from app.db.tables import Job
+from app.services import learning, publication
+from app.services.learning import LearnPlan
+from app.services.publication import Outcome
+from app.settings import Settings
+from worker.protocol import Failure
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Lease:
+    """One attempt's hold on a job."""
+
+    def __init__(self, db: Database, settings: Settings, job: Job) -> None:
+        self._db = db
+        self._max_failures = settings.max_failures
+        self._length = timedelta(seconds=settings.lease_seconds)
+        self.job_id = job.id
+        self.attempt = job.attempt
+        self.max_minutes: float | None = job.request["max_minutes"]
+
+    @classmethod
+    def claim(cls, db: Database, settings: Settings, job_id: str, worker_id: str) -> Self | None:
+        """Take the job; None where it is not to be had, which is no error."""
+        with db.transaction() as session:
+            now = db.now(session)
+            attempt = jobs.claim(
+                session,
+                job_id,
+                worker=worker_id,
+                now=now,
+                lease=timedelta(seconds=settings.lease_seconds),
+                max_failures=settings.max_failures,
+            )
+            job = jobs.get(session, job_id) if attempt is not None else None
+            if job is None:
+                return None
+            started = Event("started", f"Attempt {attempt}.", data={"attempt": attempt})
+            jobs.append_events(session, job_id, [started], now=now)
+            return cls(db, settings, job)
+
+    def plan(self) -> LearnPlan:
+        """Decide what the job learns. Raises ServiceError where it cannot be learnt."""
+
+        def decide() -> LearnPlan:
+            with self._db.transaction() as session:
+                job = jobs.get(session, self.job_id)
+                assert job is not None  # noqa: S101 - jobs that are held are not deleted
+                return learning.plan(session, job)
+
+        return self._persist(decide)
+
+    def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
+        """Write a sign of life with phase, progress and events; extend the lease if asked to.
+
+        Return the job's state, None where the attempt lost it. Raises OperationalError.
+        """
+        with self._db.transaction() as session:
+            now = self._db.now(session)
+            lease = self._length if extend else None
+            state = jobs.beat(
+                session, self.job_id, self.attempt, now=now, lease=lease, values=values
+            )
+            if state is not None:
+                jobs.append_events(session, self.job_id, events, now=now)
+            return state
+
+    def state(self) -> str | None:
+        """Return ``running`` or ``cancelling``, None where the attempt lost the job."""
+        with self._db.reading() as session:
+            return jobs.held_state(session, self.job_id, self.attempt)
+
+    def publish(self, plan: LearnPlan, outcome: Outcome) -> int | None:
+        """Publish the version; None where the attempt lost the job."""
+        return self._persist(lambda: publication.publish(self._db, plan, self.attempt, outcome))
+
+    def cancelled(self) -> None:
+        """End the job as cancelled."""
+        self._finish("cancelled", Event("cancelled", "Cancelled."))
+
+    def hand_back(self) -> None:
+        """Put the job back in the queue, counting no failure; cancel it if that was asked for."""
+        self._requeue(Event("requeued", "The worker stops; the job waits for another."), 0)
+
+    def fail(self, failure: Failure) -> None:
+        """Have the job tried again while it may be, else end it as failed."""
+        with self._db.reading() as session:
+            job = jobs.get(session, self.job_id)
+        # Only the holder of the attempt counts failures, so what was read stays true.
+        if failure.again and job is not None and job.failures + 1 < self._max_failures:
+            data = {"code": failure.code}
+            self._requeue(Event("requeued", f"{failure.detail} Trying again.", "warning", data), 1)
+            return
+        error = {
+            "code": failure.code,
+            "detail": failure.detail,
+            "retryable": failure.retryable,
+        }
+        event = Event("failed", failure.detail, "error", {"code": failure.code})
+        self._finish("failed", event, error)
+
+    def _requeue(self, event: Event, failures: int) -> None:
+        def requeue() -> bool:
+            with self._db.transaction() as session:
+                now = self._db.now(session)
+                if not jobs.requeue(session, self.job_id, self.attempt, failures=failures):
+                    return False
+                jobs.append_events(session, self.job_id, [event], now=now)
+                return True
+
+        if not self._persist(requeue):
+            self.cancelled()  # the one thing a held job cannot be requeued from
+
+    def _finish(self, state: str, event: Event, error: dict[str, Any] | None = None) -> None:
+        def finish() -> None:
+            with self._db.transaction() as session:
+                now = self._db.now(session)
+                held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
+                if held:
+                    jobs.append_events(session, self.job_id, [event], now=now)
+
+        self._persist(finish)
+
+    def _persist(self, write: Callable[[], T]) -> T:
+        """Try a write as long as the lease lasts; after that the job is another's anyway."""
+        deadline = time.monotonic() + self._length.total_seconds()
+        while True:
+            try:
+                return write()
+            except OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("database_unavailable", job=self.job_id, error=str(error))
+                time.sleep(_RETRY_SECONDS)

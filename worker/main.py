@@ -1,0 +1,86 @@
+"""One worker process: Celery's consumer, the dispatcher, the sign of life."""
+
+import os
+import threading
+import warnings
+from typing import Any
+
+import structlog
+from celery.exceptions import SecurityWarning
+from celery.signals import worker_shutting_down
+
+from app import logs
+from app.db.engine import Database
+from app.ids import new_id
+from app.services.broker import DEFAULT_QUEUE, TRAIN_QUEUE
+from app.services.dispatcher import Dispatcher
+from app.settings import Settings
+from worker import processes, tasks
+from worker.celery_app import make_celery
+from worker.health import Health
+from worker.protocol import Resources
+from worker.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+
+def main(settings: Settings | None = None) -> int:
+    """Run a worker until SIGTERM or SIGINT; return its exit status."""
+    settings = settings or Settings()
+    logs.configure(settings.log_level)
+    processes.start_server()
+    db = Database(settings.database_url)
+    dispatcher = Dispatcher(db, settings)
+    # Asked even where the device is set: jobs are taken once they can start at once.
+    device = processes.probe_device()
+    if settings.device != "auto":
+        device = settings.device
+    queues = [DEFAULT_QUEUE] if device == "cpu" else [TRAIN_QUEUE, DEFAULT_QUEUE]
+    worker_id = new_id("wrk")
+    resources = Resources(
+        storage_url=settings.storage_url,
+        device=device,
+        threads=settings.train_threads or len(os.sched_getaffinity(0)),
+        weights_dir=settings.weights_dir,
+    )
+    runner = Runner(db, settings, worker_id, resources, on_end=dispatcher.wake)
+    health = Health(db, settings, worker_id, queues, device)
+    health.register()
+
+    stop = threading.Event()
+    watch = threading.Thread(target=health.run, args=(runner, stop), name="health")
+    watch.start()
+    dispatcher.start()
+    try:
+        log.info("worker_ready", worker=worker_id, device=device, queues=queues)
+        return _consume(settings, runner, worker_id, queues)
+    finally:
+        stop.set()
+        watch.join()
+        dispatcher.stop()
+        health.unregister()
+        db.close()
+
+
+def _consume(settings: Settings, runner: Runner, worker_id: str, queues: list[str]) -> int:
+    """Run Celery's consumer until a signal ends it."""
+    # Celery warns root of messages that hold pickles; ours are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    celery = make_celery(settings)
+    tasks.register(celery, runner)
+
+    def hand_back(**_: Any) -> None:
+        runner.stop()
+
+    worker_shutting_down.connect(hand_back, weak=False)
+    worker = celery.Worker(
+        hostname=worker_id,
+        queues=queues,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,100 @@
+"""Child processes, forked from a server that has PyTorch loaded so that each starts at once.
+
+This process itself never loads PyTorch: it would cost memory, and a fork after it has used
+a GPU would be broken.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+
+from app.services.learning import LearnPlan
+from worker.protocol import Message, Resources
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_TERMINATE_SECONDS = 2.0
+_REAP_SECONDS = 10.0
+
+
+def start_server() -> None:
+    """Start the fork server; it loads in the background."""
+    _CONTEXT.set_forkserver_preload(["worker.child"])
+    forkserver.ensure_running()
+
+
+def probe_device() -> str:
+    """Return ``cuda`` or ``cpu``, whichever this machine trains on, once the server is ready."""
+    up, childs_up = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_probe, args=(childs_up,), daemon=True)
+    process.start()
+    childs_up.close()
+    device: str = up.recv()
+    process.join()
+    return device
+
+
+class TrainingProcess:
+    """One child process at work on one plan."""
+
+    def __init__(self, plan: LearnPlan, resources: Resources) -> None:
+        """Start it. Raises OSError or EOFError where no process can be made."""
+        self._up, childs_up = _CONTEXT.Pipe(duplex=False)
+        childs_down, self._down = _CONTEXT.Pipe(duplex=False)
+        self._process = _CONTEXT.Process(
+            target=_train, args=(plan, resources, childs_up, childs_down), daemon=True
+        )
+        try:
+            self._process.start()
+        finally:
+            # Only the child may hold its ends: that is how each side sees the other end.
+            childs_up.close()
+            childs_down.close()
+        self.ended = False
+
+    def receive(self, timeout: float) -> Iterator[Message]:
+        """Yield what has come, waiting up to `timeout` seconds for the first; sets `ended`."""
+        try:
+            while self._up.poll(timeout):
+                yield self._up.recv()
+                timeout = 0.0
+        except (EOFError, OSError):  # the second where it died in the middle of a message
+            self.ended = True
+
+    def ask_to_stop(self) -> None:
+        """Have training stop before its next step."""
+        try:
+            self._down.send(True)
+        except OSError:
+            self.ended = True
+
+    def describe_end(self) -> str:
+        """Say how a process that ended by itself did."""
+        self._process.join(_REAP_SECONDS)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"ended with status {code}"
+        hint = " (most often for lack of memory)" if code == -signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{hint}"
+
+    def end(self) -> None:
+        """End it, by force where it does not go, and release its pipes."""
+        self._down.close()
+        for force in (self._process.terminate, self._process.kill):
+            if self._process.is_alive():
+                force()
+                self._process.join(_TERMINATE_SECONDS)
+        self._up.close()
+
+
+def _probe(up: Connection) -> None:
+    from worker import child  # noqa: PLC0415 - loads PyTorch, in the fork server only
+
+    child.probe(up)
+
+
+def _train(plan: LearnPlan, resources: Resources, up: Connection, down: Connection) -> None:
+    from worker import child  # noqa: PLC0415 - loads PyTorch, in the fork server only
+
+    child.main(plan, resources, up, down)

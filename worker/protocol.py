@@ -1,0 +1,48 @@
+"""What a training process and its parent say to each other, through pipes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.db.repositories.jobs import Event
+from app.services.publication import Outcome
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What this machine gives to a training process."""
+
+    storage_url: str
+    device: str
+    threads: int
+    weights_dir: Path | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far the job is; `progress` is the job's progress object."""
+
+    phase: str
+    progress: dict[str, Any]
+    events: tuple[Event, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The step failed. `again`: another attempt may succeed without anybody's help.
+
+    `retryable`: it may succeed later, when somebody asks for it.
+    """
+
+    code: str
+    detail: str
+    again: bool
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The step stopped because it was told to."""
+
+
+Message = Report | Outcome | Failure | Stopped

@@ -1,0 +1,216 @@
+"""The parent's side of a job: claims it, watches its training process, ends both."""
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from app.db.engine import Database
+from app.db.repositories.jobs import Event
+from app.services.errors import ServiceError
+from app.services.publication import Outcome
+from app.settings import Settings
+from worker.lease import Lease
+from worker.processes import TrainingProcess
+from worker.protocol import Failure, Report, Resources, Stopped
+
+# How long one look at the pipe waits, and so how soon a stop of the worker is seen.
+_TICK_SECONDS = 0.1
+# Progress and events are written at most this often.
+_WRITE_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
+# A process that says nothing for so long hangs: its lease is no longer extended.
+_SILENCE_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class End(Enum):
+    """Why a process was ended before it had a result."""
+
+    CANCELLED = "cancelled"
+    TIME_UP = "time up"
+    LOST = "lost"
+    STOPPING = "stopping"
+
+
+class Runner:
+    """Runs one job at a time; `stop` hands the running one back to the queue."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        worker_id: str,
+        resources: Resources,
+        on_end: Callable[[], None],
+    ) -> None:
+        """`on_end` is called after each job, when another one may be free to start."""
+        self._db = db
+        self._settings = settings
+        self._worker_id = worker_id
+        self._resources = resources
+        self._on_end = on_end
+        self._stopping = threading.Event()
+        self.busy = False
+
+    def stop(self) -> None:
+        """Take no more jobs; end the running one's process and put the job back."""
+        self._stopping.set()
+
+    def run(self, job_id: str) -> None:
+        """Run the job a message names, if it is still to be had."""
+        if self._stopping.is_set():
+            return
+        self.busy = True
+        try:
+            lease = Lease.claim(self._db, self._settings, job_id, self._worker_id)
+            if lease is not None:
+                self._attempt(lease)
+        except SQLAlchemyError:
+            # Nothing can be written down: the lease runs out and a dispatcher frees the job.
+            log.exception("job_abandoned", job=job_id)
+        finally:
+            self.busy = False
+            self._on_end()
+
+    def _attempt(self, lease: Lease) -> None:
+        bound = log.bind(job=lease.job_id, attempt=lease.attempt)
+        bound.info("job_started")
+        try:
+            plan = lease.plan()
+            process = TrainingProcess(plan, self._resources)
+        except ServiceError as error:
+            lease.fail(Failure(error.code, error.detail, again=False, retryable=False))
+            return
+        except (OSError, EOFError) as error:
+            lease.fail(_lost(f"No training process could be started: {error}."))
+            return
+        try:
+            end = _Watch(lease, process, self._settings, self._stopping).until_end()
+            if isinstance(end, Outcome):
+                number = lease.publish(plan, end)
+                bound.info("job_published", version=number)
+                return
+        finally:
+            process.end()
+        # The process is gone before the job is anybody else's.
+        bound.info("job_ended", how=str(end))
+        if isinstance(end, Failure):
+            lease.fail(end)
+        elif end is End.CANCELLED:
+            lease.cancelled()
+        elif end is End.STOPPING:
+            lease.hand_back()
+        elif end is End.TIME_UP:
+            detail = f"Not finished after max_minutes ({lease.max_minutes:g})."
+            lease.fail(Failure("time-limit", detail, again=False, retryable=True))
+
+
+class _Watch:
+    """Follows one training process: brings its words to the database, and cancel to it."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        process: TrainingProcess,
+        settings: Settings,
+        stopping: threading.Event,
+    ) -> None:
+        self._lease = lease
+        self._process = process
+        self._stopping = stopping
+        self._grace = settings.cancel_grace_seconds
+        self._extend_every = settings.lease_seconds / 6
+        self._started = self._heard = self._written = self._looked = time.monotonic()
+        self._values: dict[str, Any] = {}
+        self._events: list[Event] = []
+        self._phase: str | None = None
+        self._progress: dict[str, Any] = {}
+        self._state: str | None = "running"
+        self._asked: End | None = None
+        self._deadline = 0.0
+
+    def until_end(self) -> Outcome | Failure | End:
+        """Return what came out, or why nothing did. The process may still be there."""
+        end = self._follow()
+        if end is not End.LOST:
+            if isinstance(end, Outcome):
+                self._values["progress"] = {**self._progress, "fraction": 1.0}
+            self._write()
+        return end
+
+    def _follow(self) -> Outcome | Failure | End:
+        while True:
+            for message in self._process.receive(_TICK_SECONDS):
+                self._heard = time.monotonic()
+                if isinstance(message, Report):
+                    self._note(message)
+                elif isinstance(message, Stopped):
+                    return self._asked or End.CANCELLED
+                else:
+                    return message
+            if self._process.ended:
+                return self._asked or _lost(f"The training process {self._process.describe_end()}.")
+            if self._stopping.is_set():
+                return End.STOPPING
+            self._beat()
+            if self._state is None:
+                return End.LOST
+            if self._asked is None:
+                self._ask()
+            elif time.monotonic() >= self._deadline:
+                return self._asked
+
+    def _note(self, report: Report) -> None:
+        if report.phase != self._phase:
+            self._phase = report.phase
+            self._events.append(Event("phase", report.phase, data={"phase": report.phase}))
+            self._written = float("-inf")  # seen at once
+        self._progress = report.progress
+        self._values = {"phase": report.phase, "progress": report.progress}
+        self._events.extend(report.events)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        news = bool(self._values or self._events)
+        if now - self._written >= (_WRITE_SECONDS if news else self._extend_every):
+            self._write()
+        elif now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            try:
+                self._state = self._lease.state()
+            except OperationalError as error:
+                log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+
+    def _write(self) -> None:
+        now = time.monotonic()
+        self._written = self._looked = now
+        extend = now - self._heard < _SILENCE_SECONDS
+        try:
+            self._state = self._lease.write(self._values, self._events, extend=extend)
+        except OperationalError as error:
+            # Kept for the next time. Should the lease run out meanwhile, the fence decides.
+            log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+            return
+        self._values, self._events = {}, []
+
+    def _ask(self) -> None:
+        """Ask the process to stop if there is a reason to."""
+        limit = self._lease.max_minutes
+        if self._state == "cancelling":
+            self._asked = End.CANCELLED
+        elif limit is not None and time.monotonic() - self._started >= 60 * limit:
+            self._asked = End.TIME_UP
+        else:
+            return
+        self._deadline = time.monotonic() + self._grace
+        self._process.ask_to_stop()
+
+
+def _lost(detail: str) -> Failure:
+    return Failure("worker-lost", detail, again=True, retryable=True)
