@@ -1,0 +1,59 @@
+# Needs Python 3.11 or newer, pip and make. Everything else is installed into .venv, as locked.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(VENV)/.uv-$(UV_VERSION)
+STAMP := $(VENV)/.synced
+# The wheels of PyTorch are large and must come through slow lines too.
+export UV_HTTP_TIMEOUT ?= 300
+export UV_PYTHON_DOWNLOADS := never
+# Trust what the machine trusts, as pip does: a company's own certificate, say.
+export UV_SYSTEM_CERTS ?= true
+# Tests run side by side, so each keeps to one core.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full check format lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install the locked dependencies into .venv (once for each lock file)
+
+demo: $(STAMP) ## Teach two classifiers handwritten digits and show what they remember
+	$(BIN)/accrue demo
+
+test: $(STAMP) ## Run the tests, in a few minutes
+	$(TEST) -m "not slow"
+
+test-full: $(STAMP) ## Run the tests, the slow ones too
+	$(TEST)
+
+check: $(STAMP) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Put the code into its one style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows
+	$(BIN)/uv lock --upgrade
+
+clean: ## Remove what the tools made; keep .venv and data
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache accrue-demo.png
+	find app worker models migrations tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --force-reinstall uv==$(UV_VERSION)
+	@touch $@
+
+# --inexact: uv itself lives in .venv and is not in the lock file.
+$(STAMP): uv.lock pyproject.toml | $(UV)
+	$(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+	@touch $@

@@ -1,0 +1,42 @@
+"""The command `accrue`: runs the service, and speaks to it for people.
+
+Client commands must start fast: nothing here imports PyTorch, and what runs the service is
+imported when it is asked for.
+"""
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from app.cli import server
+from app.cli.demo import demo
+from app.cli.errors import CommandError
+from app.cli.learn import learn
+from app.cli.predict import predict
+from app.cli.versions import rollback, versions
+
+__all__ = ["main"]
+
+_commands = typer.Typer(
+    name="accrue",
+    help="Teach an image classifier new classes without forgetting the old ones, and serve it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _panel, _functions in (
+    ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
+    ("Speak to a service that runs", (learn, predict, versions, rollback)),
+):
+    for _function in _functions:
+        _commands.command(rich_help_panel=_panel)(_function)
+
+
+def main() -> None:
+    """Run the command line; what a command refuses ends it with a message and status 1."""
+    try:
+        _commands()
+    except CommandError as error:
+        Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(str(error))}")
+        raise SystemExit(1) from None

@@ -1,0 +1,5 @@
+"""Run `accrue` as ``python -m app.cli``."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""Following a job to its end, with a progress bar and its loss."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from app.cli.client import Client
+from app.cli.errors import CommandError
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+# Often enough for a bar that moves, and cheap for the server.
+_POLL_SECONDS = 0.2
+
+
+def watch(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the job a few times a second, until it has finished."""
+    job = client.get(f"/v1/jobs/{job_id}")
+    yield job
+    while job["state"] not in FINAL_STATES:
+        time.sleep(_POLL_SECONDS)
+        job = client.get(f"/v1/jobs/{job_id}")
+        yield job
+
+
+def require_success(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a finished job that succeeded; raise CommandError with the reason for another."""
+    if job["state"] == "succeeded":
+        return job
+    error = job["error"]
+    reason = f": {error['detail']} ({error['code']})" if error else "."
+    raise CommandError(f"{job['id']} {job['state']}{reason}")
+
+
+def warnings(client: Client, job_id: str) -> list[str]:
+    """Return the messages of the job's warning events."""
+    events = client.each(f"/v1/jobs/{job_id}/events")
+    return [event["message"] for event in events if event["level"] == "warning"]
+
+
+class JobProgress(Progress):
+    """One bar a row; `show` brings a row to the state of a job."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[phase]}", table_column=Column(min_width=19)),
+            _TrainingColumn(),
+            console=console,
+        )
+
+    def add(self, description: str, steps: int = 1) -> TaskID:
+        """Add a row for `steps` jobs one after another."""
+        return self.add_task(description, total=steps, phase="", progress=None)
+
+    def show(self, row: TaskID, job: dict[str, Any], *, step: int = 0) -> None:
+        """Show a job, the row's `step`-th."""
+        progress = job["progress"] or {}
+        done = 1.0 if job["state"] == "succeeded" else progress.get("fraction") or 0.0
+        phase = job["phase"] if job["state"] == "running" else job["state"]
+        self.update(
+            row,
+            completed=step + done,
+            phase=(phase or "").replace("_", " "),
+            progress=progress if phase == "training" else None,
+        )
+
+
+class _TrainingColumn(ProgressColumn):
+    """Epoch, loss, speed and time left of a job in training."""
+
+    def render(self, task: Any) -> Text:
+        progress = task.fields["progress"]
+        if not progress or not progress.get("epoch"):
+            return Text()
+        parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+        if progress.get("loss") is not None:
+            parts.append(f"loss {progress['loss']:.3f}")
+        if progress.get("images_per_second"):
+            parts.append(f"{progress['images_per_second']:,.0f} images/s")
+        if progress.get("eta_seconds") is not None:
+            parts.append(f"{progress['eta_seconds']:.0f} s left")
+        return Text(" · ".join(parts), style="cyan")

@@ -1,0 +1,189 @@
+"""`accrue learn`: teach a classifier the classes of a folder."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from app.cli.client import Client, ClientError, classifier_path
+from app.cli.errors import CommandError
+from app.cli.folder import Member, TarStream, find_members
+from app.cli.jobs import JobProgress, require_success, warnings, watch
+from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.text import percent
+
+
+def learn(
+    name: Name,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A folder a class, named by its label; or such folders inside train/ and test/.",
+            show_default=False,
+        ),
+    ],
+    *,
+    method: Annotated[str | None, typer.Option(help="New classifier: its method.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="New classifier: its network.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="New classifier: pretrained weights of the network.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="New classifier: side of its images in pixels.")
+    ] = None,
+    exemplars: Annotated[
+        int | None, typer.Option(help="New classifier: images to remember in all.")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="New classifier: whether a mirrored image means the same (not for signs, digits).",
+        ),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--options",
+            "-o",
+            metavar="KEY=VALUE",
+            help="Option of the method, such as epochs=20; may be repeated. A new classifier keeps "
+            "it, one that exists takes it for this step.",
+        ),
+    ] = None,
+    on_existing: Annotated[
+        str, typer.Option(help="What a class known already gets: error, or extend.")
+    ] = "error",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Teach a classifier the classes of a folder; it is made when it does not exist."""
+    wanted = {
+        "method": method,
+        "backbone": backbone,
+        "weights": weights,
+        "image_size": image_size,
+        "memory": None if exemplars is None else {"exemplars": exemplars},
+        "augment": None if flip is None else {"flip": flip},
+    }
+    settings = {key: value for key, value in wanted.items() if value is not None}
+    method_options = _parse_options(options or [])
+    members = find_members(folder)
+    console = Console(highlight=False)
+    with Client(url) as client:
+        with ExitStack() as undo:
+            step_options = _ensure_classifier(client, name, settings, method_options, undo)
+            upload = _upload(client, members, console)
+            undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
+            request = {
+                "kind": "learn",
+                "uploads": [upload["id"]],
+                "options": step_options,
+                "on_existing": on_existing,
+            }
+            job = client.post(f"{classifier_path(name)}/jobs", request)
+            undo.pop_all()  # from here on the job owns what was sent
+        _describe_upload(upload, console)
+        job = _follow(client, job, console)
+        version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
+        for message in warnings(client, job["id"]):
+            console.print(f"[yellow]warning:[/] {message}")
+    _describe_version(name, version, console)
+
+
+def _parse_options(pairs: list[str]) -> dict[str, Any]:
+    """Read KEY=VALUE pairs; a value is JSON where it can be, else text."""
+    parsed = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise CommandError(f"--options takes KEY=VALUE, not {pair!r}.")
+        try:
+            parsed[key] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            parsed[key] = value
+    return parsed
+
+
+def _ensure_classifier(
+    client: Client,
+    name: str,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    undo: ExitStack,
+) -> Mapping[str, Any]:
+    """Make the classifier unless it exists; return the options left for this step's job."""
+    path = classifier_path(name)
+    try:
+        existing = client.get(path)
+    except ClientError as error:
+        if error.code != "classifier-not-found":
+            raise
+        client.post("/v1/classifiers", {"name": name, "options": options, **settings})
+        undo.callback(client.delete, path)
+        return {}
+    for key, value in settings.items():
+        if not _agrees(existing[key], value):
+            raise CommandError(
+                f"{name} exists with {key} {_show(existing[key])}, not {_show(value)}: a "
+                "classifier keeps what it was made with. Choose another name, or leave it out."
+            )
+    return options
+
+
+def _agrees(existing: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict):
+        return all(existing.get(key) == value for key, value in wanted.items())
+    return bool(existing == wanted)
+
+
+def _show(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _upload(client: Client, members: list[Member], console: Console) -> Any:
+    stream = TarStream(members)
+    columns = (TextColumn("uploading"), BarColumn(bar_width=28), DownloadColumn())
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        row = progress.add_task("", total=stream.length)
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in stream:
+                yield chunk
+                progress.advance(row, len(chunk))
+
+        return client.post_bytes("/v1/uploads", chunks(), stream.headers)
+
+
+def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
+    console.print(
+        f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
+        f"({upload['duplicates']} duplicates, {len(upload['rejected'])} rejected)."
+    )
+    for rejected in upload["rejected"]:
+        console.print(f"  rejected {rejected['name']}: {rejected['reason']}", markup=False)
+
+
+def _follow(client: Client, job: Mapping[str, Any], console: Console) -> Mapping[str, Any]:
+    with JobProgress(console) as progress:
+        row = progress.add(job["classifier"])
+        for latest in watch(client, job["id"]):
+            progress.show(row, latest)
+    return require_success(latest)
+
+
+def _describe_version(name: str, version: Mapping[str, Any], console: Console) -> None:
+    metrics = version["metrics"]
+    live = " (live)" if "live" in version["aliases"] else ""
+    forgetting = metrics["forgetting"]  # null at the first task
+    console.print(
+        f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
+        f"classes: accuracy {percent(metrics['accuracy'])}"
+        + ("." if forgetting is None else f", forgetting {percent(forgetting)}.")
+    )

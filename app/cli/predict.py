@@ -1,0 +1,66 @@
+"""`accrue predict`: ask a classifier what images show."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.cli.client import Client, classifier_path
+from app.cli.errors import CommandError
+from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.text import percent
+
+# Images a request; more keep the server's queue full without keeping the answer waiting.
+_BATCH = 64
+
+
+def predict(
+    name: Name,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)
+    ],
+    *,
+    version: Annotated[str, typer.Option(help="Number or alias of the version to ask.")] = "live",
+    top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Say what images show; exit status 1 when one of them cannot be read."""
+    path = f"{classifier_path(name)}/predict"
+    table = Table(box=None, header_style="dim")
+    table.add_column("image", overflow="fold")
+    for column in ("label", "score", "then"):
+        table.add_column(column)
+    answered_by = None
+    unreadable = []
+    with Client(url) as client:
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            files = [(image.name, _read(image)) for image in batch]
+            answer = client.post_files(path, files, version=version, top_k=top_k)
+            answered_by = answer["version"]
+            for image, result in zip(batch, answer["results"], strict=True):
+                if "error" in result:
+                    unreadable.append(f"{image}: {result['error']['detail']}")
+                else:
+                    table.add_row(escape(str(image)), *_describe(result))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"[dim]{name} version {answered_by}[/]")
+    if unreadable:
+        raise CommandError("\n".join(unreadable))
+
+
+def _read(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise CommandError(f"Cannot read {image}: {error.strerror}.") from error
+
+
+def _describe(result: dict[str, Any]) -> tuple[str, str, str]:
+    _, *others = result["ranked"]
+    then = ", ".join(f"{escape(other['label'])} {percent(other['score'])}" for other in others)
+    return f"[bold]{escape(result['label'])}[/]", percent(result["score"]), then

@@ -1,0 +1,182 @@
+"""The commands that run the service: up, serve, worker, migrate."""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.cli.errors import CommandError
+from app.cli.supervisor import Child, Supervisor
+from app.settings import Settings
+
+# -P keeps a folder named app or worker in the user's current directory from being imported.
+_PYTHON = (sys.executable, "-P", "-m")
+_PROBE_SECONDS = 0.5
+
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on (ACCRUE_HOST).", show_default="127.0.0.1")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Port; 0 takes a free one (ACCRUE_PORT).", show_default="8000"),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Home of database, blobs and queue (ACCRUE_DATA_DIR).", show_default="accrue-data"
+    ),
+]
+
+
+def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run everything on this machine: database, API and worker, until Ctrl-C."""
+    settings = _settings(host=host, port=port, data_dir=data_dir)
+    _require_loopback(settings.host)
+    _migrate(settings)
+    # Bound here once: the API keeps its port, and its callers wait, while it is started again.
+    with _listen(settings.host, settings.port) as listener:
+        url = _url(settings.host, listener.getsockname()[1])
+        console = Console(stderr=True, highlight=False)
+        announcement = _Announcement(url, settings.data_dir)
+        supervisor = Supervisor(
+            children=[
+                Child(
+                    "API",
+                    [*_PYTHON, "app.cli", "serve", "--socket", str(listener.fileno())],
+                    sockets=[listener.fileno()],
+                ),
+                Child("worker", [*_PYTHON, "worker"]),
+            ],
+            environment=_environment(settings),
+            say=console.print,
+            tick=announcement.make_once_answered,
+        )
+        status = supervisor.run()
+    raise typer.Exit(status)
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    inherited: Annotated[
+        int | None, typer.Option("--socket", hidden=True, help="Descriptor to listen on.")
+    ] = None,
+) -> None:
+    """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
+    settings = _settings(host=host, port=port, data_dir=data_dir)
+    _require_loopback(settings.host)
+
+    import uvicorn  # noqa: PLC0415 - client commands do not wait for it
+
+    from app.main import create_app  # noqa: PLC0415 - loads PyTorch
+
+    listener = (
+        _listen(settings.host, settings.port)
+        if inherited is None
+        else socket.socket(fileno=inherited)
+    )
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        # An upload that takes longer does not hold up the stop.
+        timeout_graceful_shutdown=10,
+    )
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def worker(data_dir: DataDir = None) -> None:
+    """Run one worker, which takes jobs and trains."""
+    environment = _environment(_settings(data_dir=data_dir))
+    os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to the newest schema."""
+    _migrate(_settings(data_dir=data_dir))
+
+
+def _settings(**given: Any) -> Settings:
+    """Settings of the environment, with the options that were given on top."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        lines = [
+            f"  ACCRUE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+        ]
+        raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child: ours, with what options have changed."""
+    return os.environ | {
+        "ACCRUE_HOST": settings.host,
+        "ACCRUE_PORT": str(settings.port),
+        "ACCRUE_DATA_DIR": str(settings.data_dir.absolute()),
+    }
+
+
+def _migrate(settings: Settings) -> None:
+    import migrations  # noqa: PLC0415 - client commands do not wait for it
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    migrations.upgrade(settings.database_url)
+
+
+def _require_loopback(host: str) -> None:
+    """Refuse to be reached from other machines: anybody there could train and delete."""
+    try:
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise CommandError(f"{host} is no address of this machine: {error}") from error
+    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        raise CommandError(
+            f"Refusing to listen on {host}: the service has no keys, so whoever can reach it may "
+            "do everything.\nListen on a loopback address (127.0.0.1) instead."
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Announcement:
+    """Says on standard output where the service listens, once it answers."""
+
+    def __init__(self, url: str, data_dir: Path) -> None:
+        self._url = url
+        self._data_dir = data_dir
+        self._made = False
+
+    def make_once_answered(self) -> None:
+        if self._made:
+            return
+        try:
+            httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS).raise_for_status()
+        except httpx.HTTPError:
+            return
+        self._made = True
+        print(
+            f"Accrue listens on {self._url} (interactive documentation: {self._url}/docs).\n"
+            f"Its data is in {self._data_dir}. Ctrl-C stops it.",
+            flush=True,
+        )

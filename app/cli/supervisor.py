@@ -1,0 +1,152 @@
+"""Keeps child processes running: starts them, starts again what died, stops them together."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+# A child that lives this long has started well: its earlier deaths are forgotten.
+SETTLED_SECONDS = 10.0
+QUICK_DEATHS = 5
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 8.0
+# Above what a child needs to end its requests, or to hand its job back.
+GRACE_SECONDS = 20.0
+_TICK_SECONDS = 0.1
+
+
+@dataclass
+class Child:
+    """A process to keep running. `sockets` are file descriptors that it inherits."""
+
+    name: str
+    command: Sequence[str]
+    sockets: Sequence[int] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    quick_deaths: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
+
+@dataclass
+class Supervisor:
+    """Runs children until a signal asks it to stop, or one of them cannot be kept alive.
+
+    `say` gets every message for the user; `tick` is called some times a second while all is well.
+    """
+
+    children: Sequence[Child]
+    environment: Mapping[str, str]
+    say: Callable[[str], None]
+    tick: Callable[[], None]
+    _signals: int = field(default=0, init=False)
+
+    def run(self) -> int:
+        """Supervise until told to stop; return the exit status (0 when told to, 1 on giving up)."""
+        previous = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            status = self._watch()
+        finally:
+            self._stop()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return status
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _watch(self) -> int:
+        while not self._signals:
+            for child in self.children:
+                if child.running:
+                    continue
+                if child.process is not None and not self._note_death(child):
+                    return 1
+                if time.monotonic() >= child.start_at:
+                    self._start(child)
+            self.tick()
+            time.sleep(_TICK_SECONDS)
+        return 0
+
+    def _start(self, child: Child) -> None:
+        child.process = subprocess.Popen(  # noqa: S603 - our own commands
+            child.command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            # Logs, all of it: standard output is for what the supervisor says.
+            stdout=sys.stderr.fileno(),
+            pass_fds=child.sockets,
+            # Ctrl-C reaches the whole group of the terminal; children hear of it from us alone.
+            start_new_session=True,
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
+        )
+        child.started_at = time.monotonic()
+
+    def _note_death(self, child: Child) -> bool:
+        """Plan the restart of a dead child; False when it has died at once too often."""
+        assert child.process is not None  # noqa: S101 - narrows the type
+        how = _describe_exit(child.process.returncode)
+        child.process = None
+        lived = time.monotonic() - child.started_at
+        child.quick_deaths = child.quick_deaths + 1 if lived < SETTLED_SECONDS else 1
+        if child.quick_deaths >= QUICK_DEATHS:
+            self.say(f"The {child.name} {how}, {QUICK_DEATHS} times in a row. Giving up.")
+            return False
+        delay = min(FIRST_DELAY_SECONDS * 2 ** (child.quick_deaths - 1), LONGEST_DELAY_SECONDS)
+        child.start_at = time.monotonic() + delay
+        self.say(f"The {child.name} {how}; starting it again in {delay:g} s.")
+        return True
+
+    def _stop(self) -> None:
+        """Ask every child to end; kill what has not ended in time or at a second signal."""
+        asked = self._signals
+        for child in self.children:
+            _send(child, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(child.running for child in self.children):
+            if time.monotonic() >= deadline or self._signals > asked:
+                for child in self.children:
+                    _send(child, signal.SIGKILL)
+            time.sleep(_TICK_SECONDS)
+
+
+def _send(child: Child, number: signal.Signals) -> None:
+    if child.process is None or not child.running:
+        return
+    if number is signal.SIGKILL:
+        # Its session is its own, so this takes its children along and nobody else.
+        os.killpg(child.process.pid, number)
+    else:
+        child.process.send_signal(number)
+
+
+def _describe_exit(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def die_with_parent(parent: int) -> Callable[[], None]:
+    """Return a hook with which Linux ends the new child when its parent is killed."""
+
+    def arrange() -> None:
+        if sys.platform == "linux":
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+            if os.getppid() != parent:  # it died before the call
+                os._exit(1)
+
+    return arrange

@@ -1,0 +1,63 @@
+"""`accrue versions` and `accrue rollback`: what a classifier has been, and which is served."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.client import Client, classifier_path
+from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.text import percent, size
+
+
+def versions(name: Name, url: Url = DEFAULT_URL) -> None:
+    """List the versions of a classifier, newest first."""
+    table = Table(box=None, header_style="dim")
+    table.add_column("version", justify="right")
+    table.add_column("parent", justify="right")
+    table.add_column("classes", justify="right")
+    table.add_column("accuracy", justify="right")
+    table.add_column("forgetting", justify="right")
+    table.add_column("size", justify="right")
+    table.add_column("made at")
+    table.add_column("aliases")
+    with Client(url) as client:
+        known = list(client.each(f"{classifier_path(name)}/versions"))
+    for version in sorted(known, key=lambda one: one["number"], reverse=True):
+        table.add_row(
+            str(version["number"]),
+            str(version["parent"] or "-"),
+            str(len(version["classes"])),
+            percent(version["metrics"]["accuracy"]),
+            percent(version["metrics"]["forgetting"]),
+            size(version["size_bytes"]),
+            version["created_at"][:19].replace("T", " "),
+            f"[green]{', '.join(version['aliases'])}[/]",
+        )
+    console = Console(highlight=False)
+    if known:
+        console.print(table)
+    else:
+        console.print(f"{name} has no version yet.")
+
+
+def rollback(
+    name: Name,
+    version: Annotated[
+        int,
+        typer.Argument(
+            metavar="VERSION", help="Number of the version to serve.", show_default=False
+        ),
+    ],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Serve another version: move the alias `live`, back or forth."""
+    path = f"{classifier_path(name)}/aliases"
+    with Client(url) as client:
+        aliases = {alias["name"]: alias["version"] for alias in client.each(path)}
+        # Refused by the server if somebody else moves the alias in between.
+        client.put(f"{path}/live", {"version": version, "expected_version": aliases.get("live")})
+    Console(highlight=False).print(
+        f"{name} now serves version {version} (before: {aliases.get('live', 'none')})."
+    )

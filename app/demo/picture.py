@@ -1,0 +1,79 @@
+"""The accuracy matrices and the course of accuracy as one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from app.demo.teaching import Course
+
+_HEAT = LinearSegmentedColormap.from_list("heat", ["#b5403a", "#e8b44f", "#2f8f68"])
+_COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68"}
+
+
+def draw(courses: Sequence[Course], subject: str, target: Path) -> None:
+    """Write a PNG: a heat map a classifier, and the accuracy over all classes after each task."""
+    with mpl.rc_context({"axes.titlesize": 12, "axes.titleweight": "bold"}):
+        figure = Figure(figsize=(13, 4.4), layout="constrained", dpi=150)
+        *maps, curve = figure.subplots(1, len(courses) + 1)
+        for axes, course in zip(maps, courses, strict=True):
+            _draw_matrix(axes, course)
+        _draw_curves(curve, courses)
+        figure.suptitle(f"{subject}: accuracy on held-out images in %", fontsize=13)
+        figure.savefig(target)
+
+
+def _draw_matrix(axes: Axes, course: Course) -> None:
+    count = len(course.matrix)
+    cells = np.full((count, count), np.nan)
+    for step, row in enumerate(course.matrix):
+        cells[step, : len(row)] = row
+    axes.pcolormesh(
+        np.ma.masked_invalid(cells), vmin=0, vmax=1, cmap=_HEAT, edgecolor="white", linewidth=2
+    )
+    for (step, task), value in np.ndenumerate(cells):
+        if not np.isnan(value):
+            axes.text(
+                task + 0.5,
+                step + 0.5,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                color="white",
+                fontweight="bold",
+            )
+    places, names = np.arange(count) + 0.5, [str(task + 1) for task in range(count)]
+    axes.set_xticks(places, names)
+    axes.set_yticks(places, names)
+    axes.set(title=course.name, xlabel="measured on task", ylabel="after learning task")
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_curves(axes: Axes, courses: Sequence[Course]) -> None:
+    for course in courses:
+        steps = range(1, len(course.accuracies) + 1)
+        percent = [100 * accuracy for accuracy in course.accuracies]
+        color = _COLORS[course.name]
+        axes.plot(steps, percent, "o-", color=color, linewidth=2, clip_on=False)
+        axes.annotate(
+            f"{course.name}\n{percent[-1]:.0f} %",
+            (steps[-1], percent[-1]),
+            xytext=(10, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            fontweight="bold",
+            annotation_clip=False,
+        )
+    axes.set_xticks(range(1, len(courses[0].accuracies) + 1))
+    axes.set(title="on all classes so far", xlabel="after learning task", ylabel="accuracy in %")
+    axes.set_ylim(0, 100)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,50 @@
+"""A real service of one's own: `accrue up` as a process, on a free port."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.cli.errors import CommandError
+from app.cli.supervisor import die_with_parent
+
+_ANNOUNCEMENT = re.compile(r"listens on (\S+)")
+
+
+@contextmanager
+def running_service(data_dir: Path, **settings: str) -> Iterator[str]:
+    """Run `accrue up` over a data folder, its log in ``service.log`` there; yield its URL.
+
+    `settings` are environment variables, which the caller's own environment goes before.
+
+    Raises CommandError with the end of the log when it does not start.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "service.log"
+    command = [sys.executable, "-P", "-m", "app.cli", "up", "--port", "0"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*command, "--data-dir", str(data_dir)],
+            env=settings | os.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            # Ctrl-C ends the demo first, which then stops the service.
+            start_new_session=True,
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
+        )
+    assert process.stdout is not None  # noqa: S101 - narrows the type
+    try:
+        announced = _ANNOUNCEMENT.search(process.stdout.readline())
+        if announced is None:
+            tail = "\n".join(log.read_text().splitlines()[-20:])
+            raise CommandError(f"The service did not start. The end of {log}:\n{tail}")
+        yield announced[1]
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,61 @@
+"""Accuracy matrices and predictions as tables for the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.columns import Columns
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.text import percent
+from app.demo.teaching import Course
+
+
+def matrices(courses: Sequence[Course]) -> Columns:
+    """Return the matrices side by side where the terminal is wide enough."""
+    return Columns([_matrix(course) for course in courses], padding=(0, 2))
+
+
+def _matrix(course: Course) -> Table:
+    table = Table(
+        title=f"[bold]{course.name}[/]",
+        title_style="",
+        title_justify="left",
+        caption=f"average {percent(course.average)}, forgetting {percent(course.forgetting)}",
+        caption_justify="left",
+        box=None,
+        padding=(0, 0),
+        header_style="dim",
+    )
+    table.add_column("after", style="dim", justify="center", width=5)
+    for task in range(len(course.matrix)):
+        table.add_column(f"{task + 1} ", justify="right", width=5)
+    table.add_column("all", justify="right", width=5)
+    for step, row in enumerate(course.matrix):
+        empty = [Text()] * (len(course.matrix) - len(row))
+        cells = [_heat(accuracy) for accuracy in row]
+        table.add_row(str(step + 1), *cells, *empty, f"{100 * course.accuracies[step]:.0f}")
+    return table
+
+
+def _heat(accuracy: float) -> Text:
+    """Return a percentage on a ground from red (0) over yellow to green (1)."""
+    red = round(255 * min(1.0, 2 - 2 * accuracy) * 0.75)
+    green = round(255 * min(1.0, 2 * accuracy) * 0.6)
+    return Text(f"{100 * accuracy:.0f} ", style=f"bold white on rgb({red},{green},40)")
+
+
+def predictions(
+    rows: Sequence[tuple[str, Sequence[dict[str, Any]]]], names: Sequence[str]
+) -> Table:
+    """Return what each classifier says of one held-out image a class."""
+    table = Table("image of", *(f"{name} says" for name in names), box=None, header_style="dim")
+    for label, results in rows:
+        said = [
+            f"[{'green' if one['label'] == label else 'red'}]{escape(one['label'])}[/] "
+            f"[dim]{percent(one['score'])}[/]"
+            for one in results
+        ]
+        table.add_row(f"[bold]{escape(label)}[/]", *said)
+    return table

@@ -1,0 +1,66 @@
+"""Teaches classifiers the same tasks, one after another, over HTTP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from app.cli.client import Client, classifier_path
+from app.cli.folder import TarStream
+from app.cli.jobs import JobProgress, require_success, watch
+from app.demo.tasks import Task
+
+METHODS = ("finetune", "icarl")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the last version of a classifier says about the whole course."""
+
+    name: str
+    matrix: list[list[float]]
+    accuracies: list[float]
+    average: float
+    forgetting: float
+    version: int
+
+
+def teach(
+    client: Client, tasks: Sequence[Task], settings: Mapping[str, Any], console: Console
+) -> list[Course]:
+    """Create a classifier for each method, teach both every task, and return how it went."""
+    for method in METHODS:
+        client.post("/v1/classifiers", {"name": method, "method": method, **settings})
+    accuracies: dict[str, list[float]] = {method: [] for method in METHODS}
+    versions: dict[str, Any] = {}
+    with JobProgress(console) as progress:
+        rows = {method: progress.add(method, steps=len(tasks)) for method in METHODS}
+        for step, task in enumerate(tasks):
+            progress.console.print(
+                f"Task {step + 1} of {len(tasks)}: [bold]{', '.join(task.labels)}[/] "
+                f"({task.count('train')} images to learn, {task.count('test')} to measure on)"
+            )
+            stream = TarStream(task.members)
+            upload = client.post_bytes("/v1/uploads", stream, stream.headers)
+            for method in METHODS:
+                path = classifier_path(method)
+                queued = client.post(f"{path}/jobs", {"kind": "learn", "uploads": [upload["id"]]})
+                for job in watch(client, queued["id"]):
+                    progress.show(rows[method], job, step=step)
+                number = require_success(job)["version"]
+                versions[method] = client.get(f"{path}/versions/{number}")
+                accuracies[method].append(versions[method]["metrics"]["accuracy"])
+    return [_course(method, versions[method], accuracies[method]) for method in METHODS]
+
+
+def _course(method: str, version: Mapping[str, Any], accuracies: list[float]) -> Course:
+    metrics = version["metrics"]
+    return Course(
+        name=method,
+        matrix=metrics["matrix"],
+        accuracies=accuracies,
+        average=metrics["average_incremental_accuracy"],
+        forgetting=metrics["forgetting"],
+        version=version["number"],
+    )

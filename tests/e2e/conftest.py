@@ -1,0 +1,40 @@
+"""One service for the tests that can share it; a place for those that need their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.demo.digits import write_digits
+from tests.e2e.harness import Digits, Service
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    folder = tmp_path_factory.mktemp("digits")
+    write_digits(folder)
+    return Digits(folder)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running service. Tests choose classifier names of their own."""
+    service = Service(tmp_path_factory.mktemp("shared") / "data")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """A function that starts a service of the test's own, over the same data folder each time."""
+    started: list[Service] = []
+
+    def start(**settings: Any) -> Service:
+        started.append(Service(tmp_path / "data", **settings))
+        return started[-1]
+
+    yield start
+    for service in started:
+        if service.process.poll() is None:
+            service.stop()

@@ -1,0 +1,129 @@
+"""The command `accrue` as a person runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import ACCRUE, Digits, Service
+
+
+def accrue(*arguments: str, url: str = "http://127.0.0.1:9") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"ACCRUE_URL": url, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*ACCRUE, *arguments],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def ok(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def classes(tmp_path: Path, digits: Digits) -> dict[str, Path]:
+    """Two folders of class folders, with a hidden file that is no image."""
+    folders = {}
+    for name, labels in (("first", (0, 1)), ("second", (2, 3))):
+        folders[name] = tmp_path / name
+        for label in labels:
+            target = folders[name] / str(label)
+            target.mkdir(parents=True)
+            (target / ".hidden").write_text("not sent")
+            for image in digits.images(label)[:30]:
+                (target / image.name).write_bytes(image.read_bytes())
+    return folders
+
+
+def test_learn_predict_and_roll_back(
+    service: Service, digits: Digits, classes: dict[str, Path]
+) -> None:
+    small = ["--backbone=convnet", "--image-size=8", "--exemplars=20", "--no-flip"]
+    said = ok(
+        accrue("learn", "cli", str(classes["first"]), *small, "-o", "epochs=3", url=service.url)
+    )
+    assert "Uploaded 60 images of 2 classes (0 duplicates, 0 rejected)." in said
+    assert "cli version 1 (live) knows 2 classes: accuracy" in said
+    # The second step finds the classifier; an option then is for that step alone.
+    said = ok(accrue("learn", "cli", str(classes["second"]), "-o", "epochs=2", url=service.url))
+    assert "cli version 2 (live) knows 4 classes: accuracy" in said
+    assert "forgetting" in said
+    kept = service.http.get("/v1/classifiers/cli").json()
+    assert (kept["options"]["epochs"], kept["augment"]["flip"]) == (3, False)
+
+    images = [str(digits.images(label, "test")[0]) for label in (0, 3)]
+    said = ok(accrue("predict", "cli", *images, "--version=2", url=service.url))
+    assert "version 2" in said
+    assert [line.split()[1] for line in said.splitlines()[1:3]] == ["0", "3"]
+
+    said = ok(accrue("rollback", "cli", "1", url=service.url))
+    assert said == "cli now serves version 1 (before: 2).\n"
+    listed = ok(accrue("versions", "cli", url=service.url)).splitlines()
+    assert [line.split()[0] for line in listed] == ["version", "2", "1"]
+    assert "live" in listed[2]
+    assert "live" not in listed[1]
+
+
+def test_a_refused_step_leaves_nothing_behind(service: Service, classes: dict[str, Path]) -> None:
+    uploads = service.http.get("/v1/uploads").json()
+    wrong = accrue("learn", "refused", str(classes["first"]), "-o", "epoch=3", url=service.url)
+    assert "/options/epoch" in refused(wrong)
+    nothing = classes["first"] / "0"
+    (nothing / "empty").mkdir()
+    (nothing / "empty" / "note.txt").write_text("no image")
+    assert "No usable images" in refused(accrue("learn", "refused", str(nothing), url=service.url))
+    assert service.http.get("/v1/classifiers/refused").status_code == 404
+    assert service.http.get("/v1/uploads").json() == uploads
+
+
+def test_a_classifier_keeps_what_it_was_made_with(
+    service: Service, classes: dict[str, Path]
+) -> None:
+    service.create("keeps")
+    said = accrue("learn", "keeps", str(classes["first"]), "--method=joint", url=service.url)
+    assert "keeps exists with method icarl, not joint" in refused(said)
+
+
+def test_an_unreadable_image_is_named(service: Service, digits: Digits, tmp_path: Path) -> None:
+    service.create("reads", options={"epochs": 1})
+    service.learn("reads", digits.zip([0, 1], train=4, test=0))
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    good = digits.images(0, "test")[0]
+    result = accrue("predict", "reads", str(good), str(broken), "--version=1", url=service.url)
+    assert f"{broken}: " in refused(result).replace("\n", "")
+    assert "reads version 1" in result.stdout
+    assert "Cannot read none.png" in refused(accrue("predict", "reads", "none.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["versions", "x"], "Nothing answers at http://127.0.0.1:9."),
+        (["up", "--host", "0.0.0.0"], "Refusing to listen on 0.0.0.0"),
+        (["serve", "--host", "0.0.0.0"], "Refusing to listen on 0.0.0.0"),
+        (["up", "--port", "70000"], "ACCRUE_PORT"),
+        (["learn", "x", "missing"], "missing is not a folder."),
+    ],
+)
+def test_refusals_are_words(arguments: list[str], said: str, tmp_path: Path) -> None:
+    result = accrue(*arguments)
+    assert said in refused(result)
+
+
+def test_client_commands_do_not_load_torch() -> None:
+    code = "import app.cli, sys; sys.exit('torch' in sys.modules or 'uvicorn' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,58 @@
+"""`accrue demo`, on a few images of one's own and, when there is time, as it is."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from app.demo.run import Plan, run
+from tests.e2e.harness import Digits
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(
+        folder=None,
+        classes_per_task=2,
+        image_size=8,
+        backbone="convnet",
+        epochs=30,
+        flip=False,
+        data_dir=tmp_path / "data",
+        keep=False,
+        picture=tmp_path / "demo.png",
+    )
+
+
+def console() -> Console:
+    return Console(record=True, width=100, highlight=False)
+
+
+def test_the_demo_on_class_folders_of_ones_own(
+    plan: Plan, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCRUE_TRAIN_THREADS", "1")
+    folder = tmp_path / "mine"
+    for label in (0, 1, 2):
+        (folder / f"digit {label}").mkdir(parents=True)
+        for image in digits.images(label)[:15]:
+            (folder / f"digit {label}" / image.name).write_bytes(image.read_bytes())
+    terminal = console()
+    courses = run(
+        Plan(**{**vars(plan), "folder": folder, "classes_per_task": 1, "epochs": 2}), terminal
+    )
+    said = terminal.export_text()
+    assert [course.name for course in courses] == ["finetune", "icarl"]
+    assert [len(row) for row in courses[1].matrix] == [1, 2, 3]
+    assert "Task 3 of 3: digit 2 (12 images to learn, 3 to measure on)" in said
+    assert "version 2, which knows 2 classes, says digit" in said
+    with Image.open(plan.picture) as picture:
+        assert picture.width > 1000
+
+
+@pytest.mark.slow
+def test_one_forgets_and_the_other_remembers(plan: Plan) -> None:
+    finetune, icarl = run(plan, console())
+    assert icarl.average >= 0.93
+    assert finetune.accuracies[-1] < 0.35
