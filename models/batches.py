@@ -78,6 +78,34 @@ class EpochPlan:
         order = torch.randperm(count, generator=draws)
         if count == 1:  # batch norm needs two: the image stands in its batch twice
             order = order.repeat(2)
+        return cls._augmenting(order, crop, flip, draws)
+
+    @classmethod
+    def draw_pairs(
+        cls,
+        order: Tensor,
+        columns: Tensor,
+        crop: int,
+        flip: bool,
+        seed: int,
+        phase: int,
+        epoch: int,
+    ) -> Self:
+        """Draw another image for each of an epoch's, with crops and flips of its own.
+
+        It is drawn uniformly from the images of the same class and may be the image itself.
+        `order` [N] is the epoch's, `columns` the class of every image of the set.
+        """
+        draws = generator(seed, "pairs", phase, epoch)
+        by_class = columns.argsort(stable=True)
+        counts = columns.bincount()
+        firsts = counts.cumsum(0) - counts
+        own = columns[order]
+        places = torch.rand(len(order), dtype=torch.double, generator=draws) * counts[own]
+        return cls._augmenting(by_class[firsts[own] + places.long()], crop, flip, draws)
+
+    @classmethod
+    def _augmenting(cls, order: Tensor, crop: int, flip: bool, draws: torch.Generator) -> Self:
         rows = torch.randint(2 * crop + 1, (len(order),), generator=draws)
         cols = torch.randint(2 * crop + 1, (len(order),), generator=draws)
         flips = torch.rand(len(order), generator=draws) < (0.5 if flip else 0.0)

@@ -1,5 +1,6 @@
 """From images to scores: the modules that evaluation measures and `/predict` serves."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,6 +40,27 @@ class Softmax(Servable):
         return Output(self.network(self.preprocess(images)).logits.softmax(dim=1))
 
 
+class TaskSoftmax(Servable):
+    """Softmax over one task's block of the head; the columns of others score zero."""
+
+    columns: Tensor
+
+    def __init__(self, preprocess: Preprocess, network: Network, task: int) -> None:
+        super().__init__(preprocess, network)
+        self.task = task
+        columns = torch.tensor(network.head.tasks) == task
+        self.register_buffer("columns", columns.to(network.head.weight.device))
+
+    def forward(self, images: Tensor) -> Output:
+        """Return the scores of uint8 images [B, 3, S, S]."""
+        features = self.network.backbone(self.preprocess(images))[1]
+        # The block alone: how many tasks came later must not even show in the rounding.
+        found = self.network.head.blocks[str(self.task)](features).softmax(dim=1)
+        scores = found.new_zeros(len(images), len(self.columns))
+        scores[:, self.columns] = found
+        return Output(scores)
+
+
 class Sigmoid(Servable):
     """Independent sigmoids, scaled to sum to 1: iCaRL's own head ("hybrid1" in the paper)."""
 
@@ -70,6 +92,40 @@ class NearestMean(Servable):
         features = functional.normalize(self.network(self.preprocess(images)).features)
         squared = squared_distances(features, self.means)
         return Output((-squared / self.temperature).softmax(dim=1), distances=squared.sqrt())
+
+
+class Routed(Servable):
+    """A router before networks that know one task each.
+
+    The task is that of the nearest of `means` [C, D], unit vectors of the features of `network`;
+    the expert of that task says what the image is.
+    """
+
+    means: Tensor
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        network: Network,
+        means: Tensor,
+        experts: Sequence[TaskSoftmax],
+    ) -> None:
+        super().__init__(preprocess, network)
+        self.register_buffer("means", means.to(network.head.weight.device))
+        self.experts: list[TaskSoftmax] = nn.ModuleList(experts)  # type: ignore[assignment]
+
+    def forward(self, images: Tensor) -> Output:
+        """Return the scores of uint8 images [B, 3, S, S] and the task chosen for each."""
+        features = functional.normalize(self.network.backbone(self.preprocess(images))[1])
+        nearest = squared_distances(features, self.means).argmin(dim=1)
+        scores = features.new_zeros(len(images), len(self.means))
+        tasks = torch.zeros_like(nearest)
+        for expert in self.experts:
+            rows = expert.columns[nearest].nonzero().flatten()
+            if len(rows):
+                scores[rows] = expert(images[rows]).scores
+                tasks[rows] = expert.task
+        return Output(scores, tasks=tasks)
 
 
 def squared_distances(features: Tensor, means: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ In the matrices, row i is measured after the i-th learning step of the chain of 
 j on task j's held-out images; null stands where there is nothing to measure on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -31,14 +31,38 @@ def predict(servable: Servable, images: Tensor, device: torch.device) -> Output:
     return Output(*fields)  # type: ignore[arg-type]
 
 
+def predict_by_task(
+    servable: Callable[[int], Servable],
+    images: Tensor,
+    columns: Tensor,
+    tasks: Sequence[int],
+    device: torch.device,
+) -> Output:
+    """Return what `servable` of each image's own task says of uint8 images [H, 3, S, S].
+
+    `columns` [H] are their classes and `tasks` the task of each column.
+    """
+    task_of = torch.tensor(tasks)[columns]
+    scores = torch.zeros(len(images), len(tasks))
+    for task in task_of.unique().tolist():
+        own = task_of == task
+        scores[own] = predict(servable(task), images[own], device).scores
+    return Output(scores)
+
+
 def measure(
-    output: Output | None, columns: Tensor, tasks: Sequence[int], history: dict[str, Any] | None
+    output: Output | None,
+    columns: Tensor,
+    tasks: Sequence[int],
+    history: dict[str, Any] | None,
+    with_task: Output | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of a version.
 
     `output` are the predictions of the held-out images (None where there are none), `columns` [H]
-    their classes, `tasks` the task of each column and `history` the parent's metrics. `per_class`
-    goes by column.
+    their classes, `tasks` the task of each column and `history` the parent's metrics. `with_task`
+    are the predictions with the task given, where they are not `output` restricted to the task's
+    columns. `per_class` goes by column.
     """
     before = history or {"matrix": [], "task_aware_matrix": [], "accuracies": []}
     known = sorted(set(tasks))
@@ -49,7 +73,9 @@ def measure(
         right = output.scores.argmax(dim=1) == columns
         # With the task given, only its own columns compete.
         rivals = task_of[None, :] == task_of[columns][:, None]
-        within = output.scores.masked_fill(~rivals, -1).argmax(dim=1) == columns
+        scores = (output if with_task is None else with_task).scores
+        within = scores.masked_fill(~rivals, -1).argmax(dim=1) == columns
+    routed = output.tasks if output is not None else None
 
     def by_task(hits: Tensor) -> Row:
         return [_mean(hits[task_of[columns] == task]) for task in known]
@@ -65,7 +91,7 @@ def measure(
         "matrix": matrix,
         "task_aware_accuracy": _mean(within),
         "task_aware_matrix": aware,
-        "router_accuracy": None,
+        "router_accuracy": None if routed is None else _mean(routed == task_of[columns]),
         "per_class": [_mean(right[columns == column]) for column in range(len(tasks))],
         "accuracies": accuracies,
     }

@@ -75,10 +75,15 @@ def learn(
     report(Progress("selecting_exemplars"))
     method.end(step)
     report(Progress("evaluating"))
-    held_out = None
+    held_out, with_task, columns = None, None, data.held_out_columns
     if len(data.held_out):
         held_out = evaluate.predict(method.servable(), data.held_out, compute.device)
-        method.calibrate(held_out, data.held_out_columns)
+        method.calibrate(held_out, columns)
+        if method.needs.task_id:
+            with_task = evaluate.predict_by_task(
+                method.servable, data.held_out, columns, data.tasks, compute.device
+            )
+    metrics = evaluate.measure(held_out, columns, data.tasks, history, with_task)
 
     memory = step.memory
     return StepResult(
@@ -89,8 +94,8 @@ def learn(
             if memory.changed[column] and memory.kept[column]
         },
         kept=memory.kept,
-        metrics=evaluate.measure(held_out, data.held_out_columns, data.tasks, history),
-        warnings=_warnings(steps),
+        metrics={**metrics, "report": method.report()},
+        warnings=[*_warnings(steps), *method.warnings()],
     )
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from models.batches import ImageSet
 from models.compute import Compute
 from models.memory import ExemplarMemory
-from models.networks import Network
+from models.networks import Backbone, Network
 from models.preprocess import Preprocess
 from models.seeds import derive
 from models.spec import Spec
@@ -89,17 +89,20 @@ class Step:
         """Seed of this step: the classifier's, told apart by what it knew before."""
         return derive(self.spec.seed, "step", self.known)
 
-    def features(self, positions: Tensor, *, flip: bool = False) -> Tensor:
+    def features(
+        self, positions: Tensor, *, flip: bool = False, backbone: Backbone | None = None
+    ) -> Tensor:
         """Return L2-normalised float32 features [n, D] of training images, un-augmented.
 
-        In eval mode, with the network as it is now; `flip` mirrors the images first.
+        In eval mode, with the network as it is now or another `backbone`; `flip` mirrors the
+        images first.
         """
-        self.network.eval()
+        backbone = (backbone or self.network.backbone).eval()
         images = self.data.images[positions.to(self.data.images.device)]
         found = []
         with torch.inference_mode():
             for chunk in images.split(CHUNK):
                 pixels = self._preprocess(chunk.flip(3) if flip else chunk)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-                found.append(self.network.backbone(pixels)[1])
+                found.append(backbone(pixels)[1])
             return functional.normalize(torch.cat(found))

@@ -3,11 +3,12 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
@@ -44,8 +45,8 @@ class Progress:
 class Checkpoint:
     """Training between two epochs: enough to go on as if nothing had happened.
 
-    `phase` and `epoch` are the ones to go on with; `parts` the method's state, `optimizer` the
-    optimiser's tensors.
+    `phase` and `epoch` are the ones to go on with; `parts` the method's working state, `optimizer`
+    the optimiser's tensors.
     """
 
     phase: int
@@ -76,6 +77,9 @@ class Trainer:
         self.should_stop = should_stop
         self.save = save
         self.teacher = _frozen_copy(method) if method.needs.teacher and step.known else None
+        regularizer = method.regularizer(step.spec)
+        # At weight 0 not even a forward is left of it, which batch norm would see.
+        self.regularizer = regularizer if regularizer and regularizer.options.weight else None
         # The colour of padding: black would be the darkest class's hint.
         mean: Tensor = method.preprocess.mean
         self.fill = (mean * 255).round().to(torch.uint8)
@@ -100,10 +104,11 @@ class Trainer:
                 if index == resume.phase:
                     first = self._restore(phase, resume)
             done, total = sum(work[:index]), sum(work)
-            for epoch in range(first, phase.epochs):
-                self._epoch(phase, index, epoch, done + epoch * per_epoch[index], total)
-                if self.save is not None:
-                    self.save(self._checkpoint(phase, index, epoch + 1))
+            with _gradients_of(phase, self.method.network):
+                for epoch in range(first, phase.epochs):
+                    self._epoch(phase, index, epoch, done + epoch * per_epoch[index], total)
+                    if self.save is not None:
+                        self.save(self._checkpoint(phase, index, epoch + 1))
             self.method.end_phase(self.step, phase)
         return sum(work)
 
@@ -113,6 +118,7 @@ class Trainer:
             len(phase.images), spec.crop, spec.augment.flip, step.seed, index, epoch
         )
         batches = plan.to(step.compute.device).batches(phase.batch_size)
+        pairs = self._pairs(phase, plan, index, epoch)
         self.method.network.train()
         for module in phase.frozen:
             module.eval()
@@ -125,7 +131,7 @@ class Trainer:
             _set_rates(phase, fraction)
             # Dropout draws from the global generator; here too a step's draws are its own.
             torch.manual_seed(derive(step.seed, "step", index, epoch, place))
-            summed += self._train_on(phase, chosen)
+            summed += self._train_on(phase, chosen, pairs[place] if pairs else None)
             seen += len(chosen.order)
             last = place == len(batches) - 1
             if last or self.clock() - self.reported >= REPORT_SECONDS:
@@ -145,34 +151,67 @@ class Trainer:
                     )
                 )
 
-    def _train_on(self, phase: Phase, chosen: EpochPlan) -> Tensor:
+    def _pairs(self, phase: Phase, plan: EpochPlan, index: int, epoch: int) -> list[EpochPlan]:
+        """Return, batch by batch, another image of each one's class for the regularizer."""
+        if self.regularizer is None:
+            return []
+        step, spec = self.step, self.step.spec
+        columns = phase.images.columns.cpu()
+        pairs = EpochPlan.draw_pairs(
+            plan.order, columns, spec.crop, spec.augment.flip, step.seed, index, epoch
+        )
+        return pairs.to(step.compute.device).batches(phase.batch_size)
+
+    def _images(self, phase: Phase, chosen: EpochPlan) -> Tensor:
+        """Return images of the phase, augmented and normalised [B, 3, S, S]."""
+        images = phase.images.images[chosen.order]
+        images = crop_and_flip(images, chosen, self.step.spec.crop, self.fill)
+        normalised: Tensor = self.method.preprocess(images)
+        return normalised
+
+    def _train_on(self, phase: Phase, chosen: EpochPlan, pairs: EpochPlan | None) -> Tensor:
         """Take one optimiser step and return the loss, still on the device."""
         step, method = self.step, self.method
-        images = crop_and_flip(phase.images.images[chosen.order], chosen, step.spec.crop, self.fill)
         batch = Batch(
-            images=method.preprocess(images),
+            images=self._images(phase, chosen),
             columns=phase.images.columns[chosen.order],
             fresh=phase.images.fresh[chosen.order],
             ask_teacher=self._ask_teacher,
         )
         with step.compute.autocast():
-            outputs = method.forward(batch.images)
-        loss = method.loss(step, batch, _in_float32(outputs)).total
+            outputs = _in_float32(method.forward(batch.images))
+        loss = method.loss(step, batch, outputs).total
+        if pairs is not None:
+            loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         phase.optimizer.step()
         method.after_step(step, phase)
         return loss.detach()
 
+    def _regularize(self, batch: Batch, outputs: Activations, pairs: Tensor) -> Tensor:
+        """Return the regularizer's loss of a batch and its pairs [B, 3, S, S].
+
+        The pairs pass apart from the batch and in the same mode, so batch norm sees them by
+        themselves.
+        """
+        assert self.regularizer is not None  # noqa: S101 - only it asks for pairs
+        step, method = self.step, self.method
+        with torch.no_grad(), step.compute.autocast():
+            others = _in_float32(method.forward(pairs))
+        own, pair = (method.view(step, of.logits, batch.columns) for of in (outputs, others))
+        return self.regularizer.loss(own, pair)
+
     def _ask_teacher(self, images: Tensor) -> Activations:
+        """Ask the network before the step; its outputs have gradients where the images do."""
         if self.teacher is None:
             raise RuntimeError(f"{self.method.name} asked for a teacher that it has not declared")
-        with torch.no_grad(), self.step.compute.autocast():
+        with torch.set_grad_enabled(images.requires_grad), self.step.compute.autocast():
             outputs: Activations = self.teacher(images)
         return _in_float32(outputs)
 
     def _checkpoint(self, phase: Phase, index: int, epoch: int) -> Checkpoint:
-        parts = {name: clone(part) for name, part in self.method.state().items()}
+        parts = {name: clone(part) for name, part in self.method.working_state().items()}
         return Checkpoint(index, epoch, parts, clone(dict(_optimizer_tensors(phase.optimizer))))
 
     def _restore(self, phase: Phase, checkpoint: Checkpoint) -> int:
@@ -181,21 +220,35 @@ class Trainer:
         network.backbone.load_state_dict(parts["backbone"])
         for task, block in network.head.blocks.items():
             block.load_state_dict(parts[f"head.{task}"])
-        self.method.load(parts)
+        self.method.load_working(parts)
         _load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
         return checkpoint.epoch
 
 
-def _frozen_copy(method: Method[Any]) -> torch.nn.Module:
+def _frozen_copy(method: Method[Any]) -> nn.Module:
     return copy.deepcopy(method.network).eval().requires_grad_(False)
 
 
+@contextmanager
+def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
+    """Take gradients only of what the phase trains: the rest would cost time for nothing."""
+    trained = {id(each) for group in phase.optimizer.param_groups for each in group["params"]}
+    spared = [p for p in network.parameters() if p.requires_grad and id(p) not in trained]
+    for parameter in spared:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in spared:
+            parameter.requires_grad_(True)
+
+
 def _in_float32(outputs: Activations) -> Activations:
-    """Losses are taken in float32, whatever the forward ran in."""
-    feature_map, features, logits = outputs
-    return Activations(
-        None if feature_map is None else feature_map.float(), features.float(), logits.float()
-    )
+    """Losses are taken in float32, whatever the forward ran in.
+
+    The feature map stays the tensor that the logits came from: attention differentiates by it.
+    """
+    return outputs._replace(features=outputs.features.float(), logits=outputs.logits.float())
 
 
 def _set_rates(phase: Phase, fraction: float) -> None:

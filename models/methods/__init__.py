@@ -7,12 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models import networks
+from models import networks, regularizers
 from models.errors import InvalidSpecError
 from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.cs_kd import CSKD
 from models.methods.finetune import Finetune
 from models.methods.icarl import ICaRL
 from models.methods.joint import Joint
+from models.methods.lwf import LwF
+from models.methods.lwm import LwM
+from models.methods.mas import MAS
+from models.methods.packnet import PackNet
+from models.methods.piggyback import Piggyback
 from models.networks import torchvision
 from models.spec import Spec
 
@@ -33,7 +39,7 @@ AnyMethod = type[Method[Any]]
 # Other packages offer a Method subclass under this group, by its name.
 ENTRY_POINTS = "accrue.methods"
 
-_OWN: tuple[AnyMethod, ...] = (ICaRL, Finetune, Joint)
+_OWN: tuple[AnyMethod, ...] = (ICaRL, LwF, LwM, MAS, Piggyback, PackNet, CSKD, Finetune, Joint)
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,12 @@ def validate(spec: Spec) -> Spec:
         first = error.errors(include_url=False)[0]
         pointer = "".join(f"/{part}" for part in ("options", *first["loc"]))
         raise InvalidSpecError(pointer, first["msg"]) from error
-    if spec.regularizer is not None:
-        raise InvalidSpecError("/regularizer", f"{spec.method} takes no regularizer")
+    regularizer = regularizers.validate(spec.regularizer)
     _validate_backbone(spec)
-    return spec.model_copy(update={"options": options.model_dump(mode="json")})
+    method.check(spec, options)
+    return spec.model_copy(
+        update={"options": options.model_dump(mode="json"), "regularizer": regularizer}
+    )
 
 
 def _validate_backbone(spec: Spec) -> None:

@@ -9,16 +9,19 @@ losses. Hooks are called in this order::
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models import regularizers
 from models.batches import Batch, ImageSet
 from models.classify import Output, Servable, Softmax
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
+from models.regularizers import CSKD
+from models.spec import Spec
 from models.state import Tensors
 from models.step import Step
 
@@ -81,6 +84,13 @@ class Method(ABC, Generic[OptionsT]):
         self.network = network
         self.preprocess = preprocess
 
+    @classmethod
+    def check(cls, spec: Spec, options: OptionsT) -> None:
+        """Refuse, before there is a job, what makes no sense with this method.
+
+        Raises InvalidSpecError.
+        """
+
     def begin(self, step: Step) -> None:
         """Prepare the network for the new classes: here, grow the head by their block."""
         added = len(step.tasks) - step.known
@@ -100,6 +110,17 @@ class Method(ABC, Generic[OptionsT]):
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
         """Return the loss of a batch, given the network's activations of it."""
 
+    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
+        """Return the logits [B, C] whose softmax the method's cross-entropy takes.
+
+        `columns` [B] are the classes of the images. A regularizer sees the same softmax.
+        """
+        return logits
+
+    def regularizer(self, spec: Spec) -> CSKD | None:
+        """Return what the trainer adds to the loss: here, what the spec asks for."""
+        return regularizers.build(spec.regularizer)
+
     def after_step(self, step: Step, phase: Phase) -> None:
         """Act after the optimiser has moved the parameters."""
 
@@ -111,6 +132,14 @@ class Method(ABC, Generic[OptionsT]):
 
     def calibrate(self, held_out: Output, columns: Tensor) -> None:
         """Fit what only held-out images can tell, from their predictions; columns [H]."""
+
+    def report(self) -> dict[str, Any]:
+        """Return figures of the method's own, for the version's metrics."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """Return what whoever started the step should be told of it."""
+        return []
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
         """Return the module that predicts: for one task, or for all classes.
@@ -144,3 +173,11 @@ class Method(ABC, Generic[OptionsT]):
 
     def load(self, parts: dict[str, Tensors]) -> None:
         """Restore the parts beyond network and preprocessing, which are restored already."""
+
+    def working_state(self) -> dict[str, Tensors]:
+        """Return the parts of a checkpoint: the state, and what else training goes on from."""
+        return self.state()
+
+    def load_working(self, parts: dict[str, Tensors]) -> None:
+        """Restore a checkpoint's parts beyond the network, after `begin` and `phases`."""
+        self.load(parts)

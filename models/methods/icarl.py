@@ -18,12 +18,13 @@ from models.classify import (
     class_mean,
     fit_temperature,
 )
-from models.errors import LearningError
+from models.errors import InvalidSpecError, LearningError
 from models.methods.base import Loss, Method, Needs, Phase
 from models.methods.distillation import soft_cross_entropy
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
 from models.options import SGDOptions
+from models.spec import Spec
 from models.state import Tensors
 from models.step import Step
 
@@ -64,6 +65,15 @@ class ICaRL(Method[ICaRLOptions]):
 
     means: Tensor  # [C, D], unit vectors
     temperature: Tensor
+
+    @classmethod
+    def check(cls, spec: Spec, options: ICaRLOptions) -> None:
+        """Refuse to regularize the softmax that the sigmoids of `bce` are not."""
+        if spec.regularizer is not None and options.loss == "bce":
+            raise InvalidSpecError(
+                "/regularizer",
+                "icarl's sigmoids are no softmax to regularize: set options.loss to ce_kd",
+            )
 
     def begin(self, step: Step) -> None:
         """Grow the head. Raises LearningError where the budget has no image for some class."""

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from models.networks import torchvision
 from models.networks.convnet import ConvNet
-from models.networks.network import Activations, Backbone, Head, Network
+from models.networks.network import Activations, Backbone, Head, Network, batch_norms
 from models.networks.resnet import CifarResNet
 from models.networks.torchvision import WeightsUnavailableError
 from models.seeds import derive
@@ -22,8 +24,11 @@ __all__ = [
     "Head",
     "Network",
     "WeightsUnavailableError",
+    "batch_norms",
     "build",
     "describe_backbones",
+    "has_feature_map",
+    "outline",
     "pretrained",
 ]
 
@@ -83,10 +88,35 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
     return list(torchvision.normalisation(record))
 
 
+class _Shapes(TorchFunctionMode):
+    """Makes weights without memory, and leaves what a constructor computes with alone (RegNet)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in (torch.empty, torch.zeros, torch.ones) and given.get("device") is None:
+            given["device"] = "meta"
+        return func(*args, **given)
+
+
+def outline(name: str) -> Network:
+    """Return a network of shapes without numbers."""
+    with _Shapes():
+        network = build(name, 0)
+    return network.to("meta")
+
+
+@cache
+def has_feature_map(name: str) -> bool:
+    """Say whether a backbone has a feature map. Costs no arithmetic."""
+    return outline(name).backbone.has_map
+
+
 def accepts(name: str, image_size: int) -> bool:
     """Say whether a backbone takes square images of this size. Costs no arithmetic."""
+    network = outline(name).eval()
     with torch.device("meta"):
-        network = build(name, 0).eval()
         try:
             network.backbone(torch.empty(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError):  # torch's shape checks and the networks' own

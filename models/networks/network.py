@@ -9,6 +9,9 @@ from torch.nn import functional
 
 from models.seeds import generator
 
+# What batch norms of all dimensions are; torch has no public name for it.
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
 
 class Activations(NamedTuple):
     """What one forward gives.
@@ -23,9 +26,15 @@ class Activations(NamedTuple):
 
 
 class Backbone(nn.Module, ABC):
-    """Images to features. `features` is their dimension D."""
+    """Images to features.
+
+    `features` is their dimension D, `has_map` whether there is a feature map and `pooled` whether
+    the features are its average over positions and nothing else.
+    """
 
     features: int
+    has_map: bool = True
+    pooled: bool = True
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -61,14 +70,18 @@ class Head(nn.Module):
             block.bias.uniform_(-bound, bound, generator=draws)
         self.blocks[str(task)] = block
 
+    @property
+    def weight(self) -> Tensor:
+        """The weights of all blocks [C, D]."""
+        return torch.cat([block.weight for block in self.blocks.values()])
+
     def forward(self, features: Tensor) -> Tensor:
         """Return logits [B, C] of features [B, D]."""
         blocks = list(self.blocks.values())
         if len(blocks) == 1:
             return cast(Tensor, blocks[0](features))
-        weight = torch.cat([block.weight for block in blocks])
         bias = torch.cat([block.bias for block in blocks])
-        return functional.linear(features, weight, bias)
+        return functional.linear(features, self.weight, bias)
 
 
 class Network(nn.Module):
@@ -83,3 +96,11 @@ class Network(nn.Module):
         """Return the activations of normalised images [B, 3, S, S]."""
         feature_map, features = self.backbone(images)
         return Activations(feature_map, features, self.head(features))
+
+
+def batch_norms(network: nn.Module) -> list[BatchNorm]:
+    """Return the batch norms of a network: what must not move once they are to stay as they are.
+
+    Their running statistics follow every forward in train mode; no optimiser has a say in that.
+    """
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]

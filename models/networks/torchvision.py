@@ -1,6 +1,5 @@
 """Any torchvision classification network as a backbone, by name, with its published weights."""
 
-import math
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -9,15 +8,19 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchvision import models as zoo
-from torchvision import ops
 from torchvision.models._api import WeightsEnum
-from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
+from torchvision.models.feature_extraction import (
+    NodePathTracer,
+    _set_default_tracer_kwargs,
+    create_feature_extractor,
+)
 
 from models.networks.network import Backbone
 
 IMAGENET_CLASSES = 1000
-# Both tracings, ours and torchvision's, must name the nodes alike.
-_TRACER: dict[str, Any] = {"autowrap_modules": (math, ops), "leaf_modules": []}
+# Both tracings, ours and torchvision's, must name the nodes alike. Torchvision completes what it is
+# given, in place, so that it is completed here before either.
+_TRACER = cast(dict[str, Any], _set_default_tracer_kwargs(None))
 _POOLS = (functional.adaptive_avg_pool2d, torch.mean, "mean")
 
 
@@ -45,8 +48,9 @@ class TorchvisionBackbone(Backbone):
             warnings.simplefilter("ignore", FutureWarning)
             full = zoo.get_model(name, weights=None)
             _drop_auxiliary(full)
-            self.features, training = _cut(full.train())
-            _, serving = _cut(full.eval())
+            self.features, self.pooled, training = _cut(full.train())
+            _, _, serving = _cut(full.eval())
+            self.has_map = "map" in training.values() or self.pooled
             # Two graphs: dropout and stochastic depth are traced as what the mode makes of them.
             self.body = create_feature_extractor(
                 full,
@@ -113,8 +117,12 @@ def _drop_auxiliary(network: nn.Module) -> None:
         network.aux_logits = False  # type: ignore[assignment]
 
 
-def _cut(network: nn.Module) -> tuple[int, dict[str, str]]:
-    """Return D and the names of the graph nodes that hold the features and the feature map."""
+def _cut(network: nn.Module) -> tuple[int, bool, dict[str, str]]:
+    """Find where the classifier is cut off.
+
+    Returns D, whether the features are the pooled feature map as it is, and the names of the graph
+    nodes that hold the features and the map.
+    """
     tracer = NodePathTracer(**_TRACER)
     nodes = list(tracer.trace(network).nodes)
     modules: dict[Any, nn.Module] = dict(network.named_modules())
@@ -126,10 +134,22 @@ def _cut(network: nn.Module) -> tuple[int, dict[str, str]]:
         if isinstance(layers[place], nn.AdaptiveAvgPool2d) or node.target in _POOLS
     ]
     names = cast(dict[fx.Node, str], tracer.node_to_qualname)
-    kept = {names[nodes[last].args[0]]: "features"}
+    features = cast(fx.Node, nodes[last].args[0])
+    kept = {names[features]: "features"}
     if pools:
         kept[names[nodes[pools[-1]].args[0]]] = "map"
-    return _width(layers[last]), kept
+    # SqueezeNet's last convolution precedes its pooling; `forward` pools what it takes instead.
+    pooled = isinstance(layers[last], nn.Conv2d)
+    if pools and not pooled:
+        by_node = dict(zip(nodes, layers, strict=True))
+        while _flattens(features, by_node[features]):
+            features = cast(fx.Node, features.args[0])
+        pooled = features is nodes[pools[-1]]
+    return _width(layers[last]), pooled, kept
+
+
+def _flattens(node: fx.Node, layer: nn.Module | None) -> bool:
+    return isinstance(layer, nn.Flatten) or node.target in (torch.flatten, "flatten")
 
 
 def _width(layer: nn.Module | None) -> int:

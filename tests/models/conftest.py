@@ -8,9 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.learner import StepData, StepResult, learn
-from models.methods import validate
+from models import methods, networks
+from models.compute import Compute
+from models.learner import StepData, StepResult, learn, restore
+from models.methods import Method, validate
+from models.preprocess import Preprocess
 from models.spec import Augment, Budget, Spec
+from models.step import Step
 
 SIZE = 8
 
@@ -21,6 +25,11 @@ def pictures(label: int, count: int, seed: int = 0) -> Tensor:
     draws = torch.Generator().manual_seed(1000 * seed + label)
     noise = torch.randn(count, 3, SIZE, SIZE, generator=draws) * 40
     return (own + noise).clamp(0, 255).to(torch.uint8)
+
+
+def task_images(task: int, count: int = 16) -> dict[int, Tensor]:
+    """The images of a task where each has two classes."""
+    return {column: pictures(column, count) for column in (2 * task, 2 * task + 1)}
 
 
 @dataclass
@@ -50,6 +59,22 @@ class Chain:
             held_out_columns=torch.cat([torch.full((len(i),), c) for c, i in held_out.items()]),
             tasks=self.tasks + (task,) * len(added),
         )
+
+    def begin(self, new: dict[int, Tensor]) -> tuple[Method[Any], Step]:
+        """The method as `learn` makes it for a step, begun but not trained, and the step."""
+        data = self.data(new)
+        if self.results:
+            method = restore(self.spec, self.results[-1].state)
+        else:
+            kind = methods.get(self.spec.method)
+            options = kind.Options.model_validate(self.spec.options)
+            network = networks.build(self.spec.backbone, self.spec.seed)
+            method = kind(options, network, Preprocess.fitted(data.images))
+        compute = Compute(torch.device("cpu"), bf16=False)
+        network = compute.place(method.network)
+        step = Step(self.spec, data, network, method.preprocess, compute, lambda: network)
+        method.begin(step)
+        return method, step
 
     def learn(self, new: dict[int, Tensor], **kwargs: Any) -> StepResult:
         """Learn a step and remember what it says to remember."""

@@ -1,0 +1,49 @@
+"""CS-KD as a method: cross-entropy and class-wise self-distillation (Yun et al., CVPR 2020)."""
+
+from collections.abc import Sequence
+
+from torch.nn import functional
+
+from models import regularizers
+from models.batches import Batch
+from models.errors import InvalidSpecError
+from models.methods.base import Loss, Method, Phase
+from models.methods.sgd import sgd_phase
+from models.networks import Activations
+from models.options import SGDOptions
+from models.regularizers import CSKDOptions
+from models.spec import Spec
+from models.step import Step
+
+
+class CSKDMethodOptions(SGDOptions, CSKDOptions):
+    """Options of training and those of the regularizer."""
+
+
+class CSKD(Method[CSKDMethodOptions]):
+    """Cross-entropy over all classes with the regularizer `cs_kd`, on the new images alone."""
+
+    name = "cs_kd"
+    summary = "Predicts images of a class alike, for better first tasks; holds no old class."
+    paper = "Yun, Park, Lee, Shin: Regularizing Class-wise Predictions via Self-KD, CVPR 2020"
+    Options = CSKDMethodOptions
+
+    @classmethod
+    def check(cls, spec: Spec, options: CSKDMethodOptions) -> None:
+        """Refuse a regularizer beside the one built in."""
+        if spec.regularizer is not None:
+            raise InvalidSpecError(
+                "/regularizer", "cs_kd has it built in: set options.temperature and options.weight"
+            )
+
+    def phases(self, step: Step) -> Sequence[Phase]:
+        """Train every weight in one phase."""
+        return [sgd_phase(self.options, step.data, self.network.parameters())]
+
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+        """Return softmax cross-entropy over all columns; the trainer adds the regularizer."""
+        return Loss(functional.cross_entropy(outputs.logits, batch.columns))
+
+    def regularizer(self, spec: Spec) -> regularizers.CSKD:
+        """Return the regularizer, by the method's own options."""
+        return regularizers.CSKD(self.options)

@@ -1,0 +1,177 @@
+"""LwM: learning without memorizing (Dhar et al., CVPR 2019)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from models import networks
+from models.batches import Batch
+from models.errors import InvalidSpecError
+from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.distillation import (
+    sigmoid_cross_entropy,
+    soft_cross_entropy,
+    soft_cross_entropy_by_task,
+)
+from models.methods.heads import lone_class_warnings, within_task
+from models.methods.sgd import sgd_phase
+from models.networks import Activations
+from models.options import SGDOptions
+from models.spec import Spec
+from models.step import Step
+
+
+class LwMOptions(SGDOptions):
+    """Options of LwM."""
+
+    beta: float = Field(1.0, ge=0, le=1000, description="Weight of distillation.")
+    gamma: float = Field(
+        1.0, ge=0, le=1000, description="Weight of attention; 0.1 to 10 are worth trying."
+    )
+    distill: Literal["bce", "softmax"] = Field(
+        "bce",
+        description="What the old logits are compared by: sigmoids, as in the paper, or "
+        "softmaxes at `temperature`.",
+    )
+    heads: Literal["single", "per_task"] = Field(
+        "per_task",
+        description="Which classes compete in a softmax. per_task: those of a task. single: all; "
+        "then new classes, whose images are the only ones, soon drown the old.",
+    )
+    attention_class: Literal["student_top_old", "teacher_top"] = Field(
+        "student_top_old",
+        description="The old class whose attention is compared: the likeliest by the network in "
+        "training, or by the network before the step.",
+    )
+    temperature: float = Field(
+        2.0, gt=0, le=1000, description="What logits are divided by for softmax distillation."
+    )
+
+
+class LwM(Method[LwMOptions]):
+    """Looks where it looked before, and answers as before, while it learns from new images."""
+
+    name = "lwm"
+    summary = "Keeps no image: looks where it looked and answers as before on the new images."
+    paper = "Dhar, Singh, Peng, Wu, Chellappa: Learning without Memorizing, CVPR 2019"
+    needs = Needs(teacher=True)
+    Options = LwMOptions
+
+    taught: Tensor  # the head's weights before the step [C, D]
+
+    @classmethod
+    def check(cls, spec: Spec, options: LwMOptions) -> None:
+        """Refuse backbones without a feature map to look at."""
+        if not networks.has_feature_map(spec.backbone):
+            raise InvalidSpecError(
+                "/backbone",
+                f"lwm compares where networks look, and {spec.backbone} has no feature map for it",
+            )
+
+    def begin(self, step: Step) -> None:
+        """Grow the head and remember the weights it had."""
+        if step.known:
+            self.taught = self.network.head.weight.detach().clone()
+        super().begin(step)
+
+    def phases(self, step: Step) -> Sequence[Phase]:
+        """Train every weight in one phase."""
+        return [sgd_phase(self.options, step.data, self.network.parameters())]
+
+    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
+        """Return all logits, or with `per_task` those of each image's own head."""
+        if self.options.heads == "single":
+            return logits
+        return within_task(logits, columns, step.tasks)
+
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+        """Return cross-entropy + β · distillation + γ · attention distillation (eq. 3)."""
+        options = self.options
+        view = self.view(step, outputs.logits, batch.columns)
+        total = functional.cross_entropy(view, batch.columns)
+        parts = {"classification": total}
+        if step.known and (options.beta or options.gamma):
+            teacher = self._teacher(batch)
+            if options.beta:
+                parts["distillation"] = self._distillation(step, outputs, teacher)
+                total = total + options.beta * parts["distillation"]
+            if options.gamma:
+                parts["attention"] = attention_loss(*self._maps(step, outputs, teacher))
+                total = total + options.gamma * parts["attention"]
+        return Loss(total, parts)
+
+    def warnings(self) -> list[str]:
+        """Tell of a task with a single class, where each task is alone."""
+        if self.options.heads == "single":
+            return []
+        return lone_class_warnings(self.network.head.tasks)
+
+    def _teacher(self, batch: Batch) -> Activations:
+        """Ask the teacher, for gradients as well where its attention takes them."""
+        if self.network.backbone.pooled or not self.options.gamma:
+            return batch.teacher
+        return batch.ask_teacher(batch.images.detach().requires_grad_())
+
+    def _distillation(self, step: Step, outputs: Activations, teacher: Activations) -> Tensor:
+        options, tasks = self.options, step.tasks[: step.known]
+        student, target = outputs.logits[:, : step.known], teacher.logits.detach()
+        if options.distill == "bce":
+            return sigmoid_cross_entropy(student, target)
+        if options.heads == "single":
+            return soft_cross_entropy(student, target, options.temperature)
+        return soft_cross_entropy_by_task(student, target, tasks, options.temperature)
+
+    def _maps(
+        self, step: Step, outputs: Activations, teacher: Activations
+    ) -> tuple[Tensor, Tensor]:
+        """Return where student and teacher look for the same old class, each [B, h, w]."""
+        assert outputs.feature_map is not None  # noqa: S101 - `check` saw to it
+        assert teacher.feature_map is not None  # noqa: S101
+        judge = outputs if self.options.attention_class == "student_top_old" else teacher
+        top = judge.logits[:, : step.known].argmax(dim=1)
+        if self.network.backbone.pooled:
+            return (
+                class_activation_map(outputs.feature_map, self.network.head.weight[top]),
+                class_activation_map(teacher.feature_map, self.taught[top]).detach(),
+            )
+        student_scores, teacher_scores = (
+            of.logits.gather(1, top[:, None]).squeeze(1) for of in (outputs, teacher)
+        )
+        return (
+            grad_cam(outputs.feature_map, student_scores, create_graph=True),
+            grad_cam(teacher.feature_map, teacher_scores).detach(),
+        )
+
+
+def class_activation_map(feature_map: Tensor, weight: Tensor) -> Tensor:
+    """Return ReLU(Σ_k weight_k · A_k) [B, h, w] of maps A [B, K, h, w] and weights [B, K].
+
+    With a linear head over the average of A, and weights the rows of the class, this is Grad-CAM
+    up to a constant, in value and in every gradient.
+    """
+    return torch.einsum("bk,bkhw->bhw", weight, feature_map.to(weight.dtype)).relu()
+
+
+def grad_cam(feature_map: Tensor, scores: Tensor, *, create_graph: bool = False) -> Tensor:
+    """Return the Grad-CAM [B, h, w] of scores [B], one of each image, for any head.
+
+    `create_graph` makes the map differentiable, through its weights too. These are sums of the
+    score's slopes over positions: the mean differs by a constant, which `attention_loss` cancels.
+    """
+    (slopes,) = torch.autograd.grad(scores.sum(), feature_map, create_graph=create_graph)
+    return class_activation_map(feature_map, slopes.to(scores.dtype).sum(dim=(2, 3)))
+
+
+def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the L1 distance of L2-normalised maps [B, h, w], averaged over the batch (eq. 2).
+
+    It lies within 0 and √(2hw). Where the teacher looks nowhere there is nothing to compare: the
+    image adds nothing.
+    """
+    student, teacher = student.flatten(1), teacher.flatten(1)
+    distance = functional.normalize(student) - functional.normalize(teacher)
+    return (distance.abs().sum(dim=1) * teacher.any(dim=1)).mean()

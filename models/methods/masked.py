@@ -1,0 +1,111 @@
+"""What methods have in common that give each task its own weights within one network.
+
+Nothing of an older task ever changes, so a task must be known to predict: by the caller, or by a
+router that picks the nearest class mean in features that no later task moves.
+"""
+
+import copy
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.batches import Batch
+from models.classify import Routed, Servable, TaskSoftmax, class_mean
+from models.errors import LearningError
+from models.methods.base import Loss, Method, Needs, OptionsT
+from models.methods.heads import task_columns, within_task
+from models.networks import Activations, Network
+from models.preprocess import Preprocess
+from models.state import Tensors
+from models.step import Step
+
+
+class Masked(Method[OptionsT]):
+    """A network whose weights each task uses in its own way, one head a task, and a router."""
+
+    needs = Needs(task_id=True)
+
+    def __init__(self, options: OptionsT, network: Network, preprocess: Preprocess) -> None:
+        super().__init__(options, network, preprocess)
+        self.task = 0  # the one being learnt
+        self.router: dict[int, Tensor] = {}  # class means [classes, D] of each task
+
+    @abstractmethod
+    def own_weights(self, task: int) -> Tensors:
+        """Return the backbone's tensors, by name, that are others for this task than stored."""
+
+    @abstractmethod
+    def routing_network(self) -> Network:
+        """Return the network whose features the router looks at; no later task changes it."""
+
+    def begin(self, step: Step) -> None:
+        """Grow the head. Raises LearningError for new images of classes learnt before."""
+        if bool((step.data.columns < step.known).any()):
+            raise LearningError(
+                "task-is-frozen",
+                f"{self.name} never changes a task once learnt, so it takes no more images of "
+                "its classes",
+            )
+        super().begin(step)
+        self.task = step.tasks[-1]
+
+    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
+        """Return logits [B, C] in which only the columns of an image's own task compete."""
+        return within_task(logits, columns, step.tasks)
+
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+        """Return the cross-entropy over the task's own head."""
+        logits = self.view(step, outputs.logits, batch.columns)
+        return Loss(functional.cross_entropy(logits, batch.columns))
+
+    def end(self, step: Step) -> None:
+        """Take the router's means of the new classes."""
+        backbone = self.routing_network().backbone
+        columns = step.data.columns.cpu()
+        means = [
+            class_mean(step.features((columns == column).nonzero().flatten(), backbone=backbone))
+            for column in task_columns(step.tasks, self.task)
+        ]
+        self.router[self.task] = torch.stack(means).cpu()
+
+    def network_of(self, task: int) -> Network:
+        """Return the network as a task sees it: a copy, where it is not the stored one."""
+        weights = self.own_weights(task)
+        if not weights:
+            return self.network
+        network = copy.deepcopy(self.network)
+        stored = network.backbone.state_dict()
+        for name, weight in weights.items():
+            stored[name].copy_(weight)
+        return network
+
+    def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
+        """Return softmax over a task's head, or a router before all of them."""
+        self.way(classify)
+        tasks = self.network.head.tasks
+        if task is None:
+            return Routed(
+                self.preprocess,
+                self.routing_network(),
+                torch.cat([self.router[known] for known in dict.fromkeys(tasks)]),
+                [self._expert(known) for known in dict.fromkeys(tasks)],
+            )
+        if task not in tasks:
+            raise ValueError(f"there is no task {task}")
+        return self._expert(task)
+
+    def _expert(self, task: int) -> TaskSoftmax:
+        return TaskSoftmax(self.preprocess, self.network_of(task), task)
+
+    def state(self) -> dict[str, Tensors]:
+        """Return the network's parts and the router's means, task by task."""
+        router = {f"router.{task}": {"means": means} for task, means in self.router.items()}
+        return super().state() | router
+
+    def load(self, parts: dict[str, Tensors]) -> None:
+        """Restore the router."""
+        for task in dict.fromkeys(self.network.head.tasks):
+            if f"router.{task}" in parts:
+                self.router[task] = parts[f"router.{task}"]["means"]

@@ -1,0 +1,202 @@
+"""PackNet: tasks packed into one network by pruning (Mallya & Lazebnik, CVPR 2018)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from models.errors import LearningError
+from models.methods.base import Phase
+from models.methods.masked import Masked
+from models.methods.masks import maskable
+from models.methods.sgd import sgd_phase
+from models.networks import Network, batch_norms
+from models.options import Fraction, SGDOptions
+from models.preprocess import Preprocess
+from models.state import Tensors, clone
+from models.step import Step
+
+MAX_TASKS = 254  # owners are stored in a byte, 0 for none
+
+
+class PackNetOptions(SGDOptions):
+    """Options of PackNet."""
+
+    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the images before pruning.")
+    batch_size: int | None = Field(
+        32, ge=2, le=8192, description="Images a step; where null, 32 under 2,000 and 128 above."
+    )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate. Where null 1e-3 as in the paper, which starts from pretrained "
+        "weights, and 0.1·√(batch size / 128) without them.",
+    )
+    weight_decay: float = Field(0, ge=0)
+    milestones: tuple[Fraction, ...] = Field(
+        (0.5,), description="Fractions of training after which the learning rate falls."
+    )
+    retrain_epochs: int = Field(
+        10, ge=1, le=10_000, description="Passes over the images after pruning."
+    )
+    retrain_lr: float | None = Field(
+        None, gt=0, description="Rate after pruning; a tenth of the one before where null."
+    )
+    prune: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.5, 0.75),
+        min_length=1,
+        description="Share of its weights that the first, second, … task gives back to later "
+        "ones; the last number holds for all further tasks.",
+    )
+    min_free: float = Field(
+        0.01, gt=0, lt=1, description="A task is refused when a smaller share of weights is free."
+    )
+
+
+class PackNet(Masked[PackNetOptions]):
+    """Trains the free weights, prunes the smaller ones of them and freezes the rest."""
+
+    name = "packnet"
+    summary = (
+        "Packs tasks into one network: each owns some of the weights, for good: no forgetting."
+    )
+    paper = "Mallya, Lazebnik: PackNet, CVPR 2018"
+    Options = PackNetOptions
+
+    def __init__(self, options: PackNetOptions, network: Network, preprocess: Preprocess) -> None:
+        super().__init__(options, network, preprocess)
+        # By name of the weight. `owners` is 0 where it is free and task + 1 where it is owned;
+        # `older` are the weights of earlier tasks, and zeros.
+        self.owners: Tensors = {
+            name: torch.zeros_like(weight, dtype=torch.uint8)
+            for name, weight in maskable(network.backbone).items()
+        }
+        self.older: Tensors = {}
+
+    def begin(self, step: Step) -> None:
+        """Give all free weights to the new task.
+
+        Raises LearningError where too few are left, or too many tasks are learnt.
+        """
+        super().begin(step)
+        if self.task >= MAX_TASKS:
+            raise LearningError("too-many-tasks", f"packnet holds at most {MAX_TASKS} tasks")
+        weights = maskable(self.network.backbone)
+        self._place_owners()
+        if self.free() < self.options.min_free:
+            raise LearningError(
+                "capacity-exhausted",
+                f"only {self.free():.2%} of the weights are free, less than min_free = "
+                f"{self.options.min_free:.2%}: use a larger backbone or prune more",
+            )
+        for name, owner in self.owners.items():
+            self.older[name] = torch.where(owner > 0, weights[name].detach(), 0)
+            owner[owner == 0] = self.task + 1
+
+    def phases(self, step: Step) -> Sequence[Phase]:
+        """Train, and train again what pruning has left.
+
+        All else in the backbone (biases, batch norm) learns with the first task only.
+        """
+        options, backbone = self.options, self.network.backbone
+        first = not step.known
+        learnt = backbone.parameters() if first else maskable(backbone).values()
+        parameters = [*learnt, *self.network.head.blocks[str(self.task)].parameters()]
+        frozen = [] if first else batch_norms(backbone)
+        lr = options.lr or (None if step.spec.weights is None else 1e-3)
+        train = sgd_phase(options.model_copy(update={"lr": lr}), step.data, parameters)
+        rate = options.retrain_lr or train.optimizer.param_groups[0]["lr"] / 10
+        again = options.model_copy(
+            update={"lr": rate, "epochs": options.retrain_epochs, "milestones": ()}
+        )
+        retrain = sgd_phase(again, step.data, parameters)
+        return [
+            replace(train, name="train", frozen=frozen),
+            replace(retrain, name="retrain", frozen=frozen),
+        ]
+
+    @torch.no_grad()
+    def after_step(self, step: Step, phase: Phase) -> None:
+        """Put back what this task does not own: momentum and decay move it in the optimiser."""
+        for name, weight in maskable(self.network.backbone).items():
+            own = self.owners[name] == self.task + 1
+            weight.copy_(torch.where(own, weight, self.older[name]))
+
+    @torch.no_grad()
+    def end_phase(self, step: Step, phase: Phase) -> None:
+        """Between training and retraining, set the smallest of the task's weights free."""
+        if phase.name != "train":
+            return
+        task = list(dict.fromkeys(step.tasks)).index(self.task)
+        share = self.options.prune[min(task, len(self.options.prune) - 1)]
+        for name, weight in maskable(self.network.backbone).items():
+            pruned = smallest(weight, self.owners[name] == self.task + 1, share)
+            self.owners[name][pruned] = 0
+            weight[pruned] = 0
+
+    def own_weights(self, task: int) -> Tensors:
+        """Return the weights of the task and those before it, with zeros for all others."""
+        if task == self.network.head.tasks[-1]:
+            return {}
+        weights = maskable(self.network.backbone)
+        self._place_owners()
+        return {
+            name: torch.where((owner > 0) & (owner <= task + 1), weights[name].detach(), 0)
+            for name, owner in self.owners.items()
+        }
+
+    def routing_network(self) -> Network:
+        """Return the network of the first task."""
+        return self.network_of(self.network.head.tasks[0])
+
+    def free_by_layer(self) -> dict[str, float]:
+        """Return the share of each layer's weights that no task owns."""
+        return {
+            name.removesuffix(".weight"): float((owner == 0).double().mean())
+            for name, owner in self.owners.items()
+        }
+
+    def free(self) -> float:
+        """Return the share of all weights that no task owns."""
+        free = sum(int((owner == 0).sum()) for owner in self.owners.values())
+        return free / sum(owner.numel() for owner in self.owners.values())
+
+    def report(self) -> dict[str, Any]:
+        """Return the free capacity, in all and by layer."""
+        return {"free_capacity": self.free(), "free_capacity_by_layer": self.free_by_layer()}
+
+    def warnings(self) -> list[str]:
+        """Say when there is no room for another task."""
+        if self.free() >= self.options.min_free:
+            return []
+        return [f"{self.free():.2%} of the weights are free: the next task will be refused"]
+
+    def state(self) -> dict[str, Tensors]:
+        """Return the network, the router and who owns which weight."""
+        return super().state() | {"owners": self.owners}
+
+    def load(self, parts: dict[str, Tensors]) -> None:
+        """Restore the owners."""
+        super().load(parts)
+        self.owners = clone(parts["owners"])
+        self._place_owners()
+
+    def _place_owners(self) -> None:
+        """Bring the owners where the weights are: a network may move after it was restored."""
+        for name, weight in maskable(self.network.backbone).items():
+            self.owners[name] = self.owners[name].to(weight.device)
+
+
+def smallest(weight: Tensor, own: Tensor, share: float) -> Tensor:
+    """Return where, among a task's own weights, the smallest round(share · n) of them are.
+
+    Both `own` and the result are boolean, of the weight's shape. Of equal ones the first go.
+    """
+    positions = own.flatten().nonzero().flatten()
+    order = weight.abs().flatten()[positions].argsort(stable=True)
+    pruned = torch.zeros_like(own).flatten()
+    pruned[positions[order[: round(share * len(order))]]] = True
+    return pruned.view_as(own)

@@ -1,0 +1,44 @@
+"""Losses that join a method's own, by name: the registry."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.errors import InvalidSpecError
+from models.regularizers.cs_kd import CSKD, CSKDOptions
+
+__all__ = ["CSKD", "CSKDOptions", "build", "validate"]
+
+_OWN = {CSKD.name: CSKD}
+
+
+def validate(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a spec's regularizer with its option defaults filled in.
+
+    `given` has the regularizer's `name` beside its options. Raises InvalidSpecError at the first
+    thing that is wrong.
+    """
+    if given is None:
+        return None
+    options = dict(given)
+    name = options.pop("name", None)
+    if name not in _OWN:
+        raise InvalidSpecError(
+            "/regularizer/name", f"no regularizer {name!r}; there is {', '.join(_OWN)}"
+        )
+    try:
+        validated = _OWN[name].Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        pointer = "".join(f"/{part}" for part in ("regularizer", *first["loc"]))
+        raise InvalidSpecError(pointer, first["msg"]) from error
+    return {"name": name, **validated.model_dump(mode="json")}
+
+
+def build(given: dict[str, Any] | None) -> CSKD | None:
+    """Return the regularizer of a validated spec, None where it has none."""
+    if given is None:
+        return None
+    options = dict(given)
+    kind = _OWN[options.pop("name")]
+    return kind(kind.Options.model_validate(options))
