@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
-from rich.table import Column
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from app.cli.client import Client
 from app.cli.errors import CommandError
@@ -48,42 +46,32 @@ class JobProgress(Progress):
     def __init__(self, console: Console) -> None:
         super().__init__(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[phase]}", table_column=Column(min_width=19)),
-            _TrainingColumn(),
+            TextColumn("[cyan]{task.fields[doing]}"),
             console=console,
         )
 
     def add(self, description: str, steps: int = 1) -> TaskID:
         """Add a row for `steps` jobs one after another."""
-        return self.add_task(description, total=steps, phase="", progress=None)
+        return self.add_task(description, total=steps, doing="")
 
     def show(self, row: TaskID, job: dict[str, Any], *, step: int = 0) -> None:
         """Show a job, the row's `step`-th."""
         progress = job["progress"] or {}
         done = 1.0 if job["state"] == "succeeded" else progress.get("fraction") or 0.0
-        phase = job["phase"] if job["state"] == "running" else job["state"]
-        self.update(
-            row,
-            completed=step + done,
-            phase=(phase or "").replace("_", " "),
-            progress=progress if phase == "training" else None,
-        )
+        self.update(row, completed=step + done, doing=_doing(job, progress))
 
 
-class _TrainingColumn(ProgressColumn):
-    """Epoch, loss, speed and time left of a job in training."""
-
-    def render(self, task: Any) -> Text:
-        progress = task.fields["progress"]
-        if not progress or not progress.get("epoch"):
-            return Text()
-        parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
-        if progress.get("loss") is not None:
-            parts.append(f"loss {progress['loss']:.3f}")
-        if progress.get("images_per_second"):
-            parts.append(f"{progress['images_per_second']:,.0f} images/s")
-        if progress.get("eta_seconds") is not None:
-            parts.append(f"{progress['eta_seconds']:.0f} s left")
-        return Text(" · ".join(parts), style="cyan")
+def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
+    """Say what the job is at; in training, the epoch, its loss and the time left."""
+    if job["state"] != "running":
+        return str(job["state"])
+    if job["phase"] != "training" or not progress.get("epoch"):
+        return (job["phase"] or "").replace("_", " ")
+    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    if progress.get("loss") is not None:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("eta_seconds") is not None:
+        parts.append(f"{progress['eta_seconds']:.0f} s left")
+    return " · ".join(parts)

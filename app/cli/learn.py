@@ -148,7 +148,7 @@ def _show(value: Any) -> str:
 
 def _upload(client: Client, members: list[Member], console: Console) -> Any:
     stream = TarStream(members)
-    columns = (TextColumn("uploading"), BarColumn(bar_width=28), DownloadColumn())
+    columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         row = progress.add_task("", total=stream.length)
@@ -171,10 +171,14 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
 
 
 def _follow(client: Client, job: Mapping[str, Any], console: Console) -> Mapping[str, Any]:
-    with JobProgress(console) as progress:
-        row = progress.add(job["classifier"])
-        for latest in watch(client, job["id"]):
-            progress.show(row, latest)
+    try:
+        with JobProgress(console) as progress:
+            row = progress.add(job["classifier"])
+            for latest in watch(client, job["id"]):
+                progress.show(row, latest)
+    except KeyboardInterrupt:
+        console.print(f"The job goes on without you: {client.url}/v1/jobs/{job['id']}")
+        raise
     return require_success(latest)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from app.cli.client import Client, classifier_path
 from app.cli.errors import CommandError
@@ -153,12 +152,18 @@ def _answer_of(client: Client, path: str, image: bytes, version: int) -> dict[st
 
 def _suggest(plan: Plan, data_dir: Path, console: Console) -> None:
     accrue = "accrue" if shutil.which("accrue") else sys.argv[0]
-    kept = plan.keep or plan.data_dir is not None
-    table = Table.grid(padding=(0, 2))
-    table.add_row(
-        f"  {accrue} up" + (f" --data-dir {data_dir}" if kept else ""),
-        "serves what was learnt" if kept else "starts a service that stays",
+    serve = (
+        (f"{accrue} up --data-dir {data_dir}", "serves what was learnt")
+        if plan.keep or plan.data_dir is not None
+        else (f"{accrue} up", "starts a service that stays")
     )
-    table.add_row(f"  {accrue} learn NAME FOLDER", "teaches it your images, a folder a class")
-    table.add_row(f"  {accrue} demo --data FOLDER", "runs this comparison on them")
-    console.print("\nWhat to try next:", table, "README.md does the same with curl.", sep="\n")
+    suggestions = [
+        serve,
+        (f"{accrue} learn NAME FOLDER", "teaches it your images, a folder a class"),
+        (f"{accrue} demo --data FOLDER", "runs this comparison on them"),
+    ]
+    width = max(len(command) for command, _ in suggestions)
+    console.print("\nWhat to try next:")
+    for command, purpose in suggestions:
+        console.print(f"  {command:<{width}}  {purpose}", soft_wrap=True)
+    console.print("README.md does the same with curl.")

@@ -104,7 +104,7 @@ def test_a_child_that_ignores_the_request_is_killed(capfd: pytest.CaptureFixture
     watch = Watch(stubborn)
 
     def once_ready() -> None:
-        if "ready" in capfd.readouterr().out:
+        if "ready" in capfd.readouterr().err:
             watch.stop()
 
     watch.at_tick = once_ready
@@ -121,7 +121,7 @@ def test_a_second_signal_does_not_wait(
     watch = Watch(stubborn)
 
     def once_ready() -> None:
-        if "ready" in capfd.readouterr().out:
+        if "ready" in capfd.readouterr().err:
             watch.stop()
             threading.Timer(0.3, watch.stop).start()
 
