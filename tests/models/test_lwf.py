@@ -16,6 +16,7 @@ from models.methods.distillation import (
 )
 from models.methods.heads import lone_class_warnings, task_columns, within_task
 from models.methods.lwf import LwF, LwFOptions
+from models.serving import load_servable, restrict
 from models.trainer import Trainer, _gradients_of
 
 from .conftest import Chain, pictures, task_images
@@ -82,7 +83,7 @@ def test_distillation_by_task_against_its_formula() -> None:
     torch.testing.assert_close(gradient(loss), slopes)
     # One softmax over all old classes is another loss.
     single = gradient(lambda student: soft_cross_entropy(student, TEACHER, temperature))
-    assert float((gradient(loss) - single).abs().max()) > 1e-2
+    assert float((gradient(loss) - single).abs().max()) > 1e-3
 
 
 def test_sigmoid_distillation_against_its_formula() -> None:
@@ -204,18 +205,16 @@ def test_the_teacher_does_not_move(
 
 def test_distillation_holds_the_old_head(chain: Callable[..., Chain]) -> None:
     def drift(weight: float) -> float:
-        """How far, after learning another task, the old head's answers on its images are off."""
-        learner = chain("lwf", epochs=6, weight=weight)
+        """How far the old head's answers on the new images move while these are learnt."""
+        learner = chain("lwf", epochs=20, weight=weight)
         learner.learn(task_images(0))
-        _, step = learner.begin(task_images(1))
-        images = step.data.images
-        old = learner.begin(task_images(1))[0].network
         learner.learn(task_images(1))
-        new = learner.begin(task_images(2))[0].network
-        pixels = learner.begin(task_images(2))[0].preprocess(images)
-        with torch.no_grad():
-            answers = [net.eval()(pixels).logits[:, :2].softmax(dim=1) for net in (old, new)]
-        return float((answers[0] - answers[1]).abs().mean())
+        images = torch.cat(list(task_images(1).values()))
+        before, after = (
+            load_servable(learner.spec, result.state)(images).scores for result in learner.results
+        )
+        within = restrict(after, torch.tensor([True, True, False, False]))[:, :2]
+        return float((before - within).abs().mean())
 
     assert drift(3.0) < 0.5 * drift(0.0)
 

@@ -28,6 +28,7 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "matrix",
         "task_aware_accuracy",
         "task_aware_matrix",
+        "report",
         "router_accuracy",
         "per_class",
     }
