@@ -14,13 +14,19 @@ from models.preprocess import Preprocess
 class Output(NamedTuple):
     """Predictions of a batch.
 
-    `scores` [B, C] sum to 1 over the columns considered. `distances` [B, C] are Euclidean
-    distances to the class means, for nearest mean. `tasks` [B] is the task that a router chose.
+    `log_scores` [B, C] are logarithms, -inf for columns that were not considered: scores too small
+    for a float still have an order. `distances` [B, C] are Euclidean distances to the class means,
+    for nearest mean. `tasks` [B] is the task that a router chose.
     """
 
-    scores: Tensor
+    log_scores: Tensor
     distances: Tensor | None = None
     tasks: Tensor | None = None
+
+    @property
+    def scores(self) -> Tensor:
+        """Scores [B, C], which sum to 1 over the columns considered."""
+        return self.log_scores.exp()
 
 
 class Servable(nn.Module):
@@ -37,7 +43,7 @@ class Softmax(Servable):
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S]."""
-        return Output(self.network(self.preprocess(images)).logits.softmax(dim=1))
+        return Output(self.network(self.preprocess(images)).logits.log_softmax(dim=1))
 
 
 class TaskSoftmax(Servable):
@@ -55,10 +61,10 @@ class TaskSoftmax(Servable):
         """Return the scores of uint8 images [B, 3, S, S]."""
         features = self.network.backbone(self.preprocess(images))[1]
         # The block alone: how many tasks came later must not even show in the rounding.
-        found = self.network.head.blocks[str(self.task)](features).softmax(dim=1)
-        scores = found.new_zeros(len(images), len(self.columns))
-        scores[:, self.columns] = found
-        return Output(scores)
+        found = self.network.head.blocks[str(self.task)](features).log_softmax(dim=1)
+        log_scores = found.new_full((len(images), len(self.columns)), -torch.inf)
+        log_scores[:, self.columns] = found
+        return Output(log_scores)
 
 
 class Sigmoid(Servable):
@@ -66,9 +72,8 @@ class Sigmoid(Servable):
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S]."""
-        # In log space: a head that is sure of nothing must not divide zero by zero.
         logs = functional.logsigmoid(self.network(self.preprocess(images)).logits)
-        return Output(logs.softmax(dim=1))
+        return Output(logs.log_softmax(dim=1))
 
 
 class NearestMean(Servable):
@@ -91,7 +96,7 @@ class NearestMean(Servable):
         """Return the scores and distances of uint8 images [B, 3, S, S]."""
         features = functional.normalize(self.network(self.preprocess(images)).features)
         squared = squared_distances(features, self.means)
-        return Output((-squared / self.temperature).softmax(dim=1), distances=squared.sqrt())
+        return Output((-squared / self.temperature).log_softmax(dim=1), distances=squared.sqrt())
 
 
 class Routed(Servable):
@@ -118,14 +123,14 @@ class Routed(Servable):
         """Return the scores of uint8 images [B, 3, S, S] and the task chosen for each."""
         features = functional.normalize(self.network.backbone(self.preprocess(images))[1])
         nearest = squared_distances(features, self.means).argmin(dim=1)
-        scores = features.new_zeros(len(images), len(self.means))
+        log_scores = features.new_full((len(images), len(self.means)), -torch.inf)
         tasks = torch.zeros_like(nearest)
         for expert in self.experts:
             rows = expert.columns[nearest].nonzero().flatten()
             if len(rows):
-                scores[rows] = expert(images[rows]).scores
+                log_scores[rows] = expert(images[rows]).log_scores
                 tasks[rows] = expert.task
-        return Output(scores, tasks=tasks)
+        return Output(log_scores, tasks=tasks)
 
 
 def squared_distances(features: Tensor, means: Tensor) -> Tensor:
@@ -138,23 +143,27 @@ def class_mean(features: Tensor) -> Tensor:
     return functional.normalize(features.mean(dim=0), dim=0)
 
 
-def restrict(scores: Tensor, columns: Tensor) -> Tensor:
-    """Return scores [B, C] with all columns but a boolean [C] at zero, summing to 1 again."""
-    kept = scores * columns
-    return kept / kept.sum(dim=1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+def restrict(log_scores: Tensor, columns: Tensor) -> Tensor:
+    """Return log-scores [B, C] over the columns that a boolean [C] chooses, -inf for the others."""
+    return log_scores.masked_fill(~columns, -torch.inf).log_softmax(dim=1)
 
 
 def fit_temperature(squared: Tensor, columns: Tensor) -> float:
     """Return the τ that makes softmax(−squared/τ) likeliest, 1 where there is nothing to fit.
 
-    `squared` [H, C] are squared distances of held-out images, `columns` [H] their classes. The
-    negative log-likelihood is convex in 1/τ, so a golden-section search finds its one minimum.
+    `squared` [H, C] are squared distances of held-out images, `columns` [H] their classes. A right
+    answer counts as right with probability (H+1)/(H+2), by Laplace's rule: H images without a
+    mistake do not prove that there never is one, and scores would all be 0 or 1. The negative
+    log-likelihood is convex in 1/τ, so a golden-section search finds its one minimum.
     """
-    if len(squared) == 0:
+    images, classes = squared.shape
+    if images == 0 or classes == 1:
         return 1.0
+    doubt = classes / (classes - 1) / (images + 2)
 
     def cost(inverse: float) -> float:
-        return float(functional.cross_entropy(-squared.double() * inverse, columns))
+        logits = -squared.double() * inverse
+        return float(functional.cross_entropy(logits, columns, label_smoothing=min(doubt, 1.0)))
 
     golden = (5**0.5 - 1) / 2
     low, high = 0.0, 1000.0

@@ -1,5 +1,10 @@
 """What can be wrong with a request to learn, in terms its sender understands."""
 
+from collections.abc import Iterable
+from typing import Self
+
+from pydantic import ValidationError
+
 
 class InvalidSpecError(ValueError):
     """A classifier's description is wrong at one place: a JSON pointer and what is wrong there."""
@@ -9,6 +14,18 @@ class InvalidSpecError(ValueError):
         self.pointer = pointer
         self.detail = detail
 
+    @classmethod
+    def first_of(cls, error: ValidationError, within: str, names: Iterable[str]) -> Self:
+        """Return the first thing wrong with options that stand at the pointer `within`.
+
+        `names` are the options that there are.
+        """
+        first = error.errors(include_url=False)[0]
+        pointer = "".join(f"/{part}" for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            return cls(within + pointer, f"there is no such option; there are {', '.join(names)}")
+        return cls(within + pointer, first["msg"])
+
 
 class LearningError(Exception):
     """A learning step cannot be done. `code` is stable; trying again gives the same answer."""
@@ -17,6 +34,11 @@ class LearningError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+def diverged(how: str) -> LearningError:
+    """Return the error of a training that went astray."""
+    return LearningError("training-diverged", f"training diverged, {how}: give a lower lr")
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: it was asked for

@@ -11,22 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.chunks import Pause, go_on, portions
 from models.classify import Output, Servable
-from models.step import CHUNK
 
 Row = list[float | None]
 
 
-def predict(servable: Servable, images: Tensor, device: torch.device) -> Output:
+def predict(
+    servable: Servable, images: Tensor, device: torch.device, pause: Pause = go_on
+) -> Output:
     """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one."""
     servable.eval()
-    chunks = []
     with torch.inference_mode():
-        for chunk in images.split(CHUNK):
-            pixels = chunk.to(device).contiguous(memory_format=torch.channels_last)
-            chunks.append(servable(pixels))
+        outputs = [
+            servable(portion.contiguous(memory_format=torch.channels_last))
+            for portion in portions(images, device, pause)
+        ]
     fields = (
-        None if field[0] is None else torch.cat(field).cpu() for field in zip(*chunks, strict=True)
+        None if field[0] is None else torch.cat(field).cpu() for field in zip(*outputs, strict=True)
     )
     return Output(*fields)  # type: ignore[arg-type]
 
@@ -37,17 +39,18 @@ def predict_by_task(
     columns: Tensor,
     tasks: Sequence[int],
     device: torch.device,
+    pause: Pause = go_on,
 ) -> Output:
     """Return what `servable` of each image's own task says of uint8 images [H, 3, S, S].
 
     `columns` [H] are their classes and `tasks` the task of each column.
     """
     task_of = torch.tensor(tasks)[columns]
-    scores = torch.zeros(len(images), len(tasks))
+    log_scores = torch.empty(len(images), len(tasks))
     for task in task_of.unique().tolist():
         own = task_of == task
-        scores[own] = predict(servable(task), images[own], device).scores
-    return Output(scores)
+        log_scores[own] = predict(servable(task), images[own], device, pause).log_scores
+    return Output(log_scores)
 
 
 def measure(
@@ -70,11 +73,11 @@ def measure(
     if output is None:
         right = within = torch.zeros(0, dtype=torch.bool)
     else:
-        right = output.scores.argmax(dim=1) == columns
+        right = output.log_scores.argmax(dim=1) == columns
         # With the task given, only its own columns compete.
         rivals = task_of[None, :] == task_of[columns][:, None]
-        scores = (output if with_task is None else with_task).scores
-        within = scores.masked_fill(~rivals, -1).argmax(dim=1) == columns
+        given = (output if with_task is None else with_task).log_scores
+        within = given.masked_fill(~rivals, -torch.inf).argmax(dim=1) == columns
     routed = output.tasks if output is not None else None
 
     def by_task(hits: Tensor) -> Row:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
+from models.chunks import Pause, go_on, portions
 from models.networks import Network, batch_norms
 from models.networks.network import BatchNorm
 from models.state import Tensors
@@ -35,7 +36,11 @@ def shared_parameters(network: Network) -> dict[str, nn.Parameter]:
 
 
 def global_importance(
-    network: Network, preprocess: Preprocessing, images: Tensor, columns: Tensor
+    network: Network,
+    preprocess: Preprocessing,
+    images: Tensor,
+    columns: Tensor,
+    pause: Pause = go_on,
 ) -> Tensors:
     """Return Ω = mean over images of |∂‖F(x)‖²/∂θ|, by parameter.
 
@@ -55,12 +60,15 @@ def global_importance(
     size = _chunk(parameters.values())
     with torch.no_grad():
         for chunk, own in zip(images.split(size), columns.split(size), strict=True):
+            pause()
             for name, gradients in per_image(parameters, _pixels(preprocess, chunk), own).items():
                 total[name] += gradients.abs_().sum(dim=0)
         return {name.removeprefix("backbone."): t / len(images) for name, t in total.items()}
 
 
-def local_importance(network: Network, preprocess: Preprocessing, images: Tensor) -> Tensors:
+def local_importance(
+    network: Network, preprocess: Preprocessing, images: Tensor, pause: Pause = go_on
+) -> Tensors:
     """Return the Ω that takes every layer for a function of its own: Hebb's rule, by parameter.
 
     A layer is y = ReLU(γ(θx − μ)/σ + β), with the batch norm behind it if there is one, and
@@ -83,8 +91,8 @@ def local_importance(network: Network, preprocess: Preprocessing, images: Tensor
                 total[f"{layers[layer]}.bias"] += sums
 
         with _watching(dict.fromkeys(layers, add)):
-            for chunk in images.split(CHUNK):
-                network.backbone(_pixels(preprocess, chunk))
+            for portion in portions(images, images.device, pause, CHUNK):
+                network.backbone(_pixels(preprocess, portion))
         return {name: summed / len(images) for name, summed in total.items()}
 
 

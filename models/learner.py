@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from models import evaluate, methods, networks
+from models.chunks import Pause
 from models.compute import Compute
-from models.errors import Cancelled, InvalidSpecError, LearningError
+from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
 from models.methods import Method
 from models.networks import Network, WeightsUnavailableError
 from models.preprocess import Preprocess
@@ -68,26 +69,46 @@ def learn(
     compute.place(method.network)
     method.preprocess.to(compute.device)
 
-    step = Step(spec, data, method.network, method.preprocess, compute, initial_network)
+    def pause_in(phase: str) -> Pause:
+        def pause() -> None:
+            if should_stop():
+                raise Cancelled
+            report(Progress(phase))
+
+        return pause
+
+    step = Step(
+        spec,
+        data,
+        method.network,
+        method.preprocess,
+        compute,
+        initial_network,
+        pause_in("selecting_exemplars"),
+    )
     trainer = Trainer(method, step, report=report, should_stop=should_stop, save=save)
     steps = trainer.run(resume)
 
-    report(Progress("selecting_exemplars"))
+    step.pause()
     method.end(step)
-    report(Progress("evaluating"))
+    pause = pause_in("evaluating")
+    pause()
     held_out, with_task, columns = None, None, data.held_out_columns
     if len(data.held_out):
-        held_out = evaluate.predict(method.servable(), data.held_out, compute.device)
+        held_out = evaluate.predict(method.servable(), data.held_out, compute.device, pause)
         method.calibrate(held_out, columns)
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
-                method.servable, data.held_out, columns, data.tasks, compute.device
+                method.servable, data.held_out, columns, data.tasks, compute.device, pause
             )
     metrics = evaluate.measure(held_out, columns, data.tasks, history, with_task)
 
+    state = State({name: clone(part) for name, part in method.state().items()}, data.tasks)
+    if not state.finite:
+        raise diverged("its weights are no longer finite")
     memory = step.memory
     return StepResult(
-        state=State({name: clone(part) for name, part in method.state().items()}, data.tasks),
+        state=state,
         rankings={
             column: memory.exemplars(column).tolist()
             for column in range(len(data.tasks))

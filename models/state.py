@@ -23,6 +23,12 @@ class State:
     parts: Mapping[str, Tensors]
     tasks: tuple[int, ...]
 
+    @property
+    def finite(self) -> bool:
+        """Whether no tensor holds an infinity or what is no number."""
+        tensors = (tensor for part in self.parts.values() for tensor in part.values())
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
 
 def encode(part: Mapping[str, Tensor]) -> bytes:
     """Return a part as safetensors. Equal tensors give equal bytes."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.batches import ImageSet
+from models.chunks import Pause, go_on, portions
 from models.compute import Compute
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
@@ -16,9 +17,6 @@ from models.preprocess import Preprocess
 from models.seeds import derive
 from models.spec import Spec
 from models.state import State
-
-# Images a forward takes when nothing is learnt. Fixed, so that features do not depend on who asks.
-CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Step:
 
     `data` are the images to train on, on the device; `tasks` the task of every column; `known`
     how many columns the network had before the step; `memory` the exemplars, which the method
-    chooses at the end.
+    chooses at the end; `pause` is to be called within long work other than training.
     """
 
     def __init__(
@@ -72,6 +70,7 @@ class Step:
         preprocess: Preprocess,
         compute: Compute,
         initial_network: Callable[[], Network],
+        pause: Pause = go_on,
     ) -> None:
         self.spec = spec
         self.network = network
@@ -82,6 +81,7 @@ class Step:
         self.data = ImageSet(data.images.to(device), data.columns.to(device), data.fresh.to(device))
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
         self.initial_network = initial_network
+        self.pause = pause
         self._preprocess = preprocess
 
     @property
@@ -101,8 +101,8 @@ class Step:
         images = self.data.images[positions.to(self.data.images.device)]
         found = []
         with torch.inference_mode():
-            for chunk in images.split(CHUNK):
-                pixels = self._preprocess(chunk.flip(3) if flip else chunk)
+            for portion in portions(images, self.compute.device, self.pause):
+                pixels = self._preprocess(portion.flip(3) if flip else portion)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels)[1])
             return functional.normalize(torch.cat(found))

@@ -1,6 +1,7 @@
 """The one training loop: phases of a method over batches on the device."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
-from models.errors import Cancelled
+from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
 from models.seeds import derive
@@ -137,6 +138,9 @@ class Trainer:
             if last or self.clock() - self.reported >= REPORT_SECONDS:
                 self.reported = self.clock()
                 elapsed = max(self.reported - started, 1e-9)
+                loss = float(summed) / (place + 1)
+                if not math.isfinite(loss):
+                    raise diverged(f"its loss is {loss} in epoch {epoch + 1}")
                 self.report(
                     Progress(
                         phase="training",
@@ -145,7 +149,7 @@ class Trainer:
                         epochs=phase.epochs,
                         step=place + 1,
                         steps=len(batches),
-                        loss=float(summed) / (place + 1),
+                        loss=loss,
                         images_per_second=seen / elapsed,
                         eta_seconds=elapsed / (place + 1) * (total - done - place - 1),
                     )

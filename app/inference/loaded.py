@@ -33,9 +33,9 @@ _KEPT_PREDICTORS = 8
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's scores by column, and the columns that were considered (None: all)."""
+    """One image's log-scores by column, and the columns that were considered (None: all)."""
 
-    scores: NDArray[np.float32]
+    log_scores: NDArray[np.float32]
     distances: NDArray[np.float32] | None
     columns: NDArray[np.bool_] | None
 
@@ -75,7 +75,7 @@ class ServablePredictor:
     @torch.inference_mode()
     def _forward(self, pixels: NDArray[np.uint8]) -> list[Prediction]:
         output = self._servable(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-        scores = output.scores.numpy()
+        scores = output.log_scores.numpy()
         distances = [None] * len(scores) if output.distances is None else output.distances.numpy()
         columns = (
             [None] * len(scores)
@@ -102,7 +102,7 @@ class RestrictedPredictor:
     ) -> Prediction | UnreadableImageError:
         if isinstance(outcome, UnreadableImageError):
             return outcome
-        scores = restrict(torch.from_numpy(outcome.scores)[None], self._columns)[0]
+        scores = restrict(torch.from_numpy(outcome.log_scores)[None], self._columns)[0]
         return Prediction(scores.numpy(), outcome.distances, self._columns.numpy())
 
 

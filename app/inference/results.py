@@ -1,5 +1,6 @@
 """From scores by column to what a client reads."""
 
+import math
 from heapq import nlargest
 from typing import Any
 
@@ -11,14 +12,14 @@ def describe(version: LoadedVersion, prediction: Prediction, top_k: int) -> dict
 
     Plain values only, ready for JSON. Equal scores are ranked by column.
     """
-    values = prediction.scores.tolist()
+    values = prediction.log_scores.tolist()
     considered = (
         range(len(values)) if prediction.columns is None else prediction.columns.nonzero()[0]
     )
     # Not numpy's sort: that lets go of the interpreter, and under load waits to have it back.
     columns = [int(column) for column in nlargest(top_k, considered, key=values.__getitem__)]
     ranked: list[dict[str, Any]] = [
-        {"label": version.labels[column], "score": values[column]} for column in columns
+        {"label": version.labels[column], "score": math.exp(values[column])} for column in columns
     ]
     if prediction.distances is not None:
         for entry, column in zip(ranked, columns, strict=True):

@@ -102,9 +102,7 @@ def validate(spec: Spec) -> Spec:
     try:
         options = method.Options.model_validate(spec.options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        pointer = "".join(f"/{part}" for part in ("options", *first["loc"]))
-        raise InvalidSpecError(pointer, first["msg"]) from error
+        raise InvalidSpecError.first_of(error, "/options", method.Options.model_fields) from error
     regularizer = regularizers.validate(spec.regularizer)
     _validate_backbone(spec)
     method.check(spec, options)

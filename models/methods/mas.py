@@ -71,8 +71,7 @@ class MAS(Method[MASOptions]):
         """Refuse `local` where it would leave a part of the backbone free to move."""
         if options.scope != "local":
             return
-        with torch.device("meta"):
-            unruled = without_local_rule(networks.build(spec.backbone, 0))
+        unruled = without_local_rule(networks.outline(spec.backbone))
         if unruled:
             raise InvalidSpecError(
                 "/options/scope",
@@ -145,10 +144,10 @@ class MAS(Method[MASOptions]):
         chosen = chosen.to(step.compute.device)
         images = step.data.images[chosen]
         if self.options.scope == "local":
-            return local_importance(self.network, self.preprocess, images)
+            return local_importance(self.network, self.preprocess, images, step.pause)
         task_of = torch.tensor(step.tasks, device=images.device)
         own = task_of[None, :] == task_of[step.data.columns[chosen]][:, None]
-        return global_importance(self.network, self.preprocess, images, own)
+        return global_importance(self.network, self.preprocess, images, own, step.pause)
 
     def state(self) -> dict[str, Tensors]:
         """Return the network's parts and, once there is any, Ω. θ* is the backbone itself."""

@@ -65,7 +65,7 @@ def build(name: str, seed: int) -> Network:
     Raises ValueError for an unknown backbone.
     """
     # Initialisers of torchvision's networks draw from the global generator.
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialisation"))
         if name in _OWN:
             return Network(_OWN[name]())
@@ -113,6 +113,7 @@ def has_feature_map(name: str) -> bool:
     return outline(name).backbone.has_map
 
 
+@cache
 def accepts(name: str, image_size: int) -> bool:
     """Say whether a backbone takes square images of this size. Costs no arithmetic."""
     network = outline(name).eval()

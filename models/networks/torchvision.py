@@ -2,26 +2,49 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from threading import get_ident
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from torch import Tensor, nn
 from torchvision import models as zoo
 from torchvision.models._api import WeightsEnum
-from torchvision.models.feature_extraction import (
-    NodePathTracer,
-    _set_default_tracer_kwargs,
-    create_feature_extractor,
-)
 
 from models.networks.network import Backbone
 
 IMAGENET_CLASSES = 1000
-# Both tracings, ours and torchvision's, must name the nodes alike. Torchvision completes what it is
-# given, in place, so that it is completed here before either.
-_TRACER = cast(dict[str, Any], _set_default_tracer_kwargs(None))
-_POOLS = (functional.adaptive_avg_pool2d, torch.mean, "mean")
+
+
+class _Map(NamedTuple):
+    """Where a family has its feature map: what a module takes, or (`made`) what it gives.
+
+    `alone`: the features are the average of the map and nothing else, no dropout, no norm.
+    """
+
+    module: str
+    made: bool = False
+    alone: bool = False
+
+
+# Vision transformers are not here: they have no map.
+_MAPS: dict[type[nn.Module], _Map] = {
+    zoo.AlexNet: _Map("avgpool"),
+    zoo.ConvNeXt: _Map("avgpool"),
+    zoo.DenseNet: _Map("features", made=True, alone=True),
+    zoo.EfficientNet: _Map("avgpool"),
+    zoo.GoogLeNet: _Map("avgpool"),
+    zoo.Inception3: _Map("avgpool"),
+    zoo.MaxVit: _Map("classifier.0"),
+    zoo.MNASNet: _Map("layers", made=True),
+    zoo.MobileNetV2: _Map("features", made=True),
+    zoo.MobileNetV3: _Map("avgpool"),
+    zoo.RegNet: _Map("avgpool", alone=True),
+    zoo.ResNet: _Map("avgpool", alone=True),
+    zoo.ShuffleNetV2: _Map("conv5", made=True, alone=True),
+    zoo.SqueezeNet: _Map("classifier.3", alone=True),
+    zoo.SwinTransformer: _Map("avgpool", alone=True),
+    zoo.VGG: _Map("avgpool"),
+}
 
 
 class WeightsUnavailableError(Exception):
@@ -39,33 +62,38 @@ def weight_names(name: str) -> list[str]:
 
 
 class TorchvisionBackbone(Backbone):
-    """A torchvision network cut before its last linear layer (or 1×1 convolution)."""
+    """A torchvision network whose classifier, its last layer for 1,000 classes, is left out."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         with warnings.catch_warnings():
             # Old networks announce that their default initialisation will change some day.
             warnings.simplefilter("ignore", FutureWarning)
-            full = zoo.get_model(name, weights=None)
-            _drop_auxiliary(full)
-            self.features, self.pooled, training = _cut(full.train())
-            _, _, serving = _cut(full.eval())
-            self.has_map = "map" in training.values() or self.pooled
-            # Two graphs: dropout and stochastic depth are traced as what the mode makes of them.
-            self.body = create_feature_extractor(
-                full,
-                train_return_nodes=training,
-                eval_return_nodes=serving,
-                tracer_kwargs=_TRACER,
-            )
+            self.body = zoo.get_model(name, weights=None)
+        _drop_auxiliary(self.body)
+        self.features = _leave_out_classifier(self.body)
+        # By thread: several may predict with one network at a time.
+        self._maps: dict[int, Tensor] = {}
+        place = _MAPS.get(type(self.body))
+        self.has_map = place is not None
+        self.pooled = place is not None and place.alone
+        if place is not None:
+            module = self.body.get_submodule(place.module)
+            if place.made:
+                module.register_forward_hook(self._keep_output)
+            else:
+                module.register_forward_pre_hook(self._keep_input)
 
     def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return (feature_map or None, features [B, D])."""
-        outputs = self.body(images)
-        features: Tensor = outputs["features"]
-        if features.ndim == 4:  # SqueezeNet classifies each position, then pools
-            return features, features.mean(dim=(2, 3))
-        return outputs.get("map"), features
+        features: Tensor = self.body(images)
+        return self._maps.pop(get_ident(), None), features
+
+    def _keep_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._maps[get_ident()] = inputs[0]
+
+    def _keep_output(self, _module: nn.Module, _inputs: tuple[Tensor, ...], made: Tensor) -> None:
+        self._maps[get_ident()] = made
 
     def load_published(self, weights: WeightsEnum, folder: Path | None) -> None:
         """Load published weights from `folder`, from torch's cache or by download.
@@ -117,45 +145,14 @@ def _drop_auxiliary(network: nn.Module) -> None:
         network.aux_logits = False  # type: ignore[assignment]
 
 
-def _cut(network: nn.Module) -> tuple[int, bool, dict[str, str]]:
-    """Find where the classifier is cut off.
-
-    Returns D, whether the features are the pooled feature map as it is, and the names of the graph
-    nodes that hold the features and the map.
-    """
-    tracer = NodePathTracer(**_TRACER)
-    nodes = list(tracer.trace(network).nodes)
-    modules: dict[Any, nn.Module] = dict(network.named_modules())
-    layers = [modules.get(node.target) if node.op == "call_module" else None for node in nodes]
-    last = max(place for place, layer in enumerate(layers) if _width(layer))
-    pools = [
-        place
-        for place, node in enumerate(nodes[:last])
-        if isinstance(layers[place], nn.AdaptiveAvgPool2d) or node.target in _POOLS
-    ]
-    names = cast(dict[fx.Node, str], tracer.node_to_qualname)
-    features = cast(fx.Node, nodes[last].args[0])
-    kept = {names[features]: "features"}
-    if pools:
-        kept[names[nodes[pools[-1]].args[0]]] = "map"
-    # SqueezeNet's last convolution precedes its pooling; `forward` pools what it takes instead.
-    pooled = isinstance(layers[last], nn.Conv2d)
-    if pools and not pooled:
-        by_node = dict(zip(nodes, layers, strict=True))
-        while _flattens(features, by_node[features]):
-            features = cast(fx.Node, features.args[0])
-        pooled = features is nodes[pools[-1]]
-    return _width(layers[last]), pooled, kept
-
-
-def _flattens(node: fx.Node, layer: nn.Module | None) -> bool:
-    return isinstance(layer, nn.Flatten) or node.target in (torch.flatten, "flatten")
-
-
-def _width(layer: nn.Module | None) -> int:
-    """Input dimension of a layer that could be the classifier, 0 for any other."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features
-    if isinstance(layer, nn.Conv2d) and layer.out_channels == IMAGENET_CLASSES:
-        return layer.in_channels
-    return 0
+def _leave_out_classifier(network: nn.Module) -> int:
+    """Replace the last layer for 1,000 classes by nothing. Return what it takes, D."""
+    name, layer = [
+        (name, module)
+        for name, module in network.named_modules()
+        if getattr(module, "out_features", None) == IMAGENET_CLASSES
+        or getattr(module, "out_channels", None) == IMAGENET_CLASSES
+    ][-1]
+    network.set_submodule(name, nn.Identity())
+    # SqueezeNet's is a convolution before its pooling, which then averages what the layer took.
+    return int(layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features)

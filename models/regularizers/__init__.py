@@ -22,16 +22,15 @@ def validate(given: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     options = dict(given)
     name = options.pop("name", None)
-    if name not in _OWN:
+    if not isinstance(name, str) or name not in _OWN:
         raise InvalidSpecError(
             "/regularizer/name", f"no regularizer {name!r}; there is {', '.join(_OWN)}"
         )
     try:
         validated = _OWN[name].Options.model_validate(options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        pointer = "".join(f"/{part}" for part in ("regularizer", *first["loc"]))
-        raise InvalidSpecError(pointer, first["msg"]) from error
+        fields = _OWN[name].Options.model_fields
+        raise InvalidSpecError.first_of(error, "/regularizer", fields) from error
     return {"name": name, **validated.model_dump(mode="json")}
 
 

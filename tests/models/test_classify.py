@@ -103,14 +103,21 @@ def test_the_head_has_no_say_in_nearest_mean() -> None:
 
 def test_restricting_renormalises() -> None:
     scores = torch.tensor([[0.1, 0.3, 0.6], [0.5, 0.5, 0.0]])
-    within = restrict(scores, torch.tensor([True, True, False]))
+    within = restrict(scores.log(), torch.tensor([True, True, False])).exp()
     torch.testing.assert_close(within, torch.tensor([[0.25, 0.75, 0], [0.5, 0.5, 0]]))
     # A softmax restricted is the softmax of the columns left.
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
     chosen = torch.tensor([False, True, True, False, True])
     torch.testing.assert_close(
-        restrict(logits.softmax(1), chosen)[:, chosen], logits[:, chosen].softmax(1)
+        restrict(logits.log_softmax(1), chosen)[:, chosen], logits[:, chosen].log_softmax(1)
     )
+
+
+def test_scores_too_small_for_a_float_still_have_an_order() -> None:
+    log_scores = torch.tensor([[0.0, -500.0, -400.0]])
+    assert log_scores.exp()[0, 2] == 0
+    within = restrict(log_scores, torch.tensor([False, True, True])).exp()
+    torch.testing.assert_close(within, torch.tensor([[0.0, 0.0, 1.0]]))
 
 
 def test_temperature_has_the_lowest_loss() -> None:
@@ -122,11 +129,21 @@ def test_temperature_has_the_lowest_loss() -> None:
         torch.randint(5, (300,), generator=draws),
     )
     fitted = fit_temperature(squared, columns)
+    # Laplace's rule: the right class has 301/302 of the target, the other four share the rest.
+    target = torch.full((300, 5), 1 / 302 / 4, dtype=torch.double)
+    target[torch.arange(300), columns] = 301 / 302
     losses = {
-        tau: float(functional.cross_entropy(-squared.double() / tau, columns))
+        tau: float(functional.cross_entropy(-squared.double() / tau, target))
         for tau in (fitted, *torch.logspace(-3, 2, 400).tolist())
     }
     assert min(losses, key=losses.__getitem__) == fitted
+
+
+def test_a_few_images_without_a_mistake_do_not_make_scores_certain() -> None:
+    squared = torch.tensor([[0.1, 0.5], [0.6, 0.1], [0.05, 0.4], [0.5, 0.1]])
+    columns = torch.tensor([0, 1, 0, 1])
+    scores = (-squared / fit_temperature(squared, columns)).softmax(dim=1)
+    assert bool((scores > 0.05).all())
 
 
 def test_temperature_without_held_out_images() -> None:

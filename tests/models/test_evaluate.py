@@ -23,7 +23,7 @@ def output() -> Output:
     for row, (first, second) in enumerate(zip(PREDICTED, SECOND, strict=True)):
         scores[row, second] = 0.3
         scores[row, first] = 0.6
-    return Output(scores)
+    return Output(scores.log())
 
 
 HISTORY = {
@@ -74,7 +74,7 @@ def test_nothing_to_measure_on() -> None:
 
 def test_a_task_without_held_out_images_is_null() -> None:
     chosen = COLUMNS < 2
-    part = Output(output().scores[chosen])
+    part = Output(output().log_scores[chosen])
     metrics = measure(part, COLUMNS[chosen], TASKS, HISTORY)
     assert metrics["matrix"][-1] == [pytest.approx(3 / 5), None, None]
 

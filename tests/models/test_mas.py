@@ -486,9 +486,9 @@ def test_it_is_measured_on_a_sample(
 ) -> None:
     shown: list[Tensor] = []
 
-    def look(of: Network, preprocess: Any, pictured: Tensor, columns: Tensor) -> Tensors:
+    def look(of: Network, preprocess: Any, pictured: Tensor, *rest: Any) -> Tensors:
         shown.append(pictured)
-        return global_importance(of, preprocess, pictured, columns)
+        return global_importance(of, preprocess, pictured, *rest)
 
     monkeypatch.setattr("models.methods.mas.global_importance", look)
     step, method = steps_end(chain, monkeypatch, FIRST, max_samples=10)

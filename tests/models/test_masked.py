@@ -198,10 +198,10 @@ def test_what_is_measured(
 
 def test_router_accuracy_by_hand() -> None:
     scores = torch.tensor([[0.9, 0.1, 0, 0], [0, 0, 0.3, 0.7], [0.2, 0.8, 0, 0], [0, 0, 0.6, 0.4]])
-    routed = Output(scores, tasks=torch.tensor([4, 7, 4, 7]))
+    routed = Output(scores.log(), tasks=torch.tensor([4, 7, 4, 7]))
     columns = torch.tensor([0, 1, 2, 2])
     given = Output(
-        torch.tensor([[0.9, 0.1, 0, 0], [0.4, 0.6, 0, 0], [0, 0, 0.1, 0.9], [0, 0, 0.6, 0.4]])
+        torch.tensor([[0.9, 0.1, 0, 0], [0.4, 0.6, 0, 0], [0, 0, 0.1, 0.9], [0, 0, 0.6, 0.4]]).log()
     )
     metrics = measure(routed, columns, (4, 4, 7, 7), None, given)
     assert metrics["accuracy"] == 0.5
@@ -225,7 +225,7 @@ def test_each_image_is_shown_to_its_own_task() -> None:
     output = predict_by_task(Says, images, columns, (0, 1, 2), CPU)
     expected = torch.zeros(4, 3)
     expected[torch.arange(4), columns] = torch.arange(4.0)
-    assert torch.equal(output.scores, expected)
+    assert torch.equal(output.log_scores, expected)
 
 
 @every_method

@@ -22,7 +22,7 @@ from .conftest import Chain, pictures
     ("change", "pointer", "words"),
     [
         ({"method": "magic"}, "/method", "icarl"),
-        ({"options": {"epoch": 3}}, "/options/epoch", "not permitted"),
+        ({"options": {"epoch": 3}}, "/options/epoch", "milestones"),
         ({"options": {"epochs": 0}}, "/options/epochs", "greater than or equal to 1"),
         ({"options": {"lr": float("nan")}}, "/options/lr", "finite"),
         ({"options": {"milestones": [0.5, 1.5]}}, "/options/milestones/1", "less than 1"),

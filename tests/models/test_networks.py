@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from models import networks
-from models.networks import WeightsUnavailableError, accepts, build, describe_backbones, pretrained
+from models.networks import (
+    WeightsUnavailableError,
+    accepts,
+    build,
+    describe_backbones,
+    has_feature_map,
+    pretrained,
+)
 from models.networks.network import Head
 from models.networks.torchvision import resolve_weights
 from models.preprocess import Preprocess
@@ -83,6 +90,34 @@ def test_sizes_that_do_not_fit() -> None:
     assert not accepts("vit_b_16", 225)
     assert accepts("resnet32", 8)
     assert not accepts("alexnet", 32)
+    # Its constructor computes with tensors, so it cannot be made without any.
+    assert accepts("regnet_x_400mf", 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"),
+    [
+        ("convnet", True),
+        ("resnet18", True),
+        ("squeezenet1_1", True),
+        ("regnet_y_400mf", True),
+        ("shufflenet_v2_x0_5", True),  # by mean, not by a pooling layer
+        ("mnasnet0_5", False),  # dropout follows
+        ("mobilenet_v3_small", False),  # a hidden layer follows
+    ],
+)
+def test_features_are_the_average_of_the_map_where_it_is_said(name: str, pooled: bool) -> None:
+    backbone = build(name, 1).backbone
+    assert has_feature_map(name)
+    assert backbone.pooled is pooled
+    feature_map, features = backbone.train()(torch.randn(4, 3, 64, 64))
+    assert feature_map is not None
+    average = feature_map.mean(dim=(2, 3))
+    assert (average.shape == features.shape and torch.allclose(average, features)) is pooled
+
+
+def test_transformers_have_no_feature_map() -> None:
+    assert not has_feature_map("vit_b_32")
 
 
 def test_every_torchvision_classification_network_is_offered() -> None:

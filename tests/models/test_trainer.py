@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.batches import EpochPlan, batch_size, crop_and_flip, steps_per_epoch
-from models.errors import Cancelled
+from models.errors import Cancelled, LearningError
 from models.learner import Checkpoint, Progress, StepResult
 from models.methods.base import Phase
 from models.seeds import derive
@@ -76,14 +76,38 @@ def test_cancelling_stops_at_the_next_step(chain: Callable[..., Chain]) -> None:
     assert asked == 3
 
 
+@pytest.mark.parametrize("method", ["icarl", "mas", "piggyback"])
+def test_herding_and_evaluation_can_be_cancelled_too(
+    chain: Callable[..., Chain], method: str
+) -> None:
+    for phase in ("selecting_exemplars", "evaluating"):
+        seen: list[str] = []
+
+        def stop(seen: list[str] = seen, phase: str = phase) -> bool:
+            return phase in seen
+
+        with pytest.raises(Cancelled):
+            chain(method).learn(
+                NEW, report=lambda told, seen=seen: seen.append(told.phase), should_stop=stop
+            )
+        assert seen.count(phase) == 1
+
+
+@pytest.mark.parametrize(("method", "lr"), [("finetune", 1e30), ("icarl", 1e12)])
+def test_training_that_diverges_makes_no_version(
+    chain: Callable[..., Chain], method: str, lr: float
+) -> None:
+    with pytest.raises(LearningError, match="lower lr") as failed:
+        chain(method, lr=lr).learn(NEW)
+    assert failed.value.code == "training-diverged"
+
+
 def test_progress_is_told_in_order(chain: Callable[..., Chain]) -> None:
     reports: list[Progress] = []
     chain("icarl", epochs=3).learn(NEW, report=reports.append)
     training = [report for report in reports if report.phase == "training"]
-    assert [report.phase for report in reports if report not in training] == [
-        "selecting_exemplars",
-        "evaluating",
-    ]
+    others = [report.phase for report in reports if report not in training]
+    assert list(dict.fromkeys(others)) == ["selecting_exemplars", "evaluating"]
     # Every epoch's end is told; 33 images in batches of 16 leave one over.
     ends = [report for report in training if report.step == report.steps]
     assert [(report.epoch, report.epochs, report.steps) for report in ends] == [
