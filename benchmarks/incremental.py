@@ -140,8 +140,10 @@ def run(arguments: argparse.Namespace) -> None:
             if arguments.through == "http"
             else through_models(*common)
         )
+        accuracies: list[float] = []
         for number, metrics in enumerate(steps):
-            found[method] = metrics
+            accuracies.append(metrics["accuracy"])
+            found[method] = {**metrics, "accuracies": accuracies}
             seconds = time.monotonic() - started
             print(f"{method} task {number}: {metrics['accuracy']:.3f} {seconds:.0f} s", flush=True)
     settings = {
