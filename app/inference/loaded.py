@@ -33,21 +33,17 @@ _KEPT_PREDICTORS = 8
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's log-scores by column, and the columns that were considered (None: all)."""
+    """One image's log-scores by column, -inf where a column was not considered."""
 
     log_scores: NDArray[np.float32]
     distances: NDArray[np.float32] | None
-    columns: NDArray[np.bool_] | None
 
 
 class ServablePredictor:
     """Decodes a batch and runs one forward of it. Compared by identity: one batch, one module."""
 
-    def __init__(
-        self, servable: Servable, tasks: torch.Tensor, size: int, limits: ImageLimits
-    ) -> None:
+    def __init__(self, servable: Servable, size: int, limits: ImageLimits) -> None:
         self._servable = servable
-        self._tasks = tasks
         self._size = size
         self._limits = limits
 
@@ -77,12 +73,7 @@ class ServablePredictor:
         output = self._servable(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         scores = output.log_scores.numpy()
         distances = [None] * len(scores) if output.distances is None else output.distances.numpy()
-        columns = (
-            [None] * len(scores)
-            if output.tasks is None
-            else (self._tasks[None] == output.tasks[:, None]).numpy()
-        )
-        return [Prediction(*row) for row in zip(scores, distances, columns, strict=True)]
+        return [Prediction(*row) for row in zip(scores, distances, strict=True)]
 
 
 class RestrictedPredictor:
@@ -103,7 +94,7 @@ class RestrictedPredictor:
         if isinstance(outcome, UnreadableImageError):
             return outcome
         scores = restrict(torch.from_numpy(outcome.log_scores)[None], self._columns)[0]
-        return Prediction(scores.numpy(), outcome.distances, self._columns.numpy())
+        return Prediction(scores.numpy(), outcome.distances)
 
 
 AnyPredictor = ServablePredictor | RestrictedPredictor
@@ -185,7 +176,7 @@ class LoadedVersion:
             raise VersionUnreadableError(
                 f"The stored tensors of version {self.number} are missing or damaged."
             ) from error
-        return ServablePredictor(servable, self._columns, self._spec.image_size, self._limits)
+        return ServablePredictor(servable, self._spec.image_size, self._limits)
 
 
 def load(

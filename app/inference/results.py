@@ -13,11 +13,9 @@ def describe(version: LoadedVersion, prediction: Prediction, top_k: int) -> dict
     Plain values only, ready for JSON. Equal scores are ranked by column.
     """
     values = prediction.log_scores.tolist()
-    considered = (
-        range(len(values)) if prediction.columns is None else prediction.columns.nonzero()[0]
-    )
+    considered = [column for column, value in enumerate(values) if value > -math.inf]
     # Not numpy's sort: that lets go of the interpreter, and under load waits to have it back.
-    columns = [int(column) for column in nlargest(top_k, considered, key=values.__getitem__)]
+    columns = nlargest(top_k, considered, key=values.__getitem__)
     ranked: list[dict[str, Any]] = [
         {"label": version.labels[column], "score": math.exp(values[column])} for column in columns
     ]

@@ -23,22 +23,31 @@ from models.methods.base import Loss, Method, Needs, Phase
 from models.methods.distillation import soft_cross_entropy
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
-from models.options import SGDOptions
+from models.options import Fraction, SGDOptions
 from models.spec import Spec
 from models.state import Tensors
 from models.step import Step
 
-# What a loss wants of the optimiser. The paper's rate of 2.0 is for the mean over 100 outputs; with
-# their sum, as here, the same trajectory has a hundredth of the rate and 100 times the decay.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "bce": {"lr": 0.02, "weight_decay": 2e-3, "milestones": (0.7, 0.9), "lr_decay": 0.2},
-    "ce_kd": {},
-}
-
 
 class ICaRLOptions(SGDOptions):
-    """Options of iCaRL. Defaults of `lr` and its schedule follow `loss`."""
+    """Options of iCaRL. Those shown here go with `bce`; `ce_kd` has the other methods' defaults.
 
+    The paper's rate of 2.0 is for the mean over 100 outputs. With their sum, as here, the same
+    trajectory has a hundredth of the rate and 100 times the decay.
+    """
+
+    lr: float | None = Field(
+        0.02, gt=0, description="Learning rate; with ce_kd 0.1·√(batch size / 128) where null."
+    )
+    weight_decay: float = Field(2e-3, ge=0, description="5e-4 with ce_kd.")
+    milestones: tuple[Fraction, ...] = Field(
+        (0.7, 0.9),
+        description="Fractions of training after which the learning rate falls; 0.6 and 0.85 with "
+        "ce_kd.",
+    )
+    lr_decay: float = Field(
+        0.2, gt=0, le=1, description="What it is multiplied by then; 0.1 with ce_kd."
+    )
     loss: Literal["bce", "ce_kd"] = Field(
         "bce",
         description="bce: sigmoids and binary cross-entropy, as in the paper. ce_kd: softmax "
@@ -50,7 +59,15 @@ class ICaRLOptions(SGDOptions):
     def _defaults_of_loss(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {**_DEFAULTS.get(str(given.get("loss", "bce")), {}), **given}
+        if given.get("loss") == "ce_kd":
+            return {**_CE_KD, **given}
+        return {name: value for name, value in given.items() if (name, value) != ("lr", None)}
+
+
+_CE_KD = {
+    name: SGDOptions.model_fields[name].default
+    for name in ("lr", "weight_decay", "milestones", "lr_decay")
+}
 
 
 class ICaRL(Method[ICaRLOptions]):

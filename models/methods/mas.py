@@ -21,7 +21,7 @@ from models.importance import (
     without_local_rule,
 )
 from models.methods.base import Loss, Method, Phase
-from models.methods.heads import within_task
+from models.methods.heads import lone_class_warnings, within_task
 from models.methods.sgd import sgd_phase
 from models.networks import Activations, Network, batch_norms
 from models.options import SGDOptions
@@ -132,9 +132,11 @@ class MAS(Method[MASOptions]):
 
     def warnings(self) -> list[str]:
         """Say so where nothing will be held in place."""
+        lone = lone_class_warnings(self.network.head.tasks)
         if any(bool((self.options.strength * omega).any()) for omega in self.importance.values()):
-            return []
-        return ["strength times importance is zero for every weight: nothing holds the old classes"]
+            return lone
+        nothing = "strength times importance is zero for every weight: nothing holds old classes"
+        return [*lone, nothing]
 
     def _measure(self, step: Step) -> Tensors:
         if self.options.scope == "uniform":

@@ -15,7 +15,7 @@ from models.batches import Batch
 from models.classify import Routed, Servable, TaskSoftmax, class_mean
 from models.errors import LearningError
 from models.methods.base import Loss, Method, Needs, OptionsT
-from models.methods.heads import task_columns, within_task
+from models.methods.heads import lone_class_warnings, task_columns, within_task
 from models.networks import Activations, Network
 from models.preprocess import Preprocess
 from models.state import Tensors
@@ -69,6 +69,10 @@ class Masked(Method[OptionsT]):
             for column in task_columns(step.tasks, self.task)
         ]
         self.router[self.task] = torch.stack(means).cpu()
+
+    def warnings(self) -> list[str]:
+        """Tell of a task with a single class."""
+        return lone_class_warnings(self.network.head.tasks)
 
     def network_of(self, task: int) -> Network:
         """Return the network as a task sees it: a copy, where it is not the stored one."""

@@ -170,9 +170,11 @@ class PackNet(Masked[PackNetOptions]):
 
     def warnings(self) -> list[str]:
         """Say when there is no room for another task."""
+        lone = super().warnings()
         if self.free() >= self.options.min_free:
-            return []
-        return [f"{self.free():.2%} of the weights are free: the next task will be refused"]
+            return lone
+        full = f"{self.free():.2%} of the weights are free: the next task will be refused"
+        return [*lone, full]
 
     def state(self) -> dict[str, Tensors]:
         """Return the network, the router and who owns which weight."""

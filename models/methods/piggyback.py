@@ -128,14 +128,16 @@ class Piggyback(Masked[PiggybackOptions]):
 
     def warnings(self) -> list[str]:
         """Say when training was too short for any bit to flip: Adam moves a mask by lr a step."""
+        lone = super().warnings()
         way = self.options.init - self.options.threshold
         full_rate = 0.55 * self.steps  # half of the steps at lr, half at a tenth of it
         if not self.steps or full_rate * self.options.lr >= way:
-            return []
+            return lone
         needed = round(way / self.options.lr / 0.55)
         return [
+            *lone,
             f"in {self.steps} steps no weight can be masked out and only the head was learnt: it "
-            f"takes about {needed}; give more images, more epochs or a higher lr"
+            f"takes about {needed}; give more images, more epochs or a higher lr",
         ]
 
     def own_weights(self, task: int) -> Tensors:

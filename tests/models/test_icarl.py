@@ -118,7 +118,9 @@ def test_defaults_are_the_papers() -> None:
     assert [round(70 * milestone) for milestone in options.milestones] == [49, 63]
     assert ICaRLOptions(loss="ce_kd").lr is None
     assert ICaRLOptions(loss="ce_kd").lr_decay == 0.1
+    assert ICaRLOptions(loss="ce_kd").weight_decay == 5e-4
     assert ICaRLOptions(lr=0.05).lr == 0.05
+    assert ICaRLOptions(lr=None).lr == 0.02
 
 
 def new(*labels: int, count: int = 20) -> dict[int, Tensor]:
