@@ -40,6 +40,9 @@ def learn(
     exemplars: Annotated[
         int | None, typer.Option(help="New classifier: images to remember in all.")
     ] = None,
+    regularizer: Annotated[
+        str | None, typer.Option(help="New classifier: a loss beside the method's, as cs_kd.")
+    ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
@@ -69,6 +72,7 @@ def learn(
         "weights": weights,
         "image_size": image_size,
         "memory": None if exemplars is None else {"exemplars": exemplars},
+        "regularizer": None if regularizer is None else {"name": regularizer},
         "augment": None if flip is None else {"flip": flip},
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
@@ -138,7 +142,9 @@ def _ensure_classifier(
 
 def _agrees(existing: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict):
-        return all(existing.get(key) == value for key, value in wanted.items())
+        return existing is not None and all(
+            existing.get(key) == value for key, value in wanted.items()
+        )
     return bool(existing == wanted)
 
 

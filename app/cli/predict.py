@@ -24,11 +24,15 @@ def predict(
     ],
     *,
     version: Annotated[str, typer.Option(help="Number or alias of the version to ask.")] = "live",
+    task: Annotated[
+        int | None, typer.Option(min=0, help="The task whose classes alone are considered.")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Say what images show; exit status 1 when one of them cannot be read."""
     path = f"{classifier_path(name)}/predict"
+    query = {"version": version, "top_k": top_k} | ({} if task is None else {"task": task})
     table = Table(box=None, header_style="dim")
     table.add_column("image", overflow="fold")
     for column in ("label", "score", "then"):
@@ -39,7 +43,7 @@ def predict(
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
             files = [(image.name, _read(image)) for image in batch]
-            answer = client.post_files(path, files, version=version, top_k=top_k)
+            answer = client.post_files(path, files, **query)
             answered_by = answer["version"]
             for image, result in zip(batch, answer["results"], strict=True):
                 if "error" in result:
