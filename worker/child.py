@@ -10,19 +10,15 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from multiprocessing.connection import Connection
-from typing import Any
 
 # Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
 # for it, and it takes longer than everything else before the first training step.
 import torch._dynamo
 from torch import Tensor
 
-from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
 from app.imaging.decode import decode
 from app.imaging.reading import UnreadableImageError
@@ -33,7 +29,6 @@ from models.learner import (
     Cancelled,
     InvalidSpecError,
     LearningError,
-    Progress,
     StepData,
     StepResult,
     learn,
@@ -41,16 +36,21 @@ from models.learner import (
 from models.spec import Spec
 from models.state import State, encode
 from models.state import decode as decode_part
-from worker.protocol import Failure, Message, Report, Resources, Stopped
+from worker import foresight
+from worker.protocol import Failure, Message, Resources, Send, Stopped
+from worker.reporter import Reporter
 
-_REPORT_SECONDS = 0.2
-# Where each phase begins and ends in the job's fraction: most of the time is training.
-_SPANS = {
-    "preparing": (0.0, 0.05),
-    "training": (0.05, 0.9),
-    "selecting_exemplars": (0.9, 0.95),
-    "evaluating": (0.95, 0.98),
-    "publishing": (0.98, 1.0),
+# How long the main thread may be silent (`Quiet`) while one call runs: reading or writing a part of
+# up to some gigabytes on a slow disk; from the last image to the first training step; and the same
+# with a download of weights in it.
+_PART_SECONDS = 600.0
+_START_SECONDS = 300.0
+_DOWNLOAD_SECONDS = 1800.0
+
+# What somebody can change so that the same job succeeds, and how.
+_HELP = {
+    "memory-too-small": "change it by PATCH of the classifier, then retry the job",
+    "weights-unavailable": "then retry the job",
 }
 
 # The first that fits: its code, and whether the same step may succeed another time.
@@ -61,8 +61,6 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, bool]
     (OSError, "storage-failed", True),
     (Exception, "training-failed", True),
 )
-
-Send = Callable[[Message], None]
 
 
 def probe(up: Connection) -> None:
@@ -104,10 +102,16 @@ def _attempt(plan: LearnPlan, resources: Resources, send: Send, stop: threading.
     except Cancelled:
         return Stopped()
     except LearningError as error:
-        return Failure(error.code, error.detail, again=False, retryable=False)
+        return _refusal(error)
     except Exception as error:  # whatever a method raises is its job's failure, not the worker's
         sys.excepthook(type(error), error, error.__traceback__)
         return _failure(error)
+
+
+def _refusal(error: LearningError) -> Failure:
+    help_ = _HELP.get(error.code)
+    detail = f"{error.detail}; {help_}" if help_ else error.detail
+    return Failure(error.code, detail, again=False, retryable=help_ is not None)
 
 
 def _failure(error: Exception) -> Failure:
@@ -122,16 +126,14 @@ def _failure(error: Exception) -> Failure:
 
 def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Event) -> Outcome:
     torch.set_num_threads(resources.threads)
-    reporter = _Reporter(send)
+    reporter = Reporter(send)
     store = open_store(resources.storage_url)
     spec = Spec.model_validate(plan.spec)
+    foresight.check_memory(plan, spec)
+    reporter.warn(foresight.warnings(plan))
     data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
-    tasks = tuple(planned.task for planned in plan.classes)
-    known = sum(1 for planned in plan.classes if planned.known)
-    base = None
-    if plan.parts:
-        parts = {name: decode_part(store.get(sha256)) for name, sha256 in plan.parts.items()}
-        base = State(parts, tasks[:known])
+    base = _base(plan, store, reporter)
+    reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
     result = learn(
         spec,
         base,
@@ -142,8 +144,7 @@ def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Ev
         report=reporter.learning,
         should_stop=stop.is_set,
     )
-    reporter.phase("publishing", 0.0)
-    return _stored(plan, result, store)
+    return _stored(plan, result, store, reporter)
 
 
 def _read(
@@ -151,7 +152,7 @@ def _read(
     store: BlobStore,
     image_size: int,
     threads: int,
-    reporter: "_Reporter",
+    reporter: Reporter,
     stop: threading.Event,
 ) -> StepData:
     """Decode every image of the plan, once, into the order that `StepData` asks for."""
@@ -184,7 +185,7 @@ def _decode_all(
     store: BlobStore,
     image_size: int,
     threads: int,
-    reporter: "_Reporter",
+    reporter: Reporter,
     stop: threading.Event,
 ) -> Tensor:
     """Return the images as uint8 [N, 3, S, S]."""
@@ -205,10 +206,24 @@ def _decode_all(
     return pixels
 
 
-def _stored(plan: LearnPlan, result: StepResult, store: BlobStore) -> Outcome:
+def _base(plan: LearnPlan, store: BlobStore, reporter: Reporter) -> State | None:
+    """Read the tensors of the version that the step starts from."""
+    if not plan.parts:
+        return None
+    parts = {}
+    for name, sha256 in plan.parts.items():
+        reporter.phase("preparing", 1.0)
+        reporter.quiet(_PART_SECONDS)
+        parts[name] = decode_part(store.get(sha256))
+    return State(parts, tuple(planned.task for planned in plan.classes if planned.known))
+
+
+def _stored(plan: LearnPlan, result: StepResult, store: BlobStore, reporter: Reporter) -> Outcome:
     """Write the tensors into the store and return what the version's rows need."""
     parts = {}
-    for name, tensors in result.state.parts.items():
+    for done, (name, tensors) in enumerate(result.state.parts.items()):
+        reporter.phase("publishing", done / len(result.state.parts))
+        reporter.quiet(_PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(store.put(data), len(data))
     train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
@@ -223,40 +238,3 @@ def _stored(plan: LearnPlan, result: StepResult, store: BlobStore) -> Outcome:
         metrics=result.metrics,
         warnings=result.warnings,
     )
-
-
-class _Reporter:
-    """Turns what happens into reports, few enough not to be felt."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._sent = float("-inf")
-        self._phase: str | None = None
-        self._progress: dict[str, Any] = dict.fromkeys(
-            name for name in Progress.__dataclass_fields__ if name != "phase"
-        )
-
-    def phase(self, phase: str, fraction: float) -> None:
-        """Report a phase that has no epochs."""
-        self._report(phase, {"fraction": fraction}, ())
-
-    def learning(self, progress: Progress) -> None:
-        """Report what the learner says."""
-        fields = asdict(progress)
-        events: tuple[Event, ...] = ()
-        if progress.step is not None and progress.step == progress.steps:
-            data = {name: fields[name] for name in ("epoch", "epochs", "loss")}
-            message = f"Epoch {progress.epoch} of {progress.epochs}: loss {progress.loss:.4f}."
-            events = (Event("epoch", message, data=data),)
-        self._report(fields.pop("phase"), fields, events)
-
-    def _report(self, phase: str, fields: dict[str, Any], events: tuple[Event, ...]) -> None:
-        now = time.monotonic()
-        if phase == self._phase and not events and now - self._sent < _REPORT_SECONDS:
-            return
-        self._phase, self._sent = phase, now
-        start, end = _SPANS[phase]
-        # What is known of training stays in sight while the phases after it run.
-        self._progress |= {name: value for name, value in fields.items() if value is not None}
-        self._progress["fraction"] = round(start + (end - start) * fields["fraction"], 4)
-        self._send(Report(phase, dict(self._progress), events))

@@ -82,7 +82,8 @@ class Lease:
                 session, self.job_id, self.attempt, now=now, lease=lease, values=values
             )
             if state is not None:
-                jobs.append_events(session, self.job_id, events, now=now)
+                unsaid = jobs.without_known_warnings(session, self.job_id, events)
+                jobs.append_events(session, self.job_id, unsaid, now=now)
             return state
 
     def state(self) -> str | None:
@@ -91,8 +92,12 @@ class Lease:
             return jobs.held_state(session, self.job_id, self.attempt)
 
     def publish(self, plan: LearnPlan, outcome: Outcome) -> int | None:
-        """Publish the version; None where the attempt lost the job."""
-        return self._persist(lambda: publication.publish(self._db, plan, self.attempt, outcome))
+        """Publish the version; None where the attempt lost the job, or was told to cancel it."""
+        number = self._persist(lambda: publication.publish(self._db, plan, self.attempt, outcome))
+        if number is None:
+            # If the job is still held, then because it is cancelling.
+            self.cancelled()
+        return number
 
     def cancelled(self) -> None:
         """End the job as cancelled."""

@@ -1,5 +1,6 @@
 """What a training process and its parent say to each other, through pipes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,18 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """Nothing will be heard until one call returns, in so many seconds at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """The step failed. `again`: another attempt may succeed without anybody's help.
 
-    `retryable`: it may succeed later, when somebody asks for it.
+    `retryable`: the same job may succeed later, when somebody asks for it, be it after changing
+    what the detail names.
     """
 
     code: str
@@ -45,4 +54,5 @@ class Stopped:
     """The step stopped because it was told to."""
 
 
-Message = Report | Outcome | Failure | Stopped
+Message = Report | Quiet | Outcome | Failure | Stopped
+Send = Callable[[Message], None]

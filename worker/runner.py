@@ -16,14 +16,15 @@ from app.services.publication import Outcome
 from app.settings import Settings
 from worker.lease import Lease
 from worker.processes import TrainingProcess
-from worker.protocol import Failure, Report, Resources, Stopped
+from worker.protocol import Failure, Quiet, Report, Resources, Stopped
 
 # How long one look at the pipe waits, and so how soon a stop of the worker is seen.
 _TICK_SECONDS = 0.1
 # Progress and events are written at most this often.
 _WRITE_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
-# A process that says nothing for so long hangs: its lease is no longer extended.
+# A process that says nothing for so long hangs: its lease is no longer extended. Before a call that
+# may take longer it says so (`Quiet`).
 _SILENCE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,10 @@ class Runner:
             end = _Watch(lease, process, self._settings, self._stopping).until_end()
             if isinstance(end, Outcome):
                 number = lease.publish(plan, end)
-                bound.info("job_published", version=number)
+                if number is None:
+                    bound.info("job_ended", how="lost or cancelled")
+                else:
+                    bound.info("job_published", version=number)
                 return
         finally:
             process.end()
@@ -126,7 +130,8 @@ class _Watch:
         self._stopping = stopping
         self._grace = settings.cancel_grace_seconds
         self._extend_every = settings.lease_seconds / 6
-        self._started = self._heard = self._written = self._looked = time.monotonic()
+        self._started = self._written = self._looked = time.monotonic()
+        self._hangs_at = self._started + _SILENCE_SECONDS
         self._values: dict[str, Any] = {}
         self._events: list[Event] = []
         self._phase: str | None = None
@@ -147,7 +152,10 @@ class _Watch:
     def _follow(self) -> Outcome | Failure | End:
         while True:
             for message in self._process.receive(_TICK_SECONDS):
-                self._heard = time.monotonic()
+                quiet = message.seconds if isinstance(message, Quiet) else _SILENCE_SECONDS
+                self._hangs_at = time.monotonic() + quiet
+                if isinstance(message, Quiet):
+                    continue
                 if isinstance(message, Report):
                     self._note(message)
                 elif isinstance(message, Stopped):
@@ -190,7 +198,7 @@ class _Watch:
     def _write(self) -> None:
         now = time.monotonic()
         self._written = self._looked = now
-        extend = now - self._heard < _SILENCE_SECONDS
+        extend = now < self._hangs_at
         try:
             self._state = self._lease.write(self._values, self._events, extend=extend)
         except OperationalError as error:

@@ -13,14 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.db.repositories import jobs, workers
 from app.db.repositories.jobs import Event
+from app.services.broker import queue_for
 from app.services.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
 
 _TICK_SECONDS = 1.0
 # A job sent this long ago and still queued is sent again: its message was lost, or waits behind
-# a long job in some worker's hands while another worker is free.
+# a long job in some worker's hands while another worker is free. Only to idle workers that were
+# seen: nobody else would read the messages, and they would pile up.
 _RESEND_AFTER = timedelta(seconds=30)
-# With no worker alive nobody would read the message, and they would pile up.
 _WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
 _LOST = "The worker was lost, as often as jobs are tried again."
@@ -48,6 +49,11 @@ class Dispatcher:
         """Look over all jobs every second from now on, in a thread."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread looks over the jobs."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Have the thread look at once: a job was created or has ended. Never blocks."""
         self._wake.set()
@@ -66,6 +72,8 @@ class Dispatcher:
             except SQLAlchemyError as error:
                 # The database is away or locked; what is to be done will still be there.
                 log.warning("dispatcher_tick_failed", error=str(error))
+            except Exception:  # whatever it is, jobs go on being looked after
+                log.exception("dispatcher_tick_failed")
             self._wake.wait(_TICK_SECONDS)
             self._wake.clear()
 
@@ -93,15 +101,22 @@ class Dispatcher:
         with self._db.reading() as session:
             now = self._db.now(session)
             waiting = jobs.waiting(session)
-            heard = bool(waiting) and workers.any_seen_since(session, now - _WORKER_SEEN_WITHIN)
-        sent = []
+            old = [job for job in waiting if job.sent_at and job.sent_at < now - _RESEND_AFTER]
+            idle = workers.idle_queues(session, now - _WORKER_SEEN_WITHIN) if old else set()
+        due = [job for job in waiting if job.sent_at is None]
+        due += [job for job in old if queue_for(job.hardware) in idle]
+        sent: list[str] = []
         try:
-            for job in waiting:
-                if job.sent_at is None or (heard and job.sent_at < now - _RESEND_AFTER):
-                    self._messages.send(job.id, job.hardware)
-                    sent.append(job.id)
+            for job in due:
+                self._messages.send(job.id, job.hardware)
+                sent.append(job.id)
         except BrokerUnavailableError as error:
             log.warning("broker_unavailable", error=str(error))
+        finally:
+            # What was sent is written down in any case, or it would be sent at every tick.
+            self._mark_sent(sent)
+
+    def _mark_sent(self, sent: list[str]) -> None:
         if sent:
             with self._db.transaction() as session:
                 jobs.mark_sent(session, sent, now=self._db.now(session))

@@ -64,7 +64,7 @@ class PlannedClass:
     task: int
     # Whether the base version has it.
     known: bool
-    # Counted over its whole life, this job's included.
+    # Different images over its whole life, this job's included.
     train_images: int
     # Where it was learnt before: the base version's ranking and what is kept of it, in order.
     ranking_id: str | None
@@ -118,11 +118,11 @@ def check_labels(
     again = [label for label in train_counts if label in known]
     if again and on_existing == "error":
         raise ClassAlreadyLearntError(
-            f"Already learnt: {_named(again)}. Send on_existing=extend to learn more of them."
+            f"Already learnt: {named(again)}. Send on_existing=extend to learn more of them."
         )
     bare = [label for label, count in train_counts.items() if not count and label not in known]
     if bare:
-        raise NoTrainingImagesError(f"No image to train on: {_named(bare)}.")
+        raise NoTrainingImagesError(f"No image to train on: {named(bare)}.")
     if not any(train_counts.values()):
         raise NoTrainingImagesError("The uploads hold no image to train on.")
 
@@ -186,7 +186,7 @@ def _classes_and_images(
     exemplars = queries.exemplars(session, base.id) if base else {}
     measured = queries.held_out(session, base.id) if base else {}
     last_index, last_task = queries.last_used(session, base.id) if base else (-1, -1)
-    learnt: set[str] = queries.learnt_before(session, job.id, base.id) if base else set()
+    learnt = queries.learnt_before(session, job.id, base.id) if base else set()
     remembered = {
         (row.label, image.sha256)
         for row in known.values()
@@ -195,7 +195,7 @@ def _classes_and_images(
     train, held_out = _split(
         images,
         remembered=remembered,
-        learnt=learnt.union(sha256 for _, sha256 in remembered),
+        learnt={sha256 for _, sha256 in learnt | remembered},
         measured={sha256 for hashes in measured.values() for sha256 in hashes},
         fraction=classifier.spec["validation_fraction"],
         seed=seed,
@@ -203,13 +203,15 @@ def _classes_and_images(
     if not train:
         raise NoTrainingImagesError("Every image is known already.")
     fresh = Counter(image.label for image in train)
+    # What is trained on again, because it was forgotten, was counted when it was learnt first.
+    added = Counter(image.label for image in train if (image.label, image.sha256) not in learnt)
     classes = [
         PlannedClass(
             label=row.label,
             index=row.index,
             task=row.task,
             known=True,
-            train_images=row.train_images + fresh[row.label],
+            train_images=row.train_images + added[row.label],
             ranking_id=row.ranking_id,
             exemplars=tuple(exemplars.get(row.index, ())),
             held_out=(before := tuple(measured.get(row.index, ()))),
@@ -294,7 +296,7 @@ def _chosen(hashes: Sequence[str], fraction: float, seed: int) -> list[str]:
     return sorted(hashes, key=draw)[:count]
 
 
-def _named(labels: Sequence[str]) -> str:
+def named(labels: Sequence[str], limit: int = 10) -> str:
     """Name the first few labels."""
-    shown = ", ".join(repr(label) for label in labels[:10])
-    return shown if len(labels) <= 10 else f"{shown} and {len(labels) - 10} more"
+    shown = ", ".join(repr(label) for label in labels[:limit])
+    return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"

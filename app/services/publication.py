@@ -33,12 +33,13 @@ class Outcome:
 def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> int | None:
     """Make the version and end the job as succeeded. Return the version's number.
 
-    None, with nothing written, where the attempt no longer holds the job.
+    None, with nothing written, where the attempt no longer holds the job or the job is being
+    cancelled: a version whose job was cancelled never goes live.
     """
     with db.transaction() as session:
         now = db.now(session)
         # The fence comes first: whoever lost the job changes nothing, and the row stays locked.
-        if not jobs.finish(session, plan.job_id, attempt, "succeeded", now=now):
+        if not jobs.succeed(session, plan.job_id, attempt, now=now):
             return None
         classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)
         classifier.last_version += 1
@@ -66,10 +67,10 @@ def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> in
             classes=classes,
             held_out={planned.index: planned.new_held_out for planned in plan.classes},
         )
-        live = _promotes(session, plan, metrics)
+        live, why = _promotion(session, plan, metrics)
         if live:
             aliases.point(session, classifier.id, LIVE, version.id, now=now)
-        jobs.append_events(session, plan.job_id, _events(version, outcome, live=live), now=now)
+        jobs.append_events(session, plan.job_id, _events(version, outcome, live, why), now=now)
         return version.number
 
 
@@ -108,41 +109,52 @@ def _classes(
     return rows, {"exemplars": exemplars, "bytes": stored, "held_out": held_out}
 
 
-def _promotes(session: Session, plan: LearnPlan, metrics: dict[str, Any]) -> bool:
-    """Say whether the new version goes live at once. The first one always does."""
-    if versions.by_alias(session, plan.classifier_id, LIVE) is None:
-        return True
-    policy = plan.promotion["policy"]
-    if policy != "guarded":
-        return bool(policy == "always")
-    drop = _drop(plan, metrics)
-    return drop is None or drop <= plan.promotion["max_accuracy_drop"]
+def _promotion(session: Session, plan: LearnPlan, metrics: dict[str, Any]) -> tuple[bool, str]:
+    """Say whether the new version goes live at once, and why where that was measured.
 
-
-def _drop(plan: LearnPlan, metrics: dict[str, Any]) -> float | None:
-    """Return how much accuracy the old classes lost, None where it was not measured.
-
-    Like is compared with like: the same classes before and after, each weighted by the held-out
-    images that both versions were measured on.
+    The first version always does. Under `guarded` it is compared with the version that is live
+    now, from which it need not descend; see `_drop`. Where nothing can be compared it goes live:
+    whoever holds nothing out has no guard.
     """
-    if plan.history is None:
-        return None
+    current = versions.by_alias(session, plan.classifier_id, LIVE)
+    policy = plan.promotion["policy"]
+    if current is None:
+        return True, ""
+    if policy != "guarded":
+        return bool(policy == "always"), ""
+    drop = _drop(session, current, metrics)
+    if drop is None:
+        return True, f"unguarded: nothing was measured to compare it with version {current.number}"
+    limit = plan.promotion["max_accuracy_drop"]
+    verdict = f"on the classes of version {current.number} accuracy changed by {-drop:+.3f}"
+    return drop <= limit, f"{verdict}, where {-limit:+g} is allowed"
+
+
+def _drop(session: Session, current: Version, metrics: dict[str, Any]) -> float | None:
+    """Return how much accuracy the live version's classes would lose, None where not measured.
+
+    Each class is weighted by the images the live version was measured on. One that the new version
+    lacks counts as wholly lost; one that only one of both was measured on is left out.
+    """
+    held_out = queries.held_out(session, current.id)
     lost, images = 0.0, 0
-    for planned in plan.classes:
-        before = plan.history["per_class"].get(planned.label)
-        after = metrics["per_class"][planned.label]
+    for row in versions.classes(session, [current.id])[current.id]:
+        before = current.metrics["per_class"].get(row.label)
+        after = metrics["per_class"].get(row.label, 0.0)
         if before is not None and after is not None:
-            lost += (before - after) * len(planned.held_out)
-            images += len(planned.held_out)
+            weight = len(held_out.get(row.index, ()))
+            lost += (before - after) * weight
+            images += weight
     return lost / images if images else None
 
 
-def _events(version: Version, outcome: Outcome, *, live: bool) -> list[Event]:
+def _events(version: Version, outcome: Outcome, live: bool, why: str) -> list[Event]:
     accuracy = version.metrics["accuracy"]
     measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"
     data = {"version": version.number, "live": live}
+    became = f"Version {version.number} is {'live' if live else 'ready'}"
     return [
         *(Event("warning", warning, "warning") for warning in outcome.warnings),
         Event("published", f"Version {version.number}, {measured}.", data=data),
-        Event("succeeded", f"Version {version.number} is {'live' if live else 'ready'}."),
+        Event("succeeded", f"{became} ({why})." if why else f"{became}."),
     ]

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import socket
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.repositories import jobs
+from app.db.repositories.jobs import Event
 from app.db.tables import Job, Worker
 from app.services import learning, publication
 from app.services.dispatcher import Dispatcher
@@ -131,6 +133,29 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
     ]
 
 
+def test_a_job_whose_cancel_was_accepted_publishes_nothing(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", "b", count=4))
+    lease = must_claim(service, job_id)
+    plan = lease.plan()
+    assert service.cancel(job_id).state == "cancelling"
+    assert lease.publish(plan, outcome(plan)) is None
+    assert service.job(job_id).state == "cancelled"
+    assert not service.versions()
+    assert service.event_types(job_id)[-1] == "cancelled"
+
+
+def test_a_warning_is_given_once_whatever_the_attempts(service: Service) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    warnings = [Event("warning", text, "warning") for text in ("One.", "Two.")]
+    for given in (warnings[:1], warnings):
+        lease = must_claim(service, job_id)
+        lease.write({}, given, extend=True)
+        lease.hand_back()
+    assert service.event_types(job_id).count("warning") == 2
+
+
 def test_expired_leases_are_freed_until_the_failures_are_used_up(service: Service) -> None:
     service.classifier()
     job_id = service.learn(service.upload("a", count=2))
@@ -203,6 +228,56 @@ def test_only_jobs_that_can_start_are_sent_and_lost_messages_again(service: Serv
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 3
     assert service.job(second).queue_position == 1
+
+
+def test_what_waits_is_sent_again_to_idle_workers_only(service: Service) -> None:
+    service.classifier()
+    service.classifier("other")
+    running = service.learn(service.upload("a", count=2), "other")
+    waiting = service.learn(service.upload("a", count=2))
+    dispatcher = Dispatcher(service.db, service.settings)
+    dispatcher.tick()
+
+    def sent_after_a_minute() -> int:
+        before = len(list(service.settings.queue_dir.glob("*.default.msg")))
+        with service.db.transaction() as session:
+            past = service.db.now(session) - timedelta(minutes=1)
+            session.execute(update(Job).where(Job.id == waiting).values(sent_at=past))
+        dispatcher.tick()
+        return len(list(service.settings.queue_dir.glob("*.default.msg"))) - before
+
+    assert sent_after_a_minute() == 0
+    with service.db.transaction() as session:
+        now = service.db.now(session)
+        for name, queues in (("wrk_1", ["default"]), ("wrk_2", ["train"])):
+            row = {"device": "cpu", "started_at": now, "seen_at": now}
+            session.add(Worker(id=name, host="here", pid=1, queues=queues, **row))
+    lease = must_claim(service, running, "wrk_1")
+    assert sent_after_a_minute() == 0
+    lease.cancelled()
+    assert sent_after_a_minute() == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
+    again = threading.Event()
+
+    class Stumbling(Dispatcher):
+        ticks = 0
+
+        def tick(self) -> None:
+            self.ticks += 1
+            if self.ticks > 1:
+                again.set()
+            raise RuntimeError("unheard of")
+
+    dispatcher = Stumbling(service.db, service.settings)
+    assert not dispatcher.alive
+    dispatcher.start()
+    assert again.wait(30)
+    assert dispatcher.alive
+    dispatcher.stop()
+    assert not dispatcher.alive
 
 
 def test_a_worker_frees_the_jobs_of_the_dead_of_its_host(service: Service) -> None:

@@ -10,10 +10,13 @@ import pytest
 
 from app.db.engine import Database
 from app.db.repositories import uploads
+from app.services import classifiers, jobs
+from app.services.classifiers import ClassifierPatch
 from app.services.dispatcher import Dispatcher
 from app.settings import Settings
 from app.storage import open_store
-from tests.worker.harness import Service, stop
+from models.spec import Budget
+from tests.worker.harness import WORKSPACE, Service, nothing, stop
 
 FOREVER = {"epochs": 10_000, "batch_size": 2}
 
@@ -150,6 +153,23 @@ def test_an_image_that_is_gone_fails_the_job_at_once(
     assert (job.state, job.attempt) == ("failed", 1)
     assert job.error is not None
     assert (job.error.code, job.error.retryable) == ("data-missing", False)
+
+
+def test_a_memory_too_small_is_found_before_training_and_mended_by_a_patch(
+    running: tuple[Service, psutil.Process],
+) -> None:
+    service, _ = running
+    name = service.classifier("forgetful", memory={"megabytes": 0.0001})
+    job_id = service.learn(service.upload("a", "b"), name)
+    job = service.end(job_id)
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("memory-too-small", True)
+    assert "PATCH" in job.error.detail
+    assert "epoch" not in service.event_types(job_id)
+    patch = ClassifierPatch(memory=Budget(exemplars=30))
+    classifiers.change(service.db, WORKSPACE, name, patch)
+    jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
+    assert service.end(job_id).version == 1
 
 
 def test_a_job_that_takes_too_long_fails(running: tuple[Service, psutil.Process]) -> None:

@@ -100,6 +100,18 @@ def append_events(session: Session, job_id: str, events: Sequence[Event], *, now
     )
 
 
+def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:
+    """Return the events less the warnings that an earlier attempt of the job has given."""
+    warnings = [event.message for event in events if event.type == "warning"]
+    if not warnings:
+        return list(events)
+    query = select(JobEvent.message).where(
+        JobEvent.job_id == job_id, JobEvent.type == "warning", JobEvent.message.in_(warnings)
+    )
+    known = set(session.scalars(query))
+    return [event for event in events if event.type != "warning" or event.message not in known]
+
+
 def _is_next() -> ColumnElement[bool]:
     """Nothing of the same classifier runs, and nothing older waits. Ids sort by time."""
     other = aliased(Job)
@@ -161,6 +173,10 @@ def _held(job_id: str, attempt: int) -> ColumnElement[bool]:
     return and_(Job.id == job_id, Job.attempt == attempt, Job.state.in_(HOLDING_STATES))
 
 
+def _running(job_id: str, attempt: int) -> ColumnElement[bool]:
+    return and_(_held(job_id, attempt), Job.state == "running")
+
+
 def beat(
     session: Session,
     job_id: str,
@@ -210,11 +226,16 @@ def finish(
     return _changed(session, _held(job_id, attempt), changes)
 
 
+def succeed(session: Session, job_id: str, attempt: int, *, now: datetime) -> bool:
+    """End a running job as succeeded; False if the attempt lost it or it is being cancelled."""
+    changes = _released("succeeded") | {"error": None, "finished_at": now}
+    return _changed(session, _running(job_id, attempt), changes)
+
+
 def requeue(session: Session, job_id: str, attempt: int, *, failures: int) -> bool:
     """Put a running job back in the queue, adding to its failures; False if it was lost."""
-    held = and_(_held(job_id, attempt), Job.state == "running")
     changes = _released("queued") | {"failures": Job.failures + failures, "sent_at": None}
-    return _changed(session, held, changes)
+    return _changed(session, _running(job_id, attempt), changes)
 
 
 def cancel_queued(session: Session, job_id: str, *, now: datetime) -> bool:

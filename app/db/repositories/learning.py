@@ -55,22 +55,25 @@ def job_images(session: Session, job_id: str) -> list[LabelledImage]:
     return [LabelledImage(*row) for row in session.execute(query)]
 
 
-def learnt_before(session: Session, job_id: str, version_id: str) -> set[str]:
+def learnt_before(session: Session, job_id: str, version_id: str) -> set[tuple[str, str]]:
     """Return those of a job's images that earlier jobs of the version's chain had to train on.
+
+    Each is (the label it was sent under then, its hash).
 
     Known as long as the earlier uploads are there.
     """
     line = _line(version_id)
     earlier, earlier_use = aliased(UploadImage), aliased(JobUpload)
     query = (
-        select(UploadImage.sha256)
+        select(earlier.label, earlier.sha256)
+        .select_from(UploadImage)
         .join(JobUpload, JobUpload.upload_id == UploadImage.upload_id)
         .join(earlier, earlier.sha256 == UploadImage.sha256)
         .join(earlier_use, earlier_use.upload_id == earlier.upload_id)
         .join(line, line.c.job_id == earlier_use.job_id)
         .where(JobUpload.job_id == job_id, earlier.split == "train")
     )
-    return set(session.scalars(query.distinct()))
+    return {(label, sha256) for label, sha256 in session.execute(query.distinct())}
 
 
 def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:

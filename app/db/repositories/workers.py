@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Worker
+from app.db.tables import HOLDING_STATES, Job, Worker
 
 
 def add(session: Session, worker: Worker) -> None:
@@ -25,9 +25,11 @@ def on_host(session: Session, host: str) -> list[Worker]:
     return list(session.scalars(select(Worker).where(Worker.host == host)))
 
 
-def any_seen_since(session: Session, moment: datetime) -> bool:
-    """Say whether any worker was alive at or after a moment."""
-    return session.scalar(select(Worker.id).where(Worker.seen_at >= moment).limit(1)) is not None
+def idle_queues(session: Session, seen_since: datetime) -> set[str]:
+    """Return the queues of the workers that were alive at or after a moment and hold no job."""
+    holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
+    query = select(Worker.queues).where(Worker.seen_at >= seen_since, ~holds)
+    return {queue for queues in session.scalars(query) for queue in queues}
 
 
 def remove(session: Session, worker_ids: Sequence[str]) -> None:

@@ -1,0 +1,79 @@
+"""What is said of a step before it starts."""
+
+from typing import Any
+
+import pytest
+
+from app.db.repositories.learning import SizedImage
+from app.services.learning import FreshImage, LearnPlan, PlannedClass
+from models.learner import LearningError
+from models.spec import Spec
+from worker import foresight
+
+
+def a_class(label: str, **fields: Any) -> PlannedClass:
+    given = {
+        "index": 0,
+        "task": 0,
+        "known": False,
+        "train_images": 10,
+        "ranking_id": None,
+        "exemplars": (),
+        "held_out": (),
+        "new_held_out": ("h",),
+    }
+    return PlannedClass(label=label, **{**given, **fields})
+
+
+def a_plan(*classes: PlannedClass, fresh: dict[int, list[int]]) -> LearnPlan:
+    """`fresh` are the sizes of the new images by column."""
+    images = [FreshImage("f", size, column) for column in fresh for size in fresh[column]]
+    return LearnPlan("job_1", "cls_1", {}, {}, None, {}, None, classes, tuple(images))
+
+
+KNOWN = a_class("known", known=True, exemplars=(SizedImage("e", 600), SizedImage("f", 100)))
+NEW = a_class("new")
+
+
+@pytest.mark.parametrize(
+    ("memory", "too_small"),
+    [
+        ({"megabytes": 0.001199}, "'known'"),  # its first exemplar stays the first
+        ({"megabytes": 0.0012}, None),
+        ({"exemplars": 1}, "'known', 'new'"),
+        ({"exemplars": 2}, None),
+    ],
+)
+def test_a_memory_that_must_be_too_small_is_found_before_training(
+    memory: dict[str, Any], too_small: str | None
+) -> None:
+    plan = a_plan(KNOWN, NEW, fresh={1: [700, 500]})
+    if too_small is None:
+        foresight.check_memory(plan, Spec(memory=memory))
+        return
+    with pytest.raises(LearningError, match=too_small) as refused:
+        foresight.check_memory(plan, Spec(memory=memory))
+    assert refused.value.code == "memory-too-small"
+    foresight.check_memory(plan, Spec(method="finetune", memory=memory))
+
+
+def test_new_images_may_replace_the_first_exemplar() -> None:
+    plan = a_plan(KNOWN, NEW, fresh={0: [900], 1: [500]})
+    foresight.check_memory(plan, Spec(memory={"megabytes": 0.001}))
+
+
+def test_what_accuracy_suffers_from_is_said() -> None:
+    one = a_class("one", train_images=1)
+    bare = a_class("bare", new_held_out=())
+    plan = a_plan(KNOWN, one, bare, fresh={1: [9], 2: [9] * 3})
+    single, unmeasured = foresight.warnings(plan)
+    assert single == "only one image to train on: 'one'"
+    assert unmeasured.startswith("nothing is held out to measure on")
+    assert unmeasured.endswith(": 'bare'")
+
+
+def test_of_many_classes_the_first_are_named() -> None:
+    classes = [a_class(f"c{number}", new_held_out=()) for number in range(30)]
+    plan = a_plan(*classes, fresh={column: [9] * 10 for column in range(30)})
+    (unmeasured,) = foresight.warnings(plan)
+    assert unmeasured.endswith("'c19' and 10 more")
