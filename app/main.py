@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
 
@@ -22,6 +22,7 @@ from app.api import (
     versions,
 )
 from app.api.middleware import BodyLimit, RequestContext
+from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=health.VERSION,
         summary="Teaches an image classifier new classes without forgetting, and serves it.",
         lifespan=lifespan,
+        dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings

@@ -25,6 +25,7 @@ from app.imaging.reading import UnreadableImageError
 from app.services.learning import LearnPlan
 from app.services.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_store
+from models import methods
 from models.learner import (
     Cancelled,
     InvalidSpecError,
@@ -128,7 +129,8 @@ def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Ev
     torch.set_num_threads(resources.threads)
     reporter = Reporter(send)
     store = open_store(resources.storage_url)
-    spec = Spec.model_validate(plan.spec)
+    # Defaults are filled in once: the version keeps those that it was trained with.
+    spec = methods.validate(Spec.model_validate(plan.spec))
     foresight.check_memory(plan, spec)
     reporter.warn(foresight.warnings(plan))
     data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
@@ -144,7 +146,7 @@ def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Ev
         report=reporter.learning,
         should_stop=stop.is_set,
     )
-    return _stored(plan, result, store, reporter)
+    return _stored(plan, spec, result, store, reporter)
 
 
 def _read(
@@ -218,7 +220,9 @@ def _base(plan: LearnPlan, store: BlobStore, reporter: Reporter) -> State | None
     return State(parts, tuple(planned.task for planned in plan.classes if planned.known))
 
 
-def _stored(plan: LearnPlan, result: StepResult, store: BlobStore, reporter: Reporter) -> Outcome:
+def _stored(
+    plan: LearnPlan, spec: Spec, result: StepResult, store: BlobStore, reporter: Reporter
+) -> Outcome:
     """Write the tensors into the store and return what the version's rows need."""
     parts = {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
@@ -229,6 +233,7 @@ def _stored(plan: LearnPlan, result: StepResult, store: BlobStore, reporter: Rep
     train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     train += [image.sha256 for image in plan.fresh]
     return Outcome(
+        spec=spec.model_dump(mode="json"),
         parts=parts,
         rankings={
             column: [train[position] for position in ranking[: result.kept[column]]]

@@ -1,6 +1,6 @@
 """``/v1/classifiers/{name}/aliases``: promote and roll back."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from app.api.deps import DB, LoadedModels, Workspace
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
@@ -50,6 +50,7 @@ def move_alias(
 @router.delete(
     "/{alias}",
     status_code=204,
+    response_class=Response,
     responses=responses(ClassifierNotFoundError, AliasNotFoundError, LiveAliasError),
 )
 def delete_alias(

@@ -8,8 +8,8 @@ from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.services import classifiers
 from app.services.classifiers import (
-    ClassifierBusyError,
     ClassifierExistsError,
+    ClassifierInUseError,
     ClassifierNotFoundError,
     ClassifierPatch,
     ClassifierSpec,
@@ -63,7 +63,10 @@ def change_classifier(
 
 
 @router.delete(
-    "/{name}", status_code=204, responses=responses(ClassifierNotFoundError, ClassifierBusyError)
+    "/{name}",
+    status_code=204,
+    response_class=Response,
+    responses=responses(ClassifierNotFoundError, ClassifierInUseError),
 )
 def delete_classifier(name: str, db: DB, workspace: Workspace, models: LoadedModels) -> None:
     """Delete a classifier with its versions, aliases and jobs; uploads stay."""

@@ -12,16 +12,14 @@ calls it inside the transaction that makes the thing, so that both exist or neit
 - Key answered before: the route does not run; the stored answer is sent again.
 - Same key, other method, path, query or body: 422. Same key, still under way: 409.
 - The route fails: the key is free again, since nothing was made.
+- The body is streamed: the route asks for `StreamedOnce`, receives the body, and takes the key with
+  the body's hash: ``once = await pending.take(digest)``.
 - The process dies: the key is free after `ABANDONED_AFTER`. Should the first request live after
   all, its `remember` fails and takes its transaction with it.
-
-The request is compared by the hash of its whole body; where bodies are streamed (`StreamedOnce`)
-by media type and length, because they are not read before the work begins.
 """
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -171,41 +169,47 @@ Key = Annotated[
 ]
 
 
-@asynccontextmanager
-async def _hold(
-    db: Database, workspace: str, key: str | None, request: Request, content: bytes
-) -> AsyncIterator[Once]:
-    if key is None:
-        yield Once(workspace)
-        return
-    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    fingerprint = hashlib.sha256(target + content).hexdigest()
-    once = await run_in_threadpool(begin, db, workspace, key, fingerprint)
+class Pending:
+    """One POST that takes its key when its body is known; without a key that does nothing."""
+
+    def __init__(self, db: Database, workspace: str, key: str | None, request: Request) -> None:
+        self.keyed = key is not None
+        self._db = db
+        self._workspace = workspace
+        self._key = key
+        self._target = f"{request.method} {request.url.path}?{request.url.query}\n"
+        self._once = Once(workspace)
+
+    async def take(self, content: bytes) -> Once:
+        """Take the key for a request of this content. Raises what `begin` raises."""
+        if self._key is not None:
+            fingerprint = hashlib.sha256(self._target.encode() + content).hexdigest()
+            self._once = await run_in_threadpool(
+                begin, self._db, self._workspace, self._key, fingerprint
+            )
+        return self._once
+
+    async def release(self) -> None:
+        """Free the key, if it was taken. Once remembered, the answer stays."""
+        await run_in_threadpool(release, self._db, self._once)
+
+
+async def _pending(
+    request: Request, db: DB, workspace: Workspace, key: Key = None
+) -> AsyncIterator[Pending]:
+    pending = Pending(db, workspace, key, request)
     try:
-        yield once
+        yield pending
     finally:
-        # Once remembered, the answer stays: only an unfinished key is released.
-        await run_in_threadpool(release, db, once)
+        if pending.keyed:
+            await pending.release()
 
 
-async def _once(
-    request: Request, db: DB, workspace: Workspace, key: Key = None
-) -> AsyncIterator[Once]:
-    content = await request.body() if key is not None else b""
-    async with _hold(db, workspace, key, request, content) as once:
-        yield once
+StreamedOnce = Annotated[Pending, Depends(_pending)]
 
 
-async def _streamed_once(
-    request: Request, db: DB, workspace: Workspace, key: Key = None
-) -> AsyncIterator[Once]:
-    # A multipart boundary is drawn anew at each try: the media type alone is compared.
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = request.headers.get("content-length", "")
-    content = f"{media_type} {length}".encode()
-    async with _hold(db, workspace, key, request, content) as once:
-        yield once
+async def _once(request: Request, pending: StreamedOnce) -> Once:
+    return await pending.take(await request.body() if pending.keyed else b"")
 
 
 Idempotency = Annotated[Once, Depends(_once)]
-StreamedOnce = Annotated[Once, Depends(_streamed_once)]

@@ -1,7 +1,9 @@
 """Jobs: asking for one, watching it, cancelling it, trying it again."""
 
+import asyncio
 import hashlib
-from typing import Annotated, Any
+import time
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +16,7 @@ from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
 from app.services import jobs, uploads
+from app.services.errors import ServiceError
 from app.services.jobs import (
     CREATE_ERRORS,
     EventView,
@@ -32,6 +35,16 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 # How soon it makes sense to look at a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
+# How often a request that waits for a change looks.
+_LOOK_SECONDS = 0.25
+
+
+class NotAcceptableError(ServiceError):
+    """The answer is not offered in the media type that was asked for."""
+
+    status: ClassVar[int] = 406
+    code: ClassVar[str] = "not-acceptable"
+    title: ClassVar[str] = "Not acceptable"
 
 
 class EventPage(BaseModel):
@@ -78,14 +91,15 @@ async def learn(
     settings: Config,
     workspace: Workspace,
     dispatcher: JobDispatcher,
-    once: StreamedOnce,
+    pending: StreamedOnce,
     split: SplitOption = "train",
     on_existing: OnExisting = "error",
     base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
 ) -> LearnView:
     """Send labelled images and learn them: upload and job at once, or neither."""
-    await run_in_threadpool(jobs.require_classifier, db, workspace, name)
-    source = await read_source(request, settings)
+    if not pending.keyed:  # under a key, the first answer goes before what is so now
+        await run_in_threadpool(jobs.require_classifier, db, workspace, name)
+    source, once = await read_source(request, settings, pending)
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
@@ -127,26 +141,50 @@ def list_jobs(
     response_model=JobView,
     responses={**responses(JobNotFoundError), 304: {"description": "Not changed."}},
 )
-def get_job(job_id: str, request: Request, db: DB, workspace: Workspace) -> Response:
+async def get_job(
+    job_id: str,
+    request: Request,
+    db: DB,
+    workspace: Workspace,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=60, description="Seconds to wait for a change, unless it is finished."),
+    ] = 0,
+) -> Response:
     """Show a job. `Retry-After` is there while it is not finished."""
-    job = jobs.get(db, workspace, job_id)
-    content = job.model_dump_json()
-    tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+    seen = request.headers.get("if-none-match", "")
+    deadline = time.monotonic() + wait
+    while True:
+        job = await run_in_threadpool(jobs.get, db, workspace, job_id)
+        content = job.model_dump_json()
+        tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+        # Without a tag, what changes is what was found first.
+        seen = seen or tag
+        left = deadline - time.monotonic()
+        if tag not in seen or job.finished or left <= 0 or await request.is_disconnected():
+            break
+        await asyncio.sleep(min(_LOOK_SECONDS, left))
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
 
 
-@router.get("/jobs/{job_id}/events", responses=responses(JobNotFoundError))
+@router.get("/jobs/{job_id}/events", responses=responses(JobNotFoundError, NotAcceptableError))
 def list_job_events(
     job_id: str,
+    request: Request,
     db: DB,
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int, Query(ge=0, lt=2**53, description="Sequence number.")] = 0,
 ) -> EventPage:
     """List what happened to a job, in order."""
+    accepted = request.headers.get("accept", "").lower()
+    if "text/event-stream" in accepted and "json" not in accepted and "*/*" not in accepted:
+        raise NotAcceptableError(
+            "Events are not offered as a stream: list those after the last one seen."
+        )
     found = jobs.list_events(db, workspace, job_id, after=after, limit=limit + 1)
     data, has_more = found[:limit], len(found) > limit
     return EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)

@@ -4,6 +4,7 @@ A request whose version is loaded meets no SQL, no thread but the batcher's and 
 its answer is a plain dict made into bytes once.
 """
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -32,6 +33,7 @@ from app.inference.registry import ClassifierRequiredError, Registry
 from app.inference.results import describe
 from app.services.classifiers import LIVE, ClassifierNotFoundError
 from app.services.errors import FieldError, ServiceError
+from app.services.requests import RequestBody
 from app.services.versions import VersionNotFoundError
 
 router = APIRouter(tags=["predict"])
@@ -63,18 +65,14 @@ class TooManyImagesError(ServiceError):
     title: ClassVar[str] = "Too many images"
 
 
-class Base64Image(BaseModel):
+class Base64Image(RequestBody):
     """One image in JSON."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    b64: Base64Bytes = Field(description="The image file in base64.")
+    b64: str = Field(description="The image file in base64.", json_schema_extra={"format": "byte"})
 
 
-class PredictBody(BaseModel):
+class PredictBody(RequestBody):
     """Images in JSON."""
-
-    model_config = ConfigDict(extra="forbid")
 
     images: list[Base64Image] = Field(min_length=1)
 
@@ -257,12 +255,20 @@ async def _answer(
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
     images = await _images(request, batcher.capacity)
-    answers = [await future for future in batcher.submit(predictor, images)]
+    readable = [image for image in images if isinstance(image, bytes)]
+    answers = [await future for future in batcher.submit(predictor, readable)]
+    outcomes = iter([answer.outcome for answer in answers])
     body = {
         "classifier": name,
         "version": version.number,
         "results": [
-            _result(version, answer, options.top_k, alone=len(answers) == 1) for answer in answers
+            _result(
+                version,
+                next(outcomes) if isinstance(image, bytes) else image,
+                options.top_k,
+                alone=len(images) == 1,
+            )
+            for image in images
         ],
     }
     return Response(
@@ -282,13 +288,15 @@ async def _version(
     return await run_in_threadpool(models.resolve, workspace, classifier, reference)
 
 
-async def _images(request: Request, limit: int) -> list[bytes]:
-    """Return the bytes of every image in the body, undecoded."""
+async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableImageError]:
+    """Return the bytes of every image in the body, undecoded, or why there are none."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in _RAW:
         return [await request.body()]
     if media_type == "application/json":
-        images = await run_in_threadpool(_from_json, await request.body())
+        images: Sequence[bytes | UnreadableImageError] = await run_in_threadpool(
+            _from_json, await request.body()
+        )
     elif media_type == "multipart/form-data":
         images = await _from_form(request, limit)
     else:
@@ -301,14 +309,21 @@ async def _images(request: Request, limit: int) -> list[bytes]:
     return images
 
 
-def _from_json(content: bytes) -> list[bytes]:
+def _from_json(content: bytes) -> list[bytes | UnreadableImageError]:
     try:
         body = PredictBody.model_validate_json(content)
     except ValidationError as error:
         raise InvalidRequestError(
             "The body is not valid: see errors.", errors=field_errors(error.errors())
         ) from None
-    return [image.b64 for image in body.images]
+    return [_decoded(image.b64) for image in body.images]
+
+
+def _decoded(b64: str) -> bytes | UnreadableImageError:
+    try:
+        return base64.b64decode(b64, validate=True)
+    except ValueError:
+        return UnreadableImageError("not base64")
 
 
 async def _from_form(request: Request, limit: int) -> list[bytes]:
@@ -330,8 +345,7 @@ async def _from_form(request: Request, limit: int) -> list[bytes]:
     return images
 
 
-def _result(version: LoadedVersion, answer: Answer, top_k: int, *, alone: bool) -> dict[str, Any]:
-    outcome = answer.outcome
+def _result(version: LoadedVersion, outcome: Any, top_k: int, *, alone: bool) -> dict[str, Any]:
     if isinstance(outcome, UnreadableImageError):
         if alone:
             raise UnreadableError(str(outcome))
@@ -344,7 +358,7 @@ def _result(version: LoadedVersion, answer: Answer, top_k: int, *, alone: bool) 
 def _timing(answers: Sequence[Answer]) -> str:
     """Return where the slowest image's time went, in milliseconds."""
     queue, decode, infer = (
-        max(times) * 1e3
-        for times in zip(*((a.queue, a.decode, a.infer) for a in answers), strict=True)
+        1e3 * max((getattr(answer, stage) for answer in answers), default=0.0)
+        for stage in ("queue", "decode", "infer")
     )
     return f"queue;dur={queue:.2f}, decode;dur={decode:.2f}, infer;dur={infer:.2f}"

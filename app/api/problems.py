@@ -75,7 +75,6 @@ _HTTP_CODES = {
     400: "bad-request",
     404: "not-found",
     405: "method-not-allowed",
-    413: BodyTooLargeError.code,
     415: "unsupported-media-type",
 }
 
@@ -162,6 +161,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
+    if error.status_code == BodyTooLargeError.status:
+        return service_problem(request.scope, BodyTooLargeError(str(error.detail)))
     title = HTTPStatus(error.status_code).phrase
     return problem_response(
         request.scope,
@@ -186,6 +187,12 @@ async def _on_data_error(request: Request, _error: Exception) -> Response:
     return service_problem(request.scope, InvalidRequestError(detail))
 
 
+async def _on_encode_error(request: Request, error: Exception) -> Response:
+    log.warning("text_not_encodable", error=repr(error), request_id=request_id(request.scope))
+    detail = "The request holds half of a surrogate pair, which is no text."
+    return service_problem(request.scope, InvalidRequestError(detail))
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
     app.add_exception_handler(ServiceError, _on_service_error)
@@ -194,6 +201,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _on_database_error)
     app.add_exception_handler(PoolTimeoutError, _on_database_error)
     app.add_exception_handler(DataError, _on_data_error)
+    app.add_exception_handler(UnicodeEncodeError, _on_encode_error)
 
 
 # What any route may answer.

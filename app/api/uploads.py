@@ -1,5 +1,9 @@
 """Uploads: labelled images sent in."""
 
+import contextlib
+import hashlib
+from collections.abc import Callable
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, ClassVar, cast
 
@@ -9,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 
 from app.api.deps import DB, Config, Store, Workspace
 from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
-from app.api.idempotency import IDEMPOTENCY_ERRORS, StreamedOnce
+from app.api.idempotency import IDEMPOTENCY_ERRORS, Once, Pending, StreamedOnce
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import BodyTooLargeError, responses
@@ -18,7 +22,7 @@ from app.services import uploads
 from app.services.archive_source import ArchiveSource
 from app.services.errors import ServiceError
 from app.services.sources import MEGABYTE, Source, Split, UploadLimits
-from app.services.uploads import UploadInUseError, UploadNotFoundError, UploadView
+from app.services.uploads import StorageFullError, UploadInUseError, UploadNotFoundError, UploadView
 from app.settings import Settings
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -103,28 +107,71 @@ SplitOption = Annotated[
 StrictOption = Annotated[bool, Query(description="Take all of it or nothing.")]
 
 
-async def read_source(request: Request, settings: Settings) -> Source:
-    """Receive a body of labelled images without holding it in memory.
+async def read_source(
+    request: Request, settings: Settings, pending: Pending
+) -> tuple[Source, Once]:
+    """Receive a body of labelled images without holding it in memory, and take the request's key.
 
-    What comes back is closed by `services.uploads.collect`. Raises UnsupportedUploadError,
-    MalformedFormError and BodyTooLargeError; the rest of `SOURCE_ERRORS` shows when it is read.
+    The source is closed by `services.uploads.collect`. Raises UnsupportedUploadError,
+    MalformedFormError, BodyTooLargeError, StorageFullError and what taking the key raises; the rest
+    of `SOURCE_ERRORS` shows when it is read.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
     megabytes = settings.max_body_megabytes
+    boundary = None
+    open_source: Callable[[IO[bytes]], Source]
     if media_type == "application/json":
-        return JsonSource(await _receive(request, min(megabytes, _JSON_MEGABYTES)))
-    if media_type == "multipart/form-data":
+        megabytes = min(megabytes, _JSON_MEGABYTES)
+        open_source = JsonSource
+    elif media_type == "multipart/form-data":
         boundary = options.get(b"boundary")
         if not boundary:
             raise MalformedFormError("The content type does not name the boundary.")
-        return FormSource(await _receive(request, megabytes), boundary)
-    if media_type in _ARCHIVES:
-        return ArchiveSource(await _receive(request, megabytes), _ARCHIVES[media_type])
-    raise UnsupportedUploadError(
-        "Send multipart/form-data, application/json, or an archive as application/zip, "
-        "application/x-tar or application/gzip."
-    )
+        open_source = partial(FormSource, boundary=boundary)
+    elif media_type in _ARCHIVES:
+        open_source = partial(ArchiveSource, kind=_ARCHIVES[media_type])
+    else:
+        raise UnsupportedUploadError(
+            "Send multipart/form-data, application/json, or an archive as application/zip, "
+            "application/x-tar or application/gzip."
+        )
+    file = await _receive(request, megabytes)
+    try:
+        digest = b""
+        if pending.keyed:
+            digest = await run_in_threadpool(content_digest, file, boundary)
+        once = await pending.take(media_type.encode() + digest)
+    except BaseException:
+        file.close()
+        raise
+    return open_source(file), once
+
+
+def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
+    """Return a hash of a body; a form's is the same whatever boundary its sender has drawn.
+
+    It is the hash of the hashes of what is between the boundaries.
+    """
+    delimiter = b"--" + boundary if boundary else None
+    whole, part, rest = hashlib.sha256(), hashlib.sha256(), b""
+    file.seek(0)
+    while chunk := file.read(_SPOOL_BYTES):
+        if delimiter is None:
+            part.update(chunk)
+            continue
+        *ended, rest = (rest + chunk).split(delimiter)
+        for data in ended:
+            part.update(data)
+            whole.update(part.digest())
+            part = hashlib.sha256()
+        # The end may be the beginning of a boundary.
+        kept = len(delimiter) - 1
+        part.update(rest[:-kept])
+        rest = rest[-kept:]
+    part.update(rest)
+    whole.update(part.digest())
+    return whole.digest()
 
 
 async def _receive(request: Request, megabytes: int) -> IO[bytes]:
@@ -142,10 +189,20 @@ async def _receive(request: Request, megabytes: int) -> IO[bytes]:
                 await run_in_threadpool(file.write, bytes(waiting))
                 waiting.clear()
         file.write(waiting)
+        file.flush()  # a full disk shows here, and not when the source is read
+    except OSError as error:
+        _abandon(file)
+        raise StorageFullError("The body could not be stored.") from error
     except BaseException:  # also when the client goes away
-        file.close()
+        _abandon(file)
         raise
     return file
+
+
+def _abandon(file: IO[bytes]) -> None:
+    # Closing writes what is still buffered, which fails on a full disk once more.
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 @router.post(
@@ -160,12 +217,12 @@ async def create_upload(
     store: Store,
     settings: Config,
     workspace: Workspace,
-    once: StreamedOnce,
+    pending: StreamedOnce,
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
     """Send labelled images."""
-    source = await read_source(request, settings)
+    source, once = await read_source(request, settings, pending)
     return await run_in_threadpool(
         uploads.create,
         db,
@@ -191,12 +248,12 @@ async def add_images(
     store: Store,
     settings: Config,
     workspace: Workspace,
-    once: StreamedOnce,
+    pending: StreamedOnce,
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
     """Add images to an upload that no job has used. The answer is the whole upload."""
-    source = await read_source(request, settings)
+    source, once = await read_source(request, settings, pending)
     return await run_in_threadpool(
         uploads.add_images,
         db,

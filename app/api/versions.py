@@ -13,6 +13,7 @@ from app.services.versions import (
     ClassNotFoundError,
     ExemplarView,
     ImageNotFoundError,
+    ImageUnreadableError,
     VersionInUseError,
     VersionNotFoundError,
     VersionView,
@@ -48,6 +49,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 @router.delete(
     _VERSIONS + "/{version}",
     status_code=204,
+    response_class=Response,
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
 )
 def delete_version(
@@ -65,7 +67,7 @@ def delete_version(
 def list_exemplars(
     name: str,
     version: Reference,
-    label: Annotated[str, Query(max_length=200, description="A class of the version.")],
+    label: Annotated[str, Query(max_length=1000, description="A class of the version.")],
     db: DB,
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
@@ -80,7 +82,7 @@ def list_exemplars(
     "/v1/images/{sha256}",
     response_class=Response,
     responses={
-        **responses(ImageNotFoundError),
+        **responses(ImageNotFoundError, ImageUnreadableError),
         200: {"description": "The image's bytes.", "content": {"image/*": {}}},
     },
 )

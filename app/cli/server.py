@@ -40,9 +40,11 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
     settings = _settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
-    _migrate(settings)
-    # Bound here once: the API keeps its port, and its callers wait, while it is started again.
+    # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
+    # bound first: where another `up` has the port, its database is left alone.
     with _listen(settings.host, settings.port) as listener:
+        _migrate(settings)
+        _require_storage(settings)
         url = _url(settings.host, listener.getsockname()[1])
         console = Console(stderr=True, highlight=False)
         announcement = _Announcement(url, settings.data_dir)
@@ -128,10 +130,43 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _migrate(settings: Settings) -> None:
-    import migrations  # noqa: PLC0415 - client commands do not wait for it
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database_url)
+    import migrations  # noqa: PLC0415
+
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"{settings.data_dir} cannot be the data folder: {error.strerror}."
+        ) from error
+    try:
+        migrations.upgrade(settings.database_url)
+    except SQLAlchemyError as error:
+        raise CommandError(_database_refused(settings, error)) from error
+
+
+def _database_refused(settings: Settings, error: Exception) -> str:
+    from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        # Without the password.
+        name = make_url(settings.database_url).render_as_string()
+    except ArgumentError:
+        return "ACCRUE_DATABASE is no URL of a database."
+    return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
+
+
+def _require_storage(settings: Settings) -> None:
+    from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
+
+    try:
+        open_store(settings.storage_url).check()
+    except OSError as error:
+        raise CommandError(
+            f"{settings.storage_url} cannot hold the images and versions: {error.strerror}."
+        ) from error
 
 
 def _require_loopback(host: str) -> None:

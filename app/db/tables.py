@@ -87,7 +87,7 @@ class Classifier(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE)
     name: Mapped[str] = mapped_column(String(200))
-    # The validated body of POST /v1/classifiers, defaults filled in.
+    # The validated body of POST /v1/classifiers; of `options` only those that were given.
     spec: Mapped[dict[str, Any]]
     # Highest version number given out; numbers are never used again.
     last_version: Mapped[int] = mapped_column(default=0)

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from app.db.engine import Database
 from app.db.repositories import aliases, versions
 from app.services import classifiers
 from app.services.errors import ServiceError
+from app.services.requests import RequestBody
 from app.services.versions import VersionNotFoundError
 
 AliasName = Annotated[
@@ -42,10 +43,8 @@ class LiveAliasError(ServiceError):
     title: ClassVar[str] = "The live alias stays"
 
 
-class AliasMove(BaseModel):
+class AliasMove(RequestBody):
     """Where an alias goes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: int = Field(ge=1, lt=10**9)
     expected_version: int | None = Field(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -13,8 +13,9 @@ from app.db.repositories import aliases, classifiers, versions
 from app.db.tables import Classifier
 from app.ids import new_id
 from app.services.errors import FieldError, ServiceError
+from app.services.requests import GivenOptions, RequestBody, Text
+from models import methods
 from models.errors import InvalidSpecError
-from models.methods import validate
 from models.spec import Augment, Budget, Spec
 
 LIVE = "live"
@@ -42,12 +43,12 @@ class ClassifierExistsError(ServiceError):
     title: ClassVar[str] = "Classifier exists"
 
 
-class ClassifierBusyError(ServiceError):
-    """A job of the classifier is running."""
+class ClassifierInUseError(ServiceError):
+    """A job of the classifier has not ended."""
 
     status: ClassVar[int] = 409
-    code: ClassVar[str] = "classifier-busy"
-    title: ClassVar[str] = "Classifier busy"
+    code: ClassVar[str] = "classifier-in-use"
+    title: ClassVar[str] = "Classifier in use"
 
 
 class InvalidOptionsError(ServiceError):
@@ -58,11 +59,7 @@ class InvalidOptionsError(ServiceError):
     title: ClassVar[str] = "Invalid options"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Promotion(_Strict):
+class Promotion(RequestBody):
     """When a new version becomes `live` by itself."""
 
     policy: Literal["always", "guarded", "manual"] = "always"
@@ -77,21 +74,21 @@ class Promotion(_Strict):
         return self
 
 
-class ClassifierSpec(_Strict):
+class ClassifierSpec(RequestBody):
     """What a classifier is: the body of ``POST /v1/classifiers``."""
 
     name: Name
-    method: str = Field("icarl", description="One of GET /v1/methods.")
-    options: dict[str, Any] = Field(
+    method: Text = Field("icarl", description="One of GET /v1/methods.")
+    options: GivenOptions = Field(
         default_factory=dict, description="The method's options; each has a default."
     )
-    backbone: str = Field("resnet32", description="One of GET /v1/backbones.")
-    weights: str | None = Field(
+    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
+    weights: Text | None = Field(
         None, description="Pretrained weights of the backbone: DEFAULT, a name or a file."
     )
     image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
     memory: Budget = Budget(exemplars=2000)
-    regularizer: dict[str, Any] | None = None
+    regularizer: GivenOptions | None = None
     augment: Augment = Augment()
     validation_fraction: float = Field(
         0.1, ge=0, lt=1, description="Part of each upload that is held out and measured on."
@@ -102,11 +99,13 @@ class ClassifierSpec(_Strict):
     seed: int = Field(1993, ge=0, lt=2**63)
 
 
-class ClassifierPatch(_Strict):
+class ClassifierPatch(RequestBody):
     """What may change: it holds for the jobs that start after the change."""
 
-    options: dict[str, Any] | None = Field(
-        None, description="Options to change; those not named stay as they are."
+    options: GivenOptions | None = Field(
+        None,
+        description="Options to change; null takes one back to its default, and those not named "
+        "stay as they are.",
     )
     memory: Budget | None = None
     validation_fraction: float | None = Field(None, ge=0, lt=1)
@@ -132,11 +131,10 @@ def to_model_spec(
     known = {name: classifier_spec[name] for name in Spec.model_fields}
     known["options"] = {**known["options"], **(option_overrides or {})}
     try:
-        return validate(Spec.model_validate(known))
+        return methods.validate(Spec.model_validate(known))
     except InvalidSpecError as error:
         raise InvalidOptionsError(
-            f"{error.pointer}: {error.detail}",
-            errors=[FieldError(error.pointer, error.detail)],
+            error.detail, errors=[FieldError(error.pointer, error.detail)]
         ) from error
 
 
@@ -159,7 +157,7 @@ def create(
 
     Raises ClassifierExistsError and InvalidOptionsError.
     """
-    stored = _complete(spec.model_dump(mode="json"))
+    stored = _checked(spec.model_dump(mode="json"))
     row = Classifier(
         id=new_id("cls"),
         workspace=workspace,
@@ -197,31 +195,55 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
 
     Raises ClassifierNotFoundError and InvalidOptionsError.
     """
-    changes = patch.model_dump(mode="json", exclude_none=True)
+    with db.reading() as session:
+        before = require(session, workspace, name).spec
+    # Checking may take long, so it is done outside the transaction, which holds up every writer.
+    after = _changed(before, patch)
     with db.transaction() as session:
         row = require(session, workspace, name, lock=True)
-        options = {**row.spec["options"], **changes.pop("options", {})}
-        row.spec = _complete({**row.spec, **changes, "options": options})
+        row.spec = after if row.spec == before else _changed(row.spec, patch)
         return _with_live(session, row)
 
 
 def delete(db: Database, workspace: str, name: str) -> None:
     """Delete a classifier with its versions, aliases and jobs.
 
-    Raises ClassifierNotFoundError, and ClassifierBusyError while a job runs.
+    Raises ClassifierNotFoundError, and ClassifierInUseError while a job waits or runs.
     """
     with db.transaction() as session:
         row = require(session, workspace, name, lock=True)
-        if classifiers.has_running_job(session, row.id):
-            raise ClassifierBusyError("A job of this classifier is running: cancel it first.")
+        if classifiers.has_unfinished_job(session, row.id):
+            raise ClassifierInUseError("A job of this classifier has not ended: cancel it first.")
         classifiers.remove(session, row)
 
 
-def _complete(spec: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the defaults that depend on the method and the image size."""
+def _checked(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec as it is stored: with the crop of the image size, and options as given.
+
+    Options' defaults are filled in where they are shown and used, for one may depend on another.
+    """
     checked = to_model_spec(spec)
-    augment = {**spec["augment"], "crop": checked.crop}
-    return {**spec, "options": checked.options, "augment": augment}
+    return {**spec, "augment": {**spec["augment"], "crop": checked.crop}}
+
+
+def _changed(spec: dict[str, Any], patch: ClassifierPatch) -> dict[str, Any]:
+    changes = patch.model_dump(mode="json", exclude_none=True, exclude={"options"})
+    options = {**spec["options"], **(patch.options or {})}
+    for name, value in (patch.options or {}).items():
+        if value is None:
+            del options[name]
+    return _checked({**spec, **changes, "options": options})
+
+
+def _all_options(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the options given and the defaults of the others."""
+    try:
+        options = methods.get(spec["method"]).Options.model_validate(spec["options"])
+    except (InvalidSpecError, ValidationError):
+        # A method of another package, gone or changed since: what was given is all there is.
+        given: dict[str, Any] = spec["options"]
+        return given
+    return options.model_dump(mode="json")
 
 
 def _with_live(session: Session, row: Classifier) -> ClassifierView:
@@ -231,4 +253,5 @@ def _with_live(session: Session, row: Classifier) -> ClassifierView:
 
 
 def _view(row: Classifier, live: int | None) -> ClassifierView:
-    return ClassifierView(**row.spec, live=live, created_at=row.created_at)
+    shown = {**row.spec, "options": _all_options(row.spec)}
+    return ClassifierView(**shown, live=live, created_at=row.created_at)

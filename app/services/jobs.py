@@ -1,14 +1,14 @@
 """Jobs: asked for here, done by workers, watched from here. The database is the queue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import jobs, uploads
+from app.db.repositories import jobs, uploads, versions
 from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event, JobRow
 from app.db.tables import FINAL_STATES, Classifier, Job
@@ -17,6 +17,9 @@ from app.services import classifiers, learning
 from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
+from app.services.requests import GivenOptions, RequestBody, UploadId
+from models import methods
+from models.spec import Spec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 OnExisting = Literal["error", "extend"]
@@ -54,6 +57,22 @@ class UnknownUploadError(ServiceError):
     title: ClassVar[str] = "Unknown upload"
 
 
+class MemoryTooSmallError(ServiceError):
+    """The exemplar memory cannot hold one image of each class."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "memory-too-small"
+    title: ClassVar[str] = "Memory too small"
+
+
+class TaskIsFrozenError(ServiceError):
+    """The method never changes a task once it is learnt."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "task-is-frozen"
+    title: ClassVar[str] = "Task is frozen"
+
+
 # What creating a job may raise.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
@@ -62,17 +81,19 @@ CREATE_ERRORS = (
     learning.UnknownBaseVersionError,
     learning.NoTrainingImagesError,
     learning.ClassAlreadyLearntError,
+    MemoryTooSmallError,
+    TaskIsFrozenError,
 )
 
 
-class JobRequest(BaseModel):
+class JobRequest(RequestBody):
     """What a job is asked to do."""
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Literal["learn"] = "learn"
-    uploads: list[str] = Field(min_length=1, max_length=1000, description="Learnt in this order.")
-    options: dict[str, Any] = Field(
+    uploads: list[UploadId] = Field(
+        min_length=1, max_length=1000, description="Learnt in this order."
+    )
+    options: GivenOptions = Field(
         default_factory=dict, description="The method's options, over the classifier's own."
     )
     base_version: int | None = Field(
@@ -166,9 +187,10 @@ def create(
     on_created: OnCreated[JobView],
 ) -> JobView:
     """Queue a job. Raises one of `CREATE_ERRORS`."""
+    checked = _check_options(db, workspace, classifier_name, request.options)
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
-        job_id = _insert(session, db.now(session), classifier, request)
+        job_id = _insert(session, db.now(session), classifier, request, checked)
         view = _view(session, workspace, job_id)
         on_created(session, view)
         return view
@@ -188,13 +210,14 @@ def create_with_upload(
 
     Raises one of `CREATE_ERRORS`.
     """
+    checked = _check_options(db, workspace, classifier_name, {})
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         upload_id = upload_service.insert(session, workspace, collected)
         request = JobRequest(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
-        job_id = _insert(session, db.now(session), classifier, request)
+        job_id = _insert(session, db.now(session), classifier, request, checked)
         job = _view(session, workspace, job_id)
         view = LearnView(**dict(job), uploads=[upload_id])
         on_created(session, view)
@@ -293,14 +316,42 @@ def retry(
         return view
 
 
-def _insert(session: Session, now: datetime, classifier: Classifier, request: JobRequest) -> str:
+class _Checked(NamedTuple):
+    """A classifier as it was found, and as the learning core sees it with a job's options."""
+
+    stored: dict[str, Any]
+    spec: Spec
+
+
+def _check_options(
+    db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
+) -> _Checked:
+    """Check options before the transaction, which holds up every writer: it may take long."""
+    with db.reading() as session:
+        stored = classifiers.require(session, workspace, classifier_name).spec
+    return _Checked(stored, classifiers.to_model_spec(stored, options))
+
+
+def _insert(
+    session: Session,
+    now: datetime,
+    classifier: Classifier,
+    request: JobRequest,
+    checked: _Checked,
+) -> str:
     """Check what can be checked before the job starts, and write its rows."""
     upload_ids = list(dict.fromkeys(request.uploads))
-    classifiers.to_model_spec(classifier.spec, request.options)
+    spec = (
+        checked.spec
+        if classifier.spec == checked.stored
+        else classifiers.to_model_spec(classifier.spec, request.options)
+    )
     _lock_uploads(session, classifier.workspace, upload_ids)
     base = learning.find_base(session, classifier, request.base_version)
     counts = queries.train_counts(session, upload_ids)
     learning.check_labels(session, base, counts, request.on_existing)
+    known = versions.classes(session, [base.id])[base.id] if base else []
+    _check_method(spec, {row.label for row in known}, counts)
     job = Job(
         id=new_id("job"),
         workspace=classifier.workspace,
@@ -319,6 +370,28 @@ def _insert(session: Session, now: datetime, classifier: Classifier, request: Jo
     jobs.add(session, job, upload_ids)
     jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
     return job.id
+
+
+def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
+    """Refuse what the method cannot learn. `train_counts` are images to train on by label.
+
+    Raises TaskIsFrozenError and MemoryTooSmallError.
+    """
+    needs = methods.needs(spec.method)
+    if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
+        detail = f"{spec.method} never changes a task once it is learnt"
+        raise TaskIsFrozenError(
+            f"{detail}, so it cannot learn more of a known class: learn under a new label, or with "
+            "a method that has no tasks.",
+            errors=[FieldError("/on_existing", detail)],
+        )
+    budget = spec.memory.exemplars
+    classes = len(known.union(train_counts))
+    if needs.exemplars and budget is not None and budget < classes:
+        raise MemoryTooSmallError(
+            f"{budget} exemplars cannot hold one image of each of {classes} classes: raise "
+            "memory.exemplars of the classifier."
+        )
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:

@@ -19,10 +19,12 @@ from app.services.learning import LIVE, LearnPlan
 class Outcome:
     """What the training process made. Blobs are in the store already; lists go by column.
 
+    `spec` is the `models.spec.Spec` that was trained by, every default filled in.
     `rankings` holds the exemplars, in herding order, of the classes that were ranked anew;
     `kept` how many exemplars each class has now; `metrics` are those of `models.evaluate`.
     """
 
+    spec: dict[str, Any]
     parts: dict[str, SizedImage]
     rankings: dict[int, list[str]]
     kept: tuple[int, ...]
@@ -52,7 +54,7 @@ def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> in
             parent_id=plan.base_version_id,
             job_id=plan.job_id,
             method=plan.spec["method"],
-            spec=plan.spec,
+            spec=outcome.spec,
             metrics=metrics,
             memory=memory,
             created_at=now,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+import structlog
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,10 @@ from app.db.repositories import blobs, versions
 from app.db.tables import Classifier, Image, Version
 from app.services import classifiers
 from app.services.errors import ServiceError
-from app.storage import BlobStore
+from app.services.labels import clean_label
+from app.storage import BlobCorruptError, BlobMissingError, BlobStore
+
+log = structlog.get_logger(__name__)
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -48,6 +52,14 @@ class ImageNotFoundError(ServiceError):
     status: ClassVar[int] = 404
     code: ClassVar[str] = "image-not-found"
     title: ClassVar[str] = "Image not found"
+
+
+class ImageUnreadableError(ServiceError):
+    """The stored bytes of the image are gone or damaged."""
+
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "image-unreadable"
+    title: ClassVar[str] = "Image unreadable"
 
 
 class ClassView(BaseModel):
@@ -168,7 +180,10 @@ def exemplars(
     """
     with db.reading() as session:
         version = require(session, classifiers.require(session, workspace, name), reference)
-        known = versions.class_of(session, version.id, label)
+        try:
+            known = versions.class_of(session, version.id, clean_label(label))
+        except ValueError:  # no class has such a name
+            known = None
         if known is None:
             raise ClassNotFoundError("This version does not know that class.")
         found = versions.exemplars(session, known, limit=limit, after=after)
@@ -204,12 +219,21 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
 
 
 def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
-    """Return a stored image: what it is, and its bytes. Raises ImageNotFoundError."""
+    """Return a stored image: what it is, and its bytes.
+
+    Raises ImageNotFoundError and ImageUnreadableError.
+    """
     with db.reading() as session:
         found = blobs.image(session, sha256)
     if found is None:
         raise ImageNotFoundError("No stored image has that hash.")
-    return found, store.get(sha256)
+    try:
+        return found, store.get(sha256)
+    except (BlobMissingError, BlobCorruptError, OSError) as error:
+        log.error("image_unreadable", image=sha256, error=repr(error))
+        raise ImageUnreadableError(
+            "The stored image is gone or damaged: send it again to have it back."
+        ) from error
 
 
 def _views(session: Session, rows: Sequence[Version]) -> list[VersionView]:

@@ -16,7 +16,7 @@ class BlobStore(Protocol):
     """Bytes under their SHA-256 (64 lower-case hex digits). Blobs are immutable."""
 
     def put(self, data: bytes) -> str:
-        """Store the bytes durably and return their hash; storing them again changes nothing.
+        """Store the bytes durably and return their hash; again, it mends what was damaged.
 
         Raises OSError where the storage takes no more; nothing half-written is left.
         """

@@ -1,6 +1,7 @@
 """The command `accrue` as a person runs it."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,34 @@ def test_an_unreadable_image_is_named(service: Service, digits: Digits, tmp_path
 def test_refusals_are_words(arguments: list[str], said: str, tmp_path: Path) -> None:
     result = accrue(*arguments)
     assert said in refused(result)
+
+
+@pytest.mark.parametrize("command", ["up", "migrate"])
+def test_an_unusable_data_folder_is_named(command: str, tmp_path: Path) -> None:
+    port = ["--port=0"] if command == "up" else []
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    for folder in (taken, Path("/proc/accrue")):
+        result = accrue(command, *port, "--data-dir", str(folder))
+        assert f"{folder} cannot be the data folder" in refused(result).replace("\n", "")
+    # What the folder should hold cannot be made.
+    (tmp_path / "data" / "accrue.db").mkdir(parents=True)
+    result = accrue(command, *port, "--data-dir", str(tmp_path / "data"))
+    assert "cannot be used" in refused(result).replace("\n", " ")
+
+
+def test_a_blobs_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file")
+    result = accrue("up", "--port=0", "--data-dir", str(tmp_path))
+    assert "cannot hold the images" in refused(result).replace("\n", " ")
+
+
+def test_up_on_a_port_in_use_touches_no_data(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = accrue("up", f"--port={port}", "--data-dir", str(tmp_path / "data"))
+    assert f"Cannot listen on 127.0.0.1 port {port}" in refused(result)
+    assert not (tmp_path / "data").exists()
 
 
 def test_client_commands_do_not_load_torch() -> None:

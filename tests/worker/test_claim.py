@@ -47,6 +47,7 @@ def let_leases_run_out(service: Service) -> None:
 
 def outcome(plan: learning.LearnPlan) -> Outcome:
     return Outcome(
+        spec=plan.spec,
         parts={},
         rankings={},
         kept=(0,) * len(plan.classes),

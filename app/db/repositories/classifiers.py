@@ -3,7 +3,7 @@
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import HOLDING_STATES, Alias, Classifier, Job, Ranking, Version
+from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
 
 
 def find(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier | None:
@@ -20,10 +20,10 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
     return list(session.scalars(query.order_by(Classifier.name).limit(limit)))
 
 
-def has_running_job(session: Session, classifier_id: str) -> bool:
-    """Say whether a worker holds the classifier."""
-    held = exists().where(Job.classifier_id == classifier_id, Job.state.in_(HOLDING_STATES))
-    return bool(session.scalar(select(held)))
+def has_unfinished_job(session: Session, classifier_id: str) -> bool:
+    """Say whether a job of the classifier waits or runs."""
+    unfinished = exists().where(Job.classifier_id == classifier_id, Job.state.not_in(FINAL_STATES))
+    return bool(session.scalar(select(unfinished)))
 
 
 def remove(session: Session, classifier: Classifier) -> None:

@@ -1,6 +1,9 @@
 """Classifiers over HTTP."""
 
+import json
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +13,11 @@ from app.db.engine import Database
 from app.db.repositories import classifiers
 from app.db.tables import Job
 from app.ids import new_id
+from models import methods
+from models.spec import Spec
 
 URL = "/v1/classifiers"
+JSON = {"content-type": "application/json"}
 
 
 def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
@@ -42,6 +48,17 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
         ({"memory": {"exemplars": 1, "megabytes": 1}}, "invalid-request", "/memory"),
         ({"promotion": {"policy": "guarded"}}, "invalid-request", "/promotion"),
         ({"validation_fraction": 1}, "invalid-request", "/validation_fraction"),
+        ({"options": {"lr": float("nan")}}, "invalid-request", "/options/lr"),
+        ({"options": {"milestones": [float("inf")]}}, "invalid-request", "/options/milestones"),
+        ({"memory": {"megabytes": float("inf")}}, "invalid-request", "/memory/megabytes"),
+        ({"validation_fraction": float("nan")}, "invalid-request", "/validation_fraction"),
+        ({"regularizer": {"name": "\ud800"}}, "invalid-request", "/regularizer/name"),
+        ({"method": "\ud800"}, "invalid-request", "/method"),
+        ({"weights": "\udfff"}, "invalid-request", "/weights"),
+        ({"options": {"\ud800": 1}}, "invalid-request", "/options"),
+        ({"options": {"a": [{"\ud800": 1}]}}, "invalid-request", "/options/a"),
+        ({"\ud800": 1}, "invalid-request", ""),
+        ({"memory": {"\ud800": 1}}, "invalid-request", "/memory"),
         ({"colour": "secret-input"}, "invalid-request", "/colour"),
     ],
 )
@@ -49,7 +66,8 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
 def test_wrong_bodies_are_pointed_at(
     api: TestClient, body: dict[str, Any], code: str, pointer: str
 ) -> None:
-    answer = api.post(URL, json={"name": "signs", **body})
+    content = json.dumps({"name": "signs", **body})
+    answer = api.post(URL, content=content, headers=JSON)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
@@ -57,6 +75,24 @@ def test_wrong_bodies_are_pointed_at(
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
     assert "secret-input" not in answer.text
     assert api.get(URL).json()["data"] == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_numbers_beyond_a_double_are_refused(api: TestClient) -> None:
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    content = '{"name": "other", "options": {"lr": 1e999}}'
+    for answer in (
+        api.post(URL, content=content, headers=JSON),
+        api.patch(f"{URL}/signs", content='{"options": {"lr": 1e999}}', headers=JSON),
+    ):
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/options/lr"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_invalid_option_is_named_once(api: TestClient) -> None:
+    problem = api.post(URL, json={"name": "signs", "options": {"epochs": 0}}).json()
+    assert "/options" not in problem["detail"]
 
 
 def test_names_are_unique(api: TestClient) -> None:
@@ -91,6 +127,43 @@ def test_change_holds_for_later_jobs(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_defaults_follow_the_options_they_depend_on(api: TestClient) -> None:
+    made = api.post(URL, json={"name": "signs", "options": {"momentum": 0.5}}).json()["options"]
+    body = {"name": "other", "options": {"loss": "ce_kd", "momentum": 0.5}}
+    other = api.post(URL, json=body).json()["options"]
+    assert made["lr"] != other["lr"]
+    changed = api.patch(f"{URL}/signs", json={"options": {"loss": "ce_kd"}}).json()["options"]
+    assert changed == other
+    back = api.patch(f"{URL}/signs", json={"options": {"loss": None}}).json()["options"]
+    assert back == made
+    (listed,) = (c for c in api.get(URL).json()["data"] if c["name"] == "signs")
+    assert listed["options"] == made
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_checking_options_holds_up_no_writer(
+    api: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(database_url.removeprefix("sqlite:///"))
+    validate, calls = methods.validate, 0
+
+    def slow(spec: Spec) -> Spec:
+        nonlocal calls
+        calls += 1
+        with sqlite3.connect(path, timeout=0.1, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        return validate(spec)
+
+    monkeypatch.setattr(methods, "validate", slow)
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    api.patch(f"{URL}/signs", json={"options": {"epochs": 1}}).raise_for_status()
+    job = api.post(f"{URL}/signs/jobs", json={"uploads": ["upl_none"]})
+    assert job.json()["code"] == "unknown-upload"
+    assert calls == 3
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_versions_rest_on_cannot_change(api: TestClient) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     before = api.get(f"{URL}/signs").json()
@@ -99,13 +172,14 @@ def test_what_versions_rest_on_cannot_change(api: TestClient) -> None:
     assert api.get(f"{URL}/signs").json() == before
 
 
-def test_delete_waits_for_the_running_job(api: TestClient, database: Database) -> None:
+@pytest.mark.parametrize("state", ["queued", "running", "cancelling"])
+def test_delete_waits_for_jobs(api: TestClient, database: Database, state: str) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     job = Job(
         id=new_id("job"),
         kind="learn",
         request={},
-        state="running",
+        state=state,
         created_at=datetime.now(UTC),
     )
     with database.transaction() as session:
@@ -114,9 +188,11 @@ def test_delete_waits_for_the_running_job(api: TestClient, database: Database) -
         job.classifier_id = owner.id
         session.add(job)
     answer = api.delete(f"{URL}/signs")
-    assert (answer.status_code, answer.json()["code"]) == (409, "classifier-busy")
+    assert (answer.status_code, answer.json()["code"]) == (409, "classifier-in-use")
     with database.transaction() as session:
         session.get_one(Job, job.id).state = "cancelled"
-    assert api.delete(f"{URL}/signs").status_code == 204
+    deleted = api.delete(f"{URL}/signs")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert "content-type" not in deleted.headers
     for answer in (api.get(f"{URL}/signs"), api.delete(f"{URL}/signs")):
         assert (answer.status_code, answer.json()["code"]) == (404, "classifier-not-found")

@@ -1,12 +1,17 @@
 """Jobs over HTTP. No worker runs: what one does to them is tested with real ones elsewhere."""
 
 import base64
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from tests.app import learnt
+from tests.app.learnt import LABELS, Published
 from tests.pictures import png
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -136,6 +141,83 @@ def test_a_wrong_field_is_pointed_at(
     answer = queue(api, upload, **fields)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+def test_values_that_are_no_json_are_refused(api: TestClient, upload: str) -> None:
+    for fields, pointer in [
+        ({"options": {"lr": float("nan")}}, "/options/lr"),
+        ({"max_minutes": float("inf")}, "/max_minutes"),
+        ({"uploads": ["\ud800"]}, "/uploads/0"),
+    ]:
+        answer = api.post(
+            "/v1/classifiers/signs/jobs",
+            content=json.dumps({"uploads": [upload], **fields}),
+            headers={"content-type": "application/json"},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+def test_a_memory_that_cannot_hold_every_class_is_refused(
+    api: TestClient, publish: Callable[..., Published]
+) -> None:
+    publish(1)  # knows three classes, and may keep six images
+    new = [str(number) for number in range(4)]
+    path = "/v1/classifiers/signs/learn"
+    answer = api.post(path, json=images(*new))
+    assert (answer.status_code, answer.json()["code"]) == (422, "memory-too-small")
+    assert api.get("/v1/uploads").json()["data"] == []
+    # A class that is known already needs no further room.
+    body = images(*new[:3], LABELS[0])
+    assert api.post(path, json=body, params={"on_existing": "extend"}).status_code == 202
+
+
+@pytest.mark.parametrize("method", ["piggyback", "packnet"])
+def test_a_learnt_task_is_frozen(
+    api: TestClient, publish: Callable[..., Published], method: str
+) -> None:
+    body = {**learnt.BODY, "name": "signs", "method": method}
+    api.post("/v1/classifiers", json=body).raise_for_status()
+    publish(0)
+    path = "/v1/classifiers/signs/learn"
+    extend = {"on_existing": "extend"}
+    answer = api.post(path, json=images(LABELS[0], "new"), params=extend)
+    assert (answer.status_code, answer.json()["code"]) == (422, "task-is-frozen")
+    assert answer.json()["errors"][0]["pointer"] == "/on_existing"
+    assert api.post(path, json=images("new"), params=extend).status_code == 202
+    # To measure on, they are welcome.
+    test = api.post("/v1/uploads", json=images(LABELS[0]), params={"split": "test"}).json()["id"]
+    train = api.post("/v1/uploads", json=images("newer")).json()["id"]
+    request = {"uploads": [train, test], **extend}
+    assert api.post("/v1/classifiers/signs/jobs", json=request).status_code == 202
+
+
+def test_a_job_is_waited_for(api: TestClient, upload: str) -> None:
+    path = f"/v1/jobs/{queue(api, upload).json()['id']}"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.get, path, params={"wait": 60})
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        api.post(f"{path}/cancel").raise_for_status()
+        assert waiting.result(30).json()["state"] == "cancelled"
+    assert api.get(path, params={"wait": 60}).json()["state"] == "cancelled"
+
+
+def test_waiting_goes_on_from_what_was_seen(api: TestClient, upload: str) -> None:
+    path = f"/v1/jobs/{queue(api, upload).json()['id']}"
+    seen = {"If-None-Match": api.get(path).headers["ETag"]}
+    unchanged = api.get(path, params={"wait": 0.3}, headers=seen)
+    assert unchanged.status_code == 304
+    other = api.get(path, params={"wait": 60}, headers={"If-None-Match": '"older"'})
+    assert other.json()["state"] == "queued"
+
+
+def test_events_are_no_stream(api: TestClient, upload: str) -> None:
+    path = f"/v1/jobs/{queue(api, upload).json()['id']}/events"
+    answer = api.get(path, headers={"accept": "text/event-stream"})
+    assert (answer.status_code, answer.json()["code"]) == (406, "not-acceptable")
+    either = {"accept": "text/event-stream, application/json"}
+    assert api.get(path, headers=either).status_code == 200
 
 
 def test_what_is_not_there(api: TestClient, upload: str) -> None:

@@ -81,6 +81,22 @@ def test_batch_answers_in_order_with_errors_in_place(api: TestClient, publish: P
         assert result["score"] == pytest.approx(alone["score"], abs=1e-5)
 
 
+def test_bad_base64_has_its_place_in_a_batch(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    good = base64.b64encode(png()).decode()
+    # A lenient decoder skips what is no base64.
+    bad = ["*", good[:-1] + "*", f"{good[:8]}!{good[8:]}", "ü"]
+    images = [{"b64": text} for text in (good, *bad)]
+    first, *others = api.post("/predict", json={"images": images}).json()["results"]
+    assert first == predict(api, png())["results"][0]
+    assert [other["error"]["code"] for other in others] == ["unreadable-image"] * len(bad)
+    all_bad = api.post("/predict", json={"images": images[1:]})
+    assert all_bad.json()["results"] == others
+    for image in images[1:]:
+        alone = api.post("/predict", json={"images": [image]})
+        assert code(alone) == (422, "unreadable-image")
+
+
 def test_top_k_cuts_the_ranking(api: TestClient, publish: Publish) -> None:
     publish(1)
     assert len(predict(api, png(), top_k=2)["results"][0]["ranked"]) == 2

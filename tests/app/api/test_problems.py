@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from app.api.middleware import RequestContext
 from app.db.engine import Database
+from app.main import create_app
 from app.settings import Settings
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -34,6 +35,34 @@ def test_harmless_request_ids_are_kept(api: TestClient) -> None:
     assert replaced.headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/predict?explain=true", "explain"),
+        ("POST", "/v1/classifiers/signs/predict?explain=true&top_k=3", "explain"),
+        ("GET", "/v1/jobs?wait=3", "wait"),
+        ("POST", "/v1/uploads?Strict=true", "Strict"),
+        ("GET", "/version?a~/b=1", "a~0~1b"),
+    ],
+)
+def test_unknown_parameters_are_refused(api: TestClient, method: str, path: str, name: str) -> None:
+    answer = api.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"/query/{name}"]
+
+
+def test_text_that_no_utf8_holds_is_422(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.get("/store")
+    def store() -> None:
+        "\ud800".encode()
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/store")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+
+
 def test_malformed_json_is_not_echoed(api: TestClient) -> None:
     answer = api.post(
         "/v1/classifiers",
@@ -55,6 +84,7 @@ def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
         api.post("/v1/classifiers", content=chunks()),
     ):
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+        assert answer.json()["title"] == "Body too large"
 
 
 def test_unexpected_errors_show_nothing(database_url: str) -> None:

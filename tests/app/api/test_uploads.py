@@ -5,14 +5,15 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.api import idempotency, problems, uploads
 from app.db.engine import Database
@@ -182,6 +183,114 @@ def test_the_same_key_makes_one_upload(client: TestClient) -> None:
     assert again.json() == first.json()
     assert again.headers["idempotency-replayed"] == "true"
     assert len(client.get("/v1/uploads").json()["data"]) == 1
+
+
+def form(boundary: str, content: bytes, label: str = "stop", name: str = "1.png") -> dict[str, Any]:
+    """A request with one file; its boundary does not change its length."""
+    head = 'Content-Disposition: form-data; name="'
+    lines = [
+        f'--{boundary}\r\n{head}label"\r\n\r\n{label}\r\n--{boundary}\r\n'.encode(),
+        f'{head}files"; filename="{name}"\r\n\r\n'.encode(),
+        content + f"\r\n--{boundary}--\r\n".encode(),
+    ]
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    return {"content": b"".join(lines), "headers": headers}
+
+
+def chunked(request: dict[str, Any]) -> dict[str, Any]:
+    """The same request, its length not declared."""
+    content = request["content"]
+    pieces = (content[start : start + 50] for start in range(0, len(content), 50))
+    return {**request, "content": pieces}
+
+
+def bmp(shade: int) -> bytes:
+    packed = io.BytesIO()
+    Image.new("L", (4, 4), shade).save(packed, "BMP")
+    return packed.getvalue()
+
+
+def one_json(shade: int) -> dict[str, Any]:
+    content = json.dumps({"images": [{"label": "stop", "b64": b64(bmp(shade))}]}).encode()
+    return {"content": content, "headers": {"content-type": "application/json"}}
+
+
+def one_zip(shade: int) -> dict[str, Any]:
+    return {"content": zipped({"stop/1.bmp": bmp(shade)}), "headers": ZIP}
+
+
+@only_sqlite
+@pytest.mark.parametrize("wrap", [dict, chunked], ids=["declared", "chunked"])
+@pytest.mark.parametrize(
+    ("first", "same", "others"),
+    [
+        (one_json(1), one_json(1), [one_json(2)]),
+        (one_zip(1), one_zip(1), [one_zip(2)]),
+        (
+            form("b1", bmp(1)),
+            form("b2", bmp(1)),
+            [
+                form("b1", bmp(2)),
+                form("b2", bmp(2)),
+                form("b1", bmp(1), label="step"),
+                form("b1", bmp(1), name="2.png"),
+            ],
+        ),
+    ],
+    ids=["json", "zip", "form"],
+)
+def test_a_key_is_good_for_one_content(
+    client: TestClient,
+    wrap: Callable[[dict[str, Any]], dict[str, Any]],
+    first: dict[str, Any],
+    same: dict[str, Any],
+    others: list[dict[str, Any]],
+) -> None:
+    def post(request: dict[str, Any]) -> httpx.Response:
+        wrapped = wrap(request)
+        headers = {**wrapped.pop("headers"), "Idempotency-Key": "k"}
+        return client.post("/v1/uploads", **wrapped, headers=headers)
+
+    made = post(first)
+    assert made.status_code == 201, made.text
+    assert post(same).json() == made.json()
+    for other in others:
+        assert len(other["content"]) == len(first["content"])
+        problem(post(other), 422, "idempotency-key-reused")
+    assert len(client.get("/v1/uploads").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
+def test_a_forms_digest_does_not_depend_on_its_boundary(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(uploads, "_SPOOL_BYTES", chunk)
+
+    def digest(boundary: bytes, template: bytes) -> bytes:
+        body = io.BytesIO(template.replace(b"@", b"--" + boundary))
+        return uploads.content_digest(body, boundary)
+
+    def all_of(template: bytes) -> set[bytes]:
+        return {digest(each, template) for each in (b"x", b"a-a", b"----abcdefgh")}
+
+    (plain,) = all_of(b"@\r\none\r\n@two\r\n@--")
+    assert all_of(b"@\r\none\r\n@two\r\n@--") == {plain}
+    # What is between the boundaries counts, and where they are.
+    assert plain not in all_of(b"@\r\none\r\n@twx\r\n@--")
+    assert plain not in all_of(b"@\r\none@\r\ntwo\r\n@--")
+    assert plain not in all_of(b"@\r\none\r\ntwo\r\n@--")
+
+
+@only_sqlite
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("size", [100, 3 * 2**20])
+def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def full(_size: int) -> IO[bytes]:
+        return Path("/dev/full").open("r+b")
+
+    monkeypatch.setattr(uploads, "SpooledTemporaryFile", full)
+    answer = client.post("/v1/uploads", content=bytes(size), headers=ZIP)
+    problem(answer, 507, "storage-full")
 
 
 BAD_ARCHIVES = {

@@ -1,10 +1,13 @@
 """Versions and aliases over HTTP."""
 
+import hashlib
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi.testclient import TestClient
 
+from app.storage import BlobStore
 from tests.app.learnt import LABELS, Published, png
 
 CLASSIFIER = "/v1/classifiers/signs"
@@ -130,3 +133,32 @@ def test_one_of_many_who_expect_the_same_wins(api: TestClient, publish: Publish)
     with ThreadPoolExecutor(4) as pool:
         statuses = sorted(pool.map(move, (2, 3, 4, 5)))
     assert statuses == [200, 409, 409, 409]
+
+
+def test_damaged_images_are_503(api: TestClient, publish: Publish, store: BlobStore) -> None:
+    publish(0, exemplars=[png(1), png(2)])
+    for seed, content in ((1, b"damaged"), (2, None)):
+        sha256 = hashlib.sha256(png(seed)).hexdigest()
+        assert api.get(f"/v1/images/{sha256}").content == png(seed)
+        path = store.path(sha256)
+        assert path is not None
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        answer = api.get(f"/v1/images/{sha256}")
+        assert (answer.status_code, answer.json()["code"]) == (503, "image-unreadable")
+        store.put(png(seed))
+        assert api.get(f"/v1/images/{sha256}").status_code == 200
+
+
+def test_exemplars_are_found_however_the_label_is_written(
+    api: TestClient, publish: Publish
+) -> None:
+    publish(1)
+    label = f" {unicodedata.normalize('NFD', LABELS[2])} "
+    assert label.strip() != LABELS[2]
+    url = f"{CLASSIFIER}/versions/1/exemplars"
+    assert api.get(url, params={"label": label}).status_code == 200
+    for strange in (" ", "a\0b"):
+        answer = api.get(url, params={"label": strange})
+        assert (answer.status_code, answer.json()["code"]) == (404, "class-not-found")

@@ -47,6 +47,7 @@ def finish(
             rankings[column] = [*(image.sha256 for image in planned.exemplars), *fresh][:kept]
     measured = accuracy or {}
     outcome = Outcome(
+        spec=plan.spec,
         parts={"head": SizedImage(store.put(data), len(data))},
         rankings=rankings,
         kept=(kept,) * len(plan.classes),

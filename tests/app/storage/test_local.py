@@ -57,6 +57,16 @@ def test_a_flipped_byte_is_noticed(blobs: LocalBlobStore) -> None:
     assert blobs.get(sha256, verify=False) == b"some bytez"
 
 
+@pytest.mark.parametrize("damaged", [b"", b"some byte", b"some bytez"])
+def test_putting_again_mends_a_damaged_file(blobs: LocalBlobStore, damaged: bytes) -> None:
+    sha256 = blobs.put(b"some bytes")
+    path = blobs.path(sha256)
+    assert path is not None
+    path.write_bytes(damaged)
+    assert blobs.put(b"some bytes") == sha256
+    assert blobs.get(sha256) == b"some bytes"
+
+
 @pytest.mark.parametrize("name", ["0" * 64, "../../etc/passwd", "", "A" * 64, "0" * 63 + "/"])
 def test_what_is_not_there(blobs: LocalBlobStore, name: str) -> None:
     assert not blobs.exists(name)

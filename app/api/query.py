@@ -1,0 +1,41 @@
+"""Query parameters that a route does not have are refused, as unknown fields of a body are."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from app.api.problems import InvalidRequestError, pointer
+from app.services.errors import FieldError
+
+
+def known_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the query parameters of every route, by method and path, from the OpenAPI document."""
+    return {
+        (method.upper(), path): frozenset(
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query"
+        )
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+async def require_known(request: Request) -> None:
+    """Raise InvalidRequestError where the query names what the route does not know."""
+    if not request.query_params:
+        return
+    app: FastAPI = request.app
+    if not hasattr(app.state, "query_parameters"):
+        app.state.query_parameters = known_parameters(app.openapi())
+    known = app.state.query_parameters[request.method, request.scope["route"].path_format]
+    strange = [name for name in request.query_params if name not in known]
+    if strange:
+        names = f"there are {', '.join(sorted(known))}" if known else "there is none here"
+        raise InvalidRequestError(
+            "The query has parameters that are not offered: see errors.",
+            errors=[
+                FieldError(pointer(["query", name]), f"no such parameter; {names}")
+                for name in strange
+            ],
+        )
