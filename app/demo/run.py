@@ -56,7 +56,7 @@ def run(plan: Plan, console: Console) -> list[Course]:
             console.print(f"A service runs on {url},\nits data is in {data_dir}.\n")
             courses = teach(client, tasks, _settings(plan, tasks), console)
             _compare(courses, plan, console)
-            _predict(client, tasks, console)
+            _predict(client, tasks, courses, console)
             _roll_back(client, tasks, courses[-1], console)
         console.print(f"\nDone in {time.monotonic() - started:.0f} s.")
         _suggest(plan, data_dir, console)
@@ -109,7 +109,9 @@ def _compare(courses: Sequence[Course], plan: Plan, console: Console) -> None:
     console.print(f"\nThe same as a picture: [bold]{plan.picture}[/]")
 
 
-def _predict(client: Client, tasks: Sequence[Task], console: Console) -> None:
+def _predict(
+    client: Client, tasks: Sequence[Task], courses: Sequence[Course], console: Console
+) -> None:
     labels = [label for task in tasks for label in task.labels]
     shown = labels[:: -(-len(labels) // _SHOWN_IMAGES)]
     images = {
@@ -117,8 +119,12 @@ def _predict(client: Client, tasks: Sequence[Task], console: Console) -> None:
         for label in shown
     }
     files = [(label, image.read_bytes()) for label, image in images.items()]
+    # By number: an alias may still name the version before, for up to a second.
     answers = [
-        client.post_files(f"{classifier_path(name)}/predict", files)["results"] for name in METHODS
+        client.post_files(f"{classifier_path(course.name)}/predict", files, version=course.version)[
+            "results"
+        ]
+        for course in courses
     ]
     console.print("\nOne held-out image of a class each:\n")
     console.print(
