@@ -1,4 +1,4 @@
-"""The training process: reads images, learns, stores tensors. It never touches the database.
+"""The training process: reads images, learns or forgets, stores tensors; no database.
 
 One pipe brings reports and the result up; the other brings the word to stop down. When that one
 ends, so does this process: it cannot outlive its worker, whatever happened to it.
@@ -26,7 +26,7 @@ from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
 from app.imaging.decode import decode
 from app.imaging.reading import UnreadableImageError
-from app.services.learning import LearnPlan
+from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_store
 from models.learner import (
@@ -34,8 +34,10 @@ from models.learner import (
     InvalidSpecError,
     LearningError,
     Progress,
+    Remaining,
     StepData,
     StepResult,
+    forget,
     learn,
 )
 from models.spec import Spec
@@ -72,7 +74,7 @@ def probe(up: Connection) -> None:
         up.send("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def main(plan: LearnPlan, resources: Resources, up: Connection, down: Connection) -> None:
+def main(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
     """Entry of the process: send reports, then an Outcome, a Failure or Stopped."""
     # Ctrl-C reaches every process of the terminal; the worker alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -98,9 +100,15 @@ def _listen(down: Connection, stop: threading.Event) -> None:
         os._exit(1)  # the worker has no more use for this process, or is no more
 
 
-def _attempt(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Event) -> Message:
+def _attempt(plan: Plan, resources: Resources, send: Send, stop: threading.Event) -> Message:
+    torch.set_num_threads(resources.threads)
+    reporter = _Reporter(send)
+    store = open_store(resources.storage_url)
     try:
-        return _learn(plan, resources, send, stop)
+        if isinstance(plan, ForgetPlan):
+            return _forget(plan, resources, store, reporter, stop)
+        assert isinstance(plan, LearnPlan)  # noqa: S101 - there are two kinds
+        return _learn(plan, resources, store, reporter, stop)
     except Cancelled:
         return Stopped()
     except LearningError as error:
@@ -120,18 +128,18 @@ def _failure(error: Exception) -> Failure:
     return Failure(code, detail, again=again, retryable=again)
 
 
-def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Event) -> Outcome:
-    torch.set_num_threads(resources.threads)
-    reporter = _Reporter(send)
-    store = open_store(resources.storage_url)
+def _learn(
+    plan: LearnPlan,
+    resources: Resources,
+    store: BlobStore,
+    reporter: "_Reporter",
+    stop: threading.Event,
+) -> Outcome:
     spec = Spec.model_validate(plan.spec)
     data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes)
     known = sum(1 for planned in plan.classes if planned.known)
-    base = None
-    if plan.parts:
-        parts = {name: decode_part(store.get(sha256)) for name, sha256 in plan.parts.items()}
-        base = State(parts, tasks[:known])
+    base = _base(plan, tasks[:known], store) if plan.parts else None
     result = learn(
         spec,
         base,
@@ -143,7 +151,52 @@ def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Ev
         should_stop=stop.is_set,
     )
     reporter.phase("publishing", 0.0)
-    return _stored(plan, result, store)
+    train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
+    train += [image.sha256 for image in plan.fresh]
+    return _stored(result, train, store)
+
+
+def _forget(
+    plan: ForgetPlan,
+    resources: Resources,
+    store: BlobStore,
+    reporter: "_Reporter",
+    stop: threading.Event,
+) -> Outcome:
+    spec = Spec.model_validate(plan.spec)
+    hashes, columns = _held_out(plan)
+    data = Remaining(
+        held_out=_decode_all(hashes, store, spec.image_size, resources.threads, reporter, stop),
+        held_out_columns=columns,
+        kept=tuple(len(planned.exemplars) for planned in plan.classes),
+    )
+    result = forget(
+        spec,
+        _base(plan, plan.base_tasks, store),
+        plan.columns,
+        data,
+        device=resources.device,
+        history=plan.history,
+        report=reporter.learning,
+    )
+    reporter.phase("publishing", 0.0)
+    return _stored(result, (), store)
+
+
+def _base(plan: Plan, tasks: tuple[int, ...], store: BlobStore) -> State:
+    parts = {name: decode_part(store.get(sha256)) for name, sha256 in plan.parts.items()}
+    return State(parts, tasks)
+
+
+def _held_out(plan: Plan) -> tuple[list[str], Tensor]:
+    """Return the images to measure on and their columns."""
+    held_out = [
+        (sha256, column)
+        for column, planned in enumerate(plan.classes)
+        for sha256 in (*planned.held_out, *planned.new_held_out)
+    ]
+    columns = torch.tensor([column for _, column in held_out], dtype=torch.int64)
+    return [sha256 for sha256, _ in held_out], columns
 
 
 def _read(
@@ -161,12 +214,8 @@ def _read(
         for image in planned.exemplars
     ]
     train = [*exemplars, *plan.fresh]
-    held_out = [
-        (sha256, column)
-        for column, planned in enumerate(plan.classes)
-        for sha256 in (*planned.held_out, *planned.new_held_out)
-    ]
-    hashes = [sha256 for sha256, *_ in train] + [sha256 for sha256, _ in held_out]
+    held_out, held_out_columns = _held_out(plan)
+    hashes = [sha256 for sha256, *_ in train] + held_out
     pixels = _decode_all(hashes, store, image_size, threads, reporter, stop)
     return StepData(
         images=pixels[: len(train)],
@@ -174,7 +223,7 @@ def _read(
         sizes=torch.tensor([size for _, size, _ in train]),
         fresh=torch.arange(len(train)) >= len(exemplars),
         held_out=pixels[len(train) :],
-        held_out_columns=torch.tensor([column for _, column in held_out], dtype=torch.int64),
+        held_out_columns=held_out_columns,
         tasks=tuple(planned.task for planned in plan.classes),
     )
 
@@ -205,14 +254,15 @@ def _decode_all(
     return pixels
 
 
-def _stored(plan: LearnPlan, result: StepResult, store: BlobStore) -> Outcome:
-    """Write the tensors into the store and return what the version's rows need."""
+def _stored(result: StepResult, train: Sequence[str], store: BlobStore) -> Outcome:
+    """Write the tensors into the store and return what the version's rows need.
+
+    `train` are the images that were trained on, in the order of `StepData.images`.
+    """
     parts = {}
     for name, tensors in result.state.parts.items():
         data = encode(tensors)
         parts[name] = SizedImage(store.put(data), len(data))
-    train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
-    train += [image.sha256 for image in plan.fresh]
     return Outcome(
         parts=parts,
         rankings={
@@ -222,6 +272,7 @@ def _stored(plan: LearnPlan, result: StepResult, store: BlobStore) -> Outcome:
         kept=result.kept,
         metrics=result.metrics,
         warnings=result.warnings,
+        residual=result.residual,
     )
 
 

@@ -96,6 +96,8 @@ class Runner:
                 number = lease.publish(plan, end)
                 bound.info("job_published", version=number)
                 return
+        except ServiceError as error:
+            end = Failure(error.code, error.detail, again=False, retryable=True)
         finally:
             process.end()
         # The process is gone before the job is anybody else's.

@@ -2,9 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -13,7 +19,7 @@ from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event, JobRow
 from app.db.tables import FINAL_STATES, Classifier, Job
 from app.ids import new_id
-from app.services import classifiers, learning
+from app.services import classifiers, forgetting, learning, purging
 from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
@@ -46,6 +52,14 @@ class JobNotRetryableError(ServiceError):
     title: ClassVar[str] = "Job not retryable"
 
 
+class NoReportError(ServiceError):
+    """The job has not ended with a report; what learning found out is in its version."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "no-report"
+    title: ClassVar[str] = "No report"
+
+
 class UnknownUploadError(ServiceError):
     """The job names an upload that does not exist."""
 
@@ -63,31 +77,91 @@ CREATE_ERRORS = (
     learning.NoTrainingImagesError,
     learning.ClassAlreadyLearntError,
 )
+FORGET_ERRORS = (
+    forgetting.UnknownClassError,
+    forgetting.CannotForgetError,
+    purging.CannotPurgeError,
+)
 
 
-class JobRequest(BaseModel):
-    """What a job is asked to do."""
+class _Request(BaseModel):
+    """What every job is asked."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["learn"] = "learn"
-    uploads: list[str] = Field(min_length=1, max_length=1000, description="Learnt in this order.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The method's options, over the classifier's own."
-    )
     base_version: int | None = Field(
         None,
         ge=1,
         lt=10**9,
         description="Version to start from; null: the live one when the job starts.",
     )
-    on_existing: OnExisting = Field(
-        "error", description="`extend` takes more images of classes that are known already."
-    )
     max_minutes: float | None = Field(
         None, gt=0, description="The job fails when an attempt has taken so long."
     )
     webhook: None = None
+
+
+class LearnRequest(_Request):
+    """Learn the images of uploads."""
+
+    kind: Literal["learn"] = "learn"
+    uploads: list[str] = Field(min_length=1, max_length=1000, description="Learnt in this order.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="The method's options, over the classifier's own."
+    )
+    on_existing: OnExisting = Field(
+        "error", description="`extend` takes more images of classes that are known already."
+    )
+
+
+class ForgetRequest(_Request):
+    """Make a version without some classes."""
+
+    kind: Literal["forget"]
+    classes: list[str] = Field(min_length=1, max_length=10_000, description="By their labels.")
+    purge: bool = Field(
+        False, description="Also delete versions and uploads that hold images of these classes."
+    )
+
+
+class _AnyKind(BaseModel):
+    kind: Literal["learn", "forget"]
+
+
+_REQUESTS: dict[str, type[_Request]] = {"learn": LearnRequest, "forget": ForgetRequest}
+
+
+def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Validate by the one model that is meant, so that errors point into the body as it was sent.
+
+    A job learns where the body does not say.
+    """
+    if not isinstance(given, dict):
+        return handler(given)
+    kind = _AnyKind.model_validate({"kind": "learn", **given}).kind
+    return _REQUESTS[kind].model_validate(given)
+
+
+JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+
+
+class ReportView(BaseModel):
+    """What a job that forgot classes tells."""
+
+    forgotten: list[str] = Field(description="The labels, by their former indices.")
+    tasks: list[int] = Field(description="Tasks of which no class is left.")
+    residual: list[str] = Field(
+        description="What was learnt from these classes' images too and stays, since other "
+        "classes share it: `backbone`, `masks` or `importance`."
+    )
+    purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
+
+
+class PurgedView(BaseModel):
+    """What a purge deleted, beside images and tensors."""
+
+    versions: list[int]
+    uploads: list[str]
 
 
 class ProgressView(BaseModel):
@@ -161,11 +235,11 @@ def create(
     db: Database,
     workspace: str,
     classifier_name: str,
-    request: JobRequest,
+    request: LearnRequest | ForgetRequest,
     *,
     on_created: OnCreated[JobView],
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`."""
+    """Queue a job. Raises one of `CREATE_ERRORS`, or of `FORGET_ERRORS`."""
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         job_id = _insert(session, db.now(session), classifier, request)
@@ -191,7 +265,7 @@ def create_with_upload(
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         upload_id = upload_service.insert(session, workspace, collected)
-        request = JobRequest(
+        request = LearnRequest(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
         job_id = _insert(session, db.now(session), classifier, request)
@@ -249,6 +323,15 @@ def list_events(
         ]
 
 
+def report(db: Database, workspace: str, job_id: str) -> ReportView:
+    """Return a job's report. Raises JobNotFoundError and NoReportError."""
+    with db.reading() as session:
+        found = _require(session, workspace, job_id).job.report
+        if found is None:
+            raise NoReportError("This job has no report.")
+        return ReportView.model_validate(found)
+
+
 def cancel(db: Database, workspace: str, job_id: str) -> JobView:
     """Cancel a waiting job, or ask the worker of a running one to stop; again changes nothing.
 
@@ -293,32 +376,51 @@ def retry(
         return view
 
 
-def _insert(session: Session, now: datetime, classifier: Classifier, request: JobRequest) -> str:
+def _insert(
+    session: Session,
+    now: datetime,
+    classifier: Classifier,
+    request: LearnRequest | ForgetRequest,
+) -> str:
     """Check what can be checked before the job starts, and write its rows."""
-    upload_ids = list(dict.fromkeys(request.uploads))
-    classifiers.to_model_spec(classifier.spec, request.options)
-    _lock_uploads(session, classifier.workspace, upload_ids)
-    base = learning.find_base(session, classifier, request.base_version)
-    counts = queries.train_counts(session, upload_ids)
-    learning.check_labels(session, base, counts, request.on_existing)
+    if isinstance(request, ForgetRequest):
+        _check_forget(session, classifier, request)
+        uploads_of_job: list[str] = []
+    else:
+        uploads_of_job = _check_learn(session, classifier, request)
     job = Job(
         id=new_id("job"),
         workspace=classifier.workspace,
         classifier_id=classifier.id,
         kind=request.kind,
         request={
-            "uploads": upload_ids,
-            "options": request.options,
-            "base_version": request.base_version,
-            "on_existing": request.on_existing,
-            "max_minutes": request.max_minutes,
+            **request.model_dump(mode="json", exclude={"kind", "webhook"}),
+            "uploads": uploads_of_job,
         },
         state="queued",
         created_at=now,
     )
-    jobs.add(session, job, upload_ids)
+    jobs.add(session, job, uploads_of_job)
     jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
     return job.id
+
+
+def _check_learn(session: Session, classifier: Classifier, request: LearnRequest) -> list[str]:
+    """Return the uploads to learn from, which nobody changes until the commit."""
+    upload_ids = list(dict.fromkeys(request.uploads))
+    classifiers.to_model_spec(classifier.spec, request.options)
+    _lock_uploads(session, classifier.workspace, upload_ids)
+    base = learning.find_base(session, classifier, request.base_version)
+    counts = queries.train_counts(session, upload_ids)
+    learning.check_labels(session, base, counts, request.on_existing)
+    return upload_ids
+
+
+def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> None:
+    base = learning.find_base(session, classifier, request.base_version)
+    forgetting.check(session, base, request.classes)
+    if request.purge:
+        purging.check(session, classifier, forgetting.cleaned(request.classes))
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:

@@ -133,7 +133,7 @@ class ICaRL(Method[ICaRLOptions]):
         self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop rows of the head and means; τ is fitted anew, without the images of these classes."""
+        """Drop rows of the head and means; τ is fitted anew, on images of what is left."""
         kept = [column for column in range(len(self.means)) if column not in columns]
         self.means = self.means[kept]
         self.temperature = torch.ones_like(self.temperature)

@@ -120,7 +120,8 @@ def test_a_refused_one_shot_leaves_nothing(
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
-        ({"kind": "forget"}, "/kind"),
+        ({"kind": "dream"}, "/kind"),
+        ({"kind": None}, "/kind"),
         ({"classes": ["stop"]}, "/classes"),
         ({"uploads": []}, "/uploads"),
         ({"uploads": ["upl_none"]}, "/uploads/0"),
