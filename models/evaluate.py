@@ -100,6 +100,32 @@ def measure(
     }
 
 
+def without_tasks(
+    history: dict[str, Any], tasks: Sequence[int], remaining: Sequence[int]
+) -> dict[str, Any]:
+    """Return the metrics of a version that `measure` goes on from once classes are forgotten.
+
+    `tasks` are those of the version's columns, `remaining` those of the columns that are left. The
+    matrices lose the columns of tasks that vanish, and the rows in which nothing is left then:
+    their steps knew no task of today's. Other rows stay, also those of steps that taught a task
+    that vanished: they say how the tasks that are left did at that time. What was measured before
+    is not measured again, so earlier entries count classes that have been forgotten since, where
+    their task is still there; the row that `measure` appends is about the classes that are left.
+    """
+    known = sorted(set(tasks))
+    places = [place for place, task in enumerate(known) if task in remaining]
+
+    def left(row: Row) -> Row:
+        return [row[place] for place in places if place < len(row)]
+
+    rows = [number for number, row in enumerate(history["matrix"]) if left(row)]
+    return {
+        "matrix": [left(history["matrix"][row]) for row in rows],
+        "task_aware_matrix": [left(history["task_aware_matrix"][row]) for row in rows],
+        "accuracies": [history["accuracies"][row] for row in rows],
+    }
+
+
 def forgetting(matrix: Sequence[Row]) -> float | None:
     """Return the mean, over older tasks, of the best earlier accuracy less today's.
 

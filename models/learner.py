@@ -1,11 +1,17 @@
-"""A learning step as a function: (version state, images, options, seed) → new state + metrics."""
+"""A learning step as a function: (version state, images, options, seed) → new state + metrics.
 
-from collections.abc import Callable
+Forgetting is one as well: (version state, columns, held-out images) → new state + metrics.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from models import evaluate, methods, networks
 from models.chunks import Pause
+from models.classify import Servable
 from models.compute import Compute
 from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
 from models.methods import Method
@@ -13,7 +19,7 @@ from models.networks import Network, WeightsUnavailableError
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import State, clone
-from models.step import Step, StepData, StepResult
+from models.step import Remaining, Step, StepData, StepResult
 from models.trainer import Checkpoint, Progress, Trainer
 
 __all__ = [
@@ -22,8 +28,10 @@ __all__ = [
     "InvalidSpecError",
     "LearningError",
     "Progress",
+    "Remaining",
     "StepData",
     "StepResult",
+    "forget",
     "learn",
     "restore",
 ]
@@ -70,12 +78,7 @@ def learn(
     method.preprocess.to(compute.device)
 
     def pause_in(phase: str) -> Pause:
-        def pause() -> None:
-            if should_stop():
-                raise Cancelled
-            report(Progress(phase))
-
-        return pause
+        return _pause(phase, report, should_stop)
 
     step = Step(
         spec,
@@ -91,19 +94,11 @@ def learn(
 
     step.pause()
     method.end(step)
-    pause = pause_in("evaluating")
-    pause()
-    held_out, with_task, columns = None, None, data.held_out_columns
-    if len(data.held_out):
-        held_out = evaluate.predict(method.servable(), data.held_out, compute.device, pause)
-        method.calibrate(held_out, columns)
-        if method.needs.task_id:
-            with_task = evaluate.predict_by_task(
-                method.servable, data.held_out, columns, data.tasks, compute.device, pause
-            )
-    metrics = evaluate.measure(held_out, columns, data.tasks, history, with_task)
+    metrics = _measure(
+        method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
+    )
 
-    state = State({name: clone(part) for name, part in method.state().items()}, data.tasks)
+    state = _state(method)
     if not state.finite:
         raise diverged("its weights are no longer finite")
     memory = step.memory
@@ -115,8 +110,45 @@ def learn(
             if memory.changed[column] and memory.kept[column]
         },
         kept=memory.kept,
-        metrics={**metrics, "report": method.report()},
+        metrics=metrics,
         warnings=[*_warnings(steps), *method.warnings()],
+    )
+
+
+def forget(
+    spec: Spec,
+    base: State,
+    columns: Sequence[int],
+    data: Remaining,
+    *,
+    device: str = "auto",
+    history: dict[str, Any] | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> StepResult:
+    """Remove columns of `base` and all that is theirs alone, and measure what is left.
+
+    Nothing is trained: what the other classes have is the same, to the bit. `history` are the
+    metrics of the base; `residual` of the result names what stays of the images of the classes
+    forgotten. Raises LearningError where the method cannot forget them, Cancelled when
+    `should_stop` says so.
+    """
+    methods.get(spec.method).check_forget(base.tasks, columns)
+    compute = Compute.on(device)
+    method = restore(spec, base)
+    residual = method.forget(columns)
+    compute.place(method.network)
+    method.preprocess.to(compute.device)
+    if history is not None:
+        history = evaluate.without_tasks(history, base.tasks, method.network.head.tasks)
+    pause = _pause("evaluating", report, should_stop)
+    return StepResult(
+        metrics=_measure(method, data.held_out, data.held_out_columns, compute, history, pause),
+        state=_state(method),
+        rankings={},
+        kept=data.kept,
+        warnings=[],
+        residual=tuple(residual),
     )
 
 
@@ -131,6 +163,49 @@ def restore(spec: Spec, state: State) -> Method[Any]:
     method = _method(spec, network.eval(), preprocess)
     method.load(dict(state.parts))
     return method
+
+
+def _pause(
+    phase: str, report: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> Pause:
+    def pause() -> None:
+        if should_stop():
+            raise Cancelled
+        report(Progress(phase))
+
+    return pause
+
+
+def _measure(
+    method: Method[Any],
+    images: Tensor,
+    columns: Tensor,
+    compute: Compute,
+    history: dict[str, Any] | None,
+    pause: Pause,
+) -> dict[str, Any]:
+    """Calibrate the method and return its metrics, by one pass over the held-out images."""
+    pause()
+    tasks = method.network.head.tasks
+    held_out, with_task = None, None
+
+    def servable(task: int | None = None) -> Servable:
+        return compute.place(method.servable(task))
+
+    if len(images):
+        held_out = evaluate.predict(servable(), images, compute.device, pause)
+        method.calibrate(held_out, columns)
+        if method.needs.task_id:
+            with_task = evaluate.predict_by_task(
+                servable, images, columns, tasks, compute.device, pause
+            )
+    metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
+    return {**metrics, "report": method.report()}
+
+
+def _state(method: Method[Any]) -> State:
+    parts = {name: clone(part) for name, part in method.state().items()}
+    return State(parts, method.network.head.tasks)
 
 
 def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:

@@ -52,6 +52,21 @@ class StepResult:
     kept: tuple[int, ...]
     metrics: dict[str, Any]
     warnings: list[str]
+    # What a forgotten class was learnt into and is still there, since others share it.
+    residual: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What stays when classes are forgotten, by the columns that are left, closed up.
+
+    `held_out` uint8 [H, 3, S, S] are measured on, with `held_out_columns` [H]; `kept[c]` counts
+    the exemplars of class c.
+    """
+
+    held_out: Tensor
+    held_out_columns: Tensor
+    kept: tuple[int, ...]
 
 
 class Step:

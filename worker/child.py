@@ -1,4 +1,4 @@
-"""The training process: reads images, learns, stores tensors. It never touches the database.
+"""The training process: reads images, learns or forgets, stores tensors; no database.
 
 One pipe brings reports and the result up; the other brings the word to stop down. When that one
 ends, so does this process: it cannot outlive its worker, whatever happened to it.
@@ -22,7 +22,7 @@ from torch import Tensor
 from app.db.repositories.learning import SizedImage
 from app.imaging.decode import decode
 from app.imaging.reading import UnreadableImageError
-from app.services.learning import LearnPlan
+from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_store
 from models import methods
@@ -30,8 +30,10 @@ from models.learner import (
     Cancelled,
     InvalidSpecError,
     LearningError,
+    Remaining,
     StepData,
     StepResult,
+    forget,
     learn,
 )
 from models.spec import Spec
@@ -42,8 +44,8 @@ from worker.protocol import Failure, Message, Resources, Send, Stopped
 from worker.reporter import Reporter
 
 # How long the main thread may be silent (`Quiet`) while one call runs: reading or writing a part of
-# up to some gigabytes on a slow disk; from the last image to the first training step; and the same
-# with a download of weights in it.
+# up to some gigabytes on a slow disk; from the last image to the first training step or, where
+# nothing is trained, to measuring; and the same with a download of weights in it.
 _PART_SECONDS = 600.0
 _START_SECONDS = 300.0
 _DOWNLOAD_SECONDS = 1800.0
@@ -71,7 +73,7 @@ def probe(up: Connection) -> None:
         up.send("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def main(plan: LearnPlan, resources: Resources, up: Connection, down: Connection) -> None:
+def main(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
     """Entry of the process: send reports, then an Outcome, a Failure or Stopped."""
     # Ctrl-C reaches every process of the terminal; the worker alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -97,9 +99,15 @@ def _listen(down: Connection, stop: threading.Event) -> None:
         os._exit(1)  # the worker has no more use for this process, or is no more
 
 
-def _attempt(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Event) -> Message:
+def _attempt(plan: Plan, resources: Resources, send: Send, stop: threading.Event) -> Message:
+    torch.set_num_threads(resources.threads)
+    reporter = Reporter(send)
     try:
-        return _learn(plan, resources, send, stop)
+        store = open_store(resources.storage_url)
+        if isinstance(plan, ForgetPlan):
+            return _forget(plan, resources, store, reporter, stop)
+        assert isinstance(plan, LearnPlan)  # noqa: S101 - there are two kinds
+        return _learn(plan, resources, store, reporter, stop)
     except Cancelled:
         return Stopped()
     except LearningError as error:
@@ -125,16 +133,20 @@ def _failure(error: Exception) -> Failure:
     return Failure(code, detail, again=again, retryable=again)
 
 
-def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Event) -> Outcome:
-    torch.set_num_threads(resources.threads)
-    reporter = Reporter(send)
-    store = open_store(resources.storage_url)
+def _learn(
+    plan: LearnPlan,
+    resources: Resources,
+    store: BlobStore,
+    reporter: Reporter,
+    stop: threading.Event,
+) -> Outcome:
     # Defaults are filled in once: the version keeps those that it was trained with.
     spec = methods.validate(Spec.model_validate(plan.spec))
     foresight.check_memory(plan, spec)
     reporter.warn(foresight.warnings(plan))
     data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
-    base = _base(plan, store, reporter)
+    tasks = tuple(planned.task for planned in plan.classes if planned.known)
+    base = _base(plan, tasks, store, reporter) if plan.parts else None
     reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
     result = learn(
         spec,
@@ -146,7 +158,49 @@ def _learn(plan: LearnPlan, resources: Resources, send: Send, stop: threading.Ev
         report=reporter.learning,
         should_stop=stop.is_set,
     )
-    return _stored(plan, spec, result, store, reporter)
+    train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
+    train += [image.sha256 for image in plan.fresh]
+    return _stored(spec, result, train, store, reporter)
+
+
+def _forget(
+    plan: ForgetPlan,
+    resources: Resources,
+    store: BlobStore,
+    reporter: Reporter,
+    stop: threading.Event,
+) -> Outcome:
+    spec = methods.validate(Spec.model_validate(plan.spec))
+    hashes, columns = _held_out(plan)
+    data = Remaining(
+        held_out=_decode_all(hashes, store, spec.image_size, resources.threads, reporter, stop),
+        held_out_columns=columns,
+        kept=tuple(len(planned.exemplars) for planned in plan.classes),
+    )
+    base = _base(plan, plan.base_tasks, store, reporter)
+    reporter.quiet(_START_SECONDS)
+    result = forget(
+        spec,
+        base,
+        plan.columns,
+        data,
+        device=resources.device,
+        history=plan.history,
+        report=reporter.learning,
+        should_stop=stop.is_set,
+    )
+    return _stored(spec, result, (), store, reporter)
+
+
+def _held_out(plan: Plan) -> tuple[list[str], Tensor]:
+    """Return the images to measure on and their columns."""
+    held_out = [
+        (sha256, column)
+        for column, planned in enumerate(plan.classes)
+        for sha256 in (*planned.held_out, *planned.new_held_out)
+    ]
+    columns = torch.tensor([column for _, column in held_out], dtype=torch.int64)
+    return [sha256 for sha256, _ in held_out], columns
 
 
 def _read(
@@ -164,12 +218,8 @@ def _read(
         for image in planned.exemplars
     ]
     train = [*exemplars, *plan.fresh]
-    held_out = [
-        (sha256, column)
-        for column, planned in enumerate(plan.classes)
-        for sha256 in (*planned.held_out, *planned.new_held_out)
-    ]
-    hashes = [sha256 for sha256, *_ in train] + [sha256 for sha256, _ in held_out]
+    held_out, held_out_columns = _held_out(plan)
+    hashes = [sha256 for sha256, *_ in train] + held_out
     pixels = _decode_all(hashes, store, image_size, threads, reporter, stop)
     return StepData(
         images=pixels[: len(train)],
@@ -177,7 +227,7 @@ def _read(
         sizes=torch.tensor([size for _, size, _ in train]),
         fresh=torch.arange(len(train)) >= len(exemplars),
         held_out=pixels[len(train) :],
-        held_out_columns=torch.tensor([column for _, column in held_out], dtype=torch.int64),
+        held_out_columns=held_out_columns,
         tasks=tuple(planned.task for planned in plan.classes),
     )
 
@@ -208,30 +258,29 @@ def _decode_all(
     return pixels
 
 
-def _base(plan: LearnPlan, store: BlobStore, reporter: Reporter) -> State | None:
-    """Read the tensors of the version that the step starts from."""
-    if not plan.parts:
-        return None
+def _base(plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter) -> State:
+    """Read the tensors of the version that the step starts from; `tasks` are of its columns."""
     parts = {}
     for name, sha256 in plan.parts.items():
         reporter.phase("preparing", 1.0)
         reporter.quiet(_PART_SECONDS)
         parts[name] = decode_part(store.get(sha256))
-    return State(parts, tuple(planned.task for planned in plan.classes if planned.known))
+    return State(parts, tasks)
 
 
 def _stored(
-    plan: LearnPlan, spec: Spec, result: StepResult, store: BlobStore, reporter: Reporter
+    spec: Spec, result: StepResult, train: Sequence[str], store: BlobStore, reporter: Reporter
 ) -> Outcome:
-    """Write the tensors into the store and return what the version's rows need."""
+    """Write the tensors into the store and return what the version's rows need.
+
+    `train` are the images that were trained on, in the order of `StepData.images`.
+    """
     parts = {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
         reporter.phase("publishing", done / len(result.state.parts))
         reporter.quiet(_PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(store.put(data), len(data))
-    train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
-    train += [image.sha256 for image in plan.fresh]
     return Outcome(
         spec=spec.model_dump(mode="json"),
         parts=parts,
@@ -242,4 +291,5 @@ def _stored(
         kept=result.kept,
         metrics=result.metrics,
         warnings=result.warnings,
+        residual=result.residual,
     )

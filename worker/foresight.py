@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import torch
 
-from app.services.learning import LearnPlan, named
+from app.services.learning import named
+from app.services.plans import LearnPlan
 from models import methods
 from models.learner import LearningError
 from models.memory import trim

@@ -15,10 +15,11 @@ from app.db.engine import Database
 from app.db.repositories import jobs
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
-from app.services import learning, publication
-from app.services.learning import LearnPlan
+from app.services import planning, publication, purging
+from app.services.plans import Plan
 from app.services.publication import Outcome
 from app.settings import Settings
+from app.storage import open_store
 from worker.protocol import Failure
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Lease:
     def __init__(self, db: Database, settings: Settings, job: Job) -> None:
         self._db = db
         self._max_failures = settings.max_failures
+        self._storage_url = settings.storage_url
         self._length = timedelta(seconds=settings.lease_seconds)
         self.job_id = job.id
         self.attempt = job.attempt
@@ -59,14 +61,14 @@ class Lease:
             jobs.append_events(session, job_id, [started], now=now)
             return cls(db, settings, job)
 
-    def plan(self) -> LearnPlan:
-        """Decide what the job learns. Raises ServiceError where it cannot be learnt."""
+    def plan(self) -> Plan:
+        """Decide what the job does. Raises ServiceError where it cannot be done."""
 
-        def decide() -> LearnPlan:
+        def decide() -> Plan:
             with self._db.transaction() as session:
                 job = jobs.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return learning.plan(session, job)
+                return planning.plan(session, job)
 
         return self._persist(decide)
 
@@ -91,13 +93,22 @@ class Lease:
         with self._db.reading() as session:
             return jobs.held_state(session, self.job_id, self.attempt)
 
-    def publish(self, plan: LearnPlan, outcome: Outcome) -> int | None:
-        """Publish the version; None where the attempt lost the job, or was told to cancel it."""
-        number = self._persist(lambda: publication.publish(self._db, plan, self.attempt, outcome))
-        if number is None:
+    def publish(self, plan: Plan, outcome: Outcome) -> int | None:
+        """Publish the version; None where the attempt lost the job, or was told to cancel it.
+
+        Raises ServiceError, with nothing published, where what the plan asks for cannot be.
+        """
+        published = self._persist(
+            lambda: publication.publish(self._db, plan, self.attempt, outcome)
+        )
+        if published is None:
             # If the job is still held, then because it is cancelling.
             self.cancelled()
-        return number
+            return None
+        if published.released:
+            store = open_store(self._storage_url)
+            self._persist(lambda: purging.sweep(self._db, store, published.released))
+        return published.number
 
     def cancelled(self) -> None:
         """End the job as cancelled."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
-from app.services.learning import LearnPlan
+from app.services.plans import Plan
 from worker.protocol import Message, Resources
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -38,7 +38,7 @@ def probe_device() -> str:
 class TrainingProcess:
     """One child process at work on one plan."""
 
-    def __init__(self, plan: LearnPlan, resources: Resources) -> None:
+    def __init__(self, plan: Plan, resources: Resources) -> None:
         """Start it. Raises OSError or EOFError where no process can be made."""
         self._up, childs_up = _CONTEXT.Pipe(duplex=False)
         childs_down, self._down = _CONTEXT.Pipe(duplex=False)
@@ -94,7 +94,7 @@ def _probe(up: Connection) -> None:
     child.probe(up)
 
 
-def _train(plan: LearnPlan, resources: Resources, up: Connection, down: Connection) -> None:
+def _train(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
     from worker import child  # noqa: PLC0415 - loads PyTorch, in the fork server only
 
     child.main(plan, resources, up, down)

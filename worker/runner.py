@@ -100,6 +100,8 @@ class Runner:
                 else:
                     bound.info("job_published", version=number)
                 return
+        except ServiceError as error:
+            end = Failure(error.code, error.detail, again=False, retryable=True)
         finally:
             process.end()
         # The process is gone before the job is anybody else's.

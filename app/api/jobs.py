@@ -19,6 +19,7 @@ from app.services import jobs, uploads
 from app.services.errors import ServiceError
 from app.services.jobs import (
     CREATE_ERRORS,
+    FORGET_ERRORS,
     EventView,
     JobFinishedError,
     JobNotFoundError,
@@ -26,7 +27,9 @@ from app.services.jobs import (
     JobRequest,
     JobView,
     LearnView,
+    NoReportError,
     OnExisting,
+    ReportView,
     State,
 )
 from app.services.sources import UploadLimits
@@ -58,7 +61,7 @@ class EventPage(BaseModel):
 @router.post(
     "/classifiers/{name}/jobs",
     status_code=202,
-    responses=responses(*CREATE_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(*CREATE_ERRORS, *FORGET_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 def create_job(
     name: str,
@@ -69,7 +72,7 @@ def create_job(
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads."""
+    """Queue a job that learns the images of uploads, or forgets classes."""
     job = jobs.create(db, workspace, name, body, on_created=_remembered(once))
     dispatcher.wake()
     response.headers.update(_accepted(job))
@@ -188,6 +191,12 @@ def list_job_events(
     found = jobs.list_events(db, workspace, job_id, after=after, limit=limit + 1)
     data, has_more = found[:limit], len(found) > limit
     return EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
+
+
+@router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
+def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
+    """Show what a job that forgot classes left behind, and what it deleted."""
+    return jobs.report(db, workspace, job_id)
 
 
 @router.post(

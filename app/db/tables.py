@@ -174,6 +174,8 @@ class Job(Base):
     phase: Mapped[str | None] = mapped_column(String(32))
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    # What it found out, beside the version it made.
+    report: Mapped[dict[str, Any] | None]
     # Resolved when the job starts; null at the first task.
     base_version_id: Mapped[str | None] = mapped_column(
         ForeignKey("versions.id", use_alter=True, ondelete="SET NULL")
@@ -239,6 +241,10 @@ class Version(Base):
     metrics: Mapped[dict[str, Any]]
     # Of the exemplar memory and held-out images, counted at publication.
     memory: Mapped[dict[str, Any]]
+    # The highest class index and task that its line has used. Neither is used again, not even
+    # where those who had them are forgotten and purged.
+    last_index: Mapped[int] = mapped_column(default=-1, server_default="-1")
+    last_task: Mapped[int] = mapped_column(default=-1, server_default="-1")
     created_at: Mapped[datetime]
 
 

@@ -2,21 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import jobs, uploads, versions
+from app.db.repositories import jobs, uploads
 from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event, JobRow
 from app.db.tables import FINAL_STATES, Classifier, Job
 from app.ids import new_id
-from app.services import classifiers, learning
+from app.services import classifiers, forgetting, learning, purging
 from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
+from app.services.labels import clean_label
 from app.services.requests import GivenOptions, RequestBody, UploadId
 from models import methods
 from models.spec import Spec
@@ -47,6 +55,14 @@ class JobNotRetryableError(ServiceError):
     status: ClassVar[int] = 409
     code: ClassVar[str] = "job-not-retryable"
     title: ClassVar[str] = "Job not retryable"
+
+
+class NoReportError(ServiceError):
+    """The job has not ended with a report; what learning found out is in its version."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "no-report"
+    title: ClassVar[str] = "No report"
 
 
 class UnknownUploadError(ServiceError):
@@ -84,10 +100,30 @@ CREATE_ERRORS = (
     MemoryTooSmallError,
     TaskIsFrozenError,
 )
+FORGET_ERRORS = (
+    forgetting.UnknownClassError,
+    forgetting.CannotForgetError,
+    purging.CannotPurgeError,
+)
 
 
-class JobRequest(RequestBody):
-    """What a job is asked to do."""
+class _Request(RequestBody):
+    """What every job is asked."""
+
+    base_version: int | None = Field(
+        None,
+        ge=1,
+        lt=10**9,
+        description="Version to start from; null: the live one when the job starts.",
+    )
+    max_minutes: float | None = Field(
+        None, gt=0, description="The job fails when an attempt has taken so long."
+    )
+    webhook: None = None
+
+
+class LearnRequest(_Request):
+    """Learn the images of uploads."""
 
     kind: Literal["learn"] = "learn"
     uploads: list[UploadId] = Field(
@@ -96,19 +132,61 @@ class JobRequest(RequestBody):
     options: GivenOptions = Field(
         default_factory=dict, description="The method's options, over the classifier's own."
     )
-    base_version: int | None = Field(
-        None,
-        ge=1,
-        lt=10**9,
-        description="Version to start from; null: the live one when the job starts.",
-    )
     on_existing: OnExisting = Field(
         "error", description="`extend` takes more images of classes that are known already."
     )
-    max_minutes: float | None = Field(
-        None, gt=0, description="The job fails when an attempt has taken so long."
+
+
+class ForgetRequest(_Request):
+    """Make a version without some classes."""
+
+    kind: Literal["forget"]
+    classes: list[Annotated[str, AfterValidator(clean_label)]] = Field(
+        min_length=1, max_length=10_000, description="By their labels."
     )
-    webhook: None = None
+    purge: bool = Field(
+        False, description="Also delete versions and uploads that hold images of these classes."
+    )
+
+
+class _AnyKind(BaseModel):
+    kind: Literal["learn", "forget"]
+
+
+_REQUESTS: dict[str, type[_Request]] = {"learn": LearnRequest, "forget": ForgetRequest}
+
+
+def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Validate by the one model that is meant, so that errors point into the body as it was sent.
+
+    A job learns where the body does not say.
+    """
+    if not isinstance(given, dict):
+        return handler(given)
+    kind = _AnyKind.model_validate({"kind": "learn", **given}).kind
+    return _REQUESTS[kind].model_validate(given)
+
+
+JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+
+
+class ReportView(BaseModel):
+    """What a job that forgot classes tells."""
+
+    forgotten: list[str] = Field(description="The labels, by their former indices.")
+    tasks: list[int] = Field(description="Tasks of which no class is left.")
+    residual: list[str] = Field(
+        description="What was learnt from these classes' images too and stays, since other "
+        "classes share it: `backbone`, `masks` or `importance`."
+    )
+    purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
+
+
+class PurgedView(BaseModel):
+    """What a purge deleted, beside images and tensors."""
+
+    versions: list[int]
+    uploads: list[str]
 
 
 class ProgressView(BaseModel):
@@ -182,15 +260,21 @@ def create(
     db: Database,
     workspace: str,
     classifier_name: str,
-    request: JobRequest,
+    request: LearnRequest | ForgetRequest,
     *,
     on_created: OnCreated[JobView],
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`."""
-    checked = _check_options(db, workspace, classifier_name, request.options)
+    """Queue a job. Raises one of `CREATE_ERRORS`, or of `FORGET_ERRORS`."""
+    check: Callable[[Session, Classifier], list[str]]
+    if isinstance(request, ForgetRequest):
+        check = partial(_check_forget, request=request)
+    else:
+        checked = _check_options(db, workspace, classifier_name, request.options)
+        check = partial(_check_learn, request=request, checked=checked)
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
-        job_id = _insert(session, db.now(session), classifier, request, checked)
+        uploads_of_job = check(session, classifier)
+        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
         view = _view(session, workspace, job_id)
         on_created(session, view)
         return view
@@ -214,10 +298,11 @@ def create_with_upload(
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         upload_id = upload_service.insert(session, workspace, collected)
-        request = JobRequest(
+        request = LearnRequest(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
-        job_id = _insert(session, db.now(session), classifier, request, checked)
+        uploads_of_job = _check_learn(session, classifier, request, checked)
+        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
         job = _view(session, workspace, job_id)
         view = LearnView(**dict(job), uploads=[upload_id])
         on_created(session, view)
@@ -270,6 +355,15 @@ def list_events(
             )
             for event in jobs.events(session, job_id, after=after, limit=limit)
         ]
+
+
+def report(db: Database, workspace: str, job_id: str) -> ReportView:
+    """Return a job's report. Raises JobNotFoundError and NoReportError."""
+    with db.reading() as session:
+        found = _require(session, workspace, job_id).job.report
+        if found is None:
+            raise NoReportError("This job has no report.")
+        return ReportView.model_validate(found)
 
 
 def cancel(db: Database, workspace: str, job_id: str) -> JobView:
@@ -336,10 +430,31 @@ def _insert(
     session: Session,
     now: datetime,
     classifier: Classifier,
-    request: JobRequest,
-    checked: _Checked,
+    request: LearnRequest | ForgetRequest,
+    uploads_of_job: Sequence[str],
 ) -> str:
-    """Check what can be checked before the job starts, and write its rows."""
+    """Write the rows of a job, once what can be checked before it starts has been."""
+    job = Job(
+        id=new_id("job"),
+        workspace=classifier.workspace,
+        classifier_id=classifier.id,
+        kind=request.kind,
+        request={
+            **request.model_dump(mode="json", exclude={"kind", "webhook"}),
+            "uploads": list(uploads_of_job),
+        },
+        state="queued",
+        created_at=now,
+    )
+    jobs.add(session, job, uploads_of_job)
+    jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
+    return job.id
+
+
+def _check_learn(
+    session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
+) -> list[str]:
+    """Return the uploads to learn from, which nobody changes until the commit."""
     upload_ids = list(dict.fromkeys(request.uploads))
     spec = (
         checked.spec
@@ -350,26 +465,8 @@ def _insert(
     base = learning.find_base(session, classifier, request.base_version)
     counts = queries.train_counts(session, upload_ids)
     learning.check_labels(session, base, counts, request.on_existing)
-    known = versions.classes(session, [base.id])[base.id] if base else []
-    _check_method(spec, {row.label for row in known}, counts)
-    job = Job(
-        id=new_id("job"),
-        workspace=classifier.workspace,
-        classifier_id=classifier.id,
-        kind=request.kind,
-        request={
-            "uploads": upload_ids,
-            "options": request.options,
-            "base_version": request.base_version,
-            "on_existing": request.on_existing,
-            "max_minutes": request.max_minutes,
-        },
-        state="queued",
-        created_at=now,
-    )
-    jobs.add(session, job, upload_ids)
-    jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
-    return job.id
+    _check_method(spec, {row.label for row in learning.classes_of(session, base)}, counts)
+    return upload_ids
 
 
 def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
@@ -392,6 +489,15 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
             f"{budget} exemplars cannot hold one image of each of {classes} classes: raise "
             "memory.exemplars of the classifier."
         )
+
+
+def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
+    """Return the uploads that the job learns from: none."""
+    base = learning.find_base(session, classifier, request.base_version)
+    forgetting.check(session, base, request.classes)
+    if request.purge:
+        purging.check(session, classifier, request.classes)
+    return []
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:

@@ -1,23 +1,20 @@
-"""What a learning job will do, decided once when it starts: pure data for the training process.
-
-A plan names every image, class and tensor by value; the process that trains asks nobody.
-"""
+"""What a learning job will do: which classes, which images, from which version."""
 
 import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from sqlalchemy.orm import Session
 
 from app.db.repositories import jobs, versions
 from app.db.repositories import learning as queries
-from app.db.repositories.learning import LabelledImage, SizedImage
+from app.db.repositories.learning import LabelledImage
 from app.db.tables import Classifier, Job, Version, VersionClass
 from app.services.errors import FieldError, ServiceError
+from app.services.plans import FreshImage, LearnPlan, PlannedClass
 from models.spec import Spec
 
 LIVE = "live"
@@ -47,48 +44,6 @@ class NoTrainingImagesError(ServiceError):
     title: ClassVar[str] = "No training images"
 
 
-class FreshImage(NamedTuple):
-    """A new image to train on; `column` is its class's place in `LearnPlan.classes`."""
-
-    sha256: str
-    size: int
-    column: int
-
-
-@dataclass(frozen=True)
-class PlannedClass:
-    """One column of the new version."""
-
-    label: str
-    index: int
-    task: int
-    # Whether the base version has it.
-    known: bool
-    # Different images over its whole life, this job's included.
-    train_images: int
-    # Where it was learnt before: the base version's ranking and what is kept of it, in order.
-    ranking_id: str | None
-    exemplars: tuple[SizedImage, ...]
-    held_out: tuple[str, ...]
-    new_held_out: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LearnPlan:
-    """All that one learning step starts from. `classes` are in column order."""
-
-    job_id: str
-    classifier_id: str
-    spec: dict[str, Any]
-    promotion: dict[str, Any]
-    base_version_id: str | None
-    # The base version's tensors, as hashes by part, and its metrics; empty and None at first.
-    parts: dict[str, str]
-    history: dict[str, Any] | None
-    classes: tuple[PlannedClass, ...]
-    fresh: tuple[FreshImage, ...]
-
-
 def find_base(session: Session, classifier: Classifier, number: int | None) -> Version | None:
     """Return the version that a job starts from, None at a classifier's first.
 
@@ -107,6 +62,20 @@ def find_base(session: Session, classifier: Classifier, number: int | None) -> V
     return versions.newest_descendant(session, live.id)
 
 
+def base_of(session: Session, classifier: Classifier, job: Job) -> Version | None:
+    """Return the version that a claimed job starts from, and record it in the job.
+
+    A job that was claimed before keeps the base version of its first attempt.
+    Raises UnknownBaseVersionError.
+    """
+    if job.base_version_id is not None:
+        return versions.get(session, job.base_version_id)
+    base = find_base(session, classifier, job.request["base_version"])
+    if base is not None:
+        jobs.record_base(session, job.id, job.attempt, base.id)
+    return base
+
+
 def check_labels(
     session: Session, base: Version | None, train_counts: Mapping[str, int], on_existing: str
 ) -> None:
@@ -114,7 +83,7 @@ def check_labels(
 
     Raises ClassAlreadyLearntError and NoTrainingImagesError.
     """
-    known = {row.label for row in _classes(session, base)}
+    known = {row.label for row in classes_of(session, base)}
     again = [label for label in train_counts if label in known]
     if again and on_existing == "error":
         raise ClassAlreadyLearntError(
@@ -130,22 +99,15 @@ def check_labels(
 def plan(session: Session, job: Job) -> LearnPlan:
     """Decide what a claimed job learns, and record the version it starts from in the job.
 
-    A job that was claimed before keeps the base version of its first attempt.
     Raises ClassAlreadyLearntError, UnknownBaseVersionError and NoTrainingImagesError.
     """
     classifier = session.get_one(Classifier, job.classifier_id)
-    if job.base_version_id is not None:
-        base: Version | None = versions.get(session, job.base_version_id)
-    else:
-        base = find_base(session, classifier, job.request["base_version"])
+    base = base_of(session, classifier, job)
     images = queries.job_images(session, job.id)
     counts = dict.fromkeys((image.label for image in images), 0)
     for image in images:
         counts[image.label] += image.split == "train"
     check_labels(session, base, counts, job.request["on_existing"])
-    if base is not None:
-        jobs.record_base(session, job.id, job.attempt, base.id)
-
     spec = model_spec(classifier.spec, job.request["options"])
     classes, fresh = _classes_and_images(session, job, base, images, classifier, spec.seed)
     return LearnPlan(
@@ -170,7 +132,8 @@ def model_spec(stored: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
     return Spec.model_validate({**fields, "options": {**fields["options"], **options}})
 
 
-def _classes(session: Session, version: Version | None) -> list[VersionClass]:
+def classes_of(session: Session, version: Version | None) -> list[VersionClass]:
+    """Return a version's classes in column order, none where there is no version."""
     return versions.classes(session, [version.id])[version.id] if version else []
 
 
@@ -182,7 +145,7 @@ def _classes_and_images(
     classifier: Classifier,
     seed: int,
 ) -> tuple[tuple[PlannedClass, ...], tuple[FreshImage, ...]]:
-    known = {row.label: row for row in _classes(session, base)}
+    known = {row.label: row for row in classes_of(session, base)}
     exemplars = queries.exemplars(session, base.id) if base else {}
     measured = queries.held_out(session, base.id) if base else {}
     last_index, last_task = queries.last_used(session, base.id) if base else (-1, -1)

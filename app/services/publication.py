@@ -1,7 +1,8 @@
 """How a finished learning step becomes a version: one transaction, or nothing."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 from sqlalchemy.orm import Session
 
@@ -12,7 +13,10 @@ from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
-from app.services.learning import LIVE, LearnPlan
+from app.services import purging
+from app.services.learning import LIVE
+from app.services.plans import ForgetPlan, LearnPlan, Plan
+from app.services.purging import Purged
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Outcome:
 
     `spec` is the `models.spec.Spec` that was trained by, every default filled in.
     `rankings` holds the exemplars, in herding order, of the classes that were ranked anew;
-    `kept` how many exemplars each class has now; `metrics` are those of `models.evaluate`.
+    `kept` how many exemplars each class has now; `metrics` are those of `models.evaluate`;
+    `residual` names what still was learnt from images of classes that were forgotten.
     """
 
     spec: dict[str, Any]
@@ -30,22 +35,34 @@ class Outcome:
     kept: tuple[int, ...]
     metrics: dict[str, Any]
     warnings: list[str]
+    residual: tuple[str, ...] = ()
 
 
-def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> int | None:
-    """Make the version and end the job as succeeded. Return the version's number.
+@dataclass(frozen=True)
+class Published:
+    """A new version's number, and the blobs that nothing refers to now."""
+
+    number: int
+    released: list[str] = field(default_factory=list)
+
+
+def publish(db: Database, plan: Plan, attempt: int, outcome: Outcome) -> Published | None:
+    """Make the version and end the job as succeeded.
 
     None, with nothing written, where the attempt no longer holds the job or the job is being
-    cancelled: a version whose job was cancelled never goes live.
+    cancelled: a version whose job was cancelled never goes live. Raises CannotPurgeError, with
+    nothing written, where a purge was asked for and cannot be.
     """
     with db.transaction() as session:
         now = db.now(session)
         # The fence comes first: whoever lost the job changes nothing, and the row stays locked.
         if not jobs.succeed(session, plan.job_id, attempt, now=now):
             return None
+        uploads = purging.lock(session, plan) if _purges(plan) else []
         classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)
         classifier.last_version += 1
         metrics = _by_label(plan, outcome.metrics)
+        last_index, last_task = _last_used(session, plan)
         classes, memory = _classes(session, plan, outcome)
         version = Version(
             id=new_id("ver"),
@@ -57,6 +74,8 @@ def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> in
             spec=outcome.spec,
             metrics=metrics,
             memory=memory,
+            last_index=last_index,
+            last_task=last_task,
             created_at=now,
         )
         for row in classes:
@@ -72,20 +91,48 @@ def publish(db: Database, plan: LearnPlan, attempt: int, outcome: Outcome) -> in
         live, why = _promotion(session, plan, metrics)
         if live:
             aliases.point(session, classifier.id, LIVE, version.id, now=now)
+        purged = purging.purge(session, plan, version, uploads) if _purges(plan) else None
+        if isinstance(plan, ForgetPlan):
+            jobs.record_report(session, plan.job_id, _report(plan, outcome, purged))
         jobs.append_events(session, plan.job_id, _events(version, outcome, live, why), now=now)
-        return version.number
+        return Published(version.number, purged.blobs if purged else [])
 
 
-def _by_label(plan: LearnPlan, metrics: dict[str, Any]) -> dict[str, Any]:
+def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:
+    return isinstance(plan, ForgetPlan) and plan.purge
+
+
+def _report(plan: ForgetPlan, outcome: Outcome, purged: Purged | None) -> dict[str, Any]:
+    """Return what a job that forgot classes tells: what went, and what stays of them."""
+    remaining = {planned.task for planned in plan.classes}
+    return {
+        "forgotten": list(plan.labels),
+        "tasks": sorted(set(plan.base_tasks) - remaining),
+        "residual": list(outcome.residual),
+        "purged": {"versions": purged.versions, "uploads": purged.uploads} if purged else None,
+    }
+
+
+def _last_used(session: Session, plan: Plan) -> tuple[int, int]:
+    base = plan.base_version_id
+    index, task = queries.last_used(session, base) if base else (-1, -1)
+    return (
+        max(index, *(planned.index for planned in plan.classes)),
+        max(task, *(planned.task for planned in plan.classes)),
+    )
+
+
+def _by_label(plan: Plan, metrics: dict[str, Any]) -> dict[str, Any]:
     labels = [planned.label for planned in plan.classes]
     return {**metrics, "per_class": dict(zip(labels, metrics["per_class"], strict=True))}
 
 
 def _classes(
-    session: Session, plan: LearnPlan, outcome: Outcome
+    session: Session, plan: Plan, outcome: Outcome
 ) -> tuple[list[VersionClass], dict[str, int]]:
     """Return the rows of the class map and what the memory holds."""
-    sizes = {image.sha256: image.size for image in plan.fresh}
+    fresh = plan.fresh if isinstance(plan, LearnPlan) else ()
+    sizes = {image.sha256: image.size for image in fresh}
     rows, exemplars, stored, held_out = [], 0, 0, 0
     for column, planned in enumerate(plan.classes):
         kept = outcome.kept[column]
@@ -111,20 +158,23 @@ def _classes(
     return rows, {"exemplars": exemplars, "bytes": stored, "held_out": held_out}
 
 
-def _promotion(session: Session, plan: LearnPlan, metrics: dict[str, Any]) -> tuple[bool, str]:
+def _promotion(session: Session, plan: Plan, metrics: dict[str, Any]) -> tuple[bool, str]:
     """Say whether the new version goes live at once, and why where that was measured.
 
-    The first version always does. Under `guarded` it is compared with the version that is live
-    now, from which it need not descend; see `_drop`. Where nothing can be compared it goes live:
-    whoever holds nothing out has no guard.
+    The first version always does, and one that purges the version that was live. Under `guarded`
+    it is compared with the version that is live now, from which it need not descend; see `_drop`.
+    Where nothing can be compared it goes live: whoever holds nothing out has no guard.
     """
     current = versions.by_alias(session, plan.classifier_id, LIVE)
     policy = plan.promotion["policy"]
     if current is None:
         return True, ""
+    forgotten = plan.labels if isinstance(plan, ForgetPlan) else ()
+    if _purges(plan) and current in versions.knowing(session, plan.classifier_id, forgotten):
+        return True, ""
     if policy != "guarded":
         return bool(policy == "always"), ""
-    drop = _drop(session, current, metrics)
+    drop = _drop(session, current, metrics, forgotten)
     if drop is None:
         return True, f"unguarded: nothing was measured to compare it with version {current.number}"
     limit = plan.promotion["max_accuracy_drop"]
@@ -132,18 +182,21 @@ def _promotion(session: Session, plan: LearnPlan, metrics: dict[str, Any]) -> tu
     return drop <= limit, f"{verdict}, where {-limit:+g} is allowed"
 
 
-def _drop(session: Session, current: Version, metrics: dict[str, Any]) -> float | None:
+def _drop(
+    session: Session, current: Version, metrics: dict[str, Any], forgotten: Sequence[str]
+) -> float | None:
     """Return how much accuracy the live version's classes would lose, None where not measured.
 
     Each class is weighted by the images the live version was measured on. One that the new version
-    lacks counts as wholly lost; one that only one of both was measured on is left out.
+    lacks counts as wholly lost, unless its job was to forget it; that one, and one that only one of
+    both was measured on, is left out.
     """
     held_out = queries.held_out(session, current.id)
     lost, images = 0.0, 0
     for row in versions.classes(session, [current.id])[current.id]:
         before = current.metrics["per_class"].get(row.label)
         after = metrics["per_class"].get(row.label, 0.0)
-        if before is not None and after is not None:
+        if before is not None and after is not None and row.label not in forgotten:
             weight = len(held_out.get(row.index, ()))
             lost += (before - after) * weight
             images += weight

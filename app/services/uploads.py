@@ -274,10 +274,10 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
     Raises UploadNotFoundError, and UploadInUseError while a job that uses it is not finished.
     """
     with db.transaction() as session:
-        upload = _require(session, workspace, upload_id, lock=True)
+        _require(session, workspace, upload_id, lock=True)
         if repository.used_by_unfinished_job(session, upload_id):
             raise UploadInUseError("A job that uses this upload is not finished.")
-        repository.remove(session, upload)
+        repository.remove(session, upload_id)
 
 
 def _require(session: Session, workspace: str, upload_id: str, *, lock: bool = False) -> Upload:

@@ -4,6 +4,8 @@ A method knows nothing of loops, devices, precision, files or jobs; the trainer 
 losses. Hooks are called in this order::
 
     begin → phases → (loss, after_step)… → end_phase → … → end → calibrate
+
+Forgetting classes is one hook of its own, `forget`, with `calibrate` after it.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +19,7 @@ from torch.optim import Optimizer
 from models import regularizers
 from models.batches import Batch, ImageSet
 from models.classify import Output, Servable, Softmax
+from models.errors import LearningError
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
@@ -132,6 +135,27 @@ class Method(ABC, Generic[OptionsT]):
 
     def calibrate(self, held_out: Output, columns: Tensor) -> None:
         """Fit what only held-out images can tell, from their predictions; columns [H]."""
+
+    @classmethod
+    def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
+        """Refuse, before there is a job, what this method cannot forget.
+
+        `tasks` has the task of every column, `columns` are those to forget. Raises LearningError.
+        """
+        if len(set(columns)) == len(tasks):
+            raise LearningError(
+                "cannot-forget",
+                "nothing would be left: delete the versions, or the classifier, instead",
+            )
+
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        """Remove all that is these columns' own; what is left of others stays as it is, to the bit.
+
+        Return the names of what was learnt from their images and stays, since others share it:
+        here the backbone, and with it the mean and deviation of the preprocessing.
+        """
+        self.network.head.remove(columns)
+        return ["backbone"]
 
     def report(self) -> dict[str, Any]:
         """Return figures of the method's own, for the version's metrics."""

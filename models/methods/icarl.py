@@ -149,6 +149,13 @@ class ICaRL(Method[ICaRLOptions]):
         assert held_out.distances is not None  # noqa: S101 - nearest mean gives distances
         self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
 
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        """Drop rows of the head and means; τ is fitted anew, on images of what is left."""
+        kept = [column for column in range(len(self.means)) if column not in columns]
+        self.means = self.means[kept]
+        self.temperature = torch.ones_like(self.temperature)
+        return super().forget(columns)
+
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
         """Return nearest mean of exemplars, or the head with the loss's own activation."""
         if self.way(classify) == "nearest_mean":

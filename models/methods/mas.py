@@ -125,6 +125,10 @@ class MAS(Method[MASOptions]):
         before = self.importance
         self.importance = {n: before[n] + new if before else new for n, new in found.items()}
 
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        """Drop rows of the heads; Ω is a sum over images that cannot be taken apart."""
+        return [*super().forget(columns), "importance"]
+
     def report(self) -> dict[str, Any]:
         """Return the mean and the largest Ω: their scale, and so λ's, is the network's own."""
         omegas = torch.cat([omega.flatten() for omega in self.importance.values()])

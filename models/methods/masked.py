@@ -6,6 +6,7 @@ router that picks the nearest class mean in features that no later task moves.
 
 import copy
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -69,6 +70,19 @@ class Masked(Method[OptionsT]):
             for column in task_columns(step.tasks, self.task)
         ]
         self.router[self.task] = torch.stack(means).cpu()
+
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        """Drop rows of the heads and the router's means. What weights keep is the subclass's."""
+        tasks = self.network.head.tasks
+        for task in {tasks[column] for column in columns}:
+            own = task_columns(tasks, task).tolist()
+            kept = [row for row, column in enumerate(own) if column not in columns]
+            if kept:
+                self.router[task] = self.router[task][kept]
+            else:
+                del self.router[task]
+        self.network.head.remove(columns)
+        return []
 
     def warnings(self) -> list[str]:
         """Tell of a task with a single class."""

@@ -137,6 +137,32 @@ class PackNet(Masked[PackNetOptions]):
             self.owners[name][pruned] = 0
             weight[pruned] = 0
 
+    @classmethod
+    def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
+        """Take the newest task only, as a whole: later ones use the weights of all before them.
+
+        Raises LearningError.
+        """
+        super().check_forget(tasks, columns)
+        newest = {column for column, task in enumerate(tasks) if task == tasks[-1]}
+        if set(columns) != newest:
+            raise LearningError(
+                "cannot-forget",
+                "packnet forgets its newest task as a whole and nothing else: every later task "
+                f"was learnt on top of the weights of those before it; the newest is {tasks[-1]}",
+            )
+
+    @torch.no_grad()
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        """Set the task's weights free, to zero. Nothing else in the backbone was learnt from it."""
+        task = self.network.head.tasks[columns[0]]
+        super().forget(columns)
+        for name, weight in maskable(self.network.backbone).items():
+            own = self.owners[name] == task + 1
+            self.owners[name][own] = 0
+            weight[own] = 0
+        return []
+
     def own_weights(self, task: int) -> Tensors:
         """Return the weights of the task and those before it, with zeros for all others."""
         if task == self.network.head.tasks[-1]:

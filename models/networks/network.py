@@ -1,6 +1,7 @@
 """What every network is: a backbone that gives features, and a head that grows by tasks."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -69,6 +70,19 @@ class Head(nn.Module):
             block.weight.uniform_(-bound, bound, generator=draws)
             block.bias.uniform_(-bound, bound, generator=draws)
         self.blocks[str(task)] = block
+
+    def remove(self, columns: Sequence[int]) -> None:
+        """Take columns out: the others close up, and a block without any goes."""
+        first = 0
+        for task, block in list(self.blocks.items()):
+            kept = [row for row in range(block.out_features) if first + row not in columns]
+            first += block.out_features
+            if not kept:
+                del self.blocks[task]
+            elif len(kept) < block.out_features:
+                block.weight = nn.Parameter(block.weight.detach()[kept])
+                block.bias = nn.Parameter(block.bias.detach()[kept])
+                block.out_features = len(kept)
 
     @property
     def weight(self) -> Tensor:

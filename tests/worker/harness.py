@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.db.tables import Job, Version, Worker
 from app.services import classifiers, jobs, uploads
 from app.services.classifiers import ClassifierSpec
-from app.services.jobs import FINAL_STATES, JobRequest, JobView
+from app.services.jobs import FINAL_STATES, ForgetRequest, JobView, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
 from app.settings import Settings
 from app.storage import open_store
@@ -97,7 +97,12 @@ class Service:
         return view.id
 
     def learn(self, upload: str, name: str = "toy", **fields: Any) -> str:
-        request = JobRequest.model_validate({"uploads": [upload]} | fields)
+        request = LearnRequest.model_validate({"uploads": [upload]} | fields)
+        return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+
+    def forget(self, *classes: str, name: str = "toy", **fields: Any) -> str:
+        body = {"kind": "forget", "classes": list(classes), **fields}
+        request = ForgetRequest.model_validate(body)
         return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
 
     def job(self, job_id: str) -> JobView:

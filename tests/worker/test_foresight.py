@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.db.repositories.learning import SizedImage
-from app.services.learning import FreshImage, LearnPlan, PlannedClass
+from app.services.plans import FreshImage, LearnPlan, PlannedClass
 from models.learner import LearningError
 from models.spec import Spec
 from worker import foresight

@@ -58,13 +58,23 @@ def add(session: Session, job: Job, uploads: Sequence[str]) -> None:
     """Insert a job and the uploads it learns from, in their order."""
     session.add(job)
     session.flush()
-    session.execute(
-        insert(JobUpload),
-        [
-            {"job_id": job.id, "position": position, "upload_id": upload}
-            for position, upload in enumerate(uploads)
-        ],
-    )
+    _add_uploads(session, job.id, uploads, first=0)
+
+
+def inherit_uploads(session: Session, source: str, target: str) -> None:
+    """Count the uploads of one job among those of another, whose version takes its place."""
+    present = uploads_of(session, target)
+    new = [upload for upload in uploads_of(session, source) if upload not in present]
+    _add_uploads(session, target, new, first=len(present))
+
+
+def _add_uploads(session: Session, job_id: str, uploads: Sequence[str], *, first: int) -> None:
+    rows = [
+        {"job_id": job_id, "position": position, "upload_id": upload}
+        for position, upload in enumerate(uploads, start=first)
+    ]
+    if rows:
+        session.execute(insert(JobUpload), rows)
 
 
 def get(session: Session, job_id: str) -> Job | None:
@@ -230,6 +240,16 @@ def succeed(session: Session, job_id: str, attempt: int, *, now: datetime) -> bo
     """End a running job as succeeded; False if the attempt lost it or it is being cancelled."""
     changes = _released("succeeded") | {"error": None, "finished_at": now}
     return _changed(session, _running(job_id, attempt), changes)
+
+
+def record_report(session: Session, job_id: str, report: dict[str, Any]) -> None:
+    """Write down what a job found out. The caller has written the job's row before."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(report=report)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def requeue(session: Session, job_id: str, attempt: int, *, failures: int) -> bool:

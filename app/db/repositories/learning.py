@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import CTE, case, func, insert, select
+from sqlalchemy import CTE, and_, case, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import (
@@ -92,11 +92,16 @@ def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:
 
 
 def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
-    """Return the held-out images of a version and its ancestors by class index, oldest first."""
+    """Return the held-out images of a version and its ancestors by class index, oldest first.
+
+    Of the classes that the version knows: ancestors may have known others, forgotten since.
+    """
     line = _line(version_id)
+    known = and_(VersionClass.version_id == version_id, VersionClass.index == HeldOut.index)
     query = (
         select(HeldOut.index, HeldOut.sha256)
         .join(line, line.c.id == HeldOut.version_id)
+        .join(VersionClass, known)
         .order_by(line.c.number, HeldOut.index, HeldOut.position)
     )
     found: dict[int, list[str]] = {}
@@ -106,13 +111,23 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
 
 
 def last_used(session: Session, version_id: str) -> tuple[int, int]:
-    """Return the highest class index and the highest task that the chain of parents has used."""
+    """Return the highest class index and the highest task that the chain of parents has used.
+
+    Versions remember them of ancestors that were purged.
+    """
     line = _line(version_id)
-    query = select(func.max(VersionClass.index), func.max(VersionClass.task)).join(
-        line, line.c.id == VersionClass.version_id
+    query = (
+        select(
+            func.max(VersionClass.index),
+            func.max(VersionClass.task),
+            func.max(Version.last_index),
+            func.max(Version.last_task),
+        )
+        .join(Version, Version.id == VersionClass.version_id)
+        .join(line, line.c.id == VersionClass.version_id)
     )
-    index, task = session.execute(query).one()
-    return (-1, -1) if index is None else (index, task)
+    index, task, last_index, last_task = session.execute(query).one()
+    return (-1, -1) if index is None else (max(index, last_index), max(task, last_task))
 
 
 def add_ranking(session: Session, classifier_id: str, images: Iterable[str]) -> str:
@@ -128,6 +143,15 @@ def add_ranking(session: Session, classifier_id: str, images: Iterable[str]) -> 
         ],
     )
     return ranking.id
+
+
+def remove_unused_rankings(session: Session, classifier_id: str) -> None:
+    """Delete the rankings that no version's class has any more."""
+    unused = and_(
+        Ranking.classifier_id == classifier_id,
+        ~exists().where(VersionClass.ranking_id == Ranking.id),
+    )
+    session.execute(delete(Ranking).where(unused).execution_options(synchronize_session=False))
 
 
 def _line(version_id: str) -> CTE:

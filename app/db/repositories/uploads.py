@@ -1,6 +1,6 @@
 """Queries about uploads and their images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
@@ -33,10 +33,32 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
     return list(session.scalars(query.order_by(Upload.id.desc()).limit(limit)))
 
 
-def remove(session: Session, upload: Upload) -> None:
+def lock(session: Session, upload_id: str) -> bool:
+    """Keep an upload, if it is there, from being changed or given to a job until the commit."""
+    query = select(Upload.id).where(Upload.id == upload_id).with_for_update()
+    return session.scalar(query) is not None
+
+
+def learnt_from(session: Session, classifier_id: str, labels: Collection[str]) -> list[str]:
+    """Return the uploads with images of the labels that jobs of the classifier have used."""
+    used = select(JobUpload.upload_id).join(Job, Job.id == JobUpload.job_id)
+    query = select(UploadImage.upload_id).where(
+        UploadImage.label.in_(labels),
+        UploadImage.upload_id.in_(used.where(Job.classifier_id == classifier_id)),
+    )
+    return sorted(session.scalars(query.distinct()))
+
+
+def blobs_of(session: Session, upload_ids: Sequence[str]) -> set[str]:
+    """Return the hashes of all images of uploads."""
+    query = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
+    return set(session.scalars(query))
+
+
+def remove(session: Session, upload_id: str) -> None:
     """Delete an upload, its labelled images, and its place in the jobs that learnt from it."""
-    session.execute(delete(JobUpload).where(JobUpload.upload_id == upload.id))
-    session.execute(delete(Upload).where(Upload.id == upload.id))
+    session.execute(delete(JobUpload).where(JobUpload.upload_id == upload_id))
+    session.execute(delete(Upload).where(Upload.id == upload_id))
 
 
 def count_images(session: Session, upload_id: str) -> int:
@@ -75,11 +97,13 @@ def used_by_job(session: Session, upload_id: str) -> bool:
     return bool(session.scalar(select(exists().where(JobUpload.upload_id == upload_id))))
 
 
-def used_by_unfinished_job(session: Session, upload_id: str) -> bool:
-    """Say whether a job that is not finished needs the upload."""
+def used_by_unfinished_job(session: Session, upload_id: str, *, besides: str | None = None) -> bool:
+    """Say whether a job that is not finished needs the upload, those of one classifier aside."""
     unfinished = exists().where(
         JobUpload.upload_id == upload_id,
         Job.id == JobUpload.job_id,
         Job.state.not_in(FINAL_STATES),
     )
+    if besides is not None:
+        unfinished = unfinished.where(Job.classifier_id != besides)
     return bool(session.scalar(select(unfinished)))

@@ -1,9 +1,9 @@
 """Queries about versions: the tree, their classes, their parts, their exemplars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, insert, or_, select
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import (
@@ -187,6 +187,65 @@ def remove(session: Session, version: Version) -> None:
     """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
     session.delete(version)
     session.flush()
+
+
+def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
+    """Return the versions of a classifier that know one of the labels, oldest first."""
+    knows = exists().where(VersionClass.version_id == Version.id, VersionClass.label.in_(labels))
+    query = select(Version).where(Version.classifier_id == classifier_id, knows)
+    return list(session.scalars(query.order_by(Version.number)))
+
+
+def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
+    """Return the hashes of all that versions are made of: tensors, exemplars, held-out images."""
+    parts = select(VersionPart.sha256).where(VersionPart.version_id.in_(version_ids))
+    held_out = select(HeldOut.sha256).where(HeldOut.version_id.in_(version_ids))
+    ranked = (
+        select(RankingImage.sha256)
+        .join(VersionClass, VersionClass.ranking_id == RankingImage.ranking_id)
+        .where(VersionClass.version_id.in_(version_ids))
+    )
+    return {sha256 for query in (parts, held_out, ranked) for sha256 in session.scalars(query)}
+
+
+def splice_out(session: Session, version: Version) -> None:
+    """Delete a version from the middle of its tree.
+
+    Its children become its parent's, and take over its held-out images of the classes they know.
+    """
+    children = list(session.scalars(select(Version.id).where(Version.parent_id == version.id)))
+    for child in children:
+        _take_over_held_out(session, version.id, child)
+    session.execute(
+        update(Version)
+        .where(Version.id.in_(children))
+        .values(parent_id=version.parent_id)
+        .execution_options(synchronize_session="fetch")
+    )
+    remove(session, version)
+
+
+def _take_over_held_out(session: Session, parent: str, child: str) -> None:
+    count = func.max(HeldOut.position) + 1
+    own = select(HeldOut.index, count).where(HeldOut.version_id == child).group_by(HeldOut.index)
+    offsets: dict[int, int] = dict(session.execute(own).all())
+    known = and_(VersionClass.version_id == child, VersionClass.index == HeldOut.index)
+    inherited = (
+        select(HeldOut.index, HeldOut.position, HeldOut.sha256)
+        .join(VersionClass, known)
+        .where(HeldOut.version_id == parent)
+    )
+    rows = [
+        {
+            "version_id": child,
+            "index": index,
+            "position": offsets.get(index, 0) + position,
+            "sha256": sha256,
+        }
+        for index, position, sha256 in session.execute(inherited)
+    ]
+    if rows:
+        session.execute(insert(HeldOut), rows)
 
 
 def served(session: Session) -> list[Served]:

@@ -125,7 +125,8 @@ def test_a_refused_one_shot_leaves_nothing(
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
-        ({"kind": "forget"}, "/kind"),
+        ({"kind": "dream"}, "/kind"),
+        ({"kind": None}, "/kind"),
         ({"classes": ["stop"]}, "/classes"),
         ({"uploads": []}, "/uploads"),
         ({"uploads": ["upl_none"]}, "/uploads/0"),
@@ -140,6 +141,29 @@ def test_a_wrong_field_is_pointed_at(
 ) -> None:
     answer = queue(api, upload, **fields)
     assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"classes": []}, "/classes"),
+        ({"classes": ["stop", " "]}, "/classes/1"),
+        ({"classes": ["\ud800"]}, "/classes/0"),
+        ({"max_minutes": float("inf")}, "/max_minutes"),
+        ({"options": {}}, "/options"),
+        ({"purge": "perhaps"}, "/purge"),
+    ],
+)
+def test_a_wrong_field_of_forgetting_is_pointed_at(
+    api: TestClient, fields: dict[str, Any], pointer: str
+) -> None:
+    answer = api.post(
+        "/v1/classifiers/signs/jobs",
+        content=json.dumps({"kind": "forget", "classes": ["stop"], **fields}),
+        headers={"content-type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 

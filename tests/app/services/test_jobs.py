@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.tables import Job, Upload
 from app.services import classifiers, jobs, learning, uploads
-from app.services.jobs import JobRequest
+from app.services.jobs import LearnRequest
 from app.services.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
@@ -113,7 +113,7 @@ def test_what_follows_creation_fails_with_it(service: Service) -> None:
     def refuse(_session: Session, _view: Any) -> None:
         raise RuntimeError
 
-    request = JobRequest(uploads=[upload])
+    request = LearnRequest(uploads=[upload])
     with pytest.raises(RuntimeError):
         jobs.create(service.db, WORKSPACE, "toy", request, on_created=refuse)
     assert count(service, Job) == 0

@@ -9,7 +9,8 @@ from app.db.repositories import learning as queries
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Alias, Version
 from app.services import jobs
-from app.services.learning import LearnPlan, NoTrainingImagesError
+from app.services.learning import NoTrainingImagesError
+from app.services.plans import LearnPlan
 from app.services.publication import Outcome
 from app.settings import Settings
 from app.storage import open_store

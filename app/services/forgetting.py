@@ -1,0 +1,100 @@
+"""What a job that forgets classes will do, and what cannot be forgotten."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sqlalchemy.orm import Session
+
+from app.db.repositories import learning as queries
+from app.db.repositories import versions
+from app.db.tables import Classifier, Job, Version
+from app.services import learning
+from app.services.errors import FieldError, ServiceError
+from app.services.plans import ForgetPlan, PlannedClass
+from models import methods
+from models.errors import LearningError
+
+
+class UnknownClassError(ServiceError):
+    """The version does not know a class that should be forgotten."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "unknown-class"
+    title: ClassVar[str] = "Unknown class"
+
+
+class CannotForgetError(ServiceError):
+    """The method cannot forget these classes, or nothing would be left."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "cannot-forget"
+    title: ClassVar[str] = "Cannot be forgotten"
+
+
+def check(
+    session: Session, base: Version | None, classes: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the columns that classes have in a version, and the task of each of its columns.
+
+    Raises UnknownClassError and CannotForgetError.
+    """
+    known = learning.classes_of(session, base)
+    columns = {row.label: column for column, row in enumerate(known)}
+    found = [columns.get(label) for label in classes]
+    if base is None or None in found:
+        errors = [
+            FieldError(f"/classes/{place}", "there is no such class")
+            for place, column in enumerate(found)
+            if column is None
+        ]
+        raise UnknownClassError("The version to start from does not know them.", errors=errors)
+    chosen = tuple(sorted({column for column in found if column is not None}))
+    tasks = tuple(row.task for row in known)
+    try:
+        methods.get(base.method).check_forget(tasks, chosen)
+    except LearningError as error:
+        raise CannotForgetError(f"{error.detail[0].upper()}{error.detail[1:]}.") from error
+    return chosen, tasks
+
+
+def plan(session: Session, job: Job) -> ForgetPlan:
+    """Decide what a claimed job forgets, and record the version it starts from in the job.
+
+    Raises UnknownClassError, CannotForgetError and UnknownBaseVersionError.
+    """
+    classifier = session.get_one(Classifier, job.classifier_id)
+    base = learning.base_of(session, classifier, job)
+    columns, tasks = check(session, base, job.request["classes"])
+    assert base is not None  # noqa: S101 - a class of no version is unknown
+    known = learning.classes_of(session, base)
+    exemplars = queries.exemplars(session, base.id)
+    held_out = queries.held_out(session, base.id)
+    return ForgetPlan(
+        job_id=job.id,
+        classifier_id=classifier.id,
+        # The version's own: what was learnt with these options is not learnt again with others.
+        spec=base.spec,
+        promotion=classifier.spec["promotion"],
+        base_version_id=base.id,
+        parts=versions.parts(session, base.id),
+        history=base.metrics,
+        classes=tuple(
+            PlannedClass(
+                label=row.label,
+                index=row.index,
+                task=row.task,
+                known=True,
+                train_images=row.train_images,
+                ranking_id=row.ranking_id,
+                exemplars=tuple(exemplars.get(row.index, ())),
+                held_out=tuple(held_out.get(row.index, ())),
+                new_held_out=(),
+            )
+            for column, row in enumerate(known)
+            if column not in columns
+        ),
+        labels=tuple(known[column].label for column in columns),
+        columns=columns,
+        base_tasks=tasks,
+        purge=job.request["purge"],
+    )
