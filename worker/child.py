@@ -141,7 +141,7 @@ def _learn(
     stop: threading.Event,
 ) -> Outcome:
     # Defaults are filled in once: the version keeps those that it was trained with.
-    spec = methods.validate(Spec.model_validate(plan.spec))
+    spec = methods.complete(Spec.model_validate(plan.spec))
     foresight.check_memory(plan, spec)
     reporter.warn(foresight.warnings(plan))
     data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
@@ -170,7 +170,7 @@ def _forget(
     reporter: Reporter,
     stop: threading.Event,
 ) -> Outcome:
-    spec = methods.validate(Spec.model_validate(plan.spec))
+    spec = methods.complete(Spec.model_validate(plan.spec))
     hashes, columns = _held_out(plan)
     data = Remaining(
         held_out=_decode_all(hashes, store, spec.image_size, resources.threads, reporter, stop),

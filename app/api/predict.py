@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from app.api.deps import Inference, LoadedModels, Workspace
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
+from app.db.tables import LIVE
 from app.imaging.reading import UnreadableImageError
 from app.inference.batcher import Answer, Batcher
 from app.inference.errors import (
@@ -31,7 +32,7 @@ from app.inference.errors import (
 from app.inference.loaded import LoadedVersion
 from app.inference.registry import ClassifierRequiredError, Registry
 from app.inference.results import describe
-from app.services.classifiers import LIVE, ClassifierNotFoundError
+from app.services.classifiers import ClassifierNotFoundError
 from app.services.errors import FieldError, ServiceError
 from app.services.requests import RequestBody
 from app.services.versions import VersionNotFoundError

@@ -27,6 +27,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import Text
 
 DEFAULT_WORKSPACE = "default"
+# The alias that `/predict` serves.
+LIVE = "live"
 
 JOB_STATES = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
 HOLDING_STATES = ("running", "cancelling")

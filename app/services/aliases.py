@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from app.db.engine import Database
 from app.db.repositories import aliases, versions
+from app.db.tables import LIVE
 from app.services import classifiers
 from app.services.errors import ServiceError
 from app.services.requests import RequestBody
@@ -102,7 +103,7 @@ def delete(db: Database, workspace: str, classifier: str, name: str) -> None:
 
     Raises ClassifierNotFoundError, AliasNotFoundError, and LiveAliasError for `live`.
     """
-    if name == classifiers.LIVE:
+    if name == LIVE:
         raise LiveAliasError("The alias live can be moved, not deleted.")
     with db.transaction() as session:
         owner = classifiers.require(session, workspace, classifier, lock=True)

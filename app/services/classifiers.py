@@ -10,15 +10,13 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import aliases, classifiers, versions
-from app.db.tables import Classifier
+from app.db.tables import LIVE, Classifier
 from app.ids import new_id
 from app.services.errors import FieldError, ServiceError
 from app.services.requests import GivenOptions, RequestBody, Text
 from models import methods
 from models.errors import InvalidSpecError
 from models.spec import Augment, Budget, Spec
-
-LIVE = "live"
 
 Name = Annotated[
     str,

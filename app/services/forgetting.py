@@ -11,8 +11,6 @@ from app.db.tables import Classifier, Job, Version
 from app.services import learning
 from app.services.errors import FieldError, ServiceError
 from app.services.plans import ForgetPlan, PlannedClass
-from models import methods
-from models.errors import LearningError
 
 
 class UnknownClassError(ServiceError):
@@ -31,12 +29,12 @@ class CannotForgetError(ServiceError):
     title: ClassVar[str] = "Cannot be forgotten"
 
 
-def check(
+def columns_of(
     session: Session, base: Version | None, classes: Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the columns that classes have in a version, and the task of each of its columns.
 
-    Raises UnknownClassError and CannotForgetError.
+    Raises UnknownClassError.
     """
     known = learning.classes_of(session, base)
     columns = {row.label: column for column, row in enumerate(known)}
@@ -49,22 +47,18 @@ def check(
         ]
         raise UnknownClassError("The version to start from does not know them.", errors=errors)
     chosen = tuple(sorted({column for column in found if column is not None}))
-    tasks = tuple(row.task for row in known)
-    try:
-        methods.get(base.method).check_forget(tasks, chosen)
-    except LearningError as error:
-        raise CannotForgetError(f"{error.detail[0].upper()}{error.detail[1:]}.") from error
-    return chosen, tasks
+    return chosen, tuple(row.task for row in known)
 
 
 def plan(session: Session, job: Job) -> ForgetPlan:
     """Decide what a claimed job forgets, and record the version it starts from in the job.
 
-    Raises UnknownClassError, CannotForgetError and UnknownBaseVersionError.
+    Whether the method can forget them is asked where PyTorch is: at the request and in the training
+    process, not here in its parent. Raises UnknownClassError and UnknownBaseVersionError.
     """
     classifier = session.get_one(Classifier, job.classifier_id)
     base = learning.base_of(session, classifier, job)
-    columns, tasks = check(session, base, job.request["classes"])
+    columns, tasks = columns_of(session, base, job.request["classes"])
     assert base is not None  # noqa: S101 - a class of no version is unknown
     known = learning.classes_of(session, base)
     exemplars = queries.exemplars(session, base.id)

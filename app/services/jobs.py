@@ -27,6 +27,7 @@ from app.services.errors import FieldError, ServiceError
 from app.services.labels import clean_label
 from app.services.requests import GivenOptions, RequestBody, UploadId
 from models import methods
+from models.errors import LearningError
 from models.spec import Spec
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
@@ -494,7 +495,13 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
     """Return the uploads that the job learns from: none."""
     base = learning.find_base(session, classifier, request.base_version)
-    forgetting.check(session, base, request.classes)
+    columns, tasks = forgetting.columns_of(session, base, request.classes)
+    assert base is not None  # noqa: S101 - a class of no version is unknown
+    try:
+        methods.get(base.method).check_forget(tasks, columns)
+    except LearningError as error:
+        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
+        raise forgetting.CannotForgetError(detail) from error
     if request.purge:
         purging.check(session, classifier, request.classes)
     return []

@@ -12,12 +12,10 @@ from sqlalchemy.orm import Session
 from app.db.repositories import jobs, versions
 from app.db.repositories import learning as queries
 from app.db.repositories.learning import LabelledImage
-from app.db.tables import Classifier, Job, Version, VersionClass
+from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
 from app.services.errors import FieldError, ServiceError
 from app.services.plans import FreshImage, LearnPlan, PlannedClass
 from models.spec import Spec
-
-LIVE = "live"
 
 
 class ClassAlreadyLearntError(ServiceError):

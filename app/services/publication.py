@@ -11,10 +11,9 @@ from app.db.repositories import aliases, blobs, jobs, versions
 from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
-from app.db.tables import Classifier, Version, VersionClass
+from app.db.tables import LIVE, Classifier, Version, VersionClass
 from app.ids import new_id
 from app.services import purging
-from app.services.learning import LIVE
 from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.purging import Purged
 

@@ -21,8 +21,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import blobs, jobs, uploads, versions
 from app.db.repositories import learning as queries
-from app.db.tables import Classifier, Version
-from app.services.classifiers import LIVE
+from app.db.tables import LIVE, Classifier, Version
 from app.services.errors import ServiceError
 from app.services.plans import ForgetPlan
 from app.storage import BlobStore

@@ -28,6 +28,7 @@ __all__ = [
     "MethodInfo",
     "Needs",
     "Phase",
+    "complete",
     "describe_methods",
     "get",
     "needs",
@@ -93,10 +94,10 @@ def describe_methods() -> list[MethodInfo]:
     ]
 
 
-def validate(spec: Spec) -> Spec:
-    """Return the spec with its method's option defaults filled in.
+def complete(spec: Spec) -> Spec:
+    """Return the spec with the defaults of its method's and its regularizer's options filled in.
 
-    Raises InvalidSpecError at the first thing that is wrong.
+    Raises InvalidSpecError at the first thing that is wrong with them.
     """
     method = get(spec.method)
     try:
@@ -104,11 +105,21 @@ def validate(spec: Spec) -> Spec:
     except ValidationError as error:
         raise InvalidSpecError.first_of(error, "/options", method.Options.model_fields) from error
     regularizer = regularizers.validate(spec.regularizer)
-    _validate_backbone(spec)
-    method.check(spec, options)
     return spec.model_copy(
         update={"options": options.model_dump(mode="json"), "regularizer": regularizer}
     )
+
+
+def validate(spec: Spec) -> Spec:
+    """Return the spec completed, once network and method are seen to take it.
+
+    Raises InvalidSpecError at the first thing that is wrong.
+    """
+    completed = complete(spec)
+    _validate_backbone(spec)
+    method = get(spec.method)
+    method.check(spec, method.Options.model_validate(completed.options))
+    return completed
 
 
 def _validate_backbone(spec: Spec) -> None:
