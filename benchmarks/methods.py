@@ -18,11 +18,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from app.demo.tasks import read_tasks
+
 from app.cli.client import Client, classifier_path
 from app.cli.folder import TarStream
 from app.cli.jobs import require_success, warnings, watch
 from app.demo.digits import IMAGE_SIZE, write_digits
-from app.demo.tasks import read_tasks
 from models.evaluate import forgetting
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"

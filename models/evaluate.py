@@ -1,11 +1,6 @@
-"""Every metric of a version, from one pass over the held-out images.
-
-In the matrices, row i is measured after the i-th learning step of the chain of parents and column
-j on task j's held-out images; null stands where there is nothing to measure on.
-"""
+"""Every metric of a version, from one pass over the held-out images."""
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,8 +8,7 @@ from torch import Tensor
 
 from models.chunks import Pause, go_on, portions
 from models.classify import Output, Servable
-
-Row = list[float | None]
+from models.matrices import Row, average, backward_transfer, forgetting
 
 
 def predict(
@@ -88,7 +82,7 @@ def measure(
     accuracies = [*before["accuracies"], _mean(right)]
     return {
         "accuracy": accuracies[-1],
-        "average_incremental_accuracy": _average(accuracies),
+        "average_incremental_accuracy": average(accuracies),
         "forgetting": forgetting(matrix),
         "backward_transfer": backward_transfer(matrix),
         "matrix": matrix,
@@ -100,65 +94,5 @@ def measure(
     }
 
 
-def without_tasks(
-    history: dict[str, Any], tasks: Sequence[int], remaining: Sequence[int]
-) -> dict[str, Any]:
-    """Return the metrics of a version that `measure` goes on from once classes are forgotten.
-
-    `tasks` are those of the version's columns, `remaining` those of the columns that are left. The
-    matrices lose the columns of tasks that vanish, and the rows in which nothing is left then:
-    their steps knew no task of today's. Other rows stay, also those of steps that taught a task
-    that vanished: they say how the tasks that are left did at that time. What was measured before
-    is not measured again, so earlier entries count classes that have been forgotten since, where
-    their task is still there; the row that `measure` appends is about the classes that are left.
-    """
-    known = sorted(set(tasks))
-    places = [place for place, task in enumerate(known) if task in remaining]
-
-    def left(row: Row) -> Row:
-        return [row[place] for place in places if place < len(row)]
-
-    rows = [number for number, row in enumerate(history["matrix"]) if left(row)]
-    return {
-        "matrix": [left(history["matrix"][row]) for row in rows],
-        "task_aware_matrix": [left(history["task_aware_matrix"][row]) for row in rows],
-        "accuracies": [history["accuracies"][row] for row in rows],
-    }
-
-
-def forgetting(matrix: Sequence[Row]) -> float | None:
-    """Return the mean, over older tasks, of the best earlier accuracy less today's.
-
-    Chaudhry et al. 2018, f_j = max_{i<k} a_ij − a_kj. None at the first step.
-    """
-    *earlier, today = matrix
-    losses = []
-    for task, now in enumerate(today):
-        best = [row[task] for row in earlier if task < len(row)]
-        seen = [value for value in best if value is not None]
-        if seen and now is not None:
-            losses.append(max(seen) - now)
-    return _average(losses)
-
-
-def backward_transfer(matrix: Sequence[Row]) -> float | None:
-    """Return the mean, over older tasks, of today's accuracy less the one right after learning.
-
-    Lopez-Paz & Ranzato 2017. None at the first step.
-    """
-    *earlier, today = matrix
-    gains = []
-    for task, now in enumerate(today):
-        first = next((row[task] for row in earlier if task < len(row)), None)
-        if first is not None and now is not None:
-            gains.append(now - first)
-    return _average(gains)
-
-
 def _mean(hits: Tensor) -> float | None:
     return float(hits.double().mean()) if len(hits) else None
-
-
-def _average(values: Sequence[float | None]) -> float | None:
-    measured = [value for value in values if value is not None]
-    return fmean(measured) if measured else None

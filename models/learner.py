@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models import evaluate, methods, networks
+from models import evaluate, matrices, methods, networks
 from models.chunks import Pause
 from models.classify import Servable
 from models.compute import Compute
@@ -140,7 +140,7 @@ def forget(
     compute.place(method.network)
     method.preprocess.to(compute.device)
     if history is not None:
-        history = evaluate.without_tasks(history, base.tasks, method.network.head.tasks)
+        history = matrices.without_tasks(history, base.tasks, method.network.head.tasks)
     pause = _pause("evaluating", report, should_stop)
     return StepResult(
         metrics=_measure(method, data.held_out, data.held_out_columns, compute, history, pause),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli import server
+from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.errors import CommandError
 from app.cli.learn import learn
@@ -27,7 +28,7 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Speak to a service that runs", (learn, predict, versions, rollback)),
+    ("Speak to a service that runs", (learn, predict, versions, rollback, bench)),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)

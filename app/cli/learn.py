@@ -14,7 +14,7 @@ from app.cli.client import Client, ClientError, classifier_path
 from app.cli.errors import CommandError
 from app.cli.folder import Member, TarStream, find_members
 from app.cli.jobs import JobProgress, require_success, warnings, watch
-from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.options import DEFAULT_URL, Name, Options, Url, parse_options
 from app.cli.text import percent
 
 
@@ -50,16 +50,7 @@ def learn(
             help="New classifier: whether a mirrored image means the same (not for signs, digits).",
         ),
     ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--options",
-            "-o",
-            metavar="KEY=VALUE",
-            help="Option of the method, such as epochs=20; may be repeated. A new classifier keeps "
-            "it, one that exists takes it for this step.",
-        ),
-    ] = None,
+    options: Options = None,
     on_existing: Annotated[
         str, typer.Option(help="What a class known already gets: error, or extend.")
     ] = "error",
@@ -76,7 +67,7 @@ def learn(
         "augment": None if flip is None else {"flip": flip},
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
-    method_options = _parse_options(options or [])
+    method_options = parse_options(options or [])
     members = find_members(folder)
     console = Console(highlight=False)
     with Client(url) as client:
@@ -98,20 +89,6 @@ def learn(
         for message in warnings(client, job["id"]):
             console.print(f"[yellow]warning:[/] {message}")
     _describe_version(name, version, console)
-
-
-def _parse_options(pairs: list[str]) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; a value is JSON where it can be, else text."""
-    parsed = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise CommandError(f"--options takes KEY=VALUE, not {pair!r}.")
-        try:
-            parsed[key] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            parsed[key] = value
-    return parsed
 
 
 def _ensure_classifier(

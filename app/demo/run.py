@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
+from app.bench.tasks import Task, read_tasks
 from app.cli.client import Client, classifier_path
 from app.cli.errors import CommandError
 from app.demo import tables
 from app.demo.digits import write_digits
 from app.demo.picture import draw
 from app.demo.server import running_service
-from app.demo.tasks import Task, read_tasks
 from app.demo.teaching import METHODS, Course, teach
 
 EXEMPLARS_PER_CLASS = 10
@@ -115,7 +115,7 @@ def _predict(
     labels = [label for task in tasks for label in task.labels]
     shown = labels[:: -(-len(labels) // _SHOWN_IMAGES)]
     images = {
-        label: next(task for task in tasks if label in task.labels).held_out(label)
+        label: next(task for task in tasks if label in task.labels).held_out(label)[0]
         for label in shown
     }
     files = [(label, image.read_bytes()) for label, image in images.items()]
@@ -134,7 +134,7 @@ def _predict(
 
 def _roll_back(client: Client, tasks: Sequence[Task], course: Course, console: Console) -> None:
     newest = tasks[-1].labels[0]
-    image = tasks[-1].held_out(newest).read_bytes()
+    image = tasks[-1].held_out(newest)[0].read_bytes()
     console.print(f"\nRolling [bold]{course.name}[/] back and forth, with an image of {newest}:\n")
     for number in (course.version, course.version - 1, course.version):
         path = classifier_path(course.name)

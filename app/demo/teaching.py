@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from app.bench.tasks import Task
 from app.cli.client import Client, classifier_path
 from app.cli.folder import TarStream
 from app.cli.jobs import JobProgress, require_success, watch
-from app.demo.tasks import Task
 
 METHODS = ("finetune", "icarl")
 

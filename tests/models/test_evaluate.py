@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models.classify import Output
-from models.evaluate import backward_transfer, forgetting, measure
+from models.evaluate import measure
+from models.matrices import backward_transfer, forgetting
 
 from .conftest import Chain, pictures
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.errors import LearningError
-from models.evaluate import without_tasks
 from models.learner import Remaining, StepResult, forget, restore
+from models.matrices import without_tasks
 from models.methods import describe_methods, get
 from models.serving import load_servable
 from models.state import State, encode

@@ -1,0 +1,1 @@
+"""`accrue bench`: compares methods on a user's images, over HTTP as any client would."""

@@ -1,0 +1,121 @@
+"""How a classifier did over a sequence of tasks: what a run of one row with one seed is kept as."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from models.matrices import Row, average, forgetting
+
+
+@dataclass(frozen=True)
+class Measured:
+    """After one step: accuracy over all classes so far and by task, then with the task given."""
+
+    accuracy: float | None
+    by_task: Row
+    aware_accuracy: float | None
+    aware_by_task: Row
+
+    @classmethod
+    def by_the_service(cls, metrics: dict[str, Any]) -> Self:
+        """Read a version's own metrics."""
+        return cls(
+            metrics["accuracy"],
+            metrics["matrix"][-1],
+            metrics["task_aware_accuracy"],
+            metrics["task_aware_matrix"][-1],
+        )
+
+
+class Course(BaseModel):
+    """Accuracies in [0, 1] after each step; see `models.matrices` for the matrices.
+
+    `aware` stands for: with the task given. Rows with a classifier a task have nothing else.
+    `seconds` are those of the jobs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    classifiers: list[str]
+    accuracies: Row
+    matrix: list[Row]
+    aware_accuracies: Row
+    aware_matrix: list[Row]
+    router_accuracy: float | None
+    exemplars: int
+    size_bytes: int
+    new_bytes: int
+    seconds: float
+
+    @property
+    def last(self) -> float | None:
+        """Accuracy over all classes at the end."""
+        return self.accuracies[-1]
+
+    @property
+    def aware_last(self) -> float | None:
+        """The same with the task given."""
+        return self.aware_accuracies[-1]
+
+    @property
+    def average(self) -> float | None:
+        """Average incremental accuracy."""
+        return average(self.accuracies)
+
+    @property
+    def forgetting(self) -> float | None:
+        """Forgetting without the task."""
+        return forgetting(self.matrix)
+
+    @property
+    def aware_forgetting(self) -> float | None:
+        """Forgetting with the task given."""
+        return forgetting(self.aware_matrix)
+
+    @classmethod
+    def of_separate(cls, courses: Sequence[Self], images: Sequence[int]) -> Self:
+        """Put classifiers of a task each together; `images` were measured on for each."""
+        alone = [course.accuracies[0] or 0.0 for course in courses]
+        right = [accuracy * count for accuracy, count in zip(alone, images, strict=True)]
+        steps = range(1, len(courses) + 1)
+        return cls(
+            classifiers=[name for course in courses for name in course.classifiers],
+            accuracies=[None for _ in steps],
+            matrix=[[None] * step for step in steps],
+            aware_accuracies=[sum(right[:step]) / sum(images[:step]) for step in steps],
+            aware_matrix=[list(alone[:step]) for step in steps],
+            router_accuracy=None,
+            exemplars=sum(course.exemplars for course in courses),
+            size_bytes=sum(course.size_bytes for course in courses),
+            new_bytes=courses[-1].new_bytes,
+            seconds=sum(course.seconds for course in courses),
+        )
+
+
+@dataclass
+class Record:
+    """A course while it goes on."""
+
+    steps: list[Measured] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, measured: Measured) -> None:
+        """Note what was measured after a step."""
+        self.steps.append(measured)
+
+    def course(self, classifier: str, version: dict[str, Any]) -> Course:
+        """Return the whole, of a classifier and its last version."""
+        return Course(
+            classifiers=[classifier],
+            accuracies=[step.accuracy for step in self.steps],
+            matrix=[step.by_task for step in self.steps],
+            aware_accuracies=[step.aware_accuracy for step in self.steps],
+            aware_matrix=[step.aware_by_task for step in self.steps],
+            router_accuracy=version["metrics"]["router_accuracy"],
+            exemplars=version["memory"]["exemplars"],
+            size_bytes=version["size_bytes"],
+            new_bytes=version["new_bytes"],
+            seconds=round(self.seconds, 1),
+        )

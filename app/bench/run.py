@@ -1,0 +1,69 @@
+"""Runs a comparison: what is missing is taught, what was found is written after every run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from app.bench.course import Course
+from app.bench.picture import draw
+from app.bench.plan import Plan, Row
+from app.bench.results import Results, table
+from app.bench.tasks import Task, folders_as_tasks, read_tasks
+from app.bench.teaching import Learnt, Look, School
+from app.cli.client import Client
+from app.cli.jobs import JobProgress
+from app.cli.text import percent
+
+
+def run(
+    plan: Plan, folders: Sequence[Path], url: str, out: Path, picture: Path, console: Console
+) -> Results:
+    """Teach every row with every seed, and show how they compare."""
+    tasks = _tasks(plan, folders)
+    results = Results.of(out, plan)
+    sizes = ", ".join(str(len(task.labels)) for task in tasks)
+    console.print(f"{len(tasks)} tasks of {sizes} classes")
+    with Client(url) as client, JobProgress(console) as progress:
+        school = School(client, plan, tasks)
+        for row in plan.rows:
+            for seed in plan.seeds_of(row):
+                if not results.has(row, seed):
+                    courses = _teach(school, row, seed, len(tasks), progress)
+                    results.add(row, seed, courses)
+                    results.write(out)
+    console.print(f"\n{table(results)}\n", soft_wrap=True)
+    draw(results, picture)
+    console.print(f"Results: {out}\nAs a picture: {picture}")
+    return results
+
+
+def _tasks(plan: Plan, folders: Sequence[Path]) -> list[Task]:
+    if len(folders) > 1:
+        return folders_as_tasks(folders, plan.images_per_class)
+    return read_tasks(
+        folders[0],
+        plan.classes_per_task,
+        classes=plan.classes,
+        order=plan.order,
+        images_per_class=plan.images_per_class,
+    )
+
+
+def _teach(school: School, row: Row, seed: int, steps: int, progress: JobProgress) -> list[Course]:
+    title = f"{row.titles[0]}, seed {seed}"
+    bar = progress.add(title, steps)
+    for said in school.teach(row, seed):
+        if isinstance(said, Look):
+            progress.show(bar, said.job, step=said.step)
+        elif isinstance(said, Learnt):
+            measured = said.measured
+            progress.console.print(
+                f"{title}, task {said.step + 1} of {steps}: {percent(measured.accuracy)}, "
+                f"task given {percent(measured.aware_accuracy)}"
+            )
+            for warning in said.warnings:
+                progress.console.print(f"  [yellow]warning:[/] {warning}", soft_wrap=True)
+        else:
+            courses = said
+    return courses
