@@ -15,7 +15,7 @@ from models.classify import Servable
 from models.compute import Compute
 from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
 from models.methods import Method
-from models.networks import Network, WeightsUnavailableError
+from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import State, clone
@@ -216,6 +216,8 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess 
         mean, std = networks.pretrained(network, spec.backbone, spec.weights, weights_dir)
     except WeightsUnavailableError as error:
         raise LearningError("weights-unavailable", str(error)) from error
+    except WeightsUnfitError as error:
+        raise LearningError("weights-unfit", str(error)) from error
     return network, Preprocess(mean, std)
 
 

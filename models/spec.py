@@ -44,7 +44,9 @@ class Spec(_Frozen):
     method: str = "icarl"
     options: dict[str, Any] = Field(default_factory=dict)
     backbone: str = "resnet32"
-    weights: str | None = Field(None, description="Pretrained weights: DEFAULT, a name or a file.")
+    weights: str | None = Field(
+        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
+    )
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
     memory: Budget = Budget(exemplars=2000)
     regularizer: dict[str, Any] | None = None

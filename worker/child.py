@@ -53,7 +53,8 @@ _DOWNLOAD_SECONDS = 1800.0
 # What somebody can change so that the same job succeeds, and how.
 _HELP = {
     "memory-too-small": "change it by PATCH of the classifier, then retry the job",
-    "weights-unavailable": "then retry the job",
+    "weights-unavailable": "put it there, then retry the job",
+    "weights-unfit": "put another file in its place, then retry the job",
 }
 
 # The first that fits: its code, and whether the same step may succeed another time.

@@ -82,7 +82,7 @@ class ClassifierSpec(RequestBody):
     )
     backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
     weights: Text | None = Field(
-        None, description="Pretrained weights of the backbone: DEFAULT, a name or a file."
+        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
     )
     image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
     memory: Budget = Budget(exemplars=2000)

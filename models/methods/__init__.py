@@ -19,7 +19,6 @@ from models.methods.lwm import LwM
 from models.methods.mas import MAS
 from models.methods.packnet import PackNet
 from models.methods.piggyback import Piggyback
-from models.networks import torchvision
 from models.spec import Spec
 
 __all__ = [
@@ -129,10 +128,8 @@ def _validate_backbone(spec: Spec) -> None:
             "/backbone", f"no backbone {spec.backbone!r}: GET /v1/backbones lists them"
         )
     if spec.weights is not None:
-        if not known[spec.backbone].weights:
-            raise InvalidSpecError("/weights", f"{spec.backbone} has no published weights")
         try:
-            torchvision.resolve_weights(spec.backbone, spec.weights)
+            networks.check_weights(spec.backbone, spec.weights)
         except ValueError as error:
             raise InvalidSpecError("/weights", str(error)) from error
     if not networks.accepts(spec.backbone, spec.image_size):

@@ -14,7 +14,12 @@ from models.networks import torchvision
 from models.networks.convnet import ConvNet
 from models.networks.network import Activations, Backbone, Head, Network, batch_norms
 from models.networks.resnet import CifarResNet
-from models.networks.torchvision import WeightsUnavailableError
+from models.networks.weight_files import (
+    SUFFIX,
+    WeightsUnavailableError,
+    WeightsUnfitError,
+    load_file,
+)
 from models.seeds import derive
 
 __all__ = [
@@ -24,8 +29,10 @@ __all__ = [
     "Head",
     "Network",
     "WeightsUnavailableError",
+    "WeightsUnfitError",
     "batch_norms",
     "build",
+    "check_weights",
     "describe_backbones",
     "has_feature_map",
     "outline",
@@ -74,13 +81,30 @@ def build(name: str, seed: int) -> Network:
     raise ValueError(f"unknown backbone {name!r}")
 
 
+def check_weights(name: str, weights: str) -> None:
+    """Raise ValueError where a backbone can have no weights of that name; files are not opened."""
+    if weights.endswith(SUFFIX):
+        if Path(weights).name != weights:
+            raise ValueError(
+                f"{weights!r} is no file name: give the name alone of a file in the folder that "
+                "ACCRUE_WEIGHTS_DIR names"
+            )
+        return
+    if name in _OWN:
+        raise ValueError(f"{name} has no published weights; a file of yours ends in {SUFFIX}")
+    torchvision.resolve_weights(name, weights)
+
+
 def pretrained(network: Network, name: str, weights: str, folder: Path | None) -> list[Tensor]:
-    """Load published weights into a network that `build` made.
+    """Load published weights, or those of a file in `folder`, into a network that `build` made.
 
     Returns the mean and deviation [3] that go with them. Raises ValueError where the backbone has
-    no such weights and WeightsUnavailableError where they cannot be had.
+    no such weights, WeightsUnavailableError where they cannot be had and WeightsUnfitError where
+    the file is of another network.
     """
     backbone = network.backbone
+    if weights.endswith(SUFFIX):
+        return list(load_file(backbone.published, folder, weights))
     if not isinstance(backbone, torchvision.TorchvisionBackbone):
         raise ValueError(f"{name} has no published weights")
     record = torchvision.resolve_weights(name, weights)

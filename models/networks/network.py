@@ -37,6 +37,11 @@ class Backbone(nn.Module, ABC):
     has_map: bool = True
     pooled: bool = True
 
+    @property
+    def published(self) -> nn.Module:
+        """The module whose names the tensors of pretrained weights have."""
+        return self
+
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return (feature_map [B, K, h, w] or None, features [B, D])."""

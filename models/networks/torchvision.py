@@ -11,6 +11,7 @@ from torchvision import models as zoo
 from torchvision.models._api import WeightsEnum
 
 from models.networks.network import Backbone
+from models.networks.weight_files import WeightsUnavailableError
 
 IMAGENET_CLASSES = 1000
 
@@ -47,10 +48,6 @@ _MAPS: dict[type[nn.Module], _Map] = {
 }
 
 
-class WeightsUnavailableError(Exception):
-    """Published weights could be neither found in a local folder nor downloaded."""
-
-
 def names() -> list[str]:
     """Return the names of torchvision's classification networks."""
     return cast(list[str], zoo.list_models(module=zoo))
@@ -69,7 +66,7 @@ class TorchvisionBackbone(Backbone):
         with warnings.catch_warnings():
             # Old networks announce that their default initialisation will change some day.
             warnings.simplefilter("ignore", FutureWarning)
-            self.body = zoo.get_model(name, weights=None)
+            self.body: nn.Module = zoo.get_model(name, weights=None)
         _drop_auxiliary(self.body)
         self.features = _leave_out_classifier(self.body)
         # By thread: several may predict with one network at a time.
@@ -94,6 +91,11 @@ class TorchvisionBackbone(Backbone):
 
     def _keep_output(self, _module: nn.Module, _inputs: tuple[Tensor, ...], made: Tensor) -> None:
         self._maps[get_ident()] = made
+
+    @property
+    def published(self) -> nn.Module:
+        """Torchvision's network."""
+        return self.body
 
     def load_published(self, weights: WeightsEnum, folder: Path | None) -> None:
         """Load published weights from `folder`, from torch's cache or by download.
@@ -131,8 +133,8 @@ def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
         return cast(dict[str, Any], weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailableError(
-            f"the weights {weights} could not be downloaded ({error}): put {file_name} into the "
-            f"folder that ACCRUE_WEIGHTS_DIR names (now {folder or 'unset'})"
+            f"the weights {weights} could not be downloaded ({error}), and there is no "
+            f"{file_name} in the folder that ACCRUE_WEIGHTS_DIR names ({folder or 'unset'})"
         ) from error
 
 

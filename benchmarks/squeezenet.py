@@ -1,0 +1,65 @@
+"""SqueezeNet 1.0 as trained on ImageNet, from the data folder into a file that Accrue starts from.
+
+    ACCRUE_DATASETS=… python -m benchmarks.squeezenet FOLDER
+
+Writes FOLDER/squeezenet-imagenet.safetensors, for a worker whose ACCRUE_WEIGHTS_DIR is FOLDER. The
+numbers stay as they are but for the order of the input's channels, blue first in the source.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+SOURCE = "weights/squeezenet_v1.0_imagenet.npz"
+TARGET = "squeezenet-imagenet.safetensors"
+# Subtracted from pixels of 0 to 255, in red, green, blue.
+MEAN = (123, 117, 104)
+_PARTS = {"conv1x1_1": "squeeze", "conv1x1_2": "expand1x1", "conv3x3_2": "expand3x3"}
+# Where torchvision's `features` have the modules fire2 to fire9: pooling stands between them.
+_PLACES = {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}
+
+
+def convert(source: Path) -> dict[str, Tensor]:
+    """Return the tensors under torchvision's names."""
+    tensors = {}
+    for key, values in np.load(source).items():
+        layer, kind = key.rsplit(".", 1)
+        tensors[f"{_name(layer)}.{'weight' if kind == 'w' else 'bias'}"] = torch.from_numpy(values)
+    tensors["features.0.weight"] = tensors["features.0.weight"].flip(1).contiguous()
+    return tensors
+
+
+def _name(layer: str) -> str:
+    if layer == "conv1":
+        return "features.0"
+    if layer == "conv_final":
+        return "classifier.1"
+    fire, part = layer.split(".")
+    return f"features.{_PLACES[int(fire.removeprefix('fire'))]}.{_PARTS[part]}"
+
+
+def main() -> None:
+    """Convert."""
+    home = os.environ.get("ACCRUE_DATASETS")
+    if not home or not (Path(home) / SOURCE).is_file():
+        sys.exit(f"set ACCRUE_DATASETS to the folder of the data sets (it holds {SOURCE})")
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    metadata = {
+        "mean": json.dumps([value / 255 for value in MEAN]),
+        "std": json.dumps([1 / 255] * 3),
+    }
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(convert(Path(home) / SOURCE), folder / TARGET, metadata)
+    print(f"wrote {folder / TARGET}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Pretrained weights of one's own: a safetensors file that starts a backbone.
+
+Tensors have the names of the backbone's `state_dict` (torchvision's for its networks); those of a
+classifier are not looked at. The file's metadata holds `mean` and `std`, JSON lists of three
+numbers in [0, 1] units of RGB: what the network was trained with is part of what it knows.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+SUFFIX = ".safetensors"
+_NAMED = 5
+
+
+class WeightsUnavailableError(Exception):
+    """Pretrained weights could not be had: neither found in a local folder nor downloaded."""
+
+
+class WeightsUnfitError(Exception):
+    """A file does not hold weights of the network."""
+
+
+def load_file(module: nn.Module, folder: Path | None, name: str) -> tuple[Tensor, Tensor]:
+    """Load a file of `folder` into a module and return the mean and deviation [3] of its images.
+
+    Raises WeightsUnavailableError where there is no such file and WeightsUnfitError where it is of
+    something else; the module is as it was then.
+    """
+    if folder is None or not (folder / name).is_file():
+        raise WeightsUnavailableError(
+            f"there is no {name} in the folder that ACCRUE_WEIGHTS_DIR names ({folder or 'unset'})"
+        )
+    try:
+        with safe_open(folder / name, framework="pt") as file:
+            metadata = file.metadata() or {}
+            offered = set(file.keys())
+            wanted = module.state_dict()
+            # Nothing but a count of batches, which older files lack.
+            needed = [key for key in wanted if not key.endswith("num_batches_tracked")]
+            _refuse(name, "lacks", [key for key in needed if key not in offered])
+            tensors = {key: file.get_tensor(key) for key in wanted if key in offered}
+    except SafetensorError as error:
+        raise WeightsUnfitError(f"{name} is no safetensors file: {error}") from error
+    misshapen = [key for key, tensor in tensors.items() if tensor.shape != wanted[key].shape]
+    _refuse(name, "has another shape of", misshapen)
+    normalisation = _triple(name, metadata, "mean"), _triple(name, metadata, "std")
+    module.load_state_dict(tensors, strict=False)
+    return normalisation
+
+
+def _refuse(name: str, what: str, keys: list[str]) -> None:
+    if keys:
+        listed = ", ".join(keys[:_NAMED]) + (", …" if len(keys) > _NAMED else "")
+        raise WeightsUnfitError(f"{name} does not fit the backbone: it {what} {listed}")
+
+
+def _triple(name: str, metadata: dict[str, str], key: str) -> Tensor:
+    try:
+        values = torch.tensor(json.loads(metadata[key]), dtype=torch.float32)
+    except (KeyError, ValueError, TypeError):
+        values = torch.empty(0)
+    if values.shape != (3,) or not values.isfinite().all() or (key == "std" and values.min() <= 0):
+        raise WeightsUnfitError(
+            f"{name} does not say how its images were normalised: its metadata needs {key!r}, a "
+            'JSON list of three numbers, such as "[0.485, 0.456, 0.406]"'
+        )
+    return values
