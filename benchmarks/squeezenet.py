@@ -7,7 +7,6 @@ numbers stay as they are but for the order of the input's channels, blue first i
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from benchmarks import datasets
 
 SOURCE = "weights/squeezenet_v1.0_imagenet.npz"
 TARGET = "squeezenet-imagenet.safetensors"
@@ -46,9 +47,6 @@ def _name(layer: str) -> str:
 
 def main() -> None:
     """Convert."""
-    home = os.environ.get("ACCRUE_DATASETS")
-    if not home or not (Path(home) / SOURCE).is_file():
-        sys.exit(f"set ACCRUE_DATASETS to the folder of the data sets (it holds {SOURCE})")
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     metadata = {
@@ -57,7 +55,7 @@ def main() -> None:
     }
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(convert(Path(home) / SOURCE), folder / TARGET, metadata)
+    save_file(convert(datasets.home() / SOURCE), folder / TARGET, metadata)
     print(f"wrote {folder / TARGET}")
 
 

@@ -1,0 +1,119 @@
+"""Does the service change what is learnt? The rows of a comparison again, by `models` alone.
+
+    python -m benchmarks.parity FOLDER PLAN RESULTS [--rows NAME…]
+
+RESULTS is what `accrue bench FOLDER --plan PLAN` wrote. Every entry of every matrix has to be the
+same; set ACCRUE_TRAIN_THREADS here as for the server, since sums are rounded alike only with the
+same number of threads.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.bench.plan import Plan, read_plan
+from app.bench.results import Results
+from app.bench.tasks import Task, read_tasks
+from app.imaging.decode import decode
+from app.settings import Settings
+from models.learner import StepData, learn
+from models.methods import validate
+from models.spec import Spec
+
+
+def steps(spec: Spec, tasks: list[Task]) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of each step of the learning core."""
+    state = metrics = None
+    memory: dict[int, Tensor] = {}
+    held_out: list[Tensor] = []
+    known: tuple[int, ...] = ()
+    for number, task in enumerate(tasks):
+        new = {
+            len(known) + place: _images(task, "train", label, spec.image_size)
+            for place, label in enumerate(task.labels)
+        }
+        held_out += [_images(task, "test", label, spec.image_size) for label in task.labels]
+        known += (number,) * len(new)
+        groups = [*memory.items(), *new.items()]
+        columns = torch.cat([torch.full((len(x),), column) for column, x in groups])
+        data = StepData(
+            images=torch.cat([x for _, x in groups]),
+            columns=columns,
+            sizes=torch.ones_like(columns),
+            # A method without memory has only new columns, whatever it learnt before.
+            fresh=columns >= len(known) - len(new),
+            held_out=torch.cat(held_out),
+            held_out_columns=torch.cat(
+                [torch.full((len(x),), column) for column, x in enumerate(held_out)]
+            ),
+            tasks=known,
+        )
+        result = learn(spec, state, data, device="auto", history=metrics)
+        state, metrics = result.state, result.metrics
+        memory = {
+            column: data.images[result.rankings[column]]
+            if column in result.rankings
+            else memory[column][:kept]
+            for column, kept in enumerate(result.kept)
+            if kept
+        }
+        yield metrics
+
+
+def _images(task: Task, split: str, label: str, size: int) -> Tensor:
+    """Return uint8 [n, 3, size, size], in the order in which a client sends them."""
+    prefix = f"{split}/{label}/"
+    paths = [member.source for member in task.members if member.name.startswith(prefix)]
+    pixels = [torch.from_numpy(decode(path.read_bytes(), size).copy()) for path in paths]
+    return torch.stack(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def agrees(plan: Plan, results: Results, title: str, tasks: list[Task]) -> bool:
+    """Say whether the first seed of a row gives the same matrices."""
+    row = next(row for row in plan.rows if row.titles[0] == title)
+    seed, course = next(iter(results.courses[title].items()))
+    body = plan.body(row, seed)
+    del body["validation_fraction"]
+    *_, metrics = steps(validate(Spec.model_validate(body)), tasks)
+    return bool(
+        metrics["matrix"] == course.matrix and metrics["task_aware_matrix"] == course.aware_matrix
+    )
+
+
+def main() -> None:
+    """Compare, and fail where anything differs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--rows", nargs="+")
+    arguments = parser.parse_args()
+    # As the worker does.
+    torch.set_num_threads(Settings().train_threads or len(os.sched_getaffinity(0)))
+    plan = read_plan(arguments.plan)
+    results = Results.of(arguments.results, plan)
+    tasks = read_tasks(
+        arguments.folder,
+        plan.classes_per_task,
+        classes=plan.classes,
+        order=plan.order,
+        images_per_class=plan.images_per_class,
+    )
+    differs = False
+    for title in arguments.rows or list(results.taught):
+        same = agrees(plan, results, title, tasks)
+        differs |= not same
+        print(f"{title}: {'the same' if same else 'NOT the same'}", flush=True)
+    sys.exit(differs)
+
+
+if __name__ == "__main__":
+    main()
