@@ -146,6 +146,8 @@ def _classes_and_images(
     known = {row.label: row for row in classes_of(session, base)}
     exemplars = queries.exemplars(session, base.id) if base else {}
     measured = queries.held_out(session, base.id) if base else {}
+    held_out_now = {sha256 for hashes in measured.values() for sha256 in hashes}
+    ever = queries.ever_held_out(session, base.id) if base else set()
     last_index, last_task = queries.last_used(session, base.id) if base else (-1, -1)
     learnt = queries.learnt_before(session, job.id, base.id) if base else set()
     remembered = {
@@ -157,7 +159,8 @@ def _classes_and_images(
         images,
         remembered=remembered,
         learnt={sha256 for _, sha256 in learnt | remembered},
-        measured={sha256 for hashes in measured.values() for sha256 in hashes},
+        measured=held_out_now,
+        aside_before=ever - held_out_now,
         fraction=classifier.spec["validation_fraction"],
         seed=seed,
     )
@@ -213,6 +216,7 @@ def _split(
     remembered: set[tuple[str, str]],
     learnt: set[str],
     measured: set[str],
+    aside_before: set[str],
     fraction: float,
     seed: int,
 ) -> tuple[list[LabelledImage], dict[str, list[str]]]:
@@ -220,12 +224,17 @@ def _split(
 
     No image is ever both, under any label: `learnt` have been trained on before and `measured`
     are held out already. `remembered` are the (label, image) that are exemplars anyway.
+    `aside_before` were held out of classes that are forgotten, and are held out again.
     """
     unique = {(image.label, image.sha256, image.split): image for image in images}.values()
     held_out: dict[str, list[str]] = defaultdict(list)
     aside = set(measured)
     for image in unique:
-        if image.split == "test" and image.sha256 not in learnt:
+        if image.sha256 in aside_before:
+            goes_aside = image.sha256 not in held_out[image.label]
+        else:
+            goes_aside = image.split == "test" and image.sha256 not in learnt
+        if goes_aside:
             held_out[image.label].append(image.sha256)
             aside.add(image.sha256)
     train = [

@@ -110,6 +110,13 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
     return found
 
 
+def ever_held_out(session: Session, version_id: str) -> set[str]:
+    """Return all images that a version and its ancestors held out, also of forgotten classes."""
+    line = _line(version_id)
+    query = select(HeldOut.sha256).join(line, line.c.id == HeldOut.version_id)
+    return set(session.scalars(query))
+
+
 def last_used(session: Session, version_id: str) -> tuple[int, int]:
     """Return the highest class index and the highest task that the chain of parents has used.
 

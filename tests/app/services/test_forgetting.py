@@ -189,6 +189,31 @@ def test_what_cannot_be_forgotten(service: Service) -> None:
         lease.plan()
 
 
+def test_what_was_held_out_of_a_forgotten_class_is_held_out_of_it_again(service: Service) -> None:
+    service.classifier(validation_fraction=0.25)
+    upload = service.upload("a", "b", count=8)
+    run(service, service.learn(upload))
+    before = held_out(service, 1)[1]
+    assert len(before) == 2
+    run(service, service.forget("b"))
+    again = service.upload("b", count=8)
+    assert images_of(service, again, "b") == images_of(service, upload, "b")
+    _, plan = claimed(service, service.learn(again))
+    assert plan.classes[1].new_held_out == tuple(before)
+    assert {image.sha256 for image in plan.fresh} == images_of(service, upload, "b") - set(before)
+
+
+def test_what_was_held_out_is_held_out_under_another_label(service: Service) -> None:
+    service.classifier(validation_fraction=0.25)
+    first = [service.upload("a", count=8), service.upload("b", count=8, like="b")]
+    run(service, service.learn(first[0], uploads=first))
+    aside = held_out(service, 1)[1]
+    run(service, service.forget("b"))
+    _, plan = claimed(service, service.learn(service.upload("c", count=8, like="b")))
+    assert plan.classes[1].new_held_out == tuple(aside)
+    assert len(plan.fresh) == 6
+
+
 def test_packnet_forgets_its_newest_task_only(service: Service) -> None:
     taught(service, "ab", "cd", method="packnet")
     for classes in ("ab", "c", "acd"):
