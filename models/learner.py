@@ -128,15 +128,17 @@ def forget(
 ) -> StepResult:
     """Remove columns of `base` and all that is theirs alone, and measure what is left.
 
-    Nothing is trained: what the other classes have is the same, to the bit. `history` are the
-    metrics of the base; `residual` of the result names what stays of the images of the classes
-    forgotten. Raises LearningError where the method cannot forget them, Cancelled when
-    `should_stop` says so.
+    Nothing is trained: what the other classes have is the same, to the bit. Without a column the
+    result is the base, measured again. `history` are the metrics of the base; `residual` of the
+    result names what stays of the images of the classes forgotten. Its warnings are of what is
+    left; those of the method are about learning. Raises LearningError where the method cannot
+    forget them, Cancelled when `should_stop` says so.
     """
-    methods.get(spec.method).check_forget(base.tasks, columns)
+    if columns:
+        methods.get(spec.method).check_forget(base.tasks, columns)
     compute = Compute.on(device)
     method = restore(spec, base)
-    residual = method.forget(columns)
+    residual = method.forget(columns) if columns else []
     compute.place(method.network)
     method.preprocess.to(compute.device)
     if history is not None:
@@ -147,7 +149,7 @@ def forget(
         state=_state(method),
         rankings={},
         kept=data.kept,
-        warnings=[],
+        warnings=_left_alone(base.tasks, method.network.head.tasks),
         residual=tuple(residual),
     )
 
@@ -224,6 +226,15 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess 
 def _method(spec: Spec, network: Network, preprocess: Preprocess) -> Method[Any]:
     kind = methods.get(spec.method)
     return kind(kind.Options.model_validate(spec.options), network, preprocess)
+
+
+def _left_alone(before: Sequence[int], after: Sequence[int]) -> list[str]:
+    """Tell of tasks that have a single class now; `before` and `after` have each column's task."""
+    return [
+        f"task {task} has a single class left: with the task given, that is always the answer"
+        for task in dict.fromkeys(after)
+        if after.count(task) == 1 < before.count(task)
+    ]
 
 
 def _warnings(steps: int) -> list[str]:

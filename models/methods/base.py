@@ -152,10 +152,11 @@ class Method(ABC, Generic[OptionsT]):
         """Remove all that is these columns' own; what is left of others stays as it is, to the bit.
 
         Return the names of what was learnt from their images and stays, since others share it:
-        here the backbone, and with it the mean and deviation of the preprocessing.
+        here the backbone, and with it the mean and deviation of the preprocessing, and the rows of
+        the head for other classes, which their images were counterexamples of.
         """
         self.network.head.remove(columns)
-        return ["backbone"]
+        return ["backbone", "head"]
 
     def report(self) -> dict[str, Any]:
         """Return figures of the method's own, for the version's metrics."""

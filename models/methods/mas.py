@@ -126,8 +126,14 @@ class MAS(Method[MASOptions]):
         self.importance = {n: before[n] + new if before else new for n, new in found.items()}
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop rows of the heads; Ω is a sum over images that cannot be taken apart."""
-        return [*super().forget(columns), "importance"]
+        """Drop rows of the heads; Ω is a sum over images that cannot be taken apart.
+
+        No head but their own tasks' has learnt from their images.
+        """
+        touched = {self.network.head.tasks[column] for column in columns}
+        super().forget(columns)
+        shared = touched.intersection(self.network.head.tasks)
+        return ["backbone", *(["head"] if shared else []), "importance"]
 
     def report(self) -> dict[str, Any]:
         """Return the mean and the largest Ω: their scale, and so λ's, is the network's own."""

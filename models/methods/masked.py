@@ -74,15 +74,17 @@ class Masked(Method[OptionsT]):
     def forget(self, columns: Sequence[int]) -> list[str]:
         """Drop rows of the heads and the router's means. What weights keep is the subclass's."""
         tasks = self.network.head.tasks
+        shared = []
         for task in {tasks[column] for column in columns}:
             own = task_columns(tasks, task).tolist()
             kept = [row for row, column in enumerate(own) if column not in columns]
             if kept:
                 self.router[task] = self.router[task][kept]
+                shared = ["head"]
             else:
                 del self.router[task]
         self.network.head.remove(columns)
-        return []
+        return shared
 
     def warnings(self) -> list[str]:
         """Tell of a task with a single class."""

@@ -130,16 +130,16 @@ class Piggyback(Masked[PiggybackOptions]):
         """Drop heads and router means, and the masks of tasks of which no class is left.
 
         Nothing stays of a whole task but what the base learnt from the first one, where it was not
-        pretrained; of a single class what the masks of its task were learnt from.
+        pretrained; of a single class also what the masks and the head of its task were learnt from.
         """
         before = self.network.head.tasks
-        super().forget(columns)
+        shared = super().forget(columns)
         touched = {before[column] for column in columns}
         masked = touched & self.packed.keys()
         for task in masked - set(self.network.head.tasks):
             del self.packed[task]
-        residual = ["backbone"] if touched - masked else []
-        return residual + (["masks"] if masked & self.packed.keys() else [])
+        base = ["backbone"] if touched - masked else []
+        return base + shared + (["masks"] if masked & self.packed.keys() else [])
 
     def warnings(self) -> list[str]:
         """Say when training was too short for any bit to flip: Adam moves a mask by lr a step."""

@@ -160,15 +160,16 @@ def test_something_must_be_left(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "columns", "residual"),
     [
-        ("icarl", (2, 3), ("backbone",)),
-        ("finetune", (0,), ("backbone",)),
-        ("joint", (0,), ("backbone",)),
+        ("icarl", (2, 3), ("backbone", "head")),
+        ("finetune", (0,), ("backbone", "head")),
+        ("joint", (0,), ("backbone", "head")),
         ("mas", (4, 5), ("backbone", "importance")),
+        ("mas", (3, 4, 5), ("backbone", "head", "importance")),
         ("piggyback", (2, 3), ()),
-        ("piggyback", (2,), ("masks",)),
+        ("piggyback", (2,), ("head", "masks")),
         ("piggyback", (0, 1), ("backbone",)),
-        ("piggyback", (0,), ("backbone",)),
-        ("piggyback", (1, 2, 4, 5), ("backbone", "masks")),
+        ("piggyback", (0,), ("backbone", "head")),
+        ("piggyback", (1, 2, 4, 5), ("backbone", "head", "masks")),
         ("packnet", (4, 5), ()),
     ],
 )
@@ -176,6 +177,26 @@ def test_what_may_be_left_is_said(
     chain: Callable[..., Chain], method: str, columns: tuple[int, ...], residual: tuple[str, ...]
 ) -> None:
     assert remove(learnt(chain, method), *columns).residual == residual
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_nothing_to_take_out_leaves_the_version_as_it_was(
+    chain: Callable[..., Chain], method: str
+) -> None:
+    learner = learnt(chain, method, tasks=2)
+    before = learner.results[-1]
+    after = remove(learner)
+    assert (after.residual, after.warnings) == ((), [])
+    assert (after.state.tasks, after.kept) == (before.state.tasks, before.kept)
+    assert after.state.parts.keys() == before.state.parts.keys()
+    same(before.state, after.state, sorted(before.state.parts))
+
+
+def test_a_task_that_has_one_class_left_is_told_of(chain: Callable[..., Chain]) -> None:
+    learner = learnt(chain, "lwf")
+    (warning,) = remove(learner, 3, 4, 5).warnings
+    assert warning.startswith("task 1 has a single class left")
+    assert remove(learner, 0, 1).warnings == []  # of task 1 it was said before
 
 
 def test_piggyback_tasks_do_not_know_of_each_other(chain: Callable[..., Chain]) -> None:
