@@ -1,7 +1,7 @@
 """What a job that forgets classes will do, and what cannot be forgotten."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy.orm import Session
 
@@ -30,24 +30,28 @@ class CannotForgetError(ServiceError):
 
 
 def columns_of(
-    session: Session, base: Version | None, classes: Sequence[str]
+    session: Session, classifier: Classifier, base: Version | None, request: Mapping[str, Any]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the columns that classes have in a version, and the task of each of its columns.
+    """Return the columns in a version of the classes asked for, and the task of each of its own.
 
-    Raises UnknownClassError.
+    With `purge`, a class that only other versions know has no column: forgotten on the way here, or
+    learnt on another branch, it can still be purged. Raises UnknownClassError.
     """
     known = learning.classes_of(session, base)
     columns = {row.label: column for column, row in enumerate(known)}
-    found = [columns.get(label) for label in classes]
-    if base is None or None in found:
+    absent = {label for label in request["classes"] if label not in columns}
+    if request["purge"]:
+        absent -= versions.labels_known(session, classifier.id, absent)
+    if absent:
         errors = [
             FieldError(f"/classes/{place}", "there is no such class")
-            for place, column in enumerate(found)
-            if column is None
+            for place, label in enumerate(request["classes"])
+            if label in absent
         ]
-        raise UnknownClassError("The version to start from does not know them.", errors=errors)
-    chosen = tuple(sorted({column for column in found if column is not None}))
-    return chosen, tuple(row.task for row in known)
+        who = "No version knows" if request["purge"] else "The version to start from does not know"
+        raise UnknownClassError(f"{who} {learning.named(sorted(absent))}.", errors=errors)
+    chosen = {columns[label] for label in request["classes"] if label in columns}
+    return tuple(sorted(chosen)), tuple(row.task for row in known)
 
 
 def plan(session: Session, job: Job) -> ForgetPlan:
@@ -58,9 +62,10 @@ def plan(session: Session, job: Job) -> ForgetPlan:
     """
     classifier = session.get_one(Classifier, job.classifier_id)
     base = learning.base_of(session, classifier, job)
-    columns, tasks = columns_of(session, base, job.request["classes"])
+    columns, tasks = columns_of(session, classifier, base, job.request)
     assert base is not None  # noqa: S101 - a class of no version is unknown
     known = learning.classes_of(session, base)
+    labels = [known[column].label for column in columns]
     exemplars = queries.exemplars(session, base.id)
     held_out = queries.held_out(session, base.id)
     return ForgetPlan(
@@ -87,7 +92,7 @@ def plan(session: Session, job: Job) -> ForgetPlan:
             for column, row in enumerate(known)
             if column not in columns
         ),
-        labels=tuple(known[column].label for column in columns),
+        labels=tuple(dict.fromkeys([*labels, *job.request["classes"]])),
         columns=columns,
         base_tasks=tasks,
         purge=job.request["purge"],

@@ -146,7 +146,9 @@ class ForgetRequest(_Request):
         min_length=1, max_length=10_000, description="By their labels."
     )
     purge: bool = Field(
-        False, description="Also delete versions and uploads that hold images of these classes."
+        False,
+        strict=True,  # what is deleted does not come back: no guessing at "yes" and 1
+        description="Also delete versions and uploads that hold images of these classes.",
     )
 
 
@@ -174,11 +176,13 @@ JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
 class ReportView(BaseModel):
     """What a job that forgot classes tells."""
 
-    forgotten: list[str] = Field(description="The labels, by their former indices.")
+    forgotten: list[str] = Field(
+        description="The labels, by their former indices; last those only purged."
+    )
     tasks: list[int] = Field(description="Tasks of which no class is left.")
     residual: list[str] = Field(
         description="What was learnt from these classes' images too and stays, since other "
-        "classes share it: `backbone`, `masks` or `importance`."
+        "classes share it: `backbone`, `head`, `masks` or `importance`."
     )
     purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
 
@@ -495,10 +499,11 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
     """Return the uploads that the job learns from: none."""
     base = learning.find_base(session, classifier, request.base_version)
-    columns, tasks = forgetting.columns_of(session, base, request.classes)
+    columns, tasks = forgetting.columns_of(session, classifier, base, request.model_dump())
     assert base is not None  # noqa: S101 - a class of no version is unknown
     try:
-        methods.get(base.method).check_forget(tasks, columns)
+        if columns:
+            methods.get(base.method).check_forget(tasks, columns)
     except LearningError as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."
         raise forgetting.CannotForgetError(detail) from error

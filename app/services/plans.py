@@ -59,10 +59,14 @@ class LearnPlan(Plan):
 
 @dataclass(frozen=True)
 class ForgetPlan(Plan):
-    """Classes to forget: their `labels`, and the columns and tasks that they have in the base."""
+    """Classes to forget: their `labels`, and the columns that they have in the base.
+
+    Those that are only to be purged, from other versions, have no column.
+    """
 
     labels: tuple[str, ...]
     columns: tuple[int, ...]
+    # The task of each of the base's columns.
     base_tasks: tuple[int, ...]
     # Whether versions and uploads that hold them go as well.
     purge: bool

@@ -92,7 +92,8 @@ def publish(db: Database, plan: Plan, attempt: int, outcome: Outcome) -> Publish
             aliases.point(session, classifier.id, LIVE, version.id, now=now)
         purged = purging.purge(session, plan, version, uploads) if _purges(plan) else None
         if isinstance(plan, ForgetPlan):
-            jobs.record_report(session, plan.job_id, _report(plan, outcome, purged))
+            residual = _residual(session, plan, outcome)
+            jobs.record_report(session, plan.job_id, _report(plan, residual, purged))
         jobs.append_events(session, plan.job_id, _events(version, outcome, live, why), now=now)
         return Published(version.number, purged.blobs if purged else [])
 
@@ -101,13 +102,28 @@ def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:
     return isinstance(plan, ForgetPlan) and plan.purge
 
 
-def _report(plan: ForgetPlan, outcome: Outcome, purged: Purged | None) -> dict[str, Any]:
+def _residual(session: Session, plan: ForgetPlan, outcome: Outcome) -> list[str]:
+    """Return what may keep something of the classes: after this job, and after earlier ones.
+
+    A class may have been learnt and forgotten before, under another index and in another task.
+    """
+    reports = jobs.reports(session, plan.classifier_id)
+    earlier = [
+        name
+        for report in reports
+        if not set(plan.labels).isdisjoint(report["forgotten"])
+        for name in report["residual"]
+    ]
+    return list(dict.fromkeys([*outcome.residual, *earlier]))
+
+
+def _report(plan: ForgetPlan, residual: list[str], purged: Purged | None) -> dict[str, Any]:
     """Return what a job that forgot classes tells: what went, and what stays of them."""
     remaining = {planned.task for planned in plan.classes}
     return {
         "forgotten": list(plan.labels),
         "tasks": sorted(set(plan.base_tasks) - remaining),
-        "residual": list(outcome.residual),
+        "residual": residual,
         "purged": {"versions": purged.versions, "uploads": purged.uploads} if purged else None,
     }
 

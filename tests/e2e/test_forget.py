@@ -46,6 +46,7 @@ def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None
     assert refused("9") == (422, "unknown-class")
     assert refused("0", "1", "2", "3") == (422, "cannot-forget")
     assert refused() == (422, "invalid-request")
+    assert refused("1", purge="yes") == (422, "invalid-request")
 
     # A class: the others answer on, and what the new version knows is measured anew.
     before = http.get(f"{path}/versions/2").json()
@@ -83,7 +84,7 @@ def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None
     assert http.get(f"/v1/jobs/{job['id']}/report").json() == {
         "forgotten": ["2", "3"],
         "tasks": [1],
-        "residual": ["backbone"],
+        "residual": ["backbone", "head"],
         "purged": {"versions": [2, 3], "uploads": [secret]},
     }
     numbers = [version["number"] for version in http.get(f"{path}/versions").json()["data"]]

@@ -252,6 +252,12 @@ def record_report(session: Session, job_id: str, report: dict[str, Any]) -> None
     )
 
 
+def reports(session: Session, classifier_id: str) -> list[dict[str, Any]]:
+    """Return what the jobs of a classifier have found out, oldest first."""
+    query = select(Job.report).where(Job.classifier_id == classifier_id, Job.state == "succeeded")
+    return [report for report in session.scalars(query.order_by(Job.id)) if report is not None]
+
+
 def requeue(session: Session, job_id: str, attempt: int, *, failures: int) -> bool:
     """Put a running job back in the queue, adding to its failures; False if it was lost."""
     changes = _released("queued") | {"failures": Job.failures + failures, "sent_at": None}

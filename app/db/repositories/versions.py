@@ -196,6 +196,16 @@ def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> li
     return list(session.scalars(query.order_by(Version.number)))
 
 
+def labels_known(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
+    """Return those of the labels that a version of the classifier knows."""
+    query = (
+        select(VersionClass.label)
+        .join(Version, Version.id == VersionClass.version_id)
+        .where(Version.classifier_id == classifier_id, VersionClass.label.in_(labels))
+    )
+    return set(session.scalars(query.distinct()))
+
+
 def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
     """Return the hashes of all that versions are made of: tensors, exemplars, held-out images."""
     parts = select(VersionPart.sha256).where(VersionPart.version_id.in_(version_ids))

@@ -1,6 +1,7 @@
 """Forgetting and purging, on both databases: from the request to the rows that are left."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,6 +215,22 @@ def test_what_was_held_out_is_held_out_under_another_label(service: Service) -> 
     assert len(plan.fresh) == 6
 
 
+def test_what_may_be_left_is_said_again_when_a_class_comes_back(service: Service) -> None:
+    taught(service, "ab")
+    first, second = ("masks",), ("backbone",)
+    lease, plan = claimed(service, service.forget("b"))
+    lease.publish(plan, replace(outcome(service, plan), residual=first))
+    run(service, service.learn(service.upload("b", count=8)))
+    lease, plan = claimed(service, service.forget("b"))
+    lease.publish(plan, replace(outcome(service, plan), residual=second))
+    assert jobs.report(service.db, WORKSPACE, lease.job_id).residual == [*second, *first]
+    # Of another class nothing of it is said.
+    run(service, service.learn(service.upload("c", count=8)))
+    lease, plan = claimed(service, service.forget("c"))
+    lease.publish(plan, replace(outcome(service, plan), residual=()))
+    assert jobs.report(service.db, WORKSPACE, lease.job_id).residual == []
+
+
 def test_packnet_forgets_its_newest_task_only(service: Service) -> None:
     taught(service, "ab", "cd", method="packnet")
     for classes in ("ab", "c", "acd"):
@@ -281,6 +298,44 @@ def test_a_purge_leaves_nothing_of_a_class(service: Service) -> None:
         used = set(session.scalars(select(VersionClass.ranking_id)))
         assert set(session.scalars(select(Ranking.id))) == used
     assert service.job(job_id).version == 4
+
+
+def test_a_class_that_was_forgotten_can_be_purged_later(service: Service) -> None:
+    first, second, _ = taught(service, "a", "b", "c")
+    images = images_of(service, second, "b")
+    run(service, service.forget("b"))
+    with pytest.raises(UnknownClassError, match="does not know 'b'"):
+        service.forget("b")
+    lease, plan = claimed(service, service.forget("b", purge=True))
+    assert isinstance(plan, ForgetPlan)
+    assert (plan.labels, plan.columns, plan.base_tasks) == (("b",), (), (0, 2))
+    assert [planned.label for planned in plan.classes] == ["a", "c"]
+    made = replace(outcome(service, plan), residual=())
+    assert lease.publish(plan, made) == 5
+    report = jobs.report(service.db, WORKSPACE, lease.job_id)
+    assert (report.forgotten, report.tasks) == (["b"], [])
+    assert report.residual == ["backbone"]  # as the job said that forgot it
+    assert report.purged is not None
+    assert report.purged.model_dump() == {"versions": [2, 3], "uploads": [second]}
+    assert gone(service, images)
+    assert kept(service, images_of(service, first, "a"))
+    assert [version.number for version in service.versions()] == [1, 4, 5]
+    assert class_map(service, 5) == [("a", 0, 0), ("c", 2, 2)]
+    assert set(held_out(service, 5)) == {0, 2}
+
+
+def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
+    _, second = taught(service, "a", "b", method="packnet")
+    images = images_of(service, second, "b")
+    name_version(service, "live", 1)
+    run(service, service.forget("b", purge=True))
+    assert [version.number for version in service.versions()] == [1, 3]
+    assert class_map(service, 3) == [("a", 0, 0)]
+    assert live(service) == 3
+    assert gone(service, images)
+    with pytest.raises(UnknownClassError, match="No version knows 'b'") as unknown:
+        service.forget("a", "b", purge=True)
+    assert [error.pointer for error in unknown.value.errors] == ["/classes/1"]
 
 
 def test_indices_outlive_a_purge(service: Service) -> None:
