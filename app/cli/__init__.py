@@ -12,6 +12,7 @@ from app.cli import server
 from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.errors import CommandError
+from app.cli.forget import forget
 from app.cli.learn import learn
 from app.cli.predict import predict
 from app.cli.versions import rollback, versions
@@ -28,7 +29,7 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Speak to a service that runs", (learn, predict, versions, rollback, bench)),
+    ("Speak to a service that runs", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)

@@ -1,7 +1,7 @@
 """Following a job to its end, with a progress bar and its loss."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +23,19 @@ def watch(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
         time.sleep(_POLL_SECONDS)
         job = client.get(f"/v1/jobs/{job_id}")
         yield job
+
+
+def follow(client: Client, job: Mapping[str, Any], console: Console) -> dict[str, Any]:
+    """Show a job until it has finished, and return it. Raises CommandError if it failed."""
+    try:
+        with JobProgress(console) as progress:
+            row = progress.add(job["classifier"])
+            for latest in watch(client, job["id"]):
+                progress.show(row, latest)
+    except KeyboardInterrupt:
+        console.print(f"The job goes on without you: {client.url}/v1/jobs/{job['id']}")
+        raise
+    return require_success(latest)
 
 
 def require_success(job: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from app.cli.client import Client, ClientError, classifier_path
 from app.cli.errors import CommandError
 from app.cli.folder import Member, TarStream, find_members
-from app.cli.jobs import JobProgress, require_success, warnings, watch
+from app.cli.jobs import follow, warnings
 from app.cli.options import DEFAULT_URL, Name, Options, Url, parse_options
-from app.cli.text import percent
+from app.cli.versions import described
 
 
 def learn(
@@ -84,11 +84,11 @@ def learn(
             job = client.post(f"{classifier_path(name)}/jobs", request)
             undo.pop_all()  # from here on the job owns what was sent
         _describe_upload(upload, console)
-        job = _follow(client, job, console)
+        job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
         for message in warnings(client, job["id"]):
             console.print(f"[yellow]warning:[/] {message}")
-    _describe_version(name, version, console)
+    console.print(described(name, version))
 
 
 def _ensure_classifier(
@@ -151,26 +151,3 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     )
     for rejected in upload["rejected"]:
         console.print(f"  rejected {rejected['name']}: {rejected['reason']}", markup=False)
-
-
-def _follow(client: Client, job: Mapping[str, Any], console: Console) -> Mapping[str, Any]:
-    try:
-        with JobProgress(console) as progress:
-            row = progress.add(job["classifier"])
-            for latest in watch(client, job["id"]):
-                progress.show(row, latest)
-    except KeyboardInterrupt:
-        console.print(f"The job goes on without you: {client.url}/v1/jobs/{job['id']}")
-        raise
-    return require_success(latest)
-
-
-def _describe_version(name: str, version: Mapping[str, Any], console: Console) -> None:
-    metrics = version["metrics"]
-    live = " (live)" if "live" in version["aliases"] else ""
-    forgetting = metrics["forgetting"]  # null at the first task
-    console.print(
-        f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
-        f"classes: accuracy {percent(metrics['accuracy'])}"
-        + ("." if forgetting is None else f", forgetting {percent(forgetting)}.")
-    )

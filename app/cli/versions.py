@@ -1,6 +1,7 @@
 """`accrue versions` and `accrue rollback`: what a classifier has been, and which is served."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,6 +41,18 @@ def versions(name: Name, url: Url = DEFAULT_URL) -> None:
         console.print(table)
     else:
         console.print(f"{name} has no version yet.")
+
+
+def described(name: str, version: Mapping[str, Any]) -> str:
+    """Return a sentence on what a version knows and how well, with the markup of rich."""
+    metrics = version["metrics"]
+    live = " (live)" if "live" in version["aliases"] else ""
+    forgetting = metrics["forgetting"]  # null at the first task
+    return (
+        f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
+        f"classes: accuracy {percent(metrics['accuracy'])}"
+        + ("." if forgetting is None else f", forgetting {percent(forgetting)}.")
+    )
 
 
 def rollback(

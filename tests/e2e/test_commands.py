@@ -78,6 +78,27 @@ def test_learn_predict_and_roll_back(
     assert "live" not in listed[1]
 
 
+def test_forget(service: Service, digits: Digits) -> None:
+    service.create("forgets", method="mas", options={"epochs": 1})
+    for labels in ([0, 1], [2, 3]):
+        service.learn("forgets", digits.zip(labels, train=8, test=2))
+    assert "does not know '7', '8'" in refused(
+        accrue("forget", "forgets", "7", "8", url=service.url)
+    )
+    said = ok(accrue("forget", "forgets", "3", url=service.url)).replace("\n", " ")
+    assert "warning: task 1 has a single class left" in said
+    assert "Forgotten: 3." in said
+    assert "Deleted" not in said
+    assert "other classes share it: backbone, head, importance." in said
+    assert "forgets version 3 (live) knows 3 classes: accuracy" in said
+    said = ok(accrue("forget", "forgets", "3", "2", "--purge", url=service.url)).replace("\n", " ")
+    assert "Forgotten: 2, 3." in said
+    assert "Deleted for good: versions 2, 3; uploads: 1." in said
+    assert "forgets version 4 (live) knows 2 classes: accuracy" in said
+    listed = ok(accrue("versions", "forgets", url=service.url)).splitlines()
+    assert [line.split()[0] for line in listed] == ["version", "4", "1"]
+
+
 def test_a_refused_step_leaves_nothing_behind(service: Service, classes: dict[str, Path]) -> None:
     uploads = service.http.get("/v1/uploads").json()
     wrong = accrue("learn", "refused", str(classes["first"]), "-o", "epoch=3", url=service.url)

@@ -1,0 +1,52 @@
+"""`accrue forget`: have a classifier forget classes, for good with `--purge`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from app.cli.client import Client, classifier_path
+from app.cli.jobs import follow, warnings
+from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.versions import described
+
+
+def forget(
+    name: Name,
+    classes: Annotated[
+        list[str],
+        typer.Argument(metavar="CLASS...", help="Labels to forget.", show_default=False),
+    ],
+    *,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Also delete, for good, older versions that know them and uploads with their "
+            "images.",
+        ),
+    ] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Make a version without some classes, and say what may be left of them."""
+    console = Console(highlight=False)
+    request = {"kind": "forget", "classes": classes, "purge": purge}
+    with Client(url) as client:
+        job = client.post(f"{classifier_path(name)}/jobs", request)
+        job = follow(client, job, console)
+        report = client.get(f"/v1/jobs/{job['id']}/report")
+        version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
+        for message in warnings(client, job["id"]):
+            console.print(f"[yellow]warning:[/] {message}")
+    _describe_report(report, console)
+    console.print(described(name, version))
+
+
+def _describe_report(report: Mapping[str, Any], console: Console) -> None:
+    console.print(f"Forgotten: {', '.join(report['forgotten'])}.", markup=False)
+    if purged := report["purged"]:
+        numbers = ", ".join(map(str, purged["versions"])) or "none"
+        console.print(f"Deleted for good: versions {numbers}; uploads: {len(purged['uploads'])}.")
+    if residual := ", ".join(report["residual"]):
+        console.print(f"May keep something of them, since other classes share it: {residual}.")
