@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 # Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
 # for it, and it takes longer than everything else before the first training step.
 import torch._dynamo
+from setproctitle import setproctitle
 from torch import Tensor
 
 from app.db.repositories.learning import SizedImage
@@ -76,6 +77,7 @@ def probe(up: Connection) -> None:
 
 def main(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
     """Entry of the process: send reports, then an Outcome, a Failure or Stopped."""
+    setproctitle(f"accrue job {plan.job_id}")
     # Ctrl-C reaches every process of the terminal; the worker alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()

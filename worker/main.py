@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
+from setproctitle import setproctitle
 
 from app import logs
 from app.db.engine import Database
@@ -72,7 +73,11 @@ def _consume(settings: Settings, runner: Runner, worker_id: str, queues: list[st
     def hand_back(**_: Any) -> None:
         runner.stop()
 
+    def name_process(**_: Any) -> None:
+        setproctitle("accrue worker")  # now: Celery has just given it a name of its own
+
     worker_shutting_down.connect(hand_back, weak=False)
+    worker_ready.connect(name_process, weak=False)
     worker = celery.Worker(
         hostname=worker_id,
         queues=queues,

@@ -12,6 +12,7 @@ import httpx
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from setproctitle import setproctitle
 
 from app.cli.errors import CommandError
 from app.cli.supervisor import Child, Supervisor
@@ -38,6 +39,7 @@ DataDir = Annotated[
 
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
+    setproctitle("accrue up")
     settings = _settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
     # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
@@ -74,6 +76,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
+    setproctitle("accrue api")
     settings = _settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
 

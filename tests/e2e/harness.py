@@ -73,11 +73,11 @@ class Service:
         self.url = announced[1]
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
-    def child(self, module: str) -> psutil.Process | None:
-        """The supervised process that runs a module, if it is there."""
-        for process in psutil.Process(self.process.pid).children():
+    def child(self, title: str) -> psutil.Process | None:
+        """The process with a title that `accrue up` has under it, if it is there."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
-                if module in process.cmdline():
+                if " ".join(process.cmdline()).strip() == title:
                     return process
             except psutil.NoSuchProcess:
                 continue

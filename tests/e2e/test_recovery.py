@@ -46,8 +46,11 @@ def test_a_job_survives_the_death_of_its_worker(
         return ((service.job(job_id)["progress"] or {}).get("epoch") or 0) > 1
 
     wait_for(in_training)
-    worker = service.child("worker")
+    worker = service.child("accrue worker")
     assert worker
+    # By these names an operator tells the processes.
+    assert service.child("accrue api")
+    assert service.child(f"accrue job {job_id}") in worker.children(recursive=True)
     family = worker.children(recursive=True)
     worker.kill()
 
@@ -57,6 +60,6 @@ def test_a_job_survives_the_death_of_its_worker(
     assert (job["state"], job["attempt"], job["version"]) == ("succeeded", 2, 1), job
     versions = service.http.get("/v1/classifiers/killed/versions").json()["data"]
     assert [version["number"] for version in versions] == [1]
-    successor = service.child("worker")
+    successor = service.child("accrue worker")
     assert successor
     assert successor.pid != worker.pid
