@@ -27,6 +27,7 @@ from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.services.dispatcher import Dispatcher
+from app.services.housekeeper import Housekeeper
 from app.services.messages import Messages
 from app.settings import Settings
 from app.storage import open_store
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
             capacity=settings.inference_queue,
         )
         dispatcher = Dispatcher(database, settings)
+        housekeeper = Housekeeper(database, store, settings)
         app.state.database, app.state.store = database, store
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
@@ -58,10 +60,12 @@ def create_app(settings: Settings) -> FastAPI:
         batcher.start()
         registry.start()
         dispatcher.start()
+        housekeeper.start()
         try:
             yield
         finally:
             # The server has answered every request it accepted before it comes here.
+            await run_in_threadpool(housekeeper.stop)
             await run_in_threadpool(dispatcher.stop)
             await run_in_threadpool(registry.stop)
             await run_in_threadpool(batcher.close)

@@ -33,6 +33,13 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(50_000_000, ge=1)
     max_upload_images: int = Field(200_000, ge=1)
 
+    upload_retention_days: float = Field(
+        7.0, ge=0, description="After the last job with an upload; 0: once one succeeded."
+    )
+    sweep_grace_hours: float = Field(
+        24.0, gt=0, description="How long unneeded bytes stay: longer than any upload takes."
+    )
+
     inference_threads: int | None = Field(None, ge=1, description="One per core if unset.")
     inference_batch: int = Field(16, ge=1, description="Images taken into one forward at most.")
     inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")

@@ -6,6 +6,7 @@ ends, so does this process: it cannot outlive its worker, whatever happened to i
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -50,6 +51,8 @@ from worker.reporter import Reporter
 _PART_SECONDS = 600.0
 _START_SECONDS = 300.0
 _DOWNLOAD_SECONDS = 1800.0
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What somebody can change so that the same job succeeds, and how.
 _HELP = {
@@ -130,6 +133,9 @@ def _failure(error: Exception) -> Failure:
     code, again = next(
         (code, again) for kinds, code, again in _FAILURES if isinstance(error, kinds)
     )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # Somebody has to make room first: trained again at once, it would fail again.
+        return Failure("storage-full", f"The storage is full: {error}", again=False, retryable=True)
     if "can't allocate memory" in str(error):  # the CPU's allocator has no class of its own
         code = "out-of-memory"
     detail = f"{type(error).__name__}: {error}"

@@ -98,15 +98,15 @@ class Lease:
 
         Raises ServiceError, with nothing published, where what the plan asks for cannot be.
         """
+        store = open_store(self._storage_url)
         published = self._persist(
-            lambda: publication.publish(self._db, plan, self.attempt, outcome)
+            lambda: publication.publish(self._db, store, plan, self.attempt, outcome)
         )
         if published is None:
             # If the job is still held, then because it is cancelling.
             self.cancelled()
             return None
         if published.released:
-            store = open_store(self._storage_url)
             self._persist(lambda: purging.sweep(self._db, store, published.released))
         return published.number
 

@@ -22,7 +22,8 @@ from app.services import uploads
 from app.services.archive_source import ArchiveSource
 from app.services.errors import ServiceError
 from app.services.sources import MEGABYTE, Source, Split, UploadLimits
-from app.services.uploads import StorageFullError, UploadInUseError, UploadNotFoundError, UploadView
+from app.services.stored import StorageFullError
+from app.services.uploads import UploadInUseError, UploadNotFoundError, UploadView
 from app.settings import Settings
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])

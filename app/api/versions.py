@@ -55,7 +55,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 def delete_version(
     name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
 ) -> None:
-    """Delete a version that no alias, later version or waiting job needs."""
+    """Delete a version that no alias and no waiting job needs; later versions stay."""
     versions.delete(db, workspace, name, version)
     models.refresh()
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.cli import server
+from app.cli import server, storage
 from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.errors import CommandError
@@ -29,6 +29,7 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
+    ("Look after its data", (storage.sweep, storage.reindex)),
     ("Speak to a service that runs", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:

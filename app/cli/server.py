@@ -40,12 +40,12 @@ DataDir = Annotated[
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
     setproctitle("accrue up")
-    settings = _settings(host=host, port=port, data_dir=data_dir)
+    settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
     # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
     # bound first: where another `up` has the port, its database is left alone.
     with _listen(settings.host, settings.port) as listener:
-        _migrate(settings)
+        migrate_database(settings)
         _require_storage(settings)
         url = _url(settings.host, listener.getsockname()[1])
         console = Console(stderr=True, highlight=False)
@@ -77,7 +77,7 @@ def serve(
 ) -> None:
     """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
     setproctitle("accrue api")
-    settings = _settings(host=host, port=port, data_dir=data_dir)
+    settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
 
     import uvicorn  # noqa: PLC0415 - client commands do not wait for it
@@ -103,17 +103,17 @@ def serve(
 
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
-    environment = _environment(_settings(data_dir=data_dir))
+    environment = _environment(make_settings(data_dir=data_dir))
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to the newest schema."""
-    _migrate(_settings(data_dir=data_dir))
+    migrate_database(make_settings(data_dir=data_dir))
 
 
-def _settings(**given: Any) -> Settings:
-    """Settings of the environment, with the options that were given on top."""
+def make_settings(**given: Any) -> Settings:
+    """Return the settings of the environment, with the options that were given on top."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -132,7 +132,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _migrate(settings: Settings) -> None:
+def migrate_database(settings: Settings) -> None:
+    """Bring the database to the newest schema. Raises CommandError."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     import migrations  # noqa: PLC0415

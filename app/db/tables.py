@@ -93,6 +93,10 @@ class Classifier(Base):
     spec: Mapped[dict[str, Any]]
     # Highest version number given out; numbers are never used again.
     last_version: Mapped[int] = mapped_column(default=0)
+    # Grows with every change of the classifier, its versions and its aliases; housekeeping follows,
+    # and writes down here how far it has come.
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    kept_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
 
 
@@ -326,6 +330,17 @@ class Alias(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     version_id: Mapped[str] = mapped_column(ForeignKey("versions.id"), index=True)
     updated_at: Mapped[datetime]
+
+
+class Installation(Base):
+    """This database: what tells it from others over the same storage, and its next sweep."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("number = 1", name="one_row"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    id: Mapped[str] = mapped_column(String(64))
+    sweep_due_at: Mapped[datetime]
 
 
 class Worker(Base):

@@ -14,6 +14,7 @@ from app.db.tables import LIVE, Classifier
 from app.ids import new_id
 from app.services.errors import FieldError, ServiceError
 from app.services.requests import GivenOptions, RequestBody, Text
+from app.services.retention import Retention
 from models import methods
 from models.errors import InvalidSpecError
 from models.spec import Augment, Budget, Spec
@@ -91,9 +92,12 @@ class ClassifierSpec(RequestBody):
     validation_fraction: float = Field(
         0.1, ge=0, lt=1, description="Part of each upload that is held out and measured on."
     )
-    keep_images: bool = Field(False, description="Keep every image that was learnt from.")
+    keep_images: bool = Field(
+        False, description="Keep every image that was learnt from: uploads stay until deleted."
+    )
     hardware: Literal["any", "gpu"] = "any"
     promotion: Promotion = Promotion()
+    retention: Retention = Retention()
     seed: int = Field(1993, ge=0, lt=2**63)
 
 
@@ -110,6 +114,7 @@ class ClassifierPatch(RequestBody):
     keep_images: bool | None = None
     hardware: Literal["any", "gpu"] | None = None
     promotion: Promotion | None = None
+    retention: Retention | None = None
 
 
 class ClassifierView(ClassifierSpec):
@@ -200,6 +205,8 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
     with db.transaction() as session:
         row = require(session, workspace, name, lock=True)
         row.spec = after if row.spec == before else _changed(row.spec, patch)
+        session.flush()
+        classifiers.note_change(session, row.id)
         return _with_live(session, row)
 
 

@@ -7,15 +7,16 @@ from typing import Any, TypeGuard
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import aliases, blobs, jobs, versions
+from app.db.repositories import aliases, jobs, versions
 from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import LIVE, Classifier, Version, VersionClass
 from app.ids import new_id
-from app.services import purging
+from app.services import purging, stored
 from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.purging import Purged
+from app.storage import BlobStore
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Published:
     released: list[str] = field(default_factory=list)
 
 
-def publish(db: Database, plan: Plan, attempt: int, outcome: Outcome) -> Published | None:
+def publish(
+    db: Database, store: BlobStore, plan: Plan, attempt: int, outcome: Outcome
+) -> Published | None:
     """Make the version and end the job as succeeded.
 
     None, with nothing written, where the attempt no longer holds the job or the job is being
-    cancelled: a version whose job was cancelled never goes live. Raises CannotPurgeError, with
-    nothing written, where a purge was asked for and cannot be.
+    cancelled: a version whose job was cancelled never goes live. Raises CannotPurgeError where a
+    purge was asked for and cannot be, and StorageChangedError, with nothing written.
     """
     with db.transaction() as session:
         now = db.now(session)
@@ -79,7 +82,8 @@ def publish(db: Database, plan: Plan, attempt: int, outcome: Outcome) -> Publish
         )
         for row in classes:
             row.version_id = version.id
-        blobs.record(session, {part.sha256: part.size for part in outcome.parts.values()}, now)
+        sizes = {part.sha256: part.size for part in outcome.parts.values()}
+        stored.record(session, store, sizes, now)
         versions.add(
             session,
             version,
@@ -90,7 +94,7 @@ def publish(db: Database, plan: Plan, attempt: int, outcome: Outcome) -> Publish
         live, why = _promotion(session, plan, metrics)
         if live:
             aliases.point(session, classifier.id, LIVE, version.id, now=now)
-        purged = purging.purge(session, plan, version, uploads) if _purges(plan) else None
+        purged = purging.purge(session, plan, uploads) if _purges(plan) else None
         if isinstance(plan, ForgetPlan):
             residual = _residual(session, plan, outcome)
             jobs.record_report(session, plan.job_id, _report(plan, residual, purged))

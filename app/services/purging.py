@@ -13,15 +13,16 @@ that goes, it moves to the new one, whatever the classifier's promotion says.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 import structlog
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, jobs, uploads, versions
-from app.db.repositories import learning as queries
+from app.db.repositories import blobs, uploads, versions
 from app.db.tables import LIVE, Classifier, Version
+from app.services import lineage
 from app.services.errors import ServiceError
 from app.services.plans import ForgetPlan
 from app.storage import BlobStore
@@ -67,10 +68,8 @@ def lock(session: Session, plan: ForgetPlan) -> list[str]:
     return [upload_id for upload_id in sorted(found) if uploads.lock(session, upload_id)]
 
 
-def purge(
-    session: Session, plan: ForgetPlan, version: Version, upload_ids: Sequence[str]
-) -> Purged:
-    """Delete all that holds the plan's classes, once `version` is there without them.
+def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
+    """Delete all that holds the plan's classes, once the version without them is there.
 
     `upload_ids` are those of `lock`. Raises CannotPurgeError.
     """
@@ -85,10 +84,7 @@ def purge(
     candidates = versions.blobs_of(session, [old.id for old in doomed])
     candidates |= uploads.blobs_of(session, upload_ids)
     for old in doomed:
-        if old.job_id is not None and version.job_id is not None:
-            jobs.inherit_uploads(session, old.job_id, version.job_id)
-        versions.splice_out(session, old)
-    queries.remove_unused_rankings(session, plan.classifier_id)
+        lineage.remove(session, old)
     for upload_id in upload_ids:
         uploads.remove(session, upload_id)
     return Purged(
@@ -98,9 +94,12 @@ def purge(
     )
 
 
-def sweep(db: Database, store: BlobStore, hashes: Sequence[str]) -> None:
-    """Delete released blobs from the storage, unless something refers to them again.
+def sweep(
+    db: Database, store: BlobStore, hashes: Sequence[str], *, before: datetime | None = None
+) -> list[str]:
+    """Delete released blobs from the storage, and return those that were.
 
+    Not those that something refers to again or, where a moment is given, that were put since then.
     After the commit, never before: bytes that are gone do not come back. A blob that could not be
     deleted keeps its row, and so is known as one that nothing refers to.
     """
@@ -108,6 +107,9 @@ def sweep(db: Database, store: BlobStore, hashes: Sequence[str]) -> None:
         blobs.lock(session, hashes)
         deleted = []
         for sha256 in blobs.unreferenced(session, hashes):
+            put_at = store.put_at(sha256)
+            if before is not None and put_at is not None and put_at >= before:
+                continue
             try:
                 store.delete(sha256)
             except OSError as error:
@@ -115,6 +117,7 @@ def sweep(db: Database, store: BlobStore, hashes: Sequence[str]) -> None:
             else:
                 deleted.append(sha256)
         blobs.forget(session, deleted)
+        return deleted
 
 
 def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:

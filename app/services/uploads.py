@@ -21,9 +21,11 @@ from app.db.tables import Image, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
+from app.services import stored
 from app.services.errors import FieldError, ServiceError
 from app.services.labels import clean_label
 from app.services.sources import Item, Rejection, Source, Split, UploadLimits, shown
+from app.services.stored import StorageChangedError, StorageFullError
 from app.storage import BlobStore
 
 # Decoding releases the interpreter and storing waits for the disk, so a few at once go faster.
@@ -75,16 +77,14 @@ class TooManyImagesError(ServiceError):
     title: ClassVar[str] = "Too many images"
 
 
-class StorageFullError(ServiceError):
-    """The storage takes no more."""
-
-    status: ClassVar[int] = 507
-    code: ClassVar[str] = "storage-full"
-    title: ClassVar[str] = "Storage full"
-
-
 # What `collect` may raise, besides what its source does.
-COLLECT_ERRORS = (NoUsableImagesError, RejectedImagesError, TooManyImagesError, StorageFullError)
+COLLECT_ERRORS = (
+    NoUsableImagesError,
+    RejectedImagesError,
+    TooManyImagesError,
+    StorageFullError,
+    StorageChangedError,
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Collected:
     images: tuple[PreparedImage, ...]
     duplicates: int
     rejected: tuple[Rejection, ...]
+    store: BlobStore
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -176,7 +177,7 @@ def collect(
         raise NoUsableImagesError(
             "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
         )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected))
+    return Collected(tuple(images.values()), duplicates, tuple(rejected), store)
 
 
 def insert(session: Session, workspace: str, collected: Collected) -> str:
@@ -313,7 +314,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     present = repository.labelled_hashes(session, upload.id)
     new = [image for image in collected.images if (image.label, image.sha256) not in present]
     now = datetime.now(UTC)
-    blobs.record(session, {image.sha256: image.size for image in new}, now)
+    stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
     blobs.record_images(
         session,
         [

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import blobs, versions
 from app.db.tables import Classifier, Image, Version
-from app.services import classifiers
+from app.services import classifiers, lineage
 from app.services.errors import ServiceError
 from app.services.labels import clean_label
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
@@ -31,7 +31,7 @@ class VersionNotFoundError(ServiceError):
 
 
 class VersionInUseError(ServiceError):
-    """An alias, a later version or a waiting job needs the version."""
+    """An alias or a job that has not ended needs the version."""
 
     status: ClassVar[int] = 409
     code: ClassVar[str] = "version-in-use"
@@ -200,22 +200,17 @@ def exemplars(
 
 
 def delete(db: Database, workspace: str, name: str, reference: str) -> None:
-    """Delete a version.
+    """Delete a version; those that were learnt from it stay, and what they need of it.
 
     Raises ClassifierNotFoundError, VersionNotFoundError, and VersionInUseError where an alias
-    names it, another version was learnt from it (and is measured on its held-out images), or a
-    job that has not ended starts from it.
+    names it or a job that has not ended starts from it.
     """
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, name, lock=True)
         version = require(session, classifier, reference)
-        if names := versions.aliases(session, [version.id])[version.id]:
-            raise VersionInUseError(f"It has aliases: {', '.join(names)}.")
-        if versions.has_child(session, version.id):
-            raise VersionInUseError("A later version was learnt from it.")
-        if versions.starts_a_job(session, version):
-            raise VersionInUseError("A job that has not ended starts from it.")
-        versions.remove(session, version)
+        if reason := lineage.in_use(session, classifier, version):
+            raise VersionInUseError(reason)
+        lineage.remove(session, version)
 
 
 def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:

@@ -1,9 +1,16 @@
 """Content-addressed storage of images and tensors."""
 
-from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore
+from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore, StoredBlob
 from app.storage.local import LocalBlobStore
 
-__all__ = ["BlobCorruptError", "BlobMissingError", "BlobStore", "LocalBlobStore", "open_store"]
+__all__ = [
+    "BlobCorruptError",
+    "BlobMissingError",
+    "BlobStore",
+    "LocalBlobStore",
+    "StoredBlob",
+    "open_store",
+]
 
 
 def open_store(url: str) -> BlobStore:

@@ -4,11 +4,15 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from app.storage.base import BlobCorruptError, BlobMissingError
+from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_SHARD = "[0-9a-f]" * 2
+_DOCUMENT = re.compile(r"([A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.json")
 
 
 class LocalBlobStore:
@@ -18,22 +22,17 @@ class LocalBlobStore:
         self._root = Path(root)
         # In the same file system as the blobs, so that a rename moves a whole file or nothing.
         self._incoming = self._root / "incoming"
+        self._documents = self._root / "documents"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
         """Store the bytes durably and return their hash; again, it mends what was damaged."""
         sha256 = hashlib.sha256(data).hexdigest()
         target = self._target(sha256)
-        if _holds(target, data):
-            return sha256
-        self._make_folder(target.parent)
-        written = self._write(data)
-        try:
-            written.replace(target)
-        except OSError:
-            written.unlink(missing_ok=True)
-            raise
-        _sync_folder(target.parent)
+        # Made young before it is looked at: a sweep that comes after leaves it alone, and one that
+        # came before has removed it.
+        if not (_touch(target) and _holds(target, data)):
+            self._place(data, target)
         return sha256
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
@@ -53,11 +52,45 @@ class LocalBlobStore:
         """Say whether the blob is there."""
         return self.path(sha256) is not None
 
+    def put_at(self, sha256: str) -> datetime | None:
+        """Return when the blob was last put, None where there is none."""
+        path = self.path(sha256)
+        try:
+            return None if path is None else _changed_at(path.stat())
+        except FileNotFoundError:
+            return None
+
     def delete(self, sha256: str) -> None:
         """Remove the blob; removing what is not there is no error."""
         path = self.path(sha256)
         if path is not None:
             path.unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """List the blobs in the order of their hashes."""
+        for shard in sorted(self._root.glob(f"{_SHARD}/{_SHARD}")):
+            with os.scandir(shard) as entries:
+                files = sorted((e for e in entries if _HASH.fullmatch(e.name)), key=_name)
+            for entry in files:
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    continue  # deleted since it was listed
+                yield StoredBlob(entry.name, status.st_size, _changed_at(status))
+
+    def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove files that writes begun before a moment never finished; return how many."""
+        removed = 0
+        for path in self._incoming.iterdir():
+            try:
+                if _changed_at(path.stat()) >= before:
+                    continue
+            except FileNotFoundError:
+                continue  # finished meanwhile
+            if not dry_run:
+                path.unlink(missing_ok=True)
+            removed += 1
+        return removed
 
     def path(self, sha256: str) -> Path | None:
         """Return the blob's file, None where there is none."""
@@ -66,6 +99,26 @@ class LocalBlobStore:
             return None
         target = self._target(sha256)
         return target if target.exists() else None
+
+    def write_document(self, name: str, data: bytes) -> None:
+        """Write a document durably, whole or not at all."""
+        self._place(data, self._document(name))
+
+    def read_document(self, name: str) -> bytes | None:
+        """Return a document, None where there is none."""
+        try:
+            return self._document(name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def remove_document(self, name: str) -> None:
+        """Remove a document; removing what is not there is no error."""
+        self._document(name).unlink(missing_ok=True)
+
+    def documents(self, prefix: str) -> list[str]:
+        """Return the names of the documents below a folder, sorted."""
+        found = (self._documents / prefix).rglob("*.json")
+        return sorted(path.relative_to(self._documents).as_posix() for path in found)
 
     def check(self) -> None:
         """Raise OSError when the folder cannot be read from and written to."""
@@ -78,6 +131,21 @@ class LocalBlobStore:
 
     def _target(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256[2:4] / sha256
+
+    def _document(self, name: str) -> Path:
+        if not _DOCUMENT.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a document")
+        return self._documents / name
+
+    def _place(self, data: bytes, target: Path) -> None:
+        self._make_folder(target.parent)
+        written = self._write(data)
+        try:
+            written.replace(target)
+        except OSError:
+            written.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
 
     def _write(self, data: bytes) -> Path:
         path = self._incoming / secrets.token_hex(16)
@@ -96,8 +164,10 @@ class LocalBlobStore:
             return
         folder.mkdir(parents=True, exist_ok=True)
         # A new folder lasts once the folder that names it is on the disk.
-        _sync_folder(folder.parent)
-        _sync_folder(self._root)
+        for parent in folder.parents:
+            _sync_folder(parent)
+            if parent == self._root:
+                break
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -106,6 +176,23 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
         return False
+
+
+def _touch(path: Path) -> bool:
+    """Make the file young; False where it is not there, or not ours to touch."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
+
+
+def _changed_at(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from app.db.tables import Job, Worker
 from app.services import learning, publication
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
+from app.storage import open_store
 from tests.worker.harness import Service
 from tests.worker.racer import race
 from worker.health import Health
@@ -122,7 +123,8 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
     assert service.job(job_id).state == "running"
     assert not service.versions()
     assert fresh.publish(fresh.plan(), outcome(plan)) == 1
-    assert publication.publish(service.db, plan, fresh.attempt, outcome(plan)) is None
+    store = open_store(service.settings.storage_url)
+    assert publication.publish(service.db, store, plan, fresh.attempt, outcome(plan)) is None
     assert [version.number for version in service.versions()] == [1]
     assert service.job(job_id).version == 1
     assert service.event_types(job_id) == [

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.repositories import classifiers
 from app.db.tables import Alias, Version
 
 
@@ -40,6 +41,7 @@ def point(
         session.add(alias)
     alias.version_id, alias.updated_at = version_id, now
     session.flush()
+    classifiers.note_change(session, classifier_id)
     return alias
 
 
@@ -47,3 +49,4 @@ def remove(session: Session, alias: Alias) -> None:
     """Delete an alias; its version stays."""
     session.delete(alias)
     session.flush()
+    classifiers.note_change(session, alias.classifier_id)

@@ -18,14 +18,34 @@ from app.db.tables import (
     VersionPart,
 )
 
+# Every column that keeps a blob, besides images' own rows, and every one that keeps an image.
+_REFERENCES = (VersionPart.sha256,)
+_IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
+
 # Hashes a statement, below the number of parameters that every database takes.
 _CHUNK = 1000
 
 
 def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
-    """Record stored blobs, hash to bytes; known ones are left as they are."""
-    rows = [{"sha256": key, "size": size, "created_at": now} for key, size in sizes.items()]
-    _insert_new(session, Blob, rows)
+    """Record stored blobs, hash to bytes, and keep them from being deleted until the commit.
+
+    Known ones are left as they are. Whether the bytes are there is to be asked after this.
+    """
+    missing = set(sizes)
+    while missing:
+        rows = [{"sha256": key, "size": sizes[key], "created_at": now} for key in missing]
+        _insert_new(session, Blob, rows)
+        # A row that another transaction was deleting is gone once that has committed.
+        missing -= _keep(session, sorted(missing))
+
+
+def _keep(session: Session, hashes: Sequence[str]) -> set[str]:
+    """Have whoever would delete these rows wait for this transaction; return those there are."""
+    kept: set[str] = set()
+    for chunk in _chunks(hashes):
+        query = select(Blob.sha256).where(Blob.sha256.in_(chunk)).order_by(Blob.sha256)
+        kept.update(session.scalars(query.with_for_update(read=True, key_share=True)))
+    return kept
 
 
 def record_images(session: Session, images: Iterable[Image]) -> None:
@@ -53,6 +73,7 @@ def release(session: Session, hashes: Iterable[str]) -> list[str]:
     Their own rows stay until the bytes are gone: see `forget`.
     """
     ordered = sorted(hashes)
+    lock(session, ordered)
     for chunk in _chunks(ordered):
         unused = and_(Image.sha256.in_(chunk), ~_image_in_use(Image.sha256))
         session.execute(delete(Image).where(unused).execution_options(synchronize_session=False))
@@ -78,10 +99,20 @@ def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
             select(Blob.sha256).where(
                 Blob.sha256.in_(chunk),
                 ~exists().where(Image.sha256 == Blob.sha256),
-                ~exists().where(VersionPart.sha256 == Blob.sha256),
+                *(~exists().where(column == Blob.sha256) for column in _REFERENCES),
             )
         )
     ]
+
+
+def needed(session: Session, hashes: Sequence[str]) -> set[str]:
+    """Return those of the hashes that something refers to, recorded or not."""
+    return {
+        sha256
+        for chunk in _chunks(hashes)
+        for column in (*_REFERENCES, *_IMAGE_REFERENCES)
+        for sha256 in session.scalars(select(column).where(column.in_(chunk)))
+    }
 
 
 def forget(session: Session, hashes: Sequence[str]) -> None:
@@ -92,8 +123,7 @@ def forget(session: Session, hashes: Sequence[str]) -> None:
 
 
 def _image_in_use(sha256: Any) -> ColumnElement[bool]:
-    tables = (UploadImage, RankingImage, HeldOut)
-    return or_(*(exists().where(table.sha256 == sha256) for table in tables))
+    return or_(*(exists().where(column == sha256) for column in _IMAGE_REFERENCES))
 
 
 def _chunks(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,6 +1,8 @@
 """Queries about classifiers."""
 
-from sqlalchemy import delete, exists, select
+from collections.abc import Sequence
+
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
@@ -37,3 +39,41 @@ def remove(session: Session, classifier: Classifier) -> None:
         )
     session.delete(classifier)
     session.flush()
+
+
+def note_change(session: Session, classifier_id: str) -> None:
+    """Have housekeeping look at the classifier, its versions and its aliases."""
+    session.execute(
+        update(Classifier)
+        .where(Classifier.id == classifier_id)
+        .values(revision=Classifier.revision + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def changed(session: Session, *, limit: int) -> list[str]:
+    """Return classifiers that housekeeping has not looked at since they changed."""
+    query = select(Classifier.id).where(Classifier.kept_revision != Classifier.revision)
+    return list(session.scalars(query.order_by(Classifier.id).limit(limit)))
+
+
+def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
+    """Write down that housekeeping has done all up to a revision."""
+    session.execute(
+        update(Classifier)
+        .where(Classifier.id == classifier_id)
+        .values(kept_revision=revision)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def all_ids(session: Session) -> Sequence[str]:
+    """Return the ids of all classifiers of all workspaces."""
+    return session.scalars(select(Classifier.id).order_by(Classifier.id)).all()
+
+
+def get(session: Session, classifier_id: str, *, lock: bool = False) -> Classifier | None:
+    """Return the classifier of that id."""
+    query = select(Classifier).where(Classifier.id == classifier_id)
+    query = query.execution_options(populate_existing=True)
+    return session.scalar(query.with_for_update() if lock else query)

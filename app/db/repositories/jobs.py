@@ -88,6 +88,16 @@ def uploads_of(session: Session, job_id: str) -> list[str]:
     return list(session.scalars(query.order_by(JobUpload.position)))
 
 
+def waits_without_base(session: Session, classifier_id: str) -> bool:
+    """Say whether a queued job of the classifier leaves open which version it starts from."""
+    waits = exists().where(
+        Job.classifier_id == classifier_id,
+        Job.state == "queued",
+        Job.request["base_version"].as_integer().is_(None),
+    )
+    return bool(session.scalar(select(waits)))
+
+
 def append_events(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
     """Append events; the caller has written the job's row in this transaction."""
     if not events:

@@ -1,11 +1,12 @@
 """Queries about uploads and their images."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import FINAL_STATES, Job, JobUpload, Upload, UploadImage
+from app.db.tables import FINAL_STATES, Classifier, Job, JobUpload, Upload, UploadImage
 
 
 def add(session: Session, upload: Upload) -> None:
@@ -53,6 +54,31 @@ def blobs_of(session: Session, upload_ids: Sequence[str]) -> set[str]:
     """Return the hashes of all images of uploads."""
     query = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
     return set(session.scalars(query))
+
+
+def expired(
+    session: Session, limit_at: datetime | None, *, only: str | None = None, limit: int = 1
+) -> list[str]:
+    """Return uploads that every job has ended with, the last before a moment, oldest first.
+
+    Without a moment, those of which a job has succeeded. Never those that a classifier with
+    `keep_images` learnt from.
+    """
+
+    def used(*where: ColumnElement[bool]) -> ColumnElement[bool]:
+        by_job = and_(JobUpload.upload_id == Upload.id, Job.id == JobUpload.job_id)
+        return exists().where(by_job, Classifier.id == Job.classifier_id, *where)
+
+    lately: ColumnElement[bool] = Job.state.not_in(FINAL_STATES)
+    if limit_at is not None:
+        lately = or_(lately, Job.finished_at >= limit_at)
+    query = select(Upload.id).where(
+        used() if limit_at is not None else used(Job.state == "succeeded"),
+        ~used(or_(lately, Classifier.spec["keep_images"].as_boolean())),
+    )
+    if only is not None:
+        query = query.where(Upload.id == only)
+    return list(session.scalars(query.order_by(Upload.id).limit(limit)))
 
 
 def remove(session: Session, upload_id: str) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.db.repositories import classifiers
 from app.db.tables import (
     HOLDING_STATES,
     Alias,
@@ -81,13 +82,8 @@ def add(
         for name, sha256 in parts.items()
     )
     session.flush()
-    rows = [
-        {"version_id": version.id, "index": index, "position": position, "sha256": sha256}
-        for index, images in held_out.items()
-        for position, sha256 in enumerate(images)
-    ]
-    if rows:
-        session.execute(insert(HeldOut), rows)
+    _add_held_out(session, version.id, held_out)
+    classifiers.note_change(session, version.classifier_id)
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
@@ -167,9 +163,17 @@ def exemplars(
     return [(rank, image) for rank, image in rows]
 
 
-def has_child(session: Session, version_id: str) -> bool:
-    """Say whether another version was learnt from this one."""
-    return bool(session.scalar(select(exists().where(Version.parent_id == version_id))))
+def children(session: Session, version_id: str) -> list[Version]:
+    """Return the versions that were learnt from this one, oldest first."""
+    query = select(Version).where(Version.parent_id == version_id)
+    return list(session.scalars(query.order_by(Version.number)))
+
+
+def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
+    """Return a classifier's versions but its newest few, oldest first."""
+    query = select(Version).where(Version.classifier_id == classifier_id)
+    newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
+    return list(newest_first)[::-1]
 
 
 def starts_a_job(session: Session, version: Version) -> bool:
@@ -187,6 +191,7 @@ def remove(session: Session, version: Version) -> None:
     """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
     session.delete(version)
     session.flush()
+    classifiers.note_change(session, version.classifier_id)
 
 
 def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
@@ -223,36 +228,39 @@ def splice_out(session: Session, version: Version) -> None:
 
     Its children become its parent's, and take over its held-out images of the classes they know.
     """
-    children = list(session.scalars(select(Version.id).where(Version.parent_id == version.id)))
-    for child in children:
-        _take_over_held_out(session, version.id, child)
-    session.execute(
-        update(Version)
-        .where(Version.id.in_(children))
-        .values(parent_id=version.parent_id)
-        .execution_options(synchronize_session="fetch")
-    )
+    for child in children(session, version.id):
+        _take_over_held_out(session, version.id, child.id)
+        child.parent_id = version.parent_id
+    session.flush()
     remove(session, version)
 
 
 def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    count = func.max(HeldOut.position) + 1
-    own = select(HeldOut.index, count).where(HeldOut.version_id == child).group_by(HeldOut.index)
-    offsets: dict[int, int] = dict(session.execute(own).all())
-    known = and_(VersionClass.version_id == child, VersionClass.index == HeldOut.index)
-    inherited = (
-        select(HeldOut.index, HeldOut.position, HeldOut.sha256)
-        .join(VersionClass, known)
-        .where(HeldOut.version_id == parent)
-    )
+    """Put the parent's held-out images before the child's own: in the order they had together."""
+    known = select(VersionClass.index).where(VersionClass.version_id == child)
+    inherited = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
+    if not inherited:
+        return
+    own = and_(HeldOut.version_id == child, HeldOut.index.in_(inherited))
+    for index, hashes in _held_out_of(session, own).items():
+        inherited[index] += hashes
+    session.execute(delete(HeldOut).where(own).execution_options(synchronize_session=False))
+    _add_held_out(session, child, inherited)
+
+
+def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, list[str]]:
+    query = select(HeldOut.index, HeldOut.sha256).where(*where)
+    found: dict[int, list[str]] = {}
+    for index, sha256 in session.execute(query.order_by(HeldOut.index, HeldOut.position)):
+        found.setdefault(index, []).append(sha256)
+    return found
+
+
+def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequence[str]]) -> None:
     rows = [
-        {
-            "version_id": child,
-            "index": index,
-            "position": offsets.get(index, 0) + position,
-            "sha256": sha256,
-        }
-        for index, position, sha256 in session.execute(inherited)
+        {"version_id": version_id, "index": index, "position": position, "sha256": sha256}
+        for index, images in held_out.items()
+        for position, sha256 in enumerate(images)
     ]
     if rows:
         session.execute(insert(HeldOut), rows)

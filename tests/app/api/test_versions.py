@@ -86,8 +86,11 @@ def test_only_a_version_that_nothing_needs_is_deleted(api: TestClient, publish: 
     # Numbers are never used again.
     assert publish(0).number == 4
     publish(1, parent=first.id)
-    answer = api.delete(f"{CLASSIFIER}/versions/1")
-    assert (answer.status_code, answer.json()["code"]) == (409, "version-in-use")
+    in_use = api.delete(f"{CLASSIFIER}/versions/5")
+    assert (in_use.status_code, in_use.json()["code"]) == (409, "version-in-use")
+    # One that others were learnt from goes, and they stay.
+    assert api.delete(f"{CLASSIFIER}/versions/1").status_code == 204
+    assert api.get(f"{CLASSIFIER}/versions/5").json()["parent"] is None
     answer = api.delete(f"{CLASSIFIER}/versions/9")
     assert (answer.status_code, answer.json()["code"]) == (404, "version-not-found")
 

@@ -1,0 +1,70 @@
+"""The commands that look after the storage: sweep, reindex."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.errors import CommandError
+from app.cli.server import DataDir, make_settings, migrate_database
+from app.settings import Settings
+
+
+def sweep(
+    data_dir: DataDir = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
+    ] = False,
+) -> None:
+    """Remove what nothing needs from the storage. The service does so every hour by itself."""
+    from app.services import sweeping  # noqa: PLC0415 - client commands do not wait for it
+
+    settings = make_settings(data_dir=data_dir)
+    database, store = _open(settings)
+    try:
+        swept = sweeping.sweep(database, store, settings, dry_run=dry_run)
+    except sweeping.ForeignStorageError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        database.close()
+    print(
+        f"{'Would remove' if dry_run else 'Removed'} {swept.blobs} blobs "
+        f"({swept.bytes / 10**6:.1f} MB) and {swept.unfinished_writes} unfinished writes."
+    )
+    if swept.versions or swept.uploads:
+        print(f"Retention ended for {swept.versions} versions and {swept.uploads} uploads.")
+
+
+def reindex(
+    data_dir: DataDir = None,
+    merge: Annotated[
+        bool, typer.Option(help="Add what is missing to a database that is not empty.")
+    ] = False,
+) -> None:
+    """Make the database again from the storage, after it was lost. Stop the service before."""
+    from app.services import reindexing  # noqa: PLC0415 - client commands do not wait for it
+
+    settings = make_settings(data_dir=data_dir)
+    migrate_database(settings)
+    database, store = _open(settings)
+    try:
+        result = reindexing.reindex(database, store, merge=merge)
+    except reindexing.DatabaseNotEmptyError as error:
+        raise CommandError(
+            "The database is not empty. --merge adds the classifiers that it does not have."
+        ) from error
+    finally:
+        database.close()
+    for problem in result.problems:
+        print(f"warning: {problem}")
+    names = ", ".join(result.classifiers) or "none"
+    print(f"{result.versions} versions of {len(result.classifiers)} classifiers: {names}.")
+
+
+def _open(settings: Settings) -> tuple[Any, Any]:
+    from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it
+    from app.storage import open_store  # noqa: PLC0415
+
+    try:
+        return Database(settings.database_url), open_store(settings.storage_url)
+    except OSError as error:
+        raise CommandError(f"{settings.storage_url} cannot be used: {error.strerror}.") from error

@@ -1,0 +1,56 @@
+"""Queries for what manifests say of rankings and held-out images."""
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.tables import Blob, HeldOut, Image, Ranking, RankingImage
+
+
+class StoredImage(NamedTuple):
+    """An image with all that its rows say of it."""
+
+    sha256: str
+    size: int
+    media_type: str
+    width: int
+    height: int
+
+
+_IMAGE = (Image.sha256, Blob.size, Image.media_type, Image.width, Image.height)
+
+
+def rankings(session: Session, classifier_id: str) -> list[str]:
+    """Return the ids of a classifier's rankings."""
+    query = select(Ranking.id).where(Ranking.classifier_id == classifier_id)
+    return list(session.scalars(query.order_by(Ranking.id)))
+
+
+def ranked(session: Session, ranking_id: str) -> list[StoredImage]:
+    """Return a ranking's images in order."""
+    query = (
+        select(*_IMAGE)
+        .join(Blob, Blob.sha256 == Image.sha256)
+        .join(RankingImage, RankingImage.sha256 == Image.sha256)
+        .where(RankingImage.ranking_id == ranking_id)
+        .order_by(RankingImage.rank)
+    )
+    return [StoredImage(*row) for row in session.execute(query)]
+
+
+def own_held_out(session: Session, version_id: str) -> dict[int, list[StoredImage]]:
+    """Return the images kept aside at a version itself, by class index."""
+    query = (
+        select(HeldOut.index, *_IMAGE)
+        .select_from(HeldOut)
+        .join(Image, Image.sha256 == HeldOut.sha256)
+        .join(Blob, Blob.sha256 == Image.sha256)
+        .where(HeldOut.version_id == version_id)
+        .order_by(HeldOut.index, HeldOut.position)
+    )
+    found: dict[int, list[StoredImage]] = {}
+    for index, sha256, size, media_type, width, height in session.execute(query):
+        image = StoredImage(sha256, size, media_type, width, height)
+        found.setdefault(index, []).append(image)
+    return found

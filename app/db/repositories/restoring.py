@@ -1,0 +1,40 @@
+"""Rows written anew from manifests."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import exists, insert, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import Alias, Classifier, Ranking, RankingImage
+
+
+def is_empty(session: Session) -> bool:
+    """Say whether the database knows no classifier."""
+    return not session.scalar(select(exists().where(Classifier.id.is_not(None))))
+
+
+def add_classifier(session: Session, classifier: Classifier) -> None:
+    """Insert a classifier."""
+    session.add(classifier)
+    session.flush()
+
+
+def add_rankings(
+    session: Session, classifier_id: str, rankings: Mapping[str, Sequence[str]]
+) -> None:
+    """Insert rankings under the ids they had; their images are recorded already."""
+    for ranking_id, images in rankings.items():
+        session.add(Ranking(id=ranking_id, classifier_id=classifier_id))
+        session.flush()
+        rows = [
+            {"ranking_id": ranking_id, "rank": rank, "sha256": sha256}
+            for rank, sha256 in enumerate(images)
+        ]
+        if rows:
+            session.execute(insert(RankingImage), rows)
+
+
+def add_alias(session: Session, alias: Alias) -> None:
+    """Insert an alias."""
+    session.add(alias)
+    session.flush()

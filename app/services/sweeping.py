@@ -1,0 +1,135 @@
+"""The sweep: what nothing needs any more leaves the storage, once it has been there for a while.
+
+Blobs are written before the rows that refer to them: while an upload is received, before a version
+is published. So what nothing refers to is left alone for a grace period after it was last put, and
+a put makes old bytes young again. What decides in the end is the blob's row: it is locked while the
+bytes are deleted, and whoever wants to refer to it waits, then asks whether they are there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+import orjson
+import structlog
+
+from app.db.engine import Database
+from app.db.repositories import blobs, classifiers, installation
+from app.services import manifests, purging, retention
+from app.settings import Settings
+from app.storage import BlobStore, StoredBlob
+
+# Blobs looked at in one transaction.
+_PORTION = 200
+_IDENTITY = "installation.json"
+
+log = structlog.get_logger(__name__)
+
+
+class ForeignStorageError(Exception):
+    """The storage belongs to another database, so what this one does not know may be needed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The storage belongs to another database, or this one was lost and made anew. Nothing "
+            "is deleted from it. `accrue reindex` makes it this database's."
+        )
+
+
+@dataclass
+class Swept:
+    """What a sweep removed, or would remove."""
+
+    blobs: int = 0
+    bytes: int = 0
+    unfinished_writes: int = 0
+    documents: int = 0
+    uploads: int = 0
+    versions: int = 0
+
+
+def check_ours(db: Database, store: BlobStore) -> None:
+    """Make the storage this database's where it is nobody's. Raises ForeignStorageError."""
+    with db.reading() as session:
+        own = installation.identity(session)
+    if own is None:
+        with db.transaction() as session:
+            own = installation.ensure_identity(session, db.now(session))
+    document = store.read_document(_IDENTITY)
+    if document is None:
+        take_over(db, store)
+    elif orjson.loads(document)["database"] != own:
+        raise ForeignStorageError
+
+
+def take_over(db: Database, store: BlobStore) -> None:
+    """Make the storage this database's, whosever it was."""
+    with db.transaction() as session:
+        own = installation.ensure_identity(session, db.now(session))
+    store.write_document(_IDENTITY, orjson.dumps({"format": 1, "database": own}))
+
+
+def sweep(
+    db: Database,
+    store: BlobStore,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    pause: Callable[[], None] = lambda: None,
+) -> Swept:
+    """Remove what nothing needs; a dry run only counts blobs and what writes left behind.
+
+    `pause` is called between portions, and may raise to end the sweep there. Two sweeps at once do
+    no harm. Raises ForeignStorageError with nothing removed, and OSError.
+    """
+    check_ours(db, store)
+    with db.reading() as session:
+        now = db.now(session)
+        ids = classifiers.all_ids(session)
+    before = now - timedelta(hours=settings.sweep_grace_hours)
+    swept = Swept()
+    if not dry_run:
+        swept.uploads = len(retention.expire_uploads(db, settings.upload_retention_days))
+        for classifier_id in ids:
+            swept.versions += len(retention.follow(db, classifier_id))
+            manifests.keep(db, store, classifier_id, compare=True)
+            pause()
+    swept.documents = manifests.remove_unknown(store, ids, dry_run=dry_run)
+    swept.unfinished_writes = store.remove_unfinished(before, dry_run=dry_run)
+    for portion in _portions(store, before):
+        removed = _unneeded(db, portion)
+        if removed and not dry_run:
+            removed = _remove(db, store, removed, before)
+        swept.blobs += len(removed)
+        swept.bytes += sum(removed.values())
+        pause()
+    log.info("swept", dry_run=dry_run, **asdict(swept))
+    return swept
+
+
+def _portions(store: BlobStore, before: datetime) -> Iterator[list[StoredBlob]]:
+    old = (blob for blob in store.stored() if blob.put_at < before)
+    while portion := list(islice(old, _PORTION)):
+        yield portion
+
+
+def _unneeded(db: Database, portion: list[StoredBlob]) -> dict[str, int]:
+    """Return those that nothing refers to, hash to bytes."""
+    sizes = {blob.sha256: blob.size for blob in portion}
+    with db.reading() as session:
+        for sha256 in blobs.needed(session, list(sizes)):
+            del sizes[sha256]
+    return sizes
+
+
+def _remove(
+    db: Database, store: BlobStore, sizes: dict[str, int], before: datetime
+) -> dict[str, int]:
+    """Remove blobs unless they are needed or put again by now; return those removed."""
+    with db.transaction() as session:
+        # Bytes without a row get one, to be locked while they are deleted.
+        blobs.record(session, sizes, db.now(session))
+        released = blobs.release(session, sizes)
+    gone = purging.sweep(db, store, released, before=before)
+    return {sha256: sizes[sha256] for sha256 in gone}

@@ -1,0 +1,153 @@
+"""What is kept how long: versions, and the uploads that they were learnt from."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.db.engine import Database
+from app.db.repositories import learning as queries
+from app.db.tables import Classifier, Job
+from app.services import classifiers, retention, uploads, versions
+from app.services.classifiers import ClassifierPatch
+from app.services.housekeeper import Housekeeper
+from app.services.retention import expire_uploads
+from app.services.versions import VersionInUseError
+from app.settings import Settings
+from app.storage import BlobStore
+from tests.app.services.test_forgetting import held_out, name_version, run, taught
+from tests.worker.harness import WORKSPACE, Service
+
+
+@pytest.fixture
+def service(database: Database, settings: Settings) -> Service:
+    return Service(database, settings)
+
+
+def numbers(service: Service) -> list[int]:
+    return [version.number for version in service.versions()]
+
+
+def classifier_id(service: Service) -> str:
+    return service.versions()[0].classifier_id
+
+
+def patch(service: Service, **fields: Any) -> None:
+    classifiers.change(service.db, WORKSPACE, "toy", ClassifierPatch.model_validate(fields))
+
+
+def there(service: Service, *ids: str) -> list[bool]:
+    kept = {view.id for view in uploads.page(service.db, WORKSPACE, limit=100, after=None)}
+    return [upload in kept for upload in ids]
+
+
+def test_the_newest_stay_and_lose_nothing(service: Service) -> None:
+    taught(service, "ab", "cd", "ef")
+    extended = service.upload("a", count=4, split="test")
+    more = service.upload("b", count=12)
+    run(service, service.learn(more, uploads=[more, extended], on_existing="extend"))
+    before = service.versions()[-1]
+    measured = held_out(service, 4)
+    with service.db.reading() as session:
+        exemplars = queries.exemplars(session, before.id)
+        used = queries.last_used(session, before.id)
+    patch(service, retention={"keep_last": 1})
+    assert retention.follow(service.db, classifier_id(service)) == [1, 2, 3]
+    (after,) = service.versions()
+    assert (after.parent_id, after.metrics, after.memory) == (None, before.metrics, before.memory)
+    assert held_out(service, 4) == measured
+    with service.db.reading() as session:
+        assert queries.exemplars(session, after.id) == exemplars
+        assert queries.last_used(session, after.id) == used
+    run(service, service.learn(service.upload("x", count=8)))
+    assert numbers(service) == [4, 5]
+
+
+def test_aliased_versions_and_those_that_jobs_start_from_stay(service: Service) -> None:
+    taught(service, *"abcdef", retention={"keep_last": 1})
+    name_version(service, "canary", 2)
+    waiting = service.learn(service.upload("x", count=4), base_version=4)
+    assert retention.follow(service.db, classifier_id(service)) == [1, 3, 5]
+    assert numbers(service) == [2, 4, 6]
+    service.cancel(waiting)
+    assert retention.follow(service.db, classifier_id(service)) == [4]
+
+
+def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> None:
+    taught(service, "a", "b", promotion={"policy": "manual"})
+    name_version(service, "live", 1)
+    run(service, service.learn(service.upload("c", count=8)))
+    name_version(service, "live", 2)
+    # The newest of live's line is 2 itself until this one; 4 grows elsewhere.
+    run(service, service.learn(service.upload("d", count=8)))
+    run(service, service.learn(service.upload("e", count=8), base_version=1))
+    before = numbers(service)
+    waiting = service.learn(service.upload("f", count=8))
+    patch(service, retention={"keep_last": 1})
+    retention.follow(service.db, classifier_id(service))
+    assert 4 in numbers(service)
+    with pytest.raises(VersionInUseError):
+        versions.delete(service.db, WORKSPACE, "toy", "4")
+    service.cancel(waiting)
+    retention.follow(service.db, classifier_id(service))
+    assert 4 not in numbers(service)
+    assert before[-1] in numbers(service)
+
+
+def test_retention_is_taken_back(service: Service) -> None:
+    taught(service, *"abc", retention={"keep_last": 1})
+    patch(service, retention={"keep_last": None})
+    assert retention.follow(service.db, classifier_id(service)) == []
+    # One made before there was such a thing keeps all.
+    with service.db.transaction() as session:
+        row = session.get_one(Classifier, classifier_id(service))
+        row.spec = {name: value for name, value in row.spec.items() if name != "retention"}
+    assert retention.follow(service.db, classifier_id(service)) == []
+    assert classifiers.get(service.db, WORKSPACE, "toy").retention.keep_last is None
+
+
+def test_housekeeping_follows_a_publication(
+    service: Service, store: BlobStore, settings: Settings
+) -> None:
+    given = settings.model_copy(update={"upload_retention_days": 0})
+    keeper = Housekeeper(service.db, store, given)
+    first, second = taught(service, "a", "b", retention={"keep_last": 1})
+    keeper.tick()
+    assert numbers(service) == [2]
+    assert there(service, first, second) == [False, False]
+
+
+def ended_days_ago(service: Service, days: float, **where: str) -> None:
+    with service.db.transaction() as session:
+        then = service.db.now(session) - timedelta(days=days)
+        session.execute(update(Job).filter_by(**where).values(finished_at=then))
+
+
+def test_uploads_stay_for_a_while_after_their_last_job(service: Service) -> None:
+    (first,) = taught(service, "a")
+    unused = service.upload("z", count=2)
+    waiting = service.upload("b", count=4)
+    service.learn(waiting)
+    ended_days_ago(service, 6.9)
+    assert expire_uploads(service.db, 7) == []
+    ended_days_ago(service, 7.1)
+    assert expire_uploads(service.db, 7) == [first]
+    assert there(service, first, unused, waiting) == [False, True, True]
+
+
+def test_with_0_an_upload_goes_once_it_was_learnt(service: Service) -> None:
+    (first,) = taught(service, "a")
+    cancelled = service.upload("b", count=4)
+    service.cancel(service.learn(cancelled))
+    assert expire_uploads(service.db, 0) == [first]
+    assert there(service, cancelled) == [True]
+
+
+def test_keep_images_keeps_uploads(service: Service) -> None:
+    (first,) = taught(service, "a", keep_images=True)
+    ended_days_ago(service, 100)
+    assert expire_uploads(service.db, 7) == []
+    assert expire_uploads(service.db, 0) == []
+    patch(service, keep_images=False)
+    assert expire_uploads(service.db, 7) == [first]

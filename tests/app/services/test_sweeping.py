@@ -1,0 +1,221 @@
+"""The sweep, on both databases: nothing that is needed goes, and nothing else stays."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from app.db.engine import Database
+from app.db.tables import Blob, Image
+from app.services import purging, sweeping, uploads
+from app.services.housekeeper import Housekeeper
+from app.services.stored import StorageChangedError
+from app.settings import Settings
+from app.storage import BlobStore, LocalBlobStore
+from tests.app.services.test_forgetting import images_of, taught
+from tests.worker.harness import WORKSPACE, Service
+
+
+@pytest.fixture
+def service(database: Database, settings: Settings) -> Service:
+    return Service(database, settings)
+
+
+def age(store: BlobStore, *hashes: str, hours: float = 25) -> None:
+    then = time.time() - hours * 3600
+    for sha256 in hashes or [blob.sha256 for blob in store.stored()]:
+        path = store.path(sha256)
+        assert path is not None
+        os.utime(path, (then, then))
+
+
+def stored(store: BlobStore) -> set[str]:
+    return {blob.sha256 for blob in store.stored()}
+
+
+def sweep(service: Service, store: BlobStore, **given: bool) -> sweeping.Swept:
+    return sweeping.sweep(service.db, store, service.settings, **given)
+
+
+def rows(service: Service, hashes: Sequence[str] | set[str]) -> int:
+    with service.db.reading() as session:
+        return sum(
+            session.scalar(select(func.count()).where(table.sha256.in_(hashes))) or 0
+            for table in (Blob, Image)
+        )
+
+
+def test_what_nothing_refers_to_goes_after_its_grace(service: Service, store: BlobStore) -> None:
+    orphan = store.put(b"a tensor of a worker that died")
+    assert sweep(service, store).blobs == 0
+    age(store)
+    assert sweep(service, store, dry_run=True).blobs == 1
+    assert store.exists(orphan)
+    swept = sweep(service, store)
+    assert (swept.blobs, swept.bytes) == (1, 30)
+    assert not store.exists(orphan)
+    assert rows(service, {orphan}) == 0
+
+
+def test_what_is_needed_stays_however_old(service: Service, store: BlobStore) -> None:
+    taught(service, "ab")
+    service.upload("z", count=3)
+    before = stored(store)
+    age(store)
+    assert sweep(service, store).blobs == 0
+    assert stored(store) == before
+
+
+def test_a_deleted_upload_leaves_what_its_version_needs(service: Service, store: BlobStore) -> None:
+    (upload,) = taught(service, "ab")
+    images = images_of(service, upload, "a") | images_of(service, upload, "b")
+    uploads.delete(service.db, WORKSPACE, upload)
+    age(store)
+    sweep(service, store)
+    # Two exemplars and two held-out images of each class, and the version's tensor.
+    left = stored(store)
+    assert len(left) == 2 * (2 + 2) + 1
+    assert rows(service, images) == 2 * len(left & images)
+
+
+def test_putting_again_makes_bytes_young(service: Service, store: BlobStore) -> None:
+    orphan = store.put(b"sent again")
+    age(store)
+    store.put(b"sent again")
+    assert sweep(service, store).blobs == 0
+    assert store.exists(orphan)
+
+
+def test_bytes_sent_again_while_the_sweep_decides_stay(
+    service: Service, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = store.put(b"sent again")
+    age(store)
+    ask = purging.blobs.unreferenced
+
+    def put_meanwhile(*given: object) -> list[str]:
+        found = ask(*given)  # type: ignore[arg-type]
+        store.put(b"sent again")
+        return found
+
+    monkeypatch.setattr(purging.blobs, "unreferenced", put_meanwhile)
+    assert sweep(service, store).blobs == 0
+    assert store.exists(orphan)
+
+
+def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
+    service: Service, store: BlobStore
+) -> None:
+    """The worst case, over and over: bytes deleted between their put and their rows."""
+    ended = threading.Event()
+
+    def delete() -> None:
+        while not ended.is_set():
+            hashes = sorted(stored(store))
+            with service.db.transaction() as session:
+                purging.blobs.record(session, dict.fromkeys(hashes, 1), datetime.now(UTC))
+                released = purging.blobs.release(session, hashes)
+            purging.sweep(service.db, store, released)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    refused = 0
+    try:
+        for _ in range(15):
+            try:
+                view = uploads.get(service.db, WORKSPACE, service.upload("a", count=5))
+            except StorageChangedError:
+                refused += 1
+                continue
+            images = images_of(service, view.id, "a")
+            assert len(images) == 5
+            assert images <= stored(store)
+            uploads.delete(service.db, WORKSPACE, view.id)
+    finally:
+        ended.set()
+        thread.join()
+    assert refused <= 15
+    # None is left behind either.
+    age(store)
+    sweep(service, store)
+    assert stored(store) == set()
+
+
+def test_rows_are_refused_where_the_bytes_went_meanwhile(
+    service: Service, store: BlobStore
+) -> None:
+    from app.services import stored as recording
+
+    sha256 = store.put(b"x")
+    store.delete(sha256)
+    with pytest.raises(StorageChangedError), service.db.transaction() as session:
+        recording.record(session, store, {sha256: 1}, datetime.now(UTC))
+    assert rows(service, {sha256}) == 0
+
+
+def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Settings) -> None:
+    incoming = Path(settings.storage_url) / "incoming"
+    for name, hours in (("old", 25), ("young", 1)):
+        (incoming / name).write_bytes(b"half")
+        then = time.time() - hours * 3600
+        os.utime(incoming / name, (then, then))
+    assert sweep(service, store, dry_run=True).unfinished_writes == 1
+    assert sweep(service, store).unfinished_writes == 1
+    assert [path.name for path in incoming.iterdir()] == ["young"]
+
+
+def test_a_new_database_over_an_old_storage_deletes_nothing(
+    service: Service, store: BlobStore, settings: Settings
+) -> None:
+    store.write_document("installation.json", b'{"format": 1, "database": "ins_another"}')
+    orphan = store.put(b"a version's tensor, as far as anybody knows")
+    age(store)
+    with pytest.raises(sweeping.ForeignStorageError):
+        sweep(service, store)
+    with pytest.raises(sweeping.ForeignStorageError):
+        Housekeeper(service.db, store, settings).tick()
+    assert store.exists(orphan)
+
+
+def test_one_of_many_housekeepers_sweeps(
+    service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[int] = []
+    monkeypatch.setattr(sweeping, "sweep", lambda *_given, **_named: swept.append(1))
+    keepers = [Housekeeper(service.db, store, settings) for _ in range(3)]
+    for _ in range(2):
+        for keeper in keepers:
+            keeper.tick()
+    assert swept == [1]
+
+
+def test_the_store_lists_what_it_has(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path)
+    put = {store.put(bytes([number])) for number in range(20)}
+    listed = list(store.stored())
+    assert [blob.sha256 for blob in listed] == sorted(put)
+    assert {blob.size for blob in listed} == {1}
+    assert all(datetime.now(UTC) - blob.put_at < timedelta(hours=1) for blob in listed)
+    assert store.put_at(hashlib.sha256(b"no").hexdigest()) is None
+
+
+def test_documents_are_replaced_whole(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path)
+    assert store.documents("a/") == []
+    store.write_document("a/b/c.json", b"1")
+    store.write_document("a/b/c.json", b"2")
+    store.write_document("d.json", b"3")
+    assert store.read_document("a/b/c.json") == b"2"
+    assert store.documents("a/") == ["a/b/c.json"]
+    store.remove_document("a/b/c.json")
+    store.remove_document("a/b/c.json")
+    assert store.read_document("a/b/c.json") is None
+    assert stored(store) == set()
+    with pytest.raises(ValueError, match="no name"):
+        store.write_document("../out.json", b"")
