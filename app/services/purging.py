@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, jobs, uploads, versions
+from app.db.repositories import blobs, checkpoints, jobs, uploads, versions
 from app.db.repositories import learning as queries
 from app.db.tables import LIVE, Classifier, Version
 from app.services.errors import ServiceError
@@ -84,6 +84,7 @@ def purge(
             raise _in_use(upload_id)
     candidates = versions.blobs_of(session, [old.id for old in doomed])
     candidates |= uploads.blobs_of(session, upload_ids)
+    candidates.update(checkpoints.remove_of_uploads(session, upload_ids))
     for old in doomed:
         if old.job_id is not None and version.job_id is not None:
             jobs.inherit_uploads(session, old.job_id, version.job_id)

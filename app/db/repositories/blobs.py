@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import (
     Base,
     Blob,
+    Checkpoint,
     HeldOut,
     Image,
     RankingImage,
@@ -70,7 +71,7 @@ def lock(session: Session, hashes: Sequence[str]) -> None:
 
 
 def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
-    """Return those of the recorded blobs that no image and no version's part is."""
+    """Return those of the recorded blobs that no image, version's part or checkpoint is."""
     return [
         sha256
         for chunk in _chunks(hashes)
@@ -79,6 +80,7 @@ def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
                 Blob.sha256.in_(chunk),
                 ~exists().where(Image.sha256 == Blob.sha256),
                 ~exists().where(VersionPart.sha256 == Blob.sha256),
+                ~exists().where(Checkpoint.sha256 == Blob.sha256),
             )
         )
     ]
