@@ -156,9 +156,9 @@ def _learn(
     # Defaults are filled in once: the version keeps those that it was trained with.
     spec = methods.complete(Spec.model_validate(plan.spec))
     foresight.check_memory(plan, spec)
-    reporter.warn(foresight.warnings(plan))
     own = resuming.fingerprint(plan, spec)
     checkpoint = resuming.read(saved, own, resources, store, reporter) if saved else None
+    reporter.warn(foresight.warnings(plan))
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     base = reading.base(plan, tasks, store, reporter) if plan.parts else None
