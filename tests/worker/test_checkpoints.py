@@ -114,6 +114,26 @@ def test_it_goes_when_no_retry_can_use_it(service: Service, store: BlobStore, ho
     assert lease.checkpoint() is None
 
 
+def test_a_purge_removes_what_others_learnt_from_its_images(
+    service: Service, store: BlobStore
+) -> None:
+    upload = service.upload("a", "b", count=4)
+    service.classifier()
+    service.classifier("other")
+    lease = must_claim(service, service.learn(upload))
+    plan = lease.plan()
+    lease.publish(plan, outcome(plan))
+    other = must_claim(service, service.learn(upload, "other"))
+    checkpoint = saved(store)
+    other.keep(checkpoint)
+    other.fail(HOPEFUL)
+    lease = must_claim(service, service.forget("a", purge=True))
+    plan = lease.plan()
+    assert lease.publish(plan, outcome(plan)) == 2
+    assert other.checkpoint() is None
+    assert gone(service, store, checkpoint)
+
+
 class Attempts:
     """Runs a job's training in this process, attempt after attempt."""
 
