@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from functools import partial
 from multiprocessing.connection import Connection
 
 # Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
@@ -28,6 +27,7 @@ from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_stor
 from models import methods
 from models.learner import (
     Cancelled,
+    Checkpoint,
     CheckpointMismatchError,
     InvalidSpecError,
     LearningError,
@@ -162,26 +162,29 @@ def _learn(
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     base = reading.base(plan, tasks, store, reporter) if plan.parts else None
-    reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
     saver = Saver(store, resources, own, reporter, send, stop)
-    train = partial(
-        learn,
-        spec,
-        base,
-        data,
-        device=resources.device,
-        history=plan.history,
-        weights_dir=resources.weights_dir,
-        report=reporter.learning,
-        should_stop=stop.is_set,
-        save=saver.save,
-        save_due=saver.due,
-    )
+
+    def train(resume: Checkpoint | None) -> StepResult:
+        reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
+        return learn(
+            spec,
+            base,
+            data,
+            device=resources.device,
+            history=plan.history,
+            weights_dir=resources.weights_dir,
+            report=reporter.learning,
+            should_stop=stop.is_set,
+            save=saver.save,
+            save_due=saver.due,
+            resume=resume,
+        )
+
     try:
-        result = train(resume=checkpoint)
+        result = train(checkpoint)
     except CheckpointMismatchError as error:  # of another release, say, whose tensors were others
         reporter.not_resumed(str(error))
-        result = train()
+        result = train(None)
     trained_on = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     trained_on += [image.sha256 for image in plan.fresh]
     return _stored(spec, result, trained_on, store, reporter)
