@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60.0, gt=0)
     max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
     cancel_grace_seconds: float = Field(10.0, ge=0)
+    checkpoint_seconds: float = Field(
+        60.0, gt=0, description="Training that a lost worker may cost, besides what saving takes."
+    )
     train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from models import evaluate, matrices, methods, networks
+from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.chunks import Pause
 from models.classify import Servable
 from models.compute import Compute
@@ -20,11 +21,12 @@ from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import State, clone
 from models.step import Remaining, Step, StepData, StepResult
-from models.trainer import Checkpoint, Progress, Trainer
+from models.trainer import Progress, Trainer, at_epoch_ends
 
 __all__ = [
     "Cancelled",
     "Checkpoint",
+    "CheckpointMismatchError",
     "InvalidSpecError",
     "LearningError",
     "Progress",
@@ -51,15 +53,17 @@ def learn(
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     save: Callable[[Checkpoint], None] | None = None,
+    save_due: Callable[[bool], bool] = at_epoch_ends,
     resume: Checkpoint | None = None,
 ) -> StepResult:
     """Learn new classes on top of `base` (None at the first step).
 
-    `history` are the metrics of the base. `save` is given a checkpoint after every epoch and
-    `resume` goes on from one: on the CPU, with the same number of threads, the result is the same
-    to the bit as without interruption.
+    `history` are the metrics of the base. `save` is given a checkpoint when `save_due` says so (it
+    is told whether an epoch ends; see `Trainer`) and `resume` goes on from one: on the CPU, with
+    the same number of threads, the result is the same to the bit as without interruption.
 
-    Raises LearningError where the step cannot be done, Cancelled when `should_stop` says so.
+    Raises LearningError where the step cannot be done, Cancelled when `should_stop` says so,
+    CheckpointMismatchError where `resume` is of another training.
     """
     if not len(data.images):
         raise LearningError("no-training-images", "there is no image to train on")
@@ -89,7 +93,9 @@ def learn(
         initial_network,
         pause_in("selecting_exemplars"),
     )
-    trainer = Trainer(method, step, report=report, should_stop=should_stop, save=save)
+    trainer = Trainer(
+        method, step, report=report, should_stop=should_stop, save=save, save_due=save_due
+    )
     steps = trainer.run(resume)
 
     step.pause()

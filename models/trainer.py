@@ -3,21 +3,26 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
+from models.checkpoint import (
+    Checkpoint,
+    CheckpointMismatchError,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
 from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
 from models.seeds import derive
-from models.state import Tensors, clone
+from models.state import clone
 from models.step import Step
 
 # Reading the loss waits for the device, so it is not read at every step.
@@ -42,18 +47,17 @@ class Progress:
     eta_seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Training between two epochs: enough to go on as if nothing had happened.
-
-    `phase` and `epoch` are the ones to go on with; `parts` the method's working state, `optimizer`
-    the optimiser's tensors.
-    """
+class Place(NamedTuple):
+    """A step of training: the next to take."""
 
     phase: int
     epoch: int
-    parts: dict[str, Tensors]
-    optimizer: Tensors
+    step: int
+
+
+def at_epoch_ends(epoch_end: bool) -> bool:
+    """Have a checkpoint made after every epoch and at no other time."""
+    return epoch_end
 
 
 class Trainer:
@@ -67,16 +71,21 @@ class Trainer:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
         save: Callable[[Checkpoint], None] | None = None,
+        save_due: Callable[[bool], bool] = at_epoch_ends,
     ) -> None:
         """Take the method before its `begin`: its network is the teacher.
 
-        `should_stop` is asked at every training step; `save` gets a checkpoint at epoch ends.
+        `should_stop` is asked at every training step. `save` gets a checkpoint when `save_due` says
+        so; that is asked after every step, with whether the epoch ends there, and before a stop.
         """
         self.method = method
         self.step = step
         self.report = report
         self.should_stop = should_stop
         self.save = save
+        self.save_due = save_due
+        self.unsaved = False
+        self.summed = 0.0  # the loss of the first epoch's steps that a checkpoint has done
         self.teacher = _frozen_copy(method) if method.needs.teacher and step.known else None
         regularizer = method.regularizer(step.spec)
         # At weight 0 not even a forward is left of it, which batch norm would see.
@@ -90,49 +99,50 @@ class Trainer:
     def run(self, resume: Checkpoint | None = None) -> int:
         """Train all phases, from a checkpoint on if there is one. Return the steps of the whole.
 
-        Raises Cancelled when told to stop.
+        Raises Cancelled when told to stop, CheckpointMismatchError where the checkpoint is another
+        training's.
         """
         self.method.begin(self.step)
         self.step.compute.place(self.step.network)
         phases = list(self.method.phases(self.step))
         per_epoch = [steps_per_epoch(len(phase.images), phase.batch_size) for phase in phases]
         work = [phase.epochs * steps for phase, steps in zip(phases, per_epoch, strict=True)]
-        for index, phase in enumerate(phases):
-            first = 0
-            if resume is not None:
-                if index < resume.phase:
-                    continue
-                if index == resume.phase:
-                    first = self._restore(phase, resume)
+        first = Place(0, 0, 0) if resume is None else self._restore(phases, per_epoch, resume)
+        for index, phase in enumerate(phases[first.phase :], start=first.phase):
             done, total = sum(work[:index]), sum(work)
             with _gradients_of(phase, self.method.network):
-                for epoch in range(first, phase.epochs):
-                    self._epoch(phase, index, epoch, done + epoch * per_epoch[index], total)
-                    if self.save is not None:
-                        self.save(self._checkpoint(phase, index, epoch + 1))
+                for epoch in range(first.epoch, phase.epochs):
+                    start = Place(index, epoch, first.step)
+                    self._epoch(phase, start, done + epoch * per_epoch[index], total)
+                    first = Place(index, epoch + 1, 0)
             self.method.end_phase(self.step, phase)
+            first = Place(index + 1, 0, 0)
         return sum(work)
 
-    def _epoch(self, phase: Phase, index: int, epoch: int, done: int, total: int) -> None:
-        step, spec = self.step, self.step.spec
+    def _epoch(self, phase: Phase, start: Place, done: int, total: int) -> None:
+        """Train an epoch from a step on; `done` of `total` steps are those of epochs before it."""
+        step, spec, epoch = self.step, self.step.spec, start.epoch
         plan = EpochPlan.draw(
-            len(phase.images), spec.crop, spec.augment.flip, step.seed, index, epoch
+            len(phase.images), spec.crop, spec.augment.flip, step.seed, start.phase, epoch
         )
         batches = plan.to(step.compute.device).batches(phase.batch_size)
-        pairs = self._pairs(phase, plan, index, epoch)
+        pairs = self._pairs(phase, plan, start.phase, epoch)
         self.method.network.train()
         for module in phase.frozen:
             module.eval()
-        summed = torch.zeros((), device=step.compute.device)
+        summed = torch.full((), self.summed, device=step.compute.device)
+        self.summed = 0.0
         started, seen = self.clock(), 0
-        for place, chosen in enumerate(batches):
+        for place, chosen in enumerate(batches[start.step :], start=start.step):
             if self.should_stop():
+                self._save_if_due(phase, start._replace(step=place), summed, epoch_end=False)
                 raise Cancelled
             fraction = (epoch * len(batches) + place) / (phase.epochs * len(batches))
             _set_rates(phase, fraction)
             # Dropout draws from the global generator; here too a step's draws are its own.
-            torch.manual_seed(derive(step.seed, "step", index, epoch, place))
+            torch.manual_seed(derive(step.seed, "step", start.phase, epoch, place))
             summed += self._train_on(phase, chosen, pairs[place] if pairs else None)
+            self.unsaved = True
             seen += len(chosen.order)
             last = place == len(batches) - 1
             if last or self.clock() - self.reported >= REPORT_SECONDS:
@@ -151,9 +161,11 @@ class Trainer:
                         steps=len(batches),
                         loss=loss,
                         images_per_second=seen / elapsed,
-                        eta_seconds=elapsed / (place + 1) * (total - done - place - 1),
+                        eta_seconds=elapsed / (place + 1 - start.step) * (total - done - place - 1),
                     )
                 )
+            following = Place(start.phase, epoch + 1, 0) if last else start._replace(step=place + 1)
+            self._save_if_due(phase, following, summed, epoch_end=last)
 
     def _pairs(self, phase: Phase, plan: EpochPlan, index: int, epoch: int) -> list[EpochPlan]:
         """Return, batch by batch, another image of each one's class for the regularizer."""
@@ -214,19 +226,34 @@ class Trainer:
             outputs: Activations = self.teacher(images)
         return _in_float32(outputs)
 
-    def _checkpoint(self, phase: Phase, index: int, epoch: int) -> Checkpoint:
+    def _save_if_due(self, phase: Phase, place: Place, summed: Tensor, *, epoch_end: bool) -> None:
+        """Save training as it is before the step at `place`, if there is news and it is time."""
+        if self.save is None or not self.unsaved or not self.save_due(epoch_end):
+            return
+        loss = float(summed) if place.step else 0.0
         parts = {name: clone(part) for name, part in self.method.working_state().items()}
-        return Checkpoint(index, epoch, parts, clone(dict(_optimizer_tensors(phase.optimizer))))
+        self.save(Checkpoint(*place, loss, parts, optimizer_tensors(phase.optimizer)))
+        self.unsaved = False
 
-    def _restore(self, phase: Phase, checkpoint: Checkpoint) -> int:
-        parts = checkpoint.parts
-        network = self.method.network
-        network.backbone.load_state_dict(parts["backbone"])
-        for task, block in network.head.blocks.items():
-            block.load_state_dict(parts[f"head.{task}"])
-        self.method.load_working(parts)
-        _load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
-        return checkpoint.epoch
+    def _restore(
+        self, phases: Sequence[Phase], per_epoch: Sequence[int], checkpoint: Checkpoint
+    ) -> Place:
+        """Bring method and optimiser to where the checkpoint is. Raises CheckpointMismatchError."""
+        place = Place(checkpoint.phase, checkpoint.epoch, checkpoint.step)
+        network, parts = self.method.network, checkpoint.parts
+        try:
+            phase = phases[place.phase]
+            if place.epoch > phase.epochs or place.step >= per_epoch[place.phase]:
+                raise CheckpointMismatchError(f"there is no {place}")
+            network.backbone.load_state_dict(parts["backbone"])
+            for task, block in network.head.blocks.items():
+                block.load_state_dict(parts[f"head.{task}"])
+            self.method.load_working(parts)
+            load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
+        except (LookupError, RuntimeError, ValueError) as error:  # what load_state_dict raises
+            raise CheckpointMismatchError(f"the checkpoint does not fit: {error}") from error
+        self.summed = checkpoint.loss
+        return place
 
 
 def _frozen_copy(method: Method[Any]) -> nn.Module:
@@ -261,19 +288,3 @@ def _set_rates(phase: Phase, fraction: float) -> None:
     passed = sum(fraction >= milestone - 1e-9 for milestone in phase.milestones)
     for group in phase.optimizer.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * phase.lr_decay**passed
-
-
-def _optimizer_tensors(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor):
-                yield f"{index}.{name}", value
-
-
-def _load_optimizer_tensors(optimizer: Optimizer, tensors: Tensors) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -12,43 +12,40 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 # Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
 # for it, and it takes longer than everything else before the first training step.
 import torch._dynamo
 from setproctitle import setproctitle
-from torch import Tensor
 
 from app.db.repositories.learning import SizedImage
-from app.imaging.decode import decode
 from app.imaging.reading import UnreadableImageError
+from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_store
 from models import methods
 from models.learner import (
     Cancelled,
+    Checkpoint,
+    CheckpointMismatchError,
     InvalidSpecError,
     LearningError,
     Remaining,
-    StepData,
     StepResult,
     forget,
     learn,
 )
 from models.spec import Spec
-from models.state import State, encode
-from models.state import decode as decode_part
-from worker import foresight
+from models.state import encode
+from worker import foresight, reading, resuming
 from worker.protocol import Failure, Message, Resources, Send, Stopped
-from worker.reporter import Reporter
+from worker.reporter import PART_SECONDS, Reporter
+from worker.saving import Saver, StopOrder
 
-# How long the main thread may be silent (`Quiet`) while one call runs: reading or writing a part of
-# up to some gigabytes on a slow disk; from the last image to the first training step or, where
-# nothing is trained, to measuring; and the same with a download of weights in it.
-_PART_SECONDS = 600.0
+# How long the main thread may be silent (`Quiet`) from the last image to the first training step
+# or, where nothing is trained, to measuring; and the same with a download of weights in it.
 _START_SECONDS = 300.0
 _DOWNLOAD_SECONDS = 1800.0
 
@@ -78,15 +75,21 @@ def probe(up: Connection) -> None:
         up.send("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def main(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
+def main(
+    plan: Plan,
+    resources: Resources,
+    checkpoint: SavedCheckpoint | None,
+    up: Connection,
+    down: Connection,
+) -> None:
     """Entry of the process: send reports, then an Outcome, a Failure or Stopped."""
     setproctitle(f"accrue job {plan.job_id}")
     # Ctrl-C reaches every process of the terminal; the worker alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    stop = threading.Event()
+    stop = StopOrder()
     threading.Thread(target=_listen, args=(down, stop), daemon=True).start()
-    up.send(_attempt(plan, resources, up.send, stop))
+    up.send(_attempt(plan, resources, up.send, stop, checkpoint))
 
 
 def _die_with_parent() -> None:
@@ -96,16 +99,21 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _listen(down: Connection, stop: threading.Event) -> None:
+def _listen(down: Connection, stop: StopOrder) -> None:
     try:
         while True:
-            down.recv()
-            stop.set()
+            stop.give(saving=down.recv())
     except (EOFError, OSError):
         os._exit(1)  # the worker has no more use for this process, or is no more
 
 
-def _attempt(plan: Plan, resources: Resources, send: Send, stop: threading.Event) -> Message:
+def _attempt(
+    plan: Plan,
+    resources: Resources,
+    send: Send,
+    stop: StopOrder,
+    checkpoint: SavedCheckpoint | None = None,
+) -> Message:
     torch.set_num_threads(resources.threads)
     reporter = Reporter(send)
     try:
@@ -113,7 +121,7 @@ def _attempt(plan: Plan, resources: Resources, send: Send, stop: threading.Event
         if isinstance(plan, ForgetPlan):
             return _forget(plan, resources, store, reporter, stop)
         assert isinstance(plan, LearnPlan)  # noqa: S101 - there are two kinds
-        return _learn(plan, resources, store, reporter, stop)
+        return _learn(plan, resources, store, reporter, send, stop, checkpoint)
     except Cancelled:
         return Stopped()
     except LearningError as error:
@@ -147,29 +155,45 @@ def _learn(
     resources: Resources,
     store: BlobStore,
     reporter: Reporter,
-    stop: threading.Event,
+    send: Send,
+    stop: StopOrder,
+    saved: SavedCheckpoint | None,
 ) -> Outcome:
     # Defaults are filled in once: the version keeps those that it was trained with.
     spec = methods.complete(Spec.model_validate(plan.spec))
     foresight.check_memory(plan, spec)
+    own = resuming.fingerprint(plan, spec)
+    checkpoint = resuming.read(saved, own, resources, store, reporter) if saved else None
     reporter.warn(foresight.warnings(plan))
-    data = _read(plan, store, spec.image_size, resources.threads, reporter, stop)
+    data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
-    base = _base(plan, tasks, store, reporter) if plan.parts else None
-    reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
-    result = learn(
-        spec,
-        base,
-        data,
-        device=resources.device,
-        history=plan.history,
-        weights_dir=resources.weights_dir,
-        report=reporter.learning,
-        should_stop=stop.is_set,
-    )
-    train = [image.sha256 for planned in plan.classes for image in planned.exemplars]
-    train += [image.sha256 for image in plan.fresh]
-    return _stored(spec, result, train, store, reporter)
+    base = reading.base(plan, tasks, store, reporter) if plan.parts else None
+    saver = Saver(store, resources, own, reporter, send, stop)
+
+    def train(resume: Checkpoint | None) -> StepResult:
+        reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
+        return learn(
+            spec,
+            base,
+            data,
+            device=resources.device,
+            history=plan.history,
+            weights_dir=resources.weights_dir,
+            report=reporter.learning,
+            should_stop=stop.is_set,
+            save=saver.save,
+            save_due=saver.due,
+            resume=resume,
+        )
+
+    try:
+        result = train(checkpoint)
+    except CheckpointMismatchError as error:  # of another release, say, whose tensors were others
+        reporter.not_resumed(str(error))
+        result = train(None)
+    trained_on = [image.sha256 for planned in plan.classes for image in planned.exemplars]
+    trained_on += [image.sha256 for image in plan.fresh]
+    return _stored(spec, result, trained_on, store, reporter)
 
 
 def _forget(
@@ -177,16 +201,18 @@ def _forget(
     resources: Resources,
     store: BlobStore,
     reporter: Reporter,
-    stop: threading.Event,
+    stop: StopOrder,
 ) -> Outcome:
     spec = methods.complete(Spec.model_validate(plan.spec))
-    hashes, columns = _held_out(plan)
+    hashes, columns = reading.held_out_of(plan)
     data = Remaining(
-        held_out=_decode_all(hashes, store, spec.image_size, resources.threads, reporter, stop),
+        held_out=reading.decode_all(
+            hashes, store, spec.image_size, resources.threads, reporter, stop
+        ),
         held_out_columns=columns,
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
     )
-    base = _base(plan, plan.base_tasks, store, reporter)
+    base = reading.base(plan, plan.base_tasks, store, reporter)
     reporter.quiet(_START_SECONDS)
     result = forget(
         spec,
@@ -201,82 +227,6 @@ def _forget(
     return _stored(spec, result, (), store, reporter)
 
 
-def _held_out(plan: Plan) -> tuple[list[str], Tensor]:
-    """Return the images to measure on and their columns."""
-    held_out = [
-        (sha256, column)
-        for column, planned in enumerate(plan.classes)
-        for sha256 in (*planned.held_out, *planned.new_held_out)
-    ]
-    columns = torch.tensor([column for _, column in held_out], dtype=torch.int64)
-    return [sha256 for sha256, _ in held_out], columns
-
-
-def _read(
-    plan: LearnPlan,
-    store: BlobStore,
-    image_size: int,
-    threads: int,
-    reporter: Reporter,
-    stop: threading.Event,
-) -> StepData:
-    """Decode every image of the plan, once, into the order that `StepData` asks for."""
-    exemplars = [
-        (image.sha256, image.size, column)
-        for column, planned in enumerate(plan.classes)
-        for image in planned.exemplars
-    ]
-    train = [*exemplars, *plan.fresh]
-    held_out, held_out_columns = _held_out(plan)
-    hashes = [sha256 for sha256, *_ in train] + held_out
-    pixels = _decode_all(hashes, store, image_size, threads, reporter, stop)
-    return StepData(
-        images=pixels[: len(train)],
-        columns=torch.tensor([column for *_, column in train]),
-        sizes=torch.tensor([size for _, size, _ in train]),
-        fresh=torch.arange(len(train)) >= len(exemplars),
-        held_out=pixels[len(train) :],
-        held_out_columns=held_out_columns,
-        tasks=tuple(planned.task for planned in plan.classes),
-    )
-
-
-def _decode_all(
-    hashes: Sequence[str],
-    store: BlobStore,
-    image_size: int,
-    threads: int,
-    reporter: Reporter,
-    stop: threading.Event,
-) -> Tensor:
-    """Return the images as uint8 [N, 3, S, S]."""
-    pixels = torch.empty((len(hashes), 3, image_size, image_size), dtype=torch.uint8)
-    rows = pixels.numpy()
-
-    def read(position: int) -> None:
-        if not stop.is_set():
-            image = decode(store.get(hashes[position]), image_size)
-            rows[position] = image.transpose(2, 0, 1)
-
-    reporter.phase("preparing", 0.0)
-    with ThreadPoolExecutor(threads) as pool:
-        for done, _ in enumerate(pool.map(read, range(len(hashes))), start=1):
-            reporter.phase("preparing", done / len(hashes))
-    if stop.is_set():
-        raise Cancelled
-    return pixels
-
-
-def _base(plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter) -> State:
-    """Read the tensors of the version that the step starts from; `tasks` are of its columns."""
-    parts = {}
-    for name, sha256 in plan.parts.items():
-        reporter.phase("preparing", 1.0)
-        reporter.quiet(_PART_SECONDS)
-        parts[name] = decode_part(store.get(sha256))
-    return State(parts, tasks)
-
-
 def _stored(
     spec: Spec, result: StepResult, train: Sequence[str], store: BlobStore, reporter: Reporter
 ) -> Outcome:
@@ -287,7 +237,7 @@ def _stored(
     parts = {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
         reporter.phase("publishing", done / len(result.state.parts))
-        reporter.quiet(_PART_SECONDS)
+        reporter.quiet(PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(store.put(data), len(data))
     return Outcome(

@@ -12,10 +12,12 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.db.engine import Database
+from app.db.repositories import checkpoints as rows
 from app.db.repositories import jobs
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
-from app.services import planning, publication, purging
+from app.services import checkpoints, planning, publication, purging
+from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import Plan
 from app.services.publication import Outcome
 from app.settings import Settings
@@ -72,6 +74,24 @@ class Lease:
 
         return self._persist(decide)
 
+    def checkpoint(self) -> SavedCheckpoint | None:
+        """Return what an attempt before has left to go on from."""
+
+        def look() -> SavedCheckpoint | None:
+            with self._db.reading() as session:
+                return checkpoints.newest(session, self.job_id)
+
+        return self._persist(look)
+
+    def keep(self, saved: SavedCheckpoint) -> None:
+        """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
+
+        Raises OperationalError, and StorageChangedError where its bytes are gone.
+        """
+        store = open_store(self._storage_url)
+        released = checkpoints.record(self._db, store, self.job_id, self.attempt, saved)
+        self._sweep(released or [])
+
     def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
         """Write a sign of life with phase, progress and events; extend the lease if asked to.
 
@@ -106,8 +126,7 @@ class Lease:
             # If the job is still held, then because it is cancelling.
             self.cancelled()
             return None
-        if published.released:
-            self._persist(lambda: purging.sweep(self._db, store, published.released))
+        self._persist(lambda: self._sweep(published.released))
         return published.number
 
     def cancelled(self) -> None:
@@ -148,14 +167,24 @@ class Lease:
             self.cancelled()  # the one thing a held job cannot be requeued from
 
     def _finish(self, state: str, event: Event, error: dict[str, Any] | None = None) -> None:
-        def finish() -> None:
+        def finish() -> list[str]:
             with self._db.transaction() as session:
                 now = self._db.now(session)
                 held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
-                if held:
-                    jobs.append_events(session, self.job_id, [event], now=now)
+                if not held:
+                    return []
+                jobs.append_events(session, self.job_id, [event], now=now)
+                if error is None or error["retryable"]:
+                    return []  # a retry goes on from the checkpoint
+                return rows.remove(session, self.job_id)
 
-        self._persist(finish)
+        released = self._persist(finish)
+        self._persist(lambda: self._sweep(released))
+
+    def _sweep(self, released: Sequence[str]) -> None:
+        """Delete blobs that nothing needs, once the transaction that released them is over."""
+        if released:
+            purging.sweep(self._db, open_store(self._storage_url), released)
 
     def _persist(self, write: Callable[[], T]) -> T:
         """Try a write as long as the lease lasts; after that the job is another's anyway."""

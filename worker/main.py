@@ -43,6 +43,7 @@ def main(settings: Settings | None = None) -> int:
         device=device,
         threads=settings.train_threads or len(os.sched_getaffinity(0)),
         weights_dir=settings.weights_dir,
+        checkpoint_seconds=settings.checkpoint_seconds,
     )
     runner = Runner(db, settings, worker_id, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)

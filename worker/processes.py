@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
+from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import Plan
 from worker.protocol import Message, Resources
 
@@ -38,12 +39,19 @@ def probe_device() -> str:
 class TrainingProcess:
     """One child process at work on one plan."""
 
-    def __init__(self, plan: Plan, resources: Resources) -> None:
-        """Start it. Raises OSError or EOFError where no process can be made."""
+    def __init__(
+        self, plan: Plan, resources: Resources, checkpoint: SavedCheckpoint | None
+    ) -> None:
+        """Start it, from a checkpoint on if there is one.
+
+        Raises OSError or EOFError where no process can be made.
+        """
         self._up, childs_up = _CONTEXT.Pipe(duplex=False)
         childs_down, self._down = _CONTEXT.Pipe(duplex=False)
         self._process = _CONTEXT.Process(
-            target=_train, args=(plan, resources, childs_up, childs_down), daemon=True
+            target=_train,
+            args=(plan, resources, checkpoint, childs_up, childs_down),
+            daemon=True,
         )
         try:
             self._process.start()
@@ -62,10 +70,10 @@ class TrainingProcess:
         except (EOFError, OSError):  # the second where it died in the middle of a message
             self.ended = True
 
-    def ask_to_stop(self) -> None:
-        """Have training stop before its next step."""
+    def ask_to_stop(self, *, saving: bool) -> None:
+        """Have training stop before its next step, with or without a checkpoint."""
         try:
-            self._down.send(True)
+            self._down.send(saving)
         except OSError:
             self.ended = True
 
@@ -94,7 +102,13 @@ def _probe(up: Connection) -> None:
     child.probe(up)
 
 
-def _train(plan: Plan, resources: Resources, up: Connection, down: Connection) -> None:
+def _train(
+    plan: Plan,
+    resources: Resources,
+    checkpoint: SavedCheckpoint | None,
+    up: Connection,
+    down: Connection,
+) -> None:
     from worker import child  # noqa: PLC0415 - loads PyTorch, in the fork server only
 
-    child.main(plan, resources, up, down)
+    child.main(plan, resources, checkpoint, up, down)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.db.repositories.jobs import Event
+from app.services.checkpoints import SavedCheckpoint
 from app.services.publication import Outcome
 
 
@@ -17,6 +18,7 @@ class Resources:
     device: str
     threads: int
     weights_dir: Path | None
+    checkpoint_seconds: float
 
 
 @dataclass(frozen=True)
@@ -54,5 +56,5 @@ class Stopped:
     """The step stopped because it was told to."""
 
 
-Message = Report | Quiet | Outcome | Failure | Stopped
+Message = Report | Quiet | SavedCheckpoint | Outcome | Failure | Stopped
 Send = Callable[[Message], None]

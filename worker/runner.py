@@ -11,8 +11,10 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories.jobs import Event
+from app.services.checkpoints import SavedCheckpoint
 from app.services.errors import ServiceError
 from app.services.publication import Outcome
+from app.services.stored import StorageChangedError
 from app.settings import Settings
 from worker.lease import Lease
 from worker.processes import TrainingProcess
@@ -26,6 +28,9 @@ _LOOK_SECONDS = 1.0
 # A process that says nothing for so long hangs: its lease is no longer extended. Before a call that
 # may take longer it says so (`Quiet`).
 _SILENCE_SECONDS = 60.0
+# How long a process may take to save a checkpoint when its worker stops. With what ending it takes,
+# well within the ten seconds that containers are given.
+_STOP_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +89,7 @@ class Runner:
         bound.info("job_started")
         try:
             plan = lease.plan()
-            process = TrainingProcess(plan, self._resources)
+            process = TrainingProcess(plan, self._resources, lease.checkpoint())
         except ServiceError as error:
             lease.fail(Failure(error.code, error.detail, again=False, retryable=False))
             return
@@ -160,20 +165,19 @@ class _Watch:
                     continue
                 if isinstance(message, Report):
                     self._note(message)
+                elif isinstance(message, SavedCheckpoint):
+                    self._keep(message)
                 elif isinstance(message, Stopped):
                     return self._asked or End.CANCELLED
                 else:
                     return message
             if self._process.ended:
                 return self._asked or _lost(f"The training process {self._process.describe_end()}.")
-            if self._stopping.is_set():
-                return End.STOPPING
             self._beat()
             if self._state is None:
                 return End.LOST
-            if self._asked is None:
-                self._ask()
-            elif time.monotonic() >= self._deadline:
+            self._ask()
+            if self._asked is not None and time.monotonic() >= self._deadline:
                 return self._asked
 
     def _note(self, report: Report) -> None:
@@ -209,17 +213,30 @@ class _Watch:
             return
         self._values, self._events = {}, []
 
+    def _keep(self, saved: SavedCheckpoint) -> None:
+        try:
+            self._lease.keep(saved)
+        except (OperationalError, StorageChangedError) as error:
+            # The one before still stands, and the next one will not be long.
+            log.warning("checkpoint_not_kept", job=self._lease.job_id, error=str(error))
+
     def _ask(self) -> None:
-        """Ask the process to stop if there is a reason to."""
+        """Ask the process to stop if there is a reason to. A worker that stops waits for none."""
         limit = self._lease.max_minutes
-        if self._state == "cancelling":
-            self._asked = End.CANCELLED
-        elif limit is not None and time.monotonic() - self._started >= 60 * limit:
-            self._asked = End.TIME_UP
-        else:
+        if self._asked is End.STOPPING:
             return
-        self._deadline = time.monotonic() + self._grace
-        self._process.ask_to_stop()
+        if self._stopping.is_set():
+            self._ask_for(End.STOPPING, _STOP_SECONDS)
+        elif self._asked is not None:
+            return
+        elif self._state == "cancelling":
+            self._ask_for(End.CANCELLED, self._grace)
+        elif limit is not None and time.monotonic() - self._started >= 60 * limit:
+            self._ask_for(End.TIME_UP, self._grace)
+
+    def _ask_for(self, end: End, seconds: float) -> None:
+        self._asked, self._deadline = end, time.monotonic() + seconds
+        self._process.ask_to_stop(saving=end is not End.CANCELLED)
 
 
 def _lost(detail: str) -> Failure:

@@ -226,6 +226,30 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class Checkpoint(Base):
+    """The newest checkpoint of a job: a safetensors blob, and where in its training it is."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # The attempt that made it.
+    attempt: Mapped[int]
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    size: Mapped[int]
+    # SHA-256 of all that the training depends on.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    # The next step to take, each from 0.
+    phase: Mapped[int]
+    epoch: Mapped[int]
+    step: Mapped[int]
+    # What it was computed by: elsewhere rounding may differ.
+    device: Mapped[str]
+    threads: Mapped[int]
+    # The job's progress when it was made.
+    progress: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
 class Version(Base):
     """The immutable result of a job; versions form a tree by parent."""
 

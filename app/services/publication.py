@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import aliases, jobs, versions
+from app.db.repositories import aliases, blobs, checkpoints, jobs, versions
 from app.db.repositories import learning as queries
 from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
@@ -99,7 +99,10 @@ def publish(
             residual = _residual(session, plan, outcome)
             jobs.record_report(session, plan.job_id, _report(plan, residual, purged))
         jobs.append_events(session, plan.job_id, _events(version, outcome, live, why), now=now)
-        return Published(version.number, purged.blobs if purged else [])
+        # This job's own, and those of jobs that would start from this version if retried.
+        released = checkpoints.remove_of_finished(session, classifier.id)
+        released = blobs.unreferenced(session, released)
+        return Published(version.number, [*(purged.blobs if purged else []), *released])
 
 
 def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:

@@ -22,6 +22,7 @@ from tests.worker.harness import Service
 from worker import child, processes, runner
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Quiet, Report, Resources
+from worker.saving import StopOrder
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -43,7 +44,7 @@ def service(service: Service) -> Service:
 @contextmanager
 def running(service: Service, job_id: str) -> Iterator[None]:
     """A worker's runner at work on a job, in this process."""
-    resources = Resources(service.settings.storage_url, "cpu", 1, None)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0)
     worker = runner.Runner(service.db, service.settings, "wrk_1", resources, on_end=lambda: None)
     thread = threading.Thread(target=worker.run, args=(job_id,))
     thread.start()
@@ -94,9 +95,9 @@ def test_a_download_of_weights_is_announced(service: Service, tmp_path: Path) ->
     assert lease is not None
     # What the folder has instead of a download ends the step as soon as it is read.
     (tmp_path / "squeezenet1_1-b8a52dc0.pth").write_text("no weights")
-    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path)
+    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0)
     said: list[Message] = []
-    end = child._attempt(lease.plan(), resources, said.append, threading.Event())
+    end = child._attempt(lease.plan(), resources, said.append, StopOrder())
     assert isinstance(end, Failure)
     assert said[-1] == Quiet(1800.0)
 
@@ -107,9 +108,9 @@ def test_each_part_that_is_stored_is_a_sign_of_life(service: Service) -> None:
         service.db, service.settings, service.learn(service.upload("a", count=3)), "wrk_1"
     )
     assert lease is not None
-    resources = Resources(service.settings.storage_url, "cpu", 1, None)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0)
     said: list[Message] = []
-    outcome = child._attempt(lease.plan(), resources, said.append, threading.Event())
+    outcome = child._attempt(lease.plan(), resources, said.append, StopOrder())
     assert isinstance(outcome, Outcome)
     signs = [m for m in said if isinstance(m, Report) and m.phase == "publishing"]
     assert len(signs) == len(outcome.parts) > 1

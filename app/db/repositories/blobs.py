@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import (
     Base,
     Blob,
+    Checkpoint,
     HeldOut,
     Image,
     RankingImage,
@@ -19,7 +20,7 @@ from app.db.tables import (
 )
 
 # Every column that keeps a blob, besides images' own rows, and every one that keeps an image.
-_REFERENCES = (VersionPart.sha256,)
+_REFERENCES = (VersionPart.sha256, Checkpoint.sha256)
 _IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
 
 # Hashes a statement, below the number of parameters that every database takes.
@@ -91,7 +92,7 @@ def lock(session: Session, hashes: Sequence[str]) -> None:
 
 
 def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
-    """Return those of the recorded blobs that no image and no version's part is."""
+    """Return those of the recorded blobs that no image, version's part or checkpoint is."""
     return [
         sha256
         for chunk in _chunks(hashes)

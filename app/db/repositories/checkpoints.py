@@ -1,0 +1,45 @@
+"""Queries about checkpoints: the newest of each job, which its next attempt goes on from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from app.db.repositories import blobs
+from app.db.tables import FINAL_STATES, Checkpoint, Job, JobUpload
+
+
+def newest(session: Session, job_id: str) -> Checkpoint | None:
+    """Return a job's checkpoint."""
+    return session.get(Checkpoint, job_id, populate_existing=True)
+
+
+def replace(session: Session, checkpoint: Checkpoint) -> list[str]:
+    """Store a job's newest checkpoint; return the blob of the one before, if nothing needs it."""
+    released = remove(session, checkpoint.job_id)
+    session.add(checkpoint)
+    session.flush()
+    return blobs.unreferenced(session, released)
+
+
+def remove(session: Session, job_id: str) -> list[str]:
+    """Delete a job's checkpoint and return its blob, which nothing may need any more."""
+    return _delete(session, Checkpoint.job_id == job_id)
+
+
+def remove_of_finished(session: Session, classifier_id: str) -> list[str]:
+    """Delete the checkpoints of a classifier's jobs that have ended; return their blobs."""
+    jobs = select(Job.id).where(Job.classifier_id == classifier_id, Job.state.in_(FINAL_STATES))
+    return _delete(session, Checkpoint.job_id.in_(jobs))
+
+
+def remove_of_uploads(session: Session, upload_ids: Sequence[str]) -> list[str]:
+    """Delete the checkpoints of the jobs that learn from uploads; return their blobs."""
+    jobs = select(JobUpload.job_id).where(JobUpload.upload_id.in_(upload_ids))
+    return _delete(session, Checkpoint.job_id.in_(jobs))
+
+
+def _delete(session: Session, where: ColumnElement[bool]) -> list[str]:
+    statement: Any = delete(Checkpoint).where(where).returning(Checkpoint.sha256)
+    return list(session.scalars(statement.execution_options(synchronize_session=False)))

@@ -1,0 +1,114 @@
+"""A checkpoint: training between two steps, enough to go on as if nothing had happened."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from models.state import Tensors, clone, decode, encode
+
+
+class CheckpointMismatchError(ValueError):
+    """A checkpoint is not of the training that should go on from it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training between two of its steps.
+
+    `phase`, `epoch` and `step` are the ones to go on with; `loss` is the sum over the epoch's steps
+    before it; `parts` the method's working state, `optimizer` the optimiser's tensors. There is no
+    state of a random generator: draws depend on the position alone.
+    """
+
+    phase: int
+    epoch: int
+    step: int
+    loss: float
+    parts: dict[str, Tensors]
+    optimizer: Tensors
+
+    def encode(self) -> bytes:
+        """Return the checkpoint as safetensors."""
+        return encode(
+            {
+                "position": torch.tensor([self.phase, self.epoch, self.step]),
+                "loss": torch.tensor(self.loss, dtype=torch.float64),
+                **_prefixed("optimizer", self.optimizer),
+                **{
+                    key: tensor
+                    for name, part in self.parts.items()
+                    for key, tensor in _prefixed(f"part/{name}", part).items()
+                },
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return an encoded checkpoint, on the CPU.
+
+        Raises ValueError when the bytes are none.
+        """
+        tensors = decode(data)
+        optimizer: Tensors = {}
+        parts: dict[str, Tensors] = {}
+        try:
+            phase, epoch, step = tensors.pop("position").tolist()
+            loss = tensors.pop("loss").item()
+            for key, tensor in tensors.items():
+                kind, name = key.split("/", 1)
+                if kind == "optimizer":
+                    optimizer[name] = tensor
+                else:
+                    part, name = name.split("/", 1)
+                    parts.setdefault(part, {})[name] = tensor
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"not a checkpoint: {error}") from error
+        return cls(phase, epoch, step, loss, parts, optimizer)
+
+
+def optimizer_tensors(optimizer: Optimizer) -> Tensors:
+    """Return copies, on the CPU, of what an optimiser remembers; its rates are the schedule's."""
+    return clone(dict(_remembered(optimizer)))
+
+
+def load_optimizer_tensors(optimizer: Optimizer, tensors: Tensors) -> None:
+    """Restore what `optimizer_tensors` gave. Raises CheckpointMismatchError."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        if int(index) >= len(parameters):
+            raise CheckpointMismatchError(f"the optimiser has no parameter {index}")
+        state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], value)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a tensor in its parameter's memory format, which safetensors do not keep.
+
+    In another one the optimiser takes another path, slower and rounding differently.
+    """
+    if not value.ndim:  # a count of steps
+        return value
+    if value.shape != parameter.shape:
+        raise CheckpointMismatchError(
+            f"the optimiser's tensors are {list(value.shape)} where a parameter is "
+            f"{list(parameter.shape)}"
+        )
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+
+
+def _remembered(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                yield f"{index}.{name}", value
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}

@@ -1,0 +1,92 @@
+"""What a step starts from, read from storage: images, decoded once, and the base's tensors."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from app.imaging.decode import decode
+from app.services.plans import LearnPlan, Plan
+from app.storage import BlobStore
+from models.learner import Cancelled, StepData
+from models.state import State
+from models.state import decode as decode_part
+from worker.reporter import PART_SECONDS, Reporter
+from worker.saving import StopOrder
+
+
+def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
+    """Return the images to measure on and their columns."""
+    held_out = [
+        (sha256, column)
+        for column, planned in enumerate(plan.classes)
+        for sha256 in (*planned.held_out, *planned.new_held_out)
+    ]
+    columns = torch.tensor([column for _, column in held_out], dtype=torch.int64)
+    return [sha256 for sha256, _ in held_out], columns
+
+
+def read(
+    plan: LearnPlan,
+    store: BlobStore,
+    image_size: int,
+    threads: int,
+    reporter: Reporter,
+    stop: StopOrder,
+) -> StepData:
+    """Decode every image of the plan, once, into the order that `StepData` asks for."""
+    exemplars = [
+        (image.sha256, image.size, column)
+        for column, planned in enumerate(plan.classes)
+        for image in planned.exemplars
+    ]
+    train = [*exemplars, *plan.fresh]
+    held_out, held_out_columns = held_out_of(plan)
+    hashes = [sha256 for sha256, *_ in train] + held_out
+    pixels = decode_all(hashes, store, image_size, threads, reporter, stop)
+    return StepData(
+        images=pixels[: len(train)],
+        columns=torch.tensor([column for *_, column in train]),
+        sizes=torch.tensor([size for _, size, _ in train]),
+        fresh=torch.arange(len(train)) >= len(exemplars),
+        held_out=pixels[len(train) :],
+        held_out_columns=held_out_columns,
+        tasks=tuple(planned.task for planned in plan.classes),
+    )
+
+
+def decode_all(
+    hashes: Sequence[str],
+    store: BlobStore,
+    image_size: int,
+    threads: int,
+    reporter: Reporter,
+    stop: StopOrder,
+) -> Tensor:
+    """Return the images as uint8 [N, 3, S, S]."""
+    pixels = torch.empty((len(hashes), 3, image_size, image_size), dtype=torch.uint8)
+    rows = pixels.numpy()
+
+    def read(position: int) -> None:
+        if not stop.is_set():
+            image = decode(store.get(hashes[position]), image_size)
+            rows[position] = image.transpose(2, 0, 1)
+
+    reporter.phase("preparing", 0.0)
+    with ThreadPoolExecutor(threads) as pool:
+        for done, _ in enumerate(pool.map(read, range(len(hashes))), start=1):
+            reporter.phase("preparing", done / len(hashes))
+    if stop.is_set():
+        raise Cancelled
+    return pixels
+
+
+def base(plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter) -> State:
+    """Read the tensors of the version that the step starts from; `tasks` are of its columns."""
+    parts = {}
+    for name, sha256 in plan.parts.items():
+        reporter.phase("preparing", 1.0)
+        reporter.quiet(PART_SECONDS)
+        parts[name] = decode_part(store.get(sha256))
+    return State(parts, tasks)
