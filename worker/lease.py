@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.db.repositories import jobs
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
-from app.services import planning, publication, purging
+from app.services import endings, planning, publication, purging
 from app.services.plans import Plan
 from app.services.publication import Outcome
 from app.settings import Settings
@@ -153,7 +153,7 @@ class Lease:
                 now = self._db.now(session)
                 held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
                 if held:
-                    jobs.append_events(session, self.job_id, [event], now=now)
+                    endings.announce(session, self.job_id, [event], now=now)
 
         self._persist(finish)
 
