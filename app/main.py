@@ -1,5 +1,6 @@
 """The HTTP service: `create_app(settings)`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from app import logs
 from app.api import (
     aliases,
     classifiers,
+    deliveries,
+    events,
     health,
     idempotency,
     jobs,
@@ -27,8 +30,10 @@ from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.services.dispatcher import Dispatcher
+from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
 from app.services.messages import Messages
+from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
 from app.storage import open_store
 
@@ -57,6 +62,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
         app.state.dispatcher, app.state.messages = dispatcher, messages
+        watch = EventWatch(database, settings.event_streams)
+        app.state.watch = watch
+        loops = [
+            asyncio.create_task(watch.run()),
+            asyncio.create_task(WebhookSender(database, settings).run()),
+        ]
         batcher.start()
         registry.start()
         dispatcher.start()
@@ -66,6 +77,9 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             # The server has answered every request it accepted before it comes here.
             await run_in_threadpool(housekeeper.stop)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
             await run_in_threadpool(dispatcher.stop)
             await run_in_threadpool(registry.stop)
             await run_in_threadpool(batcher.close)
@@ -91,6 +105,8 @@ def create_app(settings: Settings) -> FastAPI:
         aliases,
         uploads,
         jobs,
+        events,
+        deliveries,
         methods,
         health,
     ):

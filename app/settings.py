@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")
     loaded_versions: int = Field(8, ge=1, description="Versions kept in memory besides aliases.")
 
+    event_streams: int = Field(256, ge=1, description="Open event streams at most; then 503.")
+    webhook_private: bool = Field(
+        False, description="Whether webhooks may go to private networks, and by plain http."
+    )
+
     lease_seconds: float = Field(60.0, gt=0)
     max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
     cancel_grace_seconds: float = Field(10.0, ge=0)

@@ -16,7 +16,7 @@ from app.db.repositories import checkpoints as rows
 from app.db.repositories import jobs
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
-from app.services import checkpoints, planning, publication, purging
+from app.services import checkpoints, endings, planning, publication, purging
 from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import Plan
 from app.services.publication import Outcome
@@ -173,7 +173,7 @@ class Lease:
                 held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
                 if not held:
                     return []
-                jobs.append_events(session, self.job_id, [event], now=now)
+                endings.announce(session, self.job_id, [event], now=now)
                 if error is None or error["retryable"]:
                     return []  # a retry goes on from the checkpoint
                 return rows.remove(session, self.job_id)

@@ -12,6 +12,7 @@ from app.db.tables import DEFAULT_WORKSPACE
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.services.dispatcher import Dispatcher
+from app.services.event_watch import EventWatch
 from app.services.messages import Messages
 from app.settings import Settings
 from app.storage import BlobStore
@@ -47,6 +48,11 @@ async def _dispatcher(request: Request) -> Dispatcher:
     return dispatcher
 
 
+async def _watch(request: Request) -> EventWatch:
+    watch: EventWatch = request.app.state.watch
+    return watch
+
+
 async def _messages(request: Request) -> Messages:
     messages: Messages = request.app.state.messages
     return messages
@@ -63,4 +69,5 @@ LoadedModels = Annotated[Registry, Depends(_registry)]
 Queue = Annotated[Messages, Depends(_messages)]
 Inference = Annotated[Batcher, Depends(_batcher)]
 JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
+Watch = Annotated[EventWatch, Depends(_watch)]
 Workspace = Annotated[str, Depends(_workspace)]

@@ -3,34 +3,29 @@
 import asyncio
 import hashlib
 import time
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app.api.deps import DB, Config, JobDispatcher, Store, Workspace
+from app.api.deps import DB, Config, JobDispatcher, Store, Watch, Workspace
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
 from app.services import jobs, uploads
-from app.services.errors import ServiceError
+from app.services.job_views import JobNotFoundError, JobView, State
 from app.services.jobs import (
     CREATE_ERRORS,
     FORGET_ERRORS,
-    EventView,
     JobFinishedError,
-    JobNotFoundError,
     JobNotRetryableError,
     JobRequest,
-    JobView,
     LearnView,
     NoReportError,
     OnExisting,
     ReportView,
-    State,
 )
 from app.services.sources import UploadLimits
 
@@ -40,22 +35,6 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 RETRY_AFTER = {"Retry-After": "1"}
 # How often a request that waits for a change looks.
 _LOOK_SECONDS = 0.25
-
-
-class NotAcceptableError(ServiceError):
-    """The answer is not offered in the media type that was asked for."""
-
-    status: ClassVar[int] = 406
-    code: ClassVar[str] = "not-acceptable"
-    title: ClassVar[str] = "Not acceptable"
-
-
-class EventPage(BaseModel):
-    """Events of a job, in order."""
-
-    data: list[EventView]
-    has_more: bool
-    next: int | None
 
 
 @router.post(
@@ -68,12 +47,20 @@ def create_job(
     body: JobRequest,
     response: Response,
     db: DB,
+    settings: Config,
     workspace: Workspace,
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
     """Queue a job that learns the images of uploads, or forgets classes."""
-    job = jobs.create(db, workspace, name, body, on_created=_remembered(once))
+    job = jobs.create(
+        db,
+        workspace,
+        name,
+        body,
+        on_created=_remembered(once),
+        private_webhooks=settings.webhook_private,
+    )
     dispatcher.wake()
     response.headers.update(_accepted(job))
     return job
@@ -148,6 +135,7 @@ async def get_job(
     job_id: str,
     request: Request,
     db: DB,
+    watch: Watch,
     workspace: Workspace,
     wait: Annotated[
         float,
@@ -164,33 +152,15 @@ async def get_job(
         # Without a tag, what changes is what was found first.
         seen = seen or tag
         left = deadline - time.monotonic()
-        if tag not in seen or job.finished or left <= 0 or await request.is_disconnected():
+        if tag not in seen or job.finished or left <= 0 or watch.closed:
+            break
+        if await request.is_disconnected():
             break
         await asyncio.sleep(min(_LOOK_SECONDS, left))
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
-
-
-@router.get("/jobs/{job_id}/events", responses=responses(JobNotFoundError, NotAcceptableError))
-def list_job_events(
-    job_id: str,
-    request: Request,
-    db: DB,
-    workspace: Workspace,
-    limit: Limit = DEFAULT_LIMIT,
-    after: Annotated[int, Query(ge=0, lt=2**53, description="Sequence number.")] = 0,
-) -> EventPage:
-    """List what happened to a job, in order."""
-    accepted = request.headers.get("accept", "").lower()
-    if "text/event-stream" in accepted and "json" not in accepted and "*/*" not in accepted:
-        raise NotAcceptableError(
-            "Events are not offered as a stream: list those after the last one seen."
-        )
-    found = jobs.list_events(db, workspace, job_id, after=after, limit=limit + 1)
-    data, has_more = found[:limit], len(found) > limit
-    return EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
 
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))

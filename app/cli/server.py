@@ -80,25 +80,15 @@ def serve(
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_loopback(settings.host)
 
-    import uvicorn  # noqa: PLC0415 - client commands do not wait for it
-
-    from app.main import create_app  # noqa: PLC0415 - loads PyTorch
+    from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
     listener = (
         _listen(settings.host, settings.port)
         if inherited is None
         else socket.socket(fileno=inherited)
     )
-    config = uvicorn.Config(
-        create_app(settings),
-        log_level=settings.log_level,
-        access_log=False,
-        server_header=False,
-        # An upload that takes longer does not hold up the stop.
-        timeout_graceful_shutdown=10,
-    )
     with listener, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        api_process.make_server(settings).run(sockets=[listener])
 
 
 def worker(data_dir: DataDir = None) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.db.repositories import jobs, workers
 from app.db.repositories.jobs import Event
+from app.services import endings
 from app.services.broker import queue_for
 from app.services.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
@@ -93,8 +94,9 @@ class Dispatcher:
                 session, now=now, max_failures=self._max_failures, error=error
             )
             for state, job_ids in freed.items():
+                write = jobs.append_events if state == "queued" else endings.announce
                 for job_id in job_ids:
-                    jobs.append_events(session, job_id, [_EVENTS[state]], now=now)
+                    write(session, job_id, [_EVENTS[state]], now=now)
                     log.warning("lease_expired", job=job_id, state=state)
 
     def _send_waiting(self) -> None:

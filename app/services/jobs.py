@@ -17,29 +17,22 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import jobs, uploads
 from app.db.repositories import learning as queries
-from app.db.repositories.jobs import Event, JobRow
-from app.db.tables import FINAL_STATES, Classifier, Job
+from app.db.repositories.jobs import Event
+from app.db.tables import Classifier, Job
 from app.ids import new_id
-from app.services import classifiers, forgetting, learning, purging
+from app.services import classifiers, endings, forgetting, job_views, learning, purging, webhooks
 from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
+from app.services.job_views import JobView, State
 from app.services.labels import clean_label
 from app.services.requests import GivenOptions, RequestBody, UploadId
+from app.services.webhooks import InvalidWebhookError, Webhook
 from models import methods
 from models.errors import LearningError
 from models.spec import Spec
 
-State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 OnExisting = Literal["error", "extend"]
-
-
-class JobNotFoundError(ServiceError):
-    """No job has that id."""
-
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "job-not-found"
-    title: ClassVar[str] = "Job not found"
 
 
 class JobFinishedError(ServiceError):
@@ -100,6 +93,7 @@ CREATE_ERRORS = (
     learning.ClassAlreadyLearntError,
     MemoryTooSmallError,
     TaskIsFrozenError,
+    InvalidWebhookError,
 )
 FORGET_ERRORS = (
     forgetting.UnknownClassError,
@@ -120,7 +114,7 @@ class _Request(RequestBody):
     max_minutes: float | None = Field(
         None, gt=0, description="The job fails when an attempt has taken so long."
     )
-    webhook: None = None
+    webhook: Webhook | None = Field(None, description="Told when the job has ended.")
 
 
 class LearnRequest(_Request):
@@ -194,66 +188,10 @@ class PurgedView(BaseModel):
     uploads: list[str]
 
 
-class ProgressView(BaseModel):
-    """How far a running job is."""
-
-    fraction: float = Field(description="Of the whole job, from 0 to 1.")
-    epoch: int | None = Field(description="Counts from 1; null while nothing is trained.")
-    epochs: int | None
-    step: int | None
-    steps: int | None
-    loss: float | None = Field(description="Mean of the epoch so far.")
-    images_per_second: float | None
-    eta_seconds: float | None = Field(description="Until training ends.")
-
-
-class JobErrorView(BaseModel):
-    """Why a job failed."""
-
-    code: str
-    detail: str
-    retryable: bool
-
-
-class JobView(BaseModel):
-    """A job as clients see it."""
-
-    id: str
-    classifier: str
-    kind: str
-    state: State
-    phase: str | None
-    attempt: int = Field(description="How often a worker has taken the job.")
-    progress: ProgressView | None
-    queue_position: int | None = Field(description="1 is the next to start; null unless queued.")
-    error: JobErrorView | None
-    version: int | None = Field(description="The number of the version that the job made.")
-    created_at: datetime
-    started_at: datetime | None
-    heartbeat_at: datetime | None
-    finished_at: datetime | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the job has ended."""
-        return self.state in FINAL_STATES
-
-
 class LearnView(JobView):
     """A job made together with its upload."""
 
     uploads: list[str]
-
-
-class EventView(BaseModel):
-    """Something that happened to a job."""
-
-    seq: int
-    at: datetime
-    type: str
-    level: str
-    message: str
-    data: dict[str, Any]
 
 
 View = TypeVar("View", bound=JobView)
@@ -268,8 +206,14 @@ def create(
     request: LearnRequest | ForgetRequest,
     *,
     on_created: OnCreated[JobView],
+    private_webhooks: bool = False,
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`, or of `FORGET_ERRORS`."""
+    """Queue a job. Raises one of `CREATE_ERRORS`, or of `FORGET_ERRORS`.
+
+    `private_webhooks` allows a webhook on a private network and by plain http.
+    """
+    if request.webhook is not None:
+        webhooks.check(request.webhook, private=private_webhooks)
     check: Callable[[Session, Classifier], list[str]]
     if isinstance(request, ForgetRequest):
         check = partial(_check_forget, request=request)
@@ -280,7 +224,7 @@ def create(
         classifier = classifiers.require(session, workspace, classifier_name)
         uploads_of_job = check(session, classifier)
         job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        view = _view(session, workspace, job_id)
+        view = job_views.view(session, workspace, job_id)
         on_created(session, view)
         return view
 
@@ -308,7 +252,7 @@ def create_with_upload(
         )
         uploads_of_job = _check_learn(session, classifier, request, checked)
         job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        job = _view(session, workspace, job_id)
+        job = job_views.view(session, workspace, job_id)
         view = LearnView(**dict(job), uploads=[upload_id])
         on_created(session, view)
         return view
@@ -323,7 +267,7 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
 def get(db: Database, workspace: str, job_id: str) -> JobView:
     """Return a job. Raises JobNotFoundError."""
     with db.reading() as session:
-        return _view(session, workspace, job_id)
+        return job_views.view(session, workspace, job_id)
 
 
 def page(
@@ -340,32 +284,13 @@ def page(
         rows = jobs.page(
             session, workspace, classifier=classifier, state=state, limit=limit, after=after
         )
-        return [_to_view(row) for row in rows]
-
-
-def list_events(
-    db: Database, workspace: str, job_id: str, *, after: int, limit: int
-) -> list[EventView]:
-    """Return up to `limit` events of a job after a sequence number. Raises JobNotFoundError."""
-    with db.reading() as session:
-        _require(session, workspace, job_id)
-        return [
-            EventView(
-                seq=event.seq,
-                at=event.at,
-                type=event.type,
-                level=event.level,
-                message=event.message,
-                data=event.data,
-            )
-            for event in jobs.events(session, job_id, after=after, limit=limit)
-        ]
+        return [job_views.of(row) for row in rows]
 
 
 def report(db: Database, workspace: str, job_id: str) -> ReportView:
     """Return a job's report. Raises JobNotFoundError and NoReportError."""
     with db.reading() as session:
-        found = _require(session, workspace, job_id).job.report
+        found = job_views.require(session, workspace, job_id).job.report
         if found is None:
             raise NoReportError("This job has no report.")
         return ReportView.model_validate(found)
@@ -378,14 +303,14 @@ def cancel(db: Database, workspace: str, job_id: str) -> JobView:
     """
     with db.transaction() as session:
         now = db.now(session)
-        _require(session, workspace, job_id)
+        job_views.require(session, workspace, job_id)
         if jobs.cancel_queued(session, job_id, now=now):
             event = Event("cancelled", "Cancelled before it started.")
-            jobs.append_events(session, job_id, [event], now=now)
+            endings.announce(session, job_id, [event], now=now)
         elif jobs.flag_cancelling(session, job_id):
             event = Event("cancelling", "The worker is asked to stop.")
             jobs.append_events(session, job_id, [event], now=now)
-        view = _view(session, workspace, job_id)
+        view = job_views.view(session, workspace, job_id)
         if view.state in ("succeeded", "failed"):
             raise JobFinishedError(f"The job has {view.state}.")
         return view
@@ -403,14 +328,14 @@ def retry(
     Raises JobNotFoundError and JobNotRetryableError.
     """
     with db.transaction() as session:
-        job = _require(session, workspace, job_id).job
+        job = job_views.require(session, workspace, job_id).job
         if not jobs.restart(session, job_id):
             raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")
         if jobs.uploads_of(session, job_id) != job.request["uploads"]:
             raise JobNotRetryableError("An upload of this job has been deleted.")
         event = Event("requeued", "To be tried again.")
         jobs.append_events(session, job_id, [event], now=db.now(session))
-        view = _view(session, workspace, job_id)
+        view = job_views.view(session, workspace, job_id)
         on_created(session, view)
         return view
 
@@ -453,6 +378,8 @@ def _insert(
     )
     jobs.add(session, job, uploads_of_job)
     jobs.append_events(session, job.id, [Event("created", "Queued.")], now=now)
+    if request.webhook is not None:
+        webhooks.add(session, job.id, request.webhook)
     return job.id
 
 
@@ -527,36 +454,3 @@ def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -
             if upload_id in missing
         ]
         raise UnknownUploadError("The job names uploads that do not exist.", errors=errors)
-
-
-def _require(session: Session, workspace: str, job_id: str) -> JobRow:
-    row = jobs.find(session, workspace, job_id)
-    if row is None:
-        raise JobNotFoundError("There is no such job.")
-    return row
-
-
-def _view(session: Session, workspace: str, job_id: str) -> JobView:
-    return _to_view(_require(session, workspace, job_id))
-
-
-def _to_view(row: JobRow) -> JobView:
-    job = row.job
-    return JobView.model_validate(
-        {
-            "id": job.id,
-            "classifier": row.classifier,
-            "kind": job.kind,
-            "state": job.state,
-            "phase": job.phase,
-            "attempt": job.attempt,
-            "progress": job.progress,
-            "queue_position": row.queue_position,
-            "error": job.error,
-            "version": row.version,
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "heartbeat_at": job.heartbeat_at,
-            "finished_at": job.finished_at,
-        }
-    )

@@ -13,7 +13,7 @@ from app.db.repositories.jobs import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import LIVE, Classifier, Version, VersionClass
 from app.ids import new_id
-from app.services import purging, stored
+from app.services import endings, purging, stored
 from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.purging import Purged
 from app.storage import BlobStore
@@ -98,7 +98,7 @@ def publish(
         if isinstance(plan, ForgetPlan):
             residual = _residual(session, plan, outcome)
             jobs.record_report(session, plan.job_id, _report(plan, residual, purged))
-        jobs.append_events(session, plan.job_id, _events(version, outcome, live, why), now=now)
+        endings.announce(session, plan.job_id, _events(version, outcome, live, why), now=now)
         # This job's own, and those of jobs that would start from this version if retried.
         released = checkpoints.remove_of_finished(session, classifier.id)
         released = blobs.unreferenced(session, released)

@@ -16,10 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.tables import Job, Version, Worker
-from app.services import classifiers, jobs, uploads
+from app.db.tables import FINAL_STATES, Job, Version, Worker
+from app.services import classifiers, events, jobs, uploads
 from app.services.classifiers import ClassifierSpec
-from app.services.jobs import FINAL_STATES, ForgetRequest, JobView, LearnRequest
+from app.services.job_views import JobView
+from app.services.jobs import ForgetRequest, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
 from app.settings import Settings
 from app.storage import open_store
@@ -118,9 +119,9 @@ class Service:
             job.request = {**job.request, "options": {"epochs": 1}}
 
     def event_types(self, job_id: str) -> list[str]:
-        events = jobs.list_events(self.db, WORKSPACE, job_id, after=0, limit=1000)
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        return [event.type for event in events]
+        found = events.page(self.db, WORKSPACE, job_id, after=0, limit=1000)
+        assert [event.seq for event in found] == list(range(1, len(found) + 1))
+        return [event.type for event in found]
 
     def versions(self) -> list[Version]:
         with self.db.reading() as session:

@@ -442,9 +442,3 @@ def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> 
         .execution_options(populate_existing=True)
     )
     return [JobRow(*row) for row in session.execute(query)]
-
-
-def events(session: Session, job_id: str, *, after: int, limit: int) -> list[JobEvent]:
-    """Return a job's events after a sequence number, in order."""
-    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
-    return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))

@@ -236,14 +236,6 @@ def test_waiting_goes_on_from_what_was_seen(api: TestClient, upload: str) -> Non
     assert other.json()["state"] == "queued"
 
 
-def test_events_are_no_stream(api: TestClient, upload: str) -> None:
-    path = f"/v1/jobs/{queue(api, upload).json()['id']}/events"
-    answer = api.get(path, headers={"accept": "text/event-stream"})
-    assert (answer.status_code, answer.json()["code"]) == (406, "not-acceptable")
-    either = {"accept": "text/event-stream, application/json"}
-    assert api.get(path, headers=either).status_code == 200
-
-
 def test_what_is_not_there(api: TestClient, upload: str) -> None:
     for method, path in [
         ("GET", "/v1/jobs/job_none"),

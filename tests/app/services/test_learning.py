@@ -8,7 +8,7 @@ from app.db.engine import Database
 from app.db.repositories import learning as queries
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Alias, Version
-from app.services import jobs
+from app.services import events
 from app.services.learning import NoTrainingImagesError
 from app.services.plans import LearnPlan
 from app.services.publication import Outcome
@@ -64,8 +64,8 @@ def finish(
 
 
 def events_of(service: Service, job_id: str) -> list[str]:
-    events = jobs.list_events(service.db, WORKSPACE, job_id, after=0, limit=1000)
-    return [event.message for event in events]
+    found = events.page(service.db, WORKSPACE, job_id, after=0, limit=1000)
+    return [event.message for event in found]
 
 
 def live(service: Service) -> int:

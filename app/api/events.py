@@ -1,0 +1,131 @@
+"""What happened to a job: page by page, or as a stream that ends with the job."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Receive, Scope, Send
+
+from app.api.accept import NotAcceptableError, negotiate
+from app.api.deps import DB, Watch, Workspace
+from app.api.paging import DEFAULT_LIMIT, Limit
+from app.api.problems import responses
+from app.db.engine import Database
+from app.services import events
+from app.services.event_watch import EventWatch, TooManyStreamsError
+from app.services.events import EventView, Tail
+from app.services.job_views import JobNotFoundError
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+_JSON, _STREAM = "application/json", "text/event-stream"
+_HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT = b": still here\n\n"
+# Proxies pass the stream on as it comes, and nobody keeps it.
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_LARGEST = 2**53
+
+log = structlog.get_logger(__name__)
+
+
+class EventPage(BaseModel):
+    """Events of a job, in order."""
+
+    data: list[EventView]
+    has_more: bool
+    next: int | None
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_model=EventPage,
+    responses={
+        **responses(JobNotFoundError, NotAcceptableError, TooManyStreamsError),
+        200: {
+            "description": "A page of events; or all from there on, as server-sent events.",
+            "content": {_STREAM: {"schema": {"type": "string"}}},
+        },
+        204: {"description": "Asked for a stream: the job is finished, and nothing is left."},
+    },
+)
+async def list_job_events(
+    job_id: str,
+    request: Request,
+    db: DB,
+    watch: Watch,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=0, lt=_LARGEST, description="Sequence number.")] = 0,
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, lt=_LARGEST, description="Where a stream goes on; goes before `after`."),
+    ] = None,
+) -> Response:
+    """List what happened to a job, in order.
+
+    With `Accept: text/event-stream` the answer goes on until the job has finished; `limit` is for
+    pages only.
+    """
+    if negotiate(request, (_JSON, _STREAM)) == _JSON:
+        found = await run_in_threadpool(
+            events.page, db, workspace, job_id, after=after, limit=limit + 1
+        )
+        data, has_more = found[:limit], len(found) > limit
+        page = EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
+        return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=_JSON)
+    seen = after if last_event_id is None else last_event_id
+    tail = await run_in_threadpool(events.tail, db, workspace, job_id, after=seen)
+    if tail.ended and not tail.events:
+        # What keeps a browser from asking again for ever.
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return EventStream(watch, _follow(db, watch, workspace, job_id, seen, tail))
+
+
+class EventStream(StreamingResponse):
+    """A stream that is counted while it is open. Raises TooManyStreamsError."""
+
+    def __init__(self, watch: EventWatch, frames: AsyncIterator[bytes]) -> None:
+        super().__init__(frames, headers={**_STREAM_HEADERS, "Vary": "Accept"}, media_type=_STREAM)
+        watch.enter()
+        self._watch = watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream until it ends or the client goes."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._watch.leave()
+
+
+async def _follow(
+    db: Database, watch: EventWatch, workspace: str, job_id: str, seen: int, tail: Tail
+) -> AsyncIterator[bytes]:
+    """Yield a job's events from the first portion on, and heartbeats while nothing happens."""
+    while True:
+        if tail.events:
+            yield b"".join(_frame(event) for event in tail.events)
+            seen = tail.events[-1].seq
+        if tail.ended:
+            return
+        while not await watch.news(job_id, after=seen, seconds=_HEARTBEAT_SECONDS):
+            if watch.closed:
+                return
+            yield _HEARTBEAT
+        try:
+            tail = await run_in_threadpool(events.tail, db, workspace, job_id, after=seen)
+        except JobNotFoundError:  # deleted with its classifier
+            return
+        except SQLAlchemyError as error:
+            # The client comes back for what is missing.
+            log.warning("event_stream_cut", job=job_id, error=str(error))
+            return
+
+
+def _frame(event: EventView) -> bytes:
+    # JSON escapes line breaks, so one data line holds it.
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()

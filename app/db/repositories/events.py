@@ -1,0 +1,40 @@
+"""Queries about what happened to jobs; `jobs.append_events` is what writes it.
+
+Sequence numbers are given out under the lock on the job's row, which the writer holds to its
+commit: a reader never finds a number before all smaller ones.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import FINAL_STATES, Job, JobEvent
+
+
+class Head(NamedTuple):
+    """The last event of a job, 0 before the first, and whether the job has ended."""
+
+    seq: int
+    ended: bool
+
+
+def page(session: Session, job_id: str, *, after: int, limit: int) -> list[JobEvent]:
+    """Return a job's events after a sequence number, in order."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
+    return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))
+
+
+def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
+    """Return how far each of the jobs is; those that are gone are left out."""
+    last = (
+        select(func.max(JobEvent.seq))
+        .where(JobEvent.job_id == Job.id)
+        .scalar_subquery()
+        .correlate(Job)
+    )
+    query = select(Job.id, Job.state, func.coalesce(last, 0)).where(Job.id.in_(job_ids))
+    return {
+        job_id: Head(seq, state in FINAL_STATES) for job_id, state, seq in session.execute(query)
+    }
