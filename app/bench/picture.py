@@ -85,7 +85,7 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
             if value is not None:
                 axes.barh(place + offset, value, 0.38, color=colours[title], alpha=alpha)
                 beside = (max(value, 0) + 1, place + offset)
-                axes.text(*beside, f"{value:.0f}", va="center", fontsize=7)
+                axes.text(*beside, f"{round(value)}", va="center", fontsize=7)
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
     axes.set(title="forgetting (pale: with the task given)", xlabel="points of accuracy lost")
     axes.spines[["top", "right"]].set_visible(False)

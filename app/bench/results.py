@@ -93,7 +93,7 @@ def _share(values: Sequence[float | None], key: str) -> str:
     shares = [100 * value for value in values if value is not None]
     if not shares:
         return "–"
-    mean = f"{fmean(shares):.1f}"
+    mean = f"{fmean(shares):z.1f}"
     if len(shares) == 1 or not key.endswith("last"):
         return mean
     return f"{mean} ({min(shares):.1f} to {max(shares):.1f})"

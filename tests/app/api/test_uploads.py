@@ -44,7 +44,8 @@ def zipped(files: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            # Dated alike, so that the same files are the same bytes at any time of day.
+            archive.writestr(zipfile.ZipInfo(name), data)
     return packed.getvalue()
 
 
