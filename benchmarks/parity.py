@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.bench.plan import Plan, read_plan
+from app.bench.plan import Plan, Row, read_plan
 from app.bench.results import Results
-from app.bench.tasks import Task, read_tasks
+from app.bench.tasks import Task, fingerprint, read_tasks
 from app.imaging.decode import decode
 from app.settings import Settings
 from models.learner import StepData, learn
@@ -54,7 +54,8 @@ def steps(spec: Spec, tasks: list[Task]) -> Iterator[dict[str, Any]]:
             ),
             tasks=known,
         )
-        result = learn(spec, state, data, device="auto", history=metrics)
+        weights = Settings().weights_dir
+        result = learn(spec, state, data, device="auto", history=metrics, weights_dir=weights)
         state, metrics = result.state, result.metrics
         memory = {
             column: data.images[result.rankings[column]]
@@ -74,10 +75,9 @@ def _images(task: Task, split: str, label: str, size: int) -> Tensor:
     return torch.stack(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def agrees(plan: Plan, results: Results, title: str, tasks: list[Task]) -> bool:
+def agrees(plan: Plan, row: Row, results: Results, tasks: list[Task]) -> bool:
     """Say whether the first seed of a row gives the same matrices."""
-    row = next(row for row in plan.rows if row.titles[0] == title)
-    seed, course = next(iter(results.courses[title].items()))
+    seed, course = next(iter(results.courses[row.titles[0]].items()))
     body = plan.body(row, seed)
     del body["validation_fraction"]
     *_, metrics = steps(validate(Spec.model_validate(body)), tasks)
@@ -99,7 +99,6 @@ def main() -> None:
     # As the worker does.
     torch.set_num_threads(Settings().train_threads or len(os.sched_getaffinity(0)))
     plan = read_plan(arguments.plan)
-    results = Results.of(arguments.results, plan)
     tasks = read_tasks(
         arguments.folder,
         plan.classes_per_task,
@@ -107,11 +106,17 @@ def main() -> None:
         order=plan.order,
         images_per_class=plan.images_per_class,
     )
+    results = Results.of(arguments.results, plan, fingerprint(tasks))
+    rows = [row for row in plan.rows if row.titles[0] in results.taught and not row.separate]
+    if arguments.rows:
+        rows = [row for row in rows if row.titles[0] in arguments.rows]
+    if not rows:
+        sys.exit(f"{arguments.results} has no such row to compare")
     differs = False
-    for title in arguments.rows or list(results.taught):
-        same = agrees(plan, results, title, tasks)
+    for row in rows:
+        same = agrees(plan, row, results, tasks)
         differs |= not same
-        print(f"{title}: {'the same' if same else 'NOT the same'}", flush=True)
+        print(f"{row.titles[0]}: {'the same' if same else 'NOT the same'}", flush=True)
     sys.exit(differs)
 
 

@@ -13,6 +13,7 @@ from app.bench.course import Course
 from app.bench.results import Results
 from models.matrices import Row
 
+FORMATS = (".png", ".svg", ".pdf")
 Colours = dict[str, tuple[float, float, float, float]]
 
 

@@ -13,34 +13,44 @@ from app.cli.errors import CommandError
 
 
 class Results(BaseModel):
-    """The plan, and a course for each title and seed that has been taught."""
+    """The plan, and a course for each title and seed that has been taught.
+
+    `images` tells the folders' images from others.
+    """
 
     plan: Plan
+    images: str
     courses: dict[str, dict[int, Course]] = {}
 
     @classmethod
-    def of(cls, path: Path, plan: Plan) -> Self:
-        """Read what a file has of this plan; start anew where there is none.
+    def of(cls, path: Path, plan: Plan, images: str) -> Self:
+        """Read what a file has, with rows besides the plan's own; start anew where there is none.
 
         Raises CommandError where the file is about something else.
         """
         if not path.exists():
-            return cls(plan=plan)
+            return cls(plan=plan, images=images)
         try:
             results = cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
+        except (ValidationError, OSError) as error:
             raise CommandError(f"{path} is no result of `accrue bench`; name another.") from error
         if results.plan.shared() != plan.shared():
             raise CommandError(f"{path} is the result of another plan: name another, or remove it.")
-        before = [row.model_copy(update={"seeds": ()}) for row in results.plan.rows]
-        kept = {
-            title: results.courses[title]
-            for row in plan.rows
-            if row.model_copy(update={"seeds": ()}) in before
-            for title in row.titles
-            if title in results.courses
-        }
-        return cls(plan=plan, courses=kept)
+        if results.images != images:
+            raise CommandError(f"{path} is about other images: name another, or remove it.")
+        rows = {title: row for row in plan.rows for title in row.titles}
+        others = []
+        for before in results.plan.rows:
+            now = [rows[title] for title in before.titles if title in rows]
+            if any(row.without_seeds() != before.without_seeds() for row in now):
+                raise CommandError(
+                    f"{path} has {before.titles[0]} with other settings: give the row another "
+                    "name, or name another file."
+                )
+            if not now:
+                others.append(before)
+        merged = plan.model_copy(update={"rows": (*plan.rows, *others)})
+        return results.model_copy(update={"plan": merged})
 
     def has(self, row: Row, seed: int) -> bool:
         """Say whether a row was taught with a seed."""
@@ -52,10 +62,13 @@ class Results(BaseModel):
             self.courses.setdefault(title, {})[seed] = course
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all. Raises CommandError where it cannot be."""
         temporary = path.with_name(f".{path.name}.partial")
-        temporary.write_text(self.model_dump_json(indent=1) + "\n")
-        temporary.replace(path)
+        try:
+            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
 
     @property
     def taught(self) -> dict[str, list[Course]]:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from app.bench.course import Course
-from app.bench.picture import draw
+from app.bench.picture import FORMATS, draw
 from app.bench.plan import Plan, Row
 from app.bench.results import Results, table
-from app.bench.tasks import Task, folders_as_tasks, read_tasks
+from app.bench.tasks import Task, fingerprint, folders_as_tasks, read_tasks
 from app.bench.teaching import Learnt, Look, School
 from app.cli.client import Client
+from app.cli.errors import CommandError
 from app.cli.jobs import JobProgress
 from app.cli.text import percent
 
@@ -19,22 +21,37 @@ from app.cli.text import percent
 def run(
     plan: Plan, folders: Sequence[Path], url: str, out: Path, picture: Path, console: Console
 ) -> Results:
-    """Teach every row with every seed, and show how they compare."""
+    """Teach every row with every seed, and show how they compare.
+
+    Raises CommandError, once all others are done, for rows that could not be taught.
+    """
+    if picture == out or picture.suffix not in FORMATS:
+        raise CommandError(f"{picture} can be no picture: its name ends in {', '.join(FORMATS)}.")
     tasks = _tasks(plan, folders)
-    results = Results.of(out, plan)
+    results = Results.of(out, plan, fingerprint(tasks))
+    results.write(out)  # better refused now than hours from now
     sizes = ", ".join(str(len(task.labels)) for task in tasks)
     console.print(f"{len(tasks)} tasks of {sizes} classes")
+    failed = []
     with Client(url) as client, JobProgress(console) as progress:
         school = School(client, plan, tasks)
         for row in plan.rows:
             for seed in plan.seeds_of(row):
-                if not results.has(row, seed):
+                if results.has(row, seed):
+                    continue
+                try:
                     courses = _teach(school, row, seed, len(tasks), progress)
-                    results.add(row, seed, courses)
-                    results.write(out)
-    console.print(f"\n{table(results)}\n", soft_wrap=True)
-    draw(results, picture)
-    console.print(f"Results: {out}\nAs a picture: {picture}")
+                except CommandError as error:
+                    failed.append(f"{row.titles[0]}, seed {seed}: {error}")
+                    continue
+                results.add(row, seed, courses)
+                results.write(out)
+    if results.taught:
+        console.print(f"\n{escape(table(results))}\n", soft_wrap=True)
+        draw(results, picture)
+        console.print(f"Results: {escape(str(out))}\nAs a picture: {escape(str(picture))}")
+    if failed:
+        raise CommandError("\n".join(failed))
     return results
 
 
@@ -51,7 +68,7 @@ def _tasks(plan: Plan, folders: Sequence[Path]) -> list[Task]:
 
 
 def _teach(school: School, row: Row, seed: int, steps: int, progress: JobProgress) -> list[Course]:
-    title = f"{row.titles[0]}, seed {seed}"
+    title = f"{escape(row.titles[0])}, seed {seed}"
     bar = progress.add(title, steps)
     for said in school.teach(row, seed):
         if isinstance(said, Look):
@@ -63,7 +80,8 @@ def _teach(school: School, row: Row, seed: int, steps: int, progress: JobProgres
                 f"task given {percent(measured.aware_accuracy)}"
             )
             for warning in said.warnings:
-                progress.console.print(f"  [yellow]warning:[/] {warning}", soft_wrap=True)
+                text = f"  [yellow]warning:[/] {escape(warning)}"
+                progress.console.print(text, soft_wrap=True)
         else:
             courses = said
     return courses

@@ -1,5 +1,6 @@
 """Folders of class folders as a sequence of tasks, each with images to learn and to measure on."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ import numpy as np
 
 from app.cli.errors import CommandError
 from app.cli.folder import Member, find_members
+from app.services.labels import clean_label
 
 # Of a class that brings no test images of its own, one image in five is kept to measure on.
 _TEST_EVERY = 5
@@ -28,6 +30,14 @@ class Task:
     def held_out(self, label: str) -> list[Path]:
         """Return the images of the class that are not learnt."""
         return [m.source for m in self.members if m.name.startswith(f"test/{label}/")]
+
+
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """Return a digest of every file's place in the tasks, name and size."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(repr([(member.name, member.size) for member in task.members]).encode())
+    return digest.hexdigest()
 
 
 def read_tasks(
@@ -93,7 +103,7 @@ def _named_after(name: str, by_label: dict[str, list[Member]]) -> Task:
 def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Member]]:
     by_label: dict[str, list[Member]] = defaultdict(list)
     learnt: dict[str, int] = defaultdict(int)
-    for member in _with_splits(find_members(folder)):
+    for member in map(_cleaned, _with_splits(find_members(folder))):
         split, label, _ = member.name.split("/", 2)
         if split == "train":
             learnt[label] += 1
@@ -104,6 +114,15 @@ def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Memb
         if {member.name.split("/")[0] for member in members} != {"train", "test"}:
             raise CommandError(f"The class {label} needs images to learn and to measure on.")
     return dict(sorted(by_label.items()))
+
+
+def _cleaned(member: Member) -> Member:
+    """Give a label the form in which the service will answer it."""
+    split, label, rest = member.name.split("/", 2)
+    try:
+        return replace(member, name=f"{split}/{clean_label(label)}/{rest}")
+    except ValueError as error:
+        raise CommandError(f"{member.source} has a folder that is no class: {error}.") from error
 
 
 def _with_splits(members: list[Member]) -> list[Member]:

@@ -66,12 +66,14 @@ class School:
         client.post("/v1/classifiers", {"name": name, **self._plan.body(row, seed)})
         records = [Record() for _ in row.titles]
         learnt: list[Task] = []
+        base: int | None = None
         for number in numbers:
             learnt.append(self._tasks[number])
-            request = {"kind": "learn", "uploads": [self._upload(number)]}
+            request = {"kind": "learn", "uploads": [self._upload(number)], "base_version": base}
             for job in watch(client, client.post(f"{path}/jobs", request)["id"]):
                 yield Look(number, job)
             version = client.get(f"{path}/versions/{require_success(job)['version']}")
+            base = version["number"]
             records[0].add(Measured.by_the_service(version["metrics"]))
             for record, classify in zip(records[1:], row.also, strict=True):
                 record.add(measuring.measure(client, name, version["number"], learnt, classify))

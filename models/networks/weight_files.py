@@ -47,6 +47,8 @@ def load_file(module: nn.Module, folder: Path | None, name: str) -> tuple[Tensor
         raise WeightsUnfitError(f"{name} is no safetensors file: {error}") from error
     misshapen = [key for key, tensor in tensors.items() if tensor.shape != wanted[key].shape]
     _refuse(name, "has another shape of", misshapen)
+    whole = [k for k, t in tensors.items() if k in needed and not t.is_floating_point()]
+    _refuse(name, "has whole numbers, such as those of quantised networks, in", whole)
     normalisation = _triple(name, metadata, "mean"), _triple(name, metadata, "std")
     module.load_state_dict(tensors, strict=False)
     return normalisation
@@ -61,11 +63,12 @@ def _refuse(name: str, what: str, keys: list[str]) -> None:
 def _triple(name: str, metadata: dict[str, str], key: str) -> Tensor:
     try:
         values = torch.tensor(json.loads(metadata[key]), dtype=torch.float32)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         values = torch.empty(0)
-    if values.shape != (3,) or not values.isfinite().all() or (key == "std" and values.min() <= 0):
+    lowest = torch.finfo().tiny if key == "std" else 0
+    if values.shape != (3,) or not ((values >= lowest) & (values <= 1)).all():
         raise WeightsUnfitError(
             f"{name} does not say how its images were normalised: its metadata needs {key!r}, a "
-            'JSON list of three numbers, such as "[0.485, 0.456, 0.406]"'
+            'JSON list of three numbers up to 1, such as "[0.485, 0.456, 0.406]"'
         )
     return values

@@ -59,6 +59,8 @@ def test_a_step_starts_from_the_file_and_keeps_its_normalisation(tmp_path: Path)
     [
         ({"convs.0.weight": None}, r"lacks convs\.0\.weight"),
         ({"convs.0.weight": torch.zeros(2, 3, 3, 3)}, r"another shape of convs\.0\.weight"),
+        ({"convs.0.weight": torch.zeros(2, dtype=torch.int8)}, "another shape"),
+        ({"norms.0.weight": torch.ones(32, dtype=torch.int8)}, r"whole numbers.* norms\.0\.weight"),
     ],
 )
 def test_weights_of_another_network_are_refused_and_nothing_is_loaded(
@@ -80,6 +82,7 @@ def test_weights_of_another_network_are_refused_and_nothing_is_loaded(
         {"mean": "[0.5, 0.5, 0.5]", "std": "[1, 0, 1]"},
         {"mean": "[0.5, NaN, 0.5]", "std": "[1, 1, 1]"},
         {"mean": "grey", "std": "[1, 1, 1]"},
+        {"mean": "[123, 117, 104]", "std": "[58, 57, 57]"},
         {"mean": json.dumps({"r": 1}), "std": "[1, 1, 1]"},
     ],
 )

@@ -57,12 +57,13 @@ def plan(tmp_path: Path) -> Plan:
 
 def test_a_row_s_own_settings_go_before_the_common_ones(plan: Plan) -> None:
     icarl, lwf = plan.rows
+    shared = plan.model_copy(update={"classifier": {"regularizer": {"name": "cs_kd"}}})
+    assert shared.body(icarl, 1)["regularizer"] == {"name": "cs_kd"}
     assert plan.body(icarl, 1) == {
         "method": "icarl",
         "backbone": "resnet20",
         "memory": {"exemplars": 50},
         "options": {"epochs": 6, "lr": 0.1},
-        "regularizer": None,
         "validation_fraction": 0,
         "seed": 1,
     }
@@ -83,6 +84,10 @@ def test_a_row_s_own_settings_go_before_the_common_ones(plan: Plan) -> None:
         ("rows = []", "rows: .*at least 1"),
         ('rows = [{name = "x"}]', r"rows\.0\.method: Field required"),
         ('colour = 1\nrows = [{method = "icarl"}]', "colour: Extra inputs"),
+        ('seeds = []\nrows = [{method = "icarl"}]', "seeds: .*at least 1"),
+        ('rows = [{method = "mas"}, {method = "mas", memory = 3}]', "two rows are titled 'mas'"),
+        ('classifier = {seed = 3}\nrows = [{method = "mas"}]', "classifier cannot have seed"),
+        ('classifier = {options = 3}\nrows = [{method = "mas"}]', "options is no table"),
     ],
 )
 def test_a_wrong_plan_says_where(tmp_path: Path, text: str, reason: str) -> None:
@@ -114,31 +119,42 @@ def test_classifiers_of_a_task_each_are_weighed_by_their_images() -> None:
 def test_a_comparison_goes_on_from_its_file(plan: Plan, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     icarl, lwf = plan.rows
-    results = Results.of(path, plan)
+    results = Results.of(path, plan, "images")
     results.add(icarl, 1, [course([1.0], [0.5, 0.5]), course([1.0], [0.25, 0.25])])
     results.add(lwf, 7, [course([1.0], [0.0, 1.0])])
     results.write(path)
-    again = Results.of(path, plan)
+    again = Results.of(path, plan, "images")
     assert again == results
     assert again.has(icarl, 1)
     assert not again.has(icarl, 2)
     assert list(tmp_path.glob(".*")) == []
 
-    # What a row is has changed: what was found of it is of no use, the rest is.
-    hotter = lwf.model_copy(update={"options": {"temperature": 8}, "seeds": (7, 8)})
-    more = lwf.model_copy(update={"seeds": (7, 8)})
-    assert not Results.of(path, plan.model_copy(update={"rows": (icarl, hotter)})).has(lwf, 7)
-    assert Results.of(path, plan.model_copy(update={"rows": (icarl, more)})).has(lwf, 7)
+    # Other rows are added to what is there, and so are seeds.
+    mas = Row(method="mas")
+    added = Results.of(path, plan.model_copy(update={"rows": (mas,)}), "images")
+    added.add(mas, 1, [course([1.0], [0.5, 0.5])])
+    assert list(added.taught) == ["mas", "icarl", "icarl, softmax", "lwf, hot"]
+    more = plan.model_copy(update={"rows": (lwf.model_copy(update={"seeds": (7, 8)}),)})
+    assert Results.of(path, more, "images").has(lwf, 7)
+
+    # What a row is must not change under its name, nor what it was taught.
+    hotter = lwf.model_copy(update={"options": {"temperature": 8}})
+    with pytest.raises(CommandError, match="has lwf, hot with other settings"):
+        Results.of(path, plan.model_copy(update={"rows": (hotter,)}), "images")
     with pytest.raises(CommandError, match="another plan"):
-        Results.of(path, plan.model_copy(update={"order": 7}))
+        Results.of(path, plan.model_copy(update={"order": 7}), "images")
+    with pytest.raises(CommandError, match="other images"):
+        Results.of(path, plan, "others")
     path.write_text("{}")
     with pytest.raises(CommandError, match="no result"):
-        Results.of(path, plan)
+        Results.of(path, plan, "images")
+    with pytest.raises(CommandError, match="cannot be written"):
+        results.write(tmp_path / "nowhere" / "out.json")
 
 
 def test_the_table_has_means_and_extremes(plan: Plan) -> None:
     icarl, lwf = plan.rows
-    results = Results(plan=plan)
+    results = Results(plan=plan, images="images")
     for seed, last in ((1, 0.4), (2, 0.6)):
         results.add(icarl, seed, [course([1.0], [last, last]), course([1.0], [0.0, 0.0])])
     results.add(lwf, 7, [Course.of_separate([course([0.5]), course([1.0])], [1, 1])])
@@ -152,7 +168,7 @@ def test_the_table_has_means_and_extremes(plan: Plan) -> None:
 
 
 def test_the_picture_shows_rows_with_and_without_every_figure(plan: Plan, tmp_path: Path) -> None:
-    results = Results(plan=plan)
+    results = Results(plan=plan, images="images")
     results.add(plan.rows[0], 1, [course([1.0], [0.5, 0.5]), course([1.0], [0.1, 0.1])])
     results.add(plan.rows[1], 7, [Course.of_separate([course([0.5]), course([1.0])], [1, 1])])
     draw(results, tmp_path / "curves.png")

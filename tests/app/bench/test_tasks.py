@@ -1,11 +1,12 @@
 """Folders of class folders as tasks."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.bench.tasks import folders_as_tasks, read_tasks
+from app.bench.tasks import fingerprint, folders_as_tasks, read_tasks
 from app.cli.errors import CommandError
 
 
@@ -52,6 +53,20 @@ def test_several_folders_are_a_task_each_and_their_labels_never_meet(tmp_path: P
         "train/tools c",
     }
     assert len(tools.held_out("tools b")) == 2
+
+
+def test_labels_are_as_the_service_keeps_them_and_other_images_are_told(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "é")
+    folder = fill(tmp_path, "ab")
+    for split in ("train", "test"):
+        (folder / split / "b").rename(folder / split / f"{decomposed} ")
+    tasks = read_tasks(folder, 1)
+    assert [task.labels for task in tasks] == [("a",), ("é",)]
+    assert len(tasks[1].held_out("é")) == 2
+    before = fingerprint(tasks)
+    assert fingerprint(read_tasks(folder, 1)) == before
+    (folder / "train" / "a" / "0.png").write_bytes(b"another")
+    assert fingerprint(read_tasks(folder, 1)) != before
 
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
