@@ -86,11 +86,10 @@ class Lease:
     def keep(self, saved: SavedCheckpoint) -> None:
         """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
 
-        Raises OperationalError, and StorageChangedError where its bytes are gone.
+        Raises OperationalError and StorageChangedError.
         """
         store = open_store(self._storage_url)
-        released = checkpoints.record(self._db, store, self.job_id, self.attempt, saved)
-        self._sweep(released or [])
+        self._sweep(checkpoints.record(self._db, store, self.job_id, self.attempt, saved))
 
     def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
         """Write a sign of life with phase, progress and events; extend the lease if asked to.

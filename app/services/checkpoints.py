@@ -48,17 +48,16 @@ def newest(session: Session, job_id: str) -> SavedCheckpoint | None:
 
 def record(
     db: Database, store: BlobStore, job_id: str, attempt: int, saved: SavedCheckpoint
-) -> list[str] | None:
+) -> list[str]:
     """Make it the job's newest checkpoint; return the blobs that nothing needs now.
 
-    None, with nothing written, where the attempt no longer holds the job. Raises
-    StorageChangedError where the bytes have been deleted since.
+    Nothing is written where the attempt no longer holds the job. Raises StorageChangedError.
     """
     with db.transaction() as session:
         now = db.now(session)
         # The fence, and a sign of life.
         if jobs.beat(session, job_id, attempt, now=now, lease=None, values={}) is None:
-            return None
+            return []
         stored.record(session, store, {saved.sha256: saved.size}, now)
         row = Checkpoint(job_id=job_id, attempt=attempt, created_at=now, **vars(saved))
         return checkpoints.replace(session, row)

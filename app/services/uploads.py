@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, checkpoints
+from app.db.repositories import blobs
 from app.db.repositories import uploads as repository
 from app.db.tables import Image, Upload, UploadImage
 from app.ids import new_id
@@ -278,8 +278,6 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
         _require(session, workspace, upload_id, lock=True)
         if repository.used_by_unfinished_job(session, upload_id):
             raise UploadInUseError("A job that uses this upload is not finished.")
-        # Such a job cannot be retried without it.
-        checkpoints.remove_of_uploads(session, [upload_id])
         repository.remove(session, upload_id)
 
 

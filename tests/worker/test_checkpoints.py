@@ -1,15 +1,18 @@
 """Checkpoints of jobs: who may write them, how long they stay, and which are gone on from."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from app.db.tables import Blob
-from app.services import jobs, uploads
+from app.db.tables import Blob, Job
+from app.services import jobs, sweeping, uploads
 from app.services.checkpoints import SavedCheckpoint
 from app.services.publication import Outcome
+from app.services.stored import StorageChangedError
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
+from tests.app.services.test_sweeping import age
 from tests.worker.harness import WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
 from worker import child, saving
@@ -112,6 +115,34 @@ def test_it_goes_when_no_retry_can_use_it(service: Service, store: BlobStore, ho
         other.publish(plan, outcome(plan))
         assert gone(service, store, checkpoint)
     assert lease.checkpoint() is None
+
+
+def test_the_sweep_leaves_it_until_its_upload_is_gone(service: Service, store: BlobStore) -> None:
+    service.classifier()
+    lease, checkpoint = started(service), saved(store)
+    lease.keep(checkpoint)
+    lease.fail(HOPEFUL)
+    age(store)
+    sweeping.sweep(service.db, store, service.settings)
+    assert lease.checkpoint() == checkpoint
+    assert store.exists(checkpoint.sha256)
+    with service.db.transaction() as session:
+        ended = service.db.now(session) - timedelta(days=8)
+        session.get_one(Job, lease.job_id).finished_at = ended
+    sweeping.sweep(service.db, store, service.settings)
+    assert lease.checkpoint() is None
+    assert gone(service, store, checkpoint)
+
+
+def test_bytes_that_are_gone_are_not_recorded(service: Service, store: BlobStore) -> None:
+    service.classifier()
+    lease, first = started(service), saved(store)
+    lease.keep(first)
+    second = saved(store, "two")
+    store.delete(second.sha256)
+    with pytest.raises(StorageChangedError):
+        lease.keep(second)
+    assert lease.checkpoint() == first
 
 
 def test_a_purge_removes_what_others_learnt_from_its_images(

@@ -16,6 +16,8 @@ from app.services.jobs import JobView
 from tests.worker.harness import WORKSPACE, Service, nothing, stop
 from tests.worker.test_worker import make_service, training_process
 
+# Several workers one after another: on a busy machine each takes its time to start.
+pytestmark = pytest.mark.timeout(900)
 # As often as is worth it: every moment is soon after a checkpoint.
 OFTEN = {"checkpoint_seconds": 0.01}
 # Enough steps to be killed among; some methods take longer over each.

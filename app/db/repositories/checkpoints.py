@@ -1,13 +1,12 @@
 """Queries about checkpoints: the newest of each job, which its next attempt goes on from."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.repositories import blobs
-from app.db.tables import FINAL_STATES, Checkpoint, Job, JobUpload
+from app.db.tables import FINAL_STATES, Checkpoint, Job
 
 
 def newest(session: Session, job_id: str) -> Checkpoint | None:
@@ -31,12 +30,6 @@ def remove(session: Session, job_id: str) -> list[str]:
 def remove_of_finished(session: Session, classifier_id: str) -> list[str]:
     """Delete the checkpoints of a classifier's jobs that have ended; return their blobs."""
     jobs = select(Job.id).where(Job.classifier_id == classifier_id, Job.state.in_(FINAL_STATES))
-    return _delete(session, Checkpoint.job_id.in_(jobs))
-
-
-def remove_of_uploads(session: Session, upload_ids: Sequence[str]) -> list[str]:
-    """Delete the checkpoints of the jobs that learn from uploads; return their blobs."""
-    jobs = select(JobUpload.job_id).where(JobUpload.upload_id.in_(upload_ids))
     return _delete(session, Checkpoint.job_id.in_(jobs))
 
 

@@ -6,7 +6,15 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import FINAL_STATES, Classifier, Job, JobUpload, Upload, UploadImage
+from app.db.tables import (
+    FINAL_STATES,
+    Checkpoint,
+    Classifier,
+    Job,
+    JobUpload,
+    Upload,
+    UploadImage,
+)
 
 
 def add(session: Session, upload: Upload) -> None:
@@ -51,9 +59,11 @@ def learnt_from(session: Session, classifier_id: str, labels: Collection[str]) -
 
 
 def blobs_of(session: Session, upload_ids: Sequence[str]) -> set[str]:
-    """Return the hashes of all images of uploads."""
-    query = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
-    return set(session.scalars(query))
+    """Return the hashes of all images of uploads, and of the checkpoints that go with them."""
+    images = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
+    jobs = select(JobUpload.job_id).where(JobUpload.upload_id.in_(upload_ids))
+    learnt = select(Checkpoint.sha256).where(Checkpoint.job_id.in_(jobs))
+    return {*session.scalars(images), *session.scalars(learnt)}
 
 
 def expired(
@@ -82,7 +92,13 @@ def expired(
 
 
 def remove(session: Session, upload_id: str) -> None:
-    """Delete an upload, its labelled images, and its place in the jobs that learnt from it."""
+    """Delete an upload, its labelled images, and its place in the jobs that learnt from it.
+
+    Without it none of them can be retried, so the checkpoints they would go on from go as well.
+    """
+    jobs = select(JobUpload.job_id).where(JobUpload.upload_id == upload_id)
+    gone = delete(Checkpoint).where(Checkpoint.job_id.in_(jobs))
+    session.execute(gone.execution_options(synchronize_session=False))
     session.execute(delete(JobUpload).where(JobUpload.upload_id == upload_id))
     session.execute(delete(Upload).where(Upload.id == upload_id))
 
