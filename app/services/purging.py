@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, checkpoints, uploads, versions
+from app.db.repositories import blobs, uploads, versions
 from app.db.tables import LIVE, Classifier, Version
 from app.services import lineage
 from app.services.errors import ServiceError
@@ -83,7 +83,6 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
             raise _in_use(upload_id)
     candidates = versions.blobs_of(session, [old.id for old in doomed])
     candidates |= uploads.blobs_of(session, upload_ids)
-    candidates.update(checkpoints.remove_of_uploads(session, upload_ids))
     for old in doomed:
         lineage.remove(session, old)
     for upload_id in upload_ids:

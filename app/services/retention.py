@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import checkpoints, classifiers, uploads, versions
+from app.db.repositories import classifiers, uploads, versions
 from app.db.tables import Classifier
 from app.services import lineage
 from app.services.requests import RequestBody
@@ -66,7 +66,6 @@ def expire_uploads(db: Database, days: float) -> list[str]:
                 if uploads.lock(session, upload_id) and uploads.expired(
                     session, _limit(db.now(session), days), only=upload_id
                 ):
-                    checkpoints.remove_of_uploads(session, [upload_id])
                     uploads.remove(session, upload_id)
                     expired.append(upload_id)
 
