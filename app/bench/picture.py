@@ -85,9 +85,17 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
             value = _mean([getattr(course, key) for course in courses])
             if value is not None:
                 axes.barh(place + offset, value, 0.38, color=colours[title], alpha=alpha)
-                beside = (max(value, 0) + 1, place + offset)
-                axes.text(*beside, f"{round(value)}", va="center", fontsize=7)
+                axes.annotate(
+                    f"{round(value)}",
+                    (max(value, 0), place + offset),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=7,
+                )
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
+    # Little forgetting is to look little.
+    axes.set_xlim(right=max(25, axes.get_xlim()[1]))
     axes.set(title="forgetting (pale: with the task given)", xlabel="points of accuracy lost")
     axes.spines[["top", "right"]].set_visible(False)
 
