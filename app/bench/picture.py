@@ -96,7 +96,7 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
     # Little forgetting is to look little.
     axes.set_xlim(right=max(25, axes.get_xlim()[1]))
-    axes.set(title="forgetting (pale: with the task given)", xlabel="points of accuracy lost")
+    axes.set(title="forgetting", xlabel="points lost; pale: with the task given")
     axes.spines[["top", "right"]].set_visible(False)
 
 
