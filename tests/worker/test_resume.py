@@ -11,8 +11,8 @@ import pytest
 
 from app.db.repositories import checkpoints, versions
 from app.db.tables import Job
-from app.services import jobs
-from app.services.jobs import JobView
+from app.services import events, jobs
+from app.services.job_views import JobView
 from tests.worker.harness import WORKSPACE, Service, nothing, stop
 from tests.worker.test_worker import make_service, training_process
 
@@ -102,9 +102,9 @@ def parts(service: Service, job_id: str) -> dict[str, str]:
 
 def resumed(service: Service, job_id: str) -> list[int]:
     """Return the epochs that a job's attempts have gone on in."""
-    events = jobs.list_events(service.db, WORKSPACE, job_id, after=0, limit=1000)
-    assert not [event for event in events if event.type == "not_resumed"]
-    return [event.data["epoch"] for event in events if event.type == "resumed"]
+    said = events.page(service.db, WORKSPACE, job_id, after=0, limit=1000)
+    assert not [event for event in said if event.type == "not_resumed"]
+    return [event.data["epoch"] for event in said if event.type == "resumed"]
 
 
 def assert_twins(service: Service, whole: str, broken: str, interruptions: int) -> None:
