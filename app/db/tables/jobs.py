@@ -1,0 +1,110 @@
+"""Jobs: the queue of record, what happened to each, and where to go on from."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.tables.base import DEFAULT_WORKSPACE, Base, one_of
+
+JOB_STATES = ("queued", "running", "cancelling", "succeeded", "failed", "cancelled")
+HOLDING_STATES = ("running", "cancelling")
+FINAL_STATES = ("succeeded", "failed", "cancelled")
+
+
+class Job(Base):
+    """One asynchronous piece of work on a classifier. The database is the queue of record."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(one_of("state", JOB_STATES), name="state"),
+        # Learning steps of a classifier are sequential: at most one job holds it.
+        Index(
+            "uq_jobs_holding_classifier",
+            "classifier_id",
+            unique=True,
+            sqlite_where=text(one_of("state", HOLDING_STATES)),
+            postgresql_where=text(one_of("state", HOLDING_STATES)),
+        ),
+        Index("ix_jobs_state_lease", "state", "lease_expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
+    classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    # What was asked for: options, on_existing, base_version, max_minutes.
+    request: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    phase: Mapped[str | None] = mapped_column(String(32))
+    progress: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    # What it found out, beside the version it made.
+    report: Mapped[dict[str, Any] | None]
+    # Resolved when the job starts; null at the first task.
+    base_version_id: Mapped[str | None] = mapped_column(
+        ForeignKey("versions.id", use_alter=True, ondelete="SET NULL")
+    )
+
+    # The fencing token: grows at every claim, never goes back.
+    attempt: Mapped[int] = mapped_column(default=0)
+    # Lost workers and crashes; reset by retry.
+    failures: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    lease_expires_at: Mapped[datetime | None]
+    # When a message naming this job was last handed to the broker.
+    sent_at: Mapped[datetime | None]
+
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobUpload(Base):
+    """Which uploads a job learns from, in the order they were named."""
+
+    __tablename__ = "job_uploads"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id"), index=True)
+
+
+class JobEvent(Base):
+    """What happened to a job, in order."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    type: Mapped[str] = mapped_column(String(32))
+    level: Mapped[str] = mapped_column(String(8), default="info")
+    message: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Checkpoint(Base):
+    """The newest checkpoint of a job: a safetensors blob, and where in its training it is."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # The attempt that made it.
+    attempt: Mapped[int]
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    size: Mapped[int]
+    # SHA-256 of all that the training depends on.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    # The next step to take, each from 0.
+    phase: Mapped[int]
+    epoch: Mapped[int]
+    step: Mapped[int]
+    # What it was computed by: elsewhere rounding may differ.
+    device: Mapped[str]
+    threads: Mapped[int]
+    # The job's progress when it was made.
+    progress: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

@@ -1,0 +1,50 @@
+"""What the service knows of itself: this installation, its workers, answers it gave."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.tables.base import Base
+
+
+class Installation(Base):
+    """This database: what tells it from others over the same storage, and its next sweep."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("number = 1", name="one_row"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    id: Mapped[str] = mapped_column(String(64))
+    sweep_due_at: Mapped[datetime]
+
+
+class Worker(Base):
+    """A worker process: where it runs and when it was last heard."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    queues: Mapped[list[Any]]
+    device: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class IdempotencyKey(Base):
+    """The answer given to a POST that carried an Idempotency-Key."""
+
+    __tablename__ = "idempotency_keys"
+
+    workspace: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    # SHA-256 of method, path and body.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    # Null while the first request is under way.
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,41 @@
+"""Labelled images as they were sent in."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.tables.base import DEFAULT_WORKSPACE, Base, one_of
+
+
+class Upload(Base):
+    """Labelled images sent in; immutable once a job uses it."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
+    duplicates: Mapped[int] = mapped_column(default=0)
+    rejected: Mapped[list[Any]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+
+
+class UploadImage(Base):
+    """One labelled image of an upload. (upload, position) fixes the order of training images."""
+
+    __tablename__ = "upload_images"
+    __table_args__ = (
+        CheckConstraint(one_of("split", ("train", "test")), name="split"),
+        # The same bytes may teach two labels, but one label only once.
+        UniqueConstraint("upload_id", "label", "sha256"),
+    )
+
+    upload_id: Mapped[str] = mapped_column(
+        ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
+    label: Mapped[str]
+    split: Mapped[str] = mapped_column(String(8))
+    name: Mapped[str]

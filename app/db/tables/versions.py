@@ -1,0 +1,102 @@
+"""Versions: tensors, classes, exemplars and held-out images."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.tables.base import Base
+
+
+class Version(Base):
+    """The immutable result of a job; versions form a tree by parent."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        UniqueConstraint("classifier_id", "number"),
+        # A job publishes at most once, whatever its workers believe.
+        UniqueConstraint("job_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    method: Mapped[str] = mapped_column(String(64))
+    # models.Spec as JSON: everything needed to rebuild the servable from the parts.
+    spec: Mapped[dict[str, Any]]
+    metrics: Mapped[dict[str, Any]]
+    # Of the exemplar memory and held-out images, counted at publication.
+    memory: Mapped[dict[str, Any]]
+    # The highest class index and task that its line has used. Neither is used again, not even
+    # where those who had them are forgotten and purged.
+    last_index: Mapped[int] = mapped_column(default=-1, server_default="-1")
+    last_task: Mapped[int] = mapped_column(default=-1, server_default="-1")
+    created_at: Mapped[datetime]
+
+
+class VersionPart(Base):
+    """A named part of a version's tensors (backbone, head, …): a safetensors blob."""
+
+    __tablename__ = "version_parts"
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+
+
+class VersionClass(Base):
+    """A class a version knows. Indices are append-only along the chain of parents."""
+
+    __tablename__ = "version_classes"
+    __table_args__ = (UniqueConstraint("version_id", "label"),)
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label: Mapped[str]
+    task: Mapped[int]
+    # Images the class was trained on when it was learnt (and extended), held-out ones not counted.
+    train_images: Mapped[int]
+    ranking_id: Mapped[str | None] = mapped_column(ForeignKey("rankings.id"), index=True)
+    # How many of the ranking's first images are this version's exemplars of the class.
+    kept: Mapped[int] = mapped_column(default=0)
+
+
+class Ranking(Base):
+    """A class's images in herding order, stored once and shared by the versions that follow."""
+
+    __tablename__ = "rankings"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
+
+
+class RankingImage(Base):
+    """The image at one rank (0 is the first exemplar)."""
+
+    __tablename__ = "ranking_images"
+
+    ranking_id: Mapped[str] = mapped_column(
+        ForeignKey("rankings.id", ondelete="CASCADE"), primary_key=True
+    )
+    rank: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
+
+
+class HeldOut(Base):
+    """An image never trained on, kept to measure on. A version has its ancestors' too."""
+
+    __tablename__ = "held_out"
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
