@@ -1,15 +1,15 @@
 """How it went to tell a webhook that a job has ended."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 
+from app.api.access import Router, needs
 from app.api.deps import DB, Workspace
 from app.api.problems import responses
 from app.services import webhooks
 from app.services.job_views import JobNotFoundError
 from app.services.webhooks import DeliveryView
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 
 class DeliveryList(BaseModel):
