@@ -1,19 +1,25 @@
 """Keys: made, listed and revoked. What a request may do with one is in `app.services.keyring`."""
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
+from pydantic import Field, StringConstraints
 from sqlalchemy.exc import IntegrityError
 
 from app.db.engine import Database
 from app.db.repositories import keys
 from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.security import tokens
+from app.services.requests import RequestBody
 
 Scope = Literal["predict", "train", "admin", "metrics"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+KeyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)
+]
+WorkspaceName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+]
 
 
 class KeyNameTakenError(Exception):
@@ -24,17 +30,16 @@ class KeyNotFoundError(Exception):
     """No key has that id or name."""
 
 
-@dataclass(frozen=True)
-class KeySpec:
+class KeySpec(RequestBody):
     """What a key is to be. Limits that are None are those of the settings."""
 
-    name: str
-    scopes: frozenset[str]
-    workspace: str = DEFAULT_WORKSPACE
-    expires_in: timedelta | None = None
-    images_per_second: float | None = None
-    waiting_jobs: int | None = None
-    stored_megabytes: int | None = None
+    name: KeyName
+    scopes: frozenset[Scope] = Field(min_length=1)
+    workspace: WorkspaceName = DEFAULT_WORKSPACE
+    expires_days: int | None = Field(None, ge=1, le=100_000)
+    images_per_second: float | None = Field(None, gt=0)
+    waiting_jobs: int | None = Field(None, ge=1, lt=2**53)
+    stored_megabytes: int | None = Field(None, ge=1, lt=2**53)
 
 
 def grants(held: Collection[str], wanted: Iterable[str]) -> bool:
@@ -76,7 +81,7 @@ def create(
                 waiting_jobs=spec.waiting_jobs,
                 stored_megabytes=spec.stored_megabytes,
                 created_at=now,
-                expires_at=None if spec.expires_in is None else now + spec.expires_in,
+                expires_at=spec.expires_days and now + timedelta(days=spec.expires_days),
             )
             keys.add(session, row)
             hand_over()

@@ -31,9 +31,9 @@ def get(session: Session, key_id: str) -> ApiKey | None:
 
 
 def named(session: Session, name: str) -> ApiKey | None:
-    """Return the key of that name that is not revoked."""
-    query = select(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None))
-    return session.scalar(query)
+    """Return the key of that name; of revoked ones, the last that had it."""
+    query = select(ApiKey).where(ApiKey.name == name)
+    return session.scalar(query.order_by(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()))
 
 
 def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
