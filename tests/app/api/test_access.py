@@ -88,6 +88,8 @@ def test_every_other_route_wants_one(api: TestClient, database: Database) -> Non
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
             for part in ("swordfish", unknown, known, secret):
                 assert part not in answer.text
+        # Looking for keys that are not known takes its time.
+        headers.pop("unknown", None)
         assert api.request(method, path, headers=bearer(known)).status_code not in (401, 403), name
 
 
