@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app import logs
 from app.api import (
+    access,
     aliases,
     classifiers,
     deliveries,
@@ -32,6 +33,7 @@ from app.inference.registry import Registry
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
+from app.services.keyring import KeyRing
 from app.services.messages import Messages
 from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
@@ -43,7 +45,10 @@ _PREDICT_IMAGES = 4
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the service. Its threads run between the application's startup and shutdown."""
+    """Build the service. Its threads run between the application's startup and shutdown.
+
+    Raises UnguardedRouteError for a route that says neither who may ask nor that all may.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
         ]
+        if settings.keys == "required":
+            app.state.keyring = KeyRing(database, settings)
+            loops.append(asyncio.create_task(app.state.keyring.run()))
         batcher.start()
         registry.start()
         dispatcher.start()
@@ -93,8 +101,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings = settings
+    app.state.keyring = None  # keys are off
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     # Routes are tried in this order, and predictions are what is asked for most.
@@ -112,6 +123,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(resource.router)
     app.webhooks.include_router(deliveries.sent)
+    access.check_routes(app)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -145,5 +157,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs")
         schemas["Problem"] = schema
+        document["components"]["securitySchemes"] = access.SECURITY_SCHEMES
         app.openapi_schema = document
     return app.openapi_schema

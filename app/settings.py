@@ -25,6 +25,19 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    keys: Literal["off", "required"] = Field(
+        "off", description="Whether requests need a key; off only where nobody else can reach it."
+    )
+    key_images_per_second: float | None = Field(
+        None, gt=0, description="Predictions a key and process; a key's own limit goes before it."
+    )
+    key_waiting_jobs: int | None = Field(
+        None, ge=1, description="Waiting jobs of a workspace beyond which a key adds none."
+    )
+    key_stored_megabytes: int | None = Field(
+        None, ge=1, description="Bytes of a workspace, in 10^6, beyond which a key adds none."
+    )
+
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     weights_dir: Path | None = Field(None, description="Folder of backbone weight files.")
 
