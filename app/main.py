@@ -19,16 +19,19 @@ from app.api import (
     idempotency,
     jobs,
     methods,
+    metrics,
     predict,
     problems,
     uploads,
     versions,
 )
-from app.api.middleware import BodyLimit, RequestContext
+from app.api.middleware import BodyLimit, Measured, RequestContext
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
+from app.monitoring.fleet import Fleet
+from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
@@ -44,6 +47,7 @@ _PREDICT_IMAGES = 4
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the service. Its threads run between the application's startup and shutdown."""
+    measured = ProcessMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
             threads=settings.inference_threads,
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
+            on_batch=measured.predict.count,
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
@@ -64,6 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.dispatcher, app.state.messages = dispatcher, messages
         watch = EventWatch(database, settings.event_streams)
         app.state.watch = watch
+        app.state.fleet = Fleet(database)
+        measured.look_at(settings, batcher, registry, watch)
         loops = [
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
@@ -94,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    app.state.settings = settings
+    app.state.settings, app.state.measured = settings, measured
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     # Routes are tried in this order, and predictions are what is asked for most.
@@ -109,10 +116,12 @@ def create_app(settings: Settings) -> FastAPI:
         deliveries,
         methods,
         health,
+        metrics,
     ):
         app.include_router(resource.router)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
+    app.add_middleware(Measured, metrics=measured.http)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -11,6 +11,8 @@ from app.db.engine import Database
 from app.db.tables import DEFAULT_WORKSPACE
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
+from app.monitoring.fleet import Fleet
+from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.messages import Messages
@@ -58,6 +60,21 @@ async def _messages(request: Request) -> Messages:
     return messages
 
 
+def measured_by(request: Request) -> ProcessMetrics:
+    """Return what the process counts of itself."""
+    measured: ProcessMetrics = request.app.state.measured
+    return measured
+
+
+async def _measured(request: Request) -> ProcessMetrics:
+    return measured_by(request)
+
+
+async def _fleet(request: Request) -> Fleet:
+    fleet: Fleet = request.app.state.fleet
+    return fleet
+
+
 async def _workspace() -> str:
     return DEFAULT_WORKSPACE
 
@@ -70,4 +87,6 @@ Queue = Annotated[Messages, Depends(_messages)]
 Inference = Annotated[Batcher, Depends(_batcher)]
 JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
 Watch = Annotated[EventWatch, Depends(_watch)]
+Measured = Annotated[ProcessMetrics, Depends(_measured)]
+WholeFleet = Annotated[Fleet, Depends(_fleet)]
 Workspace = Annotated[str, Depends(_workspace)]
