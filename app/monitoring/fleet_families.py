@@ -29,7 +29,8 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
     jobs = {(kind, state): 0 for kind in _KINDS for state in JOB_STATES} | dict(counts.jobs)
     failures = dict.fromkeys(_FAILURES, 0) | dict(counts.failures)
     deliveries = dict.fromkeys(_DELIVERIES, 0) | dict(counts.deliveries)
-    families = [
+    due = [] if counts.sweep_due_at is None else [((), counts.sweep_due_at.timestamp())]
+    return [
         GaugeMetricFamily(*_UP, value=1),
         _one("accrue_database_read_seconds", "Seconds that this read took.", seconds),
         _many("accrue_jobs", "Jobs.", ("kind", "state"), jobs.items()),
@@ -72,16 +73,13 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
         _one("accrue_versions", "Versions.", counts.versions),
         _one("accrue_blobs", "Blobs that the database knows.", counts.blobs),
         _one("accrue_blob_bytes", "Bytes of these blobs.", counts.blob_bytes),
+        _many(
+            "accrue_sweep_due_timestamp_seconds",
+            "When the next sweep of the storage is due: an hour after the last began.",
+            (),
+            due,
+        ),
     ]
-    if counts.sweep_due_at is not None:
-        families.append(
-            _one(
-                "accrue_sweep_due_timestamp_seconds",
-                "When the next sweep of the storage is due: an hour after the last began.",
-                counts.sweep_due_at.timestamp(),
-            )
-        )
-    return families
 
 
 def _one(name: str, what: str, value: float) -> Metric:
