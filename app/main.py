@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app import logs
 from app.api import (
+    access,
     aliases,
     classifiers,
     deliveries,
@@ -35,6 +36,7 @@ from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
+from app.services.keyring import KeyRing
 from app.services.messages import Messages
 from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
@@ -46,7 +48,10 @@ _PREDICT_IMAGES = 4
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the service. Its threads run between the application's startup and shutdown."""
+    """Build the service. Its threads run between the application's startup and shutdown.
+
+    Raises UnguardedRouteError for a route that says neither who may ask nor that all may.
+    """
     measured = ProcessMetrics()
 
     @asynccontextmanager
@@ -75,6 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
         ]
+        if settings.keys == "required":
+            app.state.keyring = KeyRing(database, settings)
+            loops.append(asyncio.create_task(app.state.keyring.run()))
         batcher.start()
         registry.start()
         dispatcher.start()
@@ -100,8 +108,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings, app.state.measured = settings, measured
+    app.state.keyring = None  # keys are off
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     # Routes are tried in this order, and predictions are what is asked for most.
@@ -119,6 +130,8 @@ def create_app(settings: Settings) -> FastAPI:
         metrics,
     ):
         app.include_router(resource.router)
+    app.webhooks.include_router(deliveries.sent)
+    access.check_routes(app)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
     app.add_middleware(Measured, metrics=measured.http)
@@ -147,10 +160,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             summary=app.summary,
             license_info=app.license_info,
             routes=app.routes,
+            webhooks=app.webhooks.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs")
         schemas["Problem"] = schema
+        document["components"]["securitySchemes"] = access.SECURITY_SCHEMES
         app.openapi_schema = document
     return app.openapi_schema

@@ -1,14 +1,15 @@
 """``GET /metrics``: what this process counts, and what the database knows of all processes."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from app.api.access import Router, needs
 from app.api.deps import Measured, WholeFleet
 from app.api.problems import responses
 from app.monitoring.scrape import Scrape
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"], dependencies=[needs("metrics")])
 
 
 @router.get(

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
+from app.api.access import Router, needs
 from app.api.deps import DB, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
@@ -19,7 +20,7 @@ from app.services.versions import (
     VersionView,
 )
 
-router = APIRouter(tags=["versions"])
+router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
 
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
@@ -49,6 +50,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 @router.delete(
     _VERSIONS + "/{version}",
     status_code=204,
+    dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
 )
@@ -62,6 +64,7 @@ def delete_version(
 
 @router.get(
     _VERSIONS + "/{version}/exemplars",
+    dependencies=[needs("train")],
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError),
 )
 def list_exemplars(
@@ -80,6 +83,7 @@ def list_exemplars(
 
 @router.get(
     "/v1/images/{sha256}",
+    dependencies=[needs("train")],
     response_class=Response,
     responses={
         **responses(ImageNotFoundError, ImageUnreadableError),
@@ -87,10 +91,13 @@ def list_exemplars(
     },
 )
 def get_image(
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    db: DB,
+    store: Store,
+    workspace: Workspace,
 ) -> Response:
-    """Return the bytes of a stored image."""
-    image, data = versions.image(db, store, sha256)
+    """Return the bytes of an image that an upload or a version has."""
+    image, data = versions.image(db, store, workspace, sha256)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",
         "ETag": f'"{sha256}"',

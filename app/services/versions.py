@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, versions
+from app.db.repositories import versions, workspaces
 from app.db.tables import Classifier, Image, Version
 from app.services import classifiers, lineage
 from app.services.errors import ServiceError
@@ -47,7 +47,7 @@ class ClassNotFoundError(ServiceError):
 
 
 class ImageNotFoundError(ServiceError):
-    """No stored image has that hash."""
+    """No image has that hash."""
 
     status: ClassVar[int] = 404
     code: ClassVar[str] = "image-not-found"
@@ -213,15 +213,15 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
         lineage.remove(session, version)
 
 
-def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
-    """Return a stored image: what it is, and its bytes.
+def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[Image, bytes]:
+    """Return an image that the workspace has: what it is, and its bytes.
 
     Raises ImageNotFoundError and ImageUnreadableError.
     """
     with db.reading() as session:
-        found = blobs.image(session, sha256)
+        found = workspaces.image(session, workspace, sha256)
     if found is None:
-        raise ImageNotFoundError("No stored image has that hash.")
+        raise ImageNotFoundError("No image has that hash.")
     try:
         return found, store.get(sha256)
     except (BlobMissingError, BlobCorruptError, OSError) as error:
