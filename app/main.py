@@ -20,16 +20,19 @@ from app.api import (
     idempotency,
     jobs,
     methods,
+    metrics,
     predict,
     problems,
     uploads,
     versions,
 )
-from app.api.middleware import BodyLimit, RequestContext
+from app.api.middleware import BodyLimit, Measured, RequestContext
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
+from app.monitoring.fleet import Fleet
+from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
@@ -49,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises UnguardedRouteError for a route that says neither who may ask nor that all may.
     """
+    measured = ProcessMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
             threads=settings.inference_threads,
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
+            on_batch=measured.predict.count,
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
@@ -69,6 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.dispatcher, app.state.messages = dispatcher, messages
         watch = EventWatch(database, settings.event_streams)
         app.state.watch = watch
+        app.state.fleet = Fleet(database)
+        measured.look_at(settings, batcher, registry, watch)
         loops = [
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
@@ -104,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.state.settings = settings
+    app.state.settings, app.state.measured = settings, measured
     app.state.keyring = None  # keys are off
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
@@ -120,11 +127,14 @@ def create_app(settings: Settings) -> FastAPI:
         deliveries,
         methods,
         health,
+        metrics,
     ):
         app.include_router(resource.router)
+    app.webhooks.include_router(deliveries.sent)
     access.check_routes(app)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
+    app.add_middleware(Measured, metrics=measured.http)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -150,6 +160,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             summary=app.summary,
             license_info=app.license_info,
             routes=app.routes,
+            webhooks=app.webhooks.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -1,14 +1,27 @@
 """Settings of one Accrue process, read once from the environment and passed down."""
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+# Where containers find their secrets, a file each.
+_SECRETS_DIR = "/run/secrets"
 
 
 class Settings(BaseSettings):
     """Every setting has a default that works on one machine; each is ``ACCRUE_<NAME>`` outside.
+
+    Options of the command line go before the environment, and that before a file ``accrue_<name>``
+    in the folder that ``ACCRUE_SECRETS_DIR`` names, ``/run/secrets`` if unset.
 
     Built once by the entry point (`app.cli`, `worker.celery_app`) and handed to whatever needs it:
     nothing imports an instance.
@@ -18,7 +31,9 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("accrue-data"), description="Home of database, blobs and queue.")
     database: str | None = Field(None, description="SQLAlchemy URL; SQLite in data_dir if unset.")
+    database_password: SecretStr | None = Field(None, description="The one of `database`.")
     broker: str | None = Field(None, description="Celery broker URL; files in data_dir if unset.")
+    broker_password: SecretStr | None = Field(None, description="The one of `broker`.")
     storage: str | None = Field(None, description="Folder of the blobs; data_dir/blobs if unset.")
 
     host: str = "127.0.0.1"
@@ -71,15 +86,41 @@ class Settings(BaseSettings):
     )
     train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say where values come from, the first source that has one before the others."""
+        folder = Path(os.environ.get("ACCRUE_SECRETS_DIR", _SECRETS_DIR))
+        if not folder.is_dir():  # as on most machines; the source would warn
+            return init_settings, env_settings
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
+
+    @model_validator(mode="after")
+    def _passwords_have_urls(self) -> Self:
+        for name in ("database", "broker"):
+            if getattr(self, f"{name}_password") is not None and getattr(self, name) is None:
+                raise ValueError(
+                    f"ACCRUE_{name.upper()}_PASSWORD is given, but no ACCRUE_{name.upper()}."
+                )
+        return self
+
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the database."""
-        return self.database or f"sqlite:///{self.data_dir.absolute() / 'accrue.db'}"
+        if self.database is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'accrue.db'}"
+        return _with_password(self.database, self.database_password)
 
     @property
     def broker_url(self) -> str:
         """Celery's broker URL; ``filesystem://`` keeps its messages in `queue_dir`."""
-        return self.broker or "filesystem://"
+        return _with_password(self.broker or "filesystem://", self.broker_password)
 
     @property
     def queue_dir(self) -> Path:
@@ -90,3 +131,13 @@ class Settings(BaseSettings):
     def storage_url(self) -> str:
         """Where blobs live."""
         return self.storage or str(self.data_dir.absolute() / "blobs")
+
+
+def _with_password(url: str, password: SecretStr | None) -> str:
+    """Put a password into a URL, so that it need not be written in a URL's own way."""
+    if password is None:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    secret = quote(password.get_secret_value(), safe="")
+    return parts._replace(netloc=f"{parts.username or ''}:{secret}@{host}").geturl()

@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from python_multipart.multipart import parse_options_header
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Config, Store, Workspace
+from app.api.deps import DB, Caller, Config, Store, Workspace, measured_by
 from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Once, Pending, StreamedOnce
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
@@ -148,7 +148,7 @@ async def read_source(
     except BaseException:
         file.close()
         raise
-    return open_source(file), once
+    return measured_by(request).uploads.counted(open_source(file)), once
 
 
 def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
@@ -199,6 +199,8 @@ async def _receive(request: Request, megabytes: int) -> IO[bytes]:
     except BaseException:  # also when the client goes away
         _abandon(file)
         raise
+    finally:
+        measured_by(request).uploads.received(received)
     return file
 
 

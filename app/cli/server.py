@@ -107,10 +107,14 @@ def make_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        lines = [
-            f"  ACCRUE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        ]
+        lines = [_setting_refused(e["loc"], e["msg"]) for e in error.errors()]
         raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+
+
+def _setting_refused(location: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    # What several settings say together has no place of its own.
+    return f"  ACCRUE_{'_'.join(map(str, location)).upper()}: {said}" if location else f"  {said}"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
