@@ -120,6 +120,9 @@ class KeyRing:
 
     async def run(self) -> None:
         """Keep up with the database, until cancelled."""
+        await self._follow()
+        if not self._callers:
+            log.warning("there_is_no_key", make_one="accrue keys create NAME --scope admin")
         noted_at = time.monotonic()
         try:
             while True:
