@@ -75,9 +75,13 @@ class Caller:
         """Whether the key has been revoked or has expired since."""
         return self.revoked or (self.expires is not None and time.time() >= self.expires)
 
+    def may(self, *scopes: str) -> bool:
+        """Say whether the key has one of the scopes, or `admin`."""
+        return grants(self.scopes, scopes)
+
     def require(self, *scopes: str) -> None:
         """Raise MissingScopeError unless the key has one of the scopes, or `admin`."""
-        if not grants(self.scopes, scopes):
+        if not self.may(*scopes):
             raise MissingScopeError(
                 f"This needs a key with the scope {' or '.join(dict.fromkeys((*scopes, 'admin')))}."
             )
