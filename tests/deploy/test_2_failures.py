@@ -104,3 +104,25 @@ def test_a_broker_that_loses_all_delays_a_job(stack: Stack, digits: Digits, repo
         ended = stack.finished(job)
         assert (ended["state"], ended["version"]) == ("succeeded", 1), ended
         step.found = "the upload and the job were accepted without it"
+
+
+def test_after_a_power_failure_all_comes_back_in_any_order(
+    stack: Stack, digits: Digits, report: Report
+) -> None:
+    stack.create("dark")
+    stack.learn("dark", digits.zip([0, 1]))
+    before = stack.predict_by("dark", 1, digits.held_out(0))
+    job = stack.queue("dark", digits.zip([2, 3]), options=LONG)["id"]
+    wait_for(lambda: in_training(stack, job))
+    services = ("api", "worker", "redis", "postgres")
+    containers = [container for name in services for container in stack.containers(name)]
+    with report.step("all containers killed at once and started, API and worker first") as step:
+        docker("kill", *containers)
+        for container in containers:
+            docker("start", container)
+        stack.connect()
+        assert stack.predict("dark", digits.held_out(0), version=1) == before
+        ended = stack.finished(job)
+        assert ended["state"] == "succeeded", ended
+        assert versions_of(stack, "dark", job) == [2]
+        step.found = f"the job ended with attempt {ended['attempt']}, the answers are the same"
