@@ -14,6 +14,7 @@ from app.db.engine import Database, make_engine
 from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from tests.s3 import BUCKET, S3Server
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
@@ -103,3 +104,19 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def store(settings: Settings) -> BlobStore:
     """The blob store that `settings` name."""
     return open_store(settings.storage_url)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that speaks S3, shared by the tests of this worker: each has a prefix of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty storage on that server, which this process can open."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{secrets.token_hex(8)}"

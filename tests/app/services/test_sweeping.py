@@ -1,11 +1,10 @@
 """The sweep, on both databases: nothing that is needed goes, and nothing else stays."""
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from app.services import purging, sweeping, uploads
 from app.services.housekeeper import Housekeeper
 from app.services.stored import StorageChangedError
 from app.settings import Settings
-from app.storage import BlobStore, LocalBlobStore
+from app.storage import BlobStore
 from tests.app.services.test_forgetting import images_of, taught
 from tests.worker.harness import WORKSPACE, Service
 
@@ -193,29 +192,3 @@ def test_one_of_many_housekeepers_sweeps(
         for keeper in keepers:
             keeper.tick()
     assert swept == [1]
-
-
-def test_the_store_lists_what_it_has(tmp_path: Path) -> None:
-    store = LocalBlobStore(tmp_path)
-    put = {store.put(bytes([number])) for number in range(20)}
-    listed = list(store.stored())
-    assert [blob.sha256 for blob in listed] == sorted(put)
-    assert {blob.size for blob in listed} == {1}
-    assert all(datetime.now(UTC) - blob.put_at < timedelta(hours=1) for blob in listed)
-    assert store.put_at(hashlib.sha256(b"no").hexdigest()) is None
-
-
-def test_documents_are_replaced_whole(tmp_path: Path) -> None:
-    store = LocalBlobStore(tmp_path)
-    assert store.documents("a/") == []
-    store.write_document("a/b/c.json", b"1")
-    store.write_document("a/b/c.json", b"2")
-    store.write_document("d.json", b"3")
-    assert store.read_document("a/b/c.json") == b"2"
-    assert store.documents("a/") == ["a/b/c.json"]
-    store.remove_document("a/b/c.json")
-    store.remove_document("a/b/c.json")
-    assert store.read_document("a/b/c.json") is None
-    assert stored(store) == set()
-    with pytest.raises(ValueError, match="no name"):
-        store.write_document("../out.json", b"")
