@@ -35,7 +35,7 @@ from app.services.housekeeper import Housekeeper
 from app.services.messages import Messages
 from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import CacheFolder, near, open_store
 
 _MEGABYTE = 10**6
 # A batch of images, base64 included, in one /predict.
@@ -50,7 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
         logs.configure(settings.log_level)
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
-        registry = Registry(database, store, settings)
+        tensors = near(store, CacheFolder.of(settings))
+        registry = Registry(database, tensors, settings)
         batcher = Batcher(
             threads=settings.inference_threads,
             batch=settings.inference_batch,

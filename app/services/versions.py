@@ -15,6 +15,7 @@ from app.db.tables import Classifier, Image, Version
 from app.services import classifiers, lineage
 from app.services.errors import ServiceError
 from app.services.labels import clean_label
+from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 
 log = structlog.get_logger(__name__)
@@ -216,7 +217,7 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
 def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
     """Return a stored image: what it is, and its bytes.
 
-    Raises ImageNotFoundError and ImageUnreadableError.
+    Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
     with db.reading() as session:
         found = blobs.image(session, sha256)
@@ -224,7 +225,10 @@ def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
         raise ImageNotFoundError("No stored image has that hash.")
     try:
         return found, store.get(sha256)
-    except (BlobMissingError, BlobCorruptError, OSError) as error:
+    except OSError as error:
+        log.error("image_not_read", image=sha256, error=str(error))
+        raise StorageUnavailableError from error
+    except (BlobMissingError, BlobCorruptError) as error:
         log.error("image_unreadable", image=sha256, error=repr(error))
         raise ImageUnreadableError(
             "The stored image is gone or damaged: send it again to have it back."
