@@ -112,6 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
         health,
     ):
         app.include_router(resource.router)
+    app.webhooks.include_router(deliveries.sent)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -139,6 +140,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             summary=app.summary,
             license_info=app.license_info,
             routes=app.routes,
+            webhooks=app.webhooks.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")

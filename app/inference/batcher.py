@@ -68,7 +68,7 @@ class Batcher:
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
-            for number in range(threads or os.cpu_count() or 1)
+            for number in range(threads or len(os.sched_getaffinity(0)))
         ]
 
     def start(self) -> None:
