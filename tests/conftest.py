@@ -89,11 +89,22 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def storage_url(request: pytest.FixtureRequest) -> str | None:
+    """Where blobs lie: the folder of the settings, unless a test asks for a bucket.
+
+    It does so with ``@pytest.mark.parametrize("storage_url", ["s3"], indirect=True)``.
+    """
+    kind = getattr(request, "param", "folder")
+    return str(request.getfixturevalue("s3_url")) if kind == "s3" else None
+
+
+@pytest.fixture
+def settings(database_url: str, storage_url: str | None, tmp_path: Path) -> Settings:
     """Settings of a service on `database_url`, its files in the test's own folder."""
     return Settings(
         data_dir=tmp_path / "data",
         database=database_url,
+        storage=storage_url,
         device="cpu",
         inference_threads=1,
         train_threads=1,

@@ -3,12 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import RedirectResponse
 
-from app.api.deps import DB, LoadedModels, Store, Workspace
+from app.api.deps import DB, Config, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services import versions
 from app.services.classifiers import ClassifierNotFoundError
+from app.services.stored import StorageUnavailableError
 from app.services.versions import (
     ClassNotFoundError,
     ExemplarView,
@@ -20,6 +22,11 @@ from app.services.versions import (
 )
 
 router = APIRouter(tags=["versions"])
+
+# How long a signed link works, and how long it may be used again: what is begun with it at the last
+# moment has a minute to begin.
+_LINK_SECONDS = 300
+_LINK_CACHED_SECONDS = 240
 
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
@@ -82,14 +89,18 @@ def list_exemplars(
     "/v1/images/{sha256}",
     response_class=Response,
     responses={
-        **responses(ImageNotFoundError, ImageUnreadableError),
+        **responses(ImageNotFoundError, ImageUnreadableError, StorageUnavailableError),
         200: {"description": "The image's bytes.", "content": {"image/*": {}}},
+        307: {"description": "Where they are: a link that ends after some minutes."},
     },
 )
 def get_image(
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store, settings: Config
 ) -> Response:
-    """Return the bytes of a stored image."""
+    """Return the bytes of a stored image, or where to fetch them."""
+    if settings.signed_links and (link := versions.image_link(db, store, sha256, _LINK_SECONDS)):
+        cached = f"private, max-age={_LINK_CACHED_SECONDS}"
+        return RedirectResponse(link, 307, {"Cache-Control": cached})
     image, data = versions.image(db, store, sha256)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",

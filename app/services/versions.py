@@ -1,7 +1,8 @@
 """Versions: what each knows, how good it is, what it keeps."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -219,12 +220,36 @@ def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
 
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
+    found = _image(db, sha256)
+    with _readable(sha256):
+        return found, store.get(sha256)
+
+
+def image_link(db: Database, store: BlobStore, sha256: str, seconds: int) -> str | None:
+    """Return a URL at which a stored image can be fetched for so long, None where none can be.
+
+    Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
+    """
+    found = _image(db, sha256)
+    with _readable(sha256):
+        link = store.link(sha256, found.media_type, seconds)
+        if link is not None and not store.exists(sha256):
+            raise BlobMissingError(sha256)
+        return link
+
+
+def _image(db: Database, sha256: str) -> Image:
     with db.reading() as session:
         found = blobs.image(session, sha256)
     if found is None:
         raise ImageNotFoundError("No stored image has that hash.")
+    return found
+
+
+@contextmanager
+def _readable(sha256: str) -> Iterator[None]:
     try:
-        return found, store.get(sha256)
+        yield
     except OSError as error:
         log.error("image_not_read", image=sha256, error=str(error))
         raise StorageUnavailableError from error
