@@ -141,10 +141,11 @@ def migrate_database(settings: Settings) -> None:
     try:
         migrations.upgrade(settings.database_url)
     except SQLAlchemyError as error:
-        raise CommandError(_database_refused(settings, error)) from error
+        raise CommandError(database_refused(settings, error)) from error
 
 
-def _database_refused(settings: Settings, error: Exception) -> str:
+def database_refused(settings: Settings, error: Exception) -> str:
+    """Return what to say of a database that does not do what it is asked to."""
     from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.errors import CommandError
-from app.cli.server import DataDir, make_settings, migrate_database
+from app.cli.server import DataDir, database_refused, make_settings, migrate_database
 from app.settings import Settings
 
 
@@ -60,7 +60,9 @@ def reindex(
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
-    """Open the database and the storage, and say so where the storage cannot be used."""
+    """Open the database and the storage, and say so where one of them cannot be used."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
+
     from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it
     from app.storage import open_store  # noqa: PLC0415
 
@@ -70,5 +72,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
     except OSError as error:
         what = error.strerror or error
         raise CommandError(f"{settings.storage_url} cannot be used: {what}.") from error
+    except SQLAlchemyError as error:
+        raise CommandError(database_refused(settings, error)) from error
     finally:
         database.close()
