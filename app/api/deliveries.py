@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from pydantic import BaseModel
 
+from app.api.access import Router, needs
 from app.api.deps import DB, Workspace
 from app.api.problems import responses
 from app.services import webhooks
@@ -12,7 +13,7 @@ from app.services.endings import Payload
 from app.services.job_views import JobNotFoundError
 from app.services.webhooks import DeliveryView
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 # Requests that the service makes: documented, never served.
 sent = APIRouter(tags=["jobs"])
 

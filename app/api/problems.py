@@ -84,6 +84,12 @@ def request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
+def problem_code(scope: Scope) -> str | None:
+    """Return the code of the problem that answers the request, None where there is none."""
+    code: str | None = scope.get("state", {}).get("problem_code")
+    return code
+
+
 def problem_response(
     scope: Scope,
     *,
@@ -104,6 +110,7 @@ def problem_response(
         "code": code,
         "errors": [{"pointer": error.pointer, "detail": error.detail} for error in errors],
     }
+    scope.setdefault("state", {})["problem_code"] = code
     return Response(
         orjson.dumps(document), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
     )

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from fastapi.responses import RedirectResponse
 
+from app.api.access import Router, needs
 from app.api.deps import DB, Config, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
@@ -21,7 +22,7 @@ from app.services.versions import (
     VersionView,
 )
 
-router = APIRouter(tags=["versions"])
+router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
 
 # How long a signed link works, and how long it may be used again: what is begun with it at the last
 # moment has a minute to begin.
@@ -56,6 +57,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 @router.delete(
     _VERSIONS + "/{version}",
     status_code=204,
+    dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
 )
@@ -69,6 +71,7 @@ def delete_version(
 
 @router.get(
     _VERSIONS + "/{version}/exemplars",
+    dependencies=[needs("train")],
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError),
 )
 def list_exemplars(
@@ -87,6 +90,7 @@ def list_exemplars(
 
 @router.get(
     "/v1/images/{sha256}",
+    dependencies=[needs("train")],
     response_class=Response,
     responses={
         **responses(ImageNotFoundError, ImageUnreadableError, StorageUnavailableError),
@@ -95,13 +99,19 @@ def list_exemplars(
     },
 )
 def get_image(
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store, settings: Config
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    db: DB,
+    store: Store,
+    workspace: Workspace,
+    settings: Config,
 ) -> Response:
-    """Return the bytes of a stored image, or where to fetch them."""
-    if settings.signed_links and (link := versions.image_link(db, store, sha256, _LINK_SECONDS)):
+    """Return the bytes of an image that an upload or a version has, or where to fetch them."""
+    if settings.signed_links and (
+        link := versions.image_link(db, store, workspace, sha256, _LINK_SECONDS)
+    ):
         cached = f"private, max-age={_LINK_CACHED_SECONDS}"
         return RedirectResponse(link, 307, {"Cache-Control": cached})
-    image, data = versions.image(db, store, sha256)
+    image, data = versions.image(db, store, workspace, sha256)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",
         "ETag": f'"{sha256}"',

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.cli import server, storage
+from app.cli import keys, server, storage
 from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.errors import CommandError
@@ -34,6 +34,7 @@ for _panel, _functions in (
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)
+_commands.add_typer(keys.commands, rich_help_panel="Look after its data")
 
 
 def main() -> None:

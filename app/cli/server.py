@@ -42,7 +42,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
     setproctitle("accrue up")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_loopback(settings.host)
+    _require_keys_or_loopback(settings)
     # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
     # bound first: where another `up` has the port, its database is left alone.
     with _listen(settings.host, settings.port) as listener:
@@ -79,7 +79,7 @@ def serve(
     """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_loopback(settings.host)
+    _require_keys_or_loopback(settings)
     _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
@@ -111,10 +111,14 @@ def make_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        lines = [
-            f"  ACCRUE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        ]
+        lines = [_setting_refused(e["loc"], e["msg"]) for e in error.errors()]
         raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+
+
+def _setting_refused(location: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    # What several settings say together has no place of its own.
+    return f"  ACCRUE_{'_'.join(map(str, location)).upper()}: {said}" if location else f"  {said}"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -145,12 +149,11 @@ def migrate_database(settings: Settings) -> None:
 
 
 def database_refused(settings: Settings, error: Exception) -> str:
-    """Return what to say of a database that does not do what it is asked to."""
+    """Return why a database cannot be used, in words and without its password."""
     from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     try:
-        # Without the password.
         name = make_url(settings.database_url).render_as_string()
     except ArgumentError:
         return "ACCRUE_DATABASE is no URL of a database."
@@ -174,16 +177,19 @@ def _require_storage(settings: Settings, *, now: bool = True) -> None:
             ) from error
 
 
-def _require_loopback(host: str) -> None:
-    """Refuse to be reached from other machines: anybody there could train and delete."""
+def _require_keys_or_loopback(settings: Settings) -> None:
+    """Refuse to be reached from other machines without keys: anybody could train and delete."""
+    host = settings.host
     try:
         addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise CommandError(f"{host} is no address of this machine: {error}") from error
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
+    if settings.keys == "off" and not loopback:
         raise CommandError(
-            f"Refusing to listen on {host}: the service has no keys, so whoever can reach it may "
-            "do everything.\nListen on a loopback address (127.0.0.1) instead."
+            f"Refusing to listen on {host}: keys are off, so whoever can reach the service may do "
+            "everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
+            "listen on a loopback address (127.0.0.1)."
         )
 
 

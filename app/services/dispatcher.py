@@ -23,7 +23,7 @@ _TICK_SECONDS = 1.0
 # a long job in some worker's hands while another worker is free. Only to idle workers that were
 # seen: nobody else would read the messages, and they would pile up.
 _RESEND_AFTER = timedelta(seconds=30)
-_WORKER_SEEN_WITHIN = timedelta(seconds=60)
+WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
 _LOST = "The worker was lost, as often as jobs are tried again."
 _EVENTS = {
@@ -104,7 +104,7 @@ class Dispatcher:
             now = self._db.now(session)
             waiting = jobs.waiting(session)
             old = [job for job in waiting if job.sent_at and job.sent_at < now - _RESEND_AFTER]
-            idle = workers.idle_queues(session, now - _WORKER_SEEN_WITHIN) if old else set()
+            idle = workers.idle_queues(session, now - WORKER_SEEN_WITHIN) if old else set()
         due = [job for job in waiting if job.sent_at is None]
         due += [job for job in old if queue_for(job.hardware) in idle]
         sent: list[str] = []

@@ -23,9 +23,11 @@ from app.db.tables import Image, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
+from app.services import limits as quotas
 from app.services import stored
 from app.services.errors import FieldError, ServiceError
 from app.services.labels import clean_label
+from app.services.limits import NO_QUOTA, Quota
 from app.services.sources import Item, Rejection, Source, Split, UploadLimits, shown
 from app.services.stored import (
     StorageChangedError,
@@ -219,16 +221,18 @@ def create(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
     """Make an upload of everything usable in the source.
 
-    `on_created` is called in the same transaction. Raises what `collect` raises; nothing of the
-    upload is left then.
+    `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
+    raises; nothing of the upload is left then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
+        quotas.check_stored(session, workspace, quota)
         view = _view(session, _require(session, workspace, upload_id))
         if on_created is not None:
             on_created(session, view)
@@ -245,12 +249,13 @@ def add_images(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
     """Add the source's images to an upload that no job has used.
 
-    `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError and
-    what `collect` raises.
+    `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError,
+    StorageQuotaError and what `collect` raises.
     """
     try:
         # Before the images are read, so that a hopeless request ends early.
@@ -266,6 +271,7 @@ def add_images(
         if repository.count_images(session, upload_id) + len(collected.images) > limits.images:
             raise _too_many(limits.images)
         _append(session, upload, collected)
+        quotas.check_stored(session, workspace, quota)
         view = _view(session, upload)
         if on_created is not None:
             on_created(session, view)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import blobs, versions
+from app.db.repositories import versions, workspaces
 from app.db.tables import Classifier, Image, Version
 from app.services import classifiers, lineage
 from app.services.errors import ServiceError
@@ -49,7 +49,7 @@ class ClassNotFoundError(ServiceError):
 
 
 class ImageNotFoundError(ServiceError):
-    """No stored image has that hash."""
+    """No image has that hash."""
 
     status: ClassVar[int] = 404
     code: ClassVar[str] = "image-not-found"
@@ -215,22 +215,26 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
         lineage.remove(session, version)
 
 
-def image(db: Database, store: BlobStore, sha256: str) -> tuple[Image, bytes]:
-    """Return a stored image: what it is, and its bytes.
+def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[Image, bytes]:
+    """Return an image that the workspace has: what it is, and its bytes.
 
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
-    found = _image(db, sha256)
+    found = _image(db, workspace, sha256)
     with _readable(sha256):
         return found, store.get(sha256)
 
 
-def image_link(db: Database, store: BlobStore, sha256: str, seconds: int) -> str | None:
-    """Return a URL at which a stored image can be fetched for so long, None where none can be.
+def image_link(
+    db: Database, store: BlobStore, workspace: str, sha256: str, seconds: int
+) -> str | None:
+    """Return a URL at which whoever has it finds an image of the workspace for so long.
+
+    None where the storage has no such URLs.
 
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
-    found = _image(db, sha256)
+    found = _image(db, workspace, sha256)
     with _readable(sha256):
         link = store.link(sha256, found.media_type, seconds)
         if link is not None and not store.exists(sha256):
@@ -238,11 +242,11 @@ def image_link(db: Database, store: BlobStore, sha256: str, seconds: int) -> str
         return link
 
 
-def _image(db: Database, sha256: str) -> Image:
+def _image(db: Database, workspace: str, sha256: str) -> Image:
     with db.reading() as session:
-        found = blobs.image(session, sha256)
+        found = workspaces.image(session, workspace, sha256)
     if found is None:
-        raise ImageNotFoundError("No stored image has that hash.")
+        raise ImageNotFoundError("No image has that hash.")
     return found
 
 

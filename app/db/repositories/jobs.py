@@ -321,6 +321,11 @@ def any_expired(session: Session, *, now: datetime) -> bool:
     return session.scalar(select(Job.id).where(_expired(now)).limit(1)) is not None
 
 
+def count_expired(session: Session, *, now: datetime) -> int:
+    """Return how many jobs have a lease that has run out."""
+    return session.scalar(select(func.count()).select_from(Job).where(_expired(now))) or 0
+
+
 def free_expired(
     session: Session, *, now: datetime, max_failures: int, error: dict[str, Any]
 ) -> dict[str, list[str]]:
@@ -386,6 +391,19 @@ def waiting(session: Session) -> list[Waiting]:
         Waiting(job_id, spec["hardware"], sent_at)
         for job_id, spec, sent_at in session.execute(query)
     ]
+
+
+def waiting_since(session: Session) -> list[tuple[str, datetime]]:
+    """Return the hardware of each job that could be claimed now, and when it was last queued."""
+    # The newest event of a waiting job is what put it into the queue, or back there.
+    since = select(func.max(JobEvent.at)).where(JobEvent.job_id == Job.id).scalar_subquery()
+    query = (
+        select(Classifier.spec["hardware"].as_string(), since)
+        .select_from(Job)
+        .join(Classifier, Classifier.id == Job.classifier_id)
+        .where(Job.state == "queued", _is_next())
+    )
+    return [(hardware, moment) for hardware, moment in session.execute(query) if moment]
 
 
 def mark_sent(session: Session, job_ids: Sequence[str], *, now: datetime) -> None:
