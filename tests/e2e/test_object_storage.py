@@ -35,6 +35,8 @@ def test_the_disk_lost_then_the_database(
     service = start(**settings)
     taught(service, digits)
     before = state(service, digits)
+    file = "/v1/classifiers/kept/versions/2/checkpoint"
+    downloaded = service.http.get(file)
     assert not (service.data_dir / "blobs").exists()
     rolled_back = {"version": 1}
     service.http.put("/v1/classifiers/kept/aliases/live", json=rolled_back).raise_for_status()
@@ -56,6 +58,8 @@ def test_the_disk_lost_then_the_database(
     shutil.rmtree(cache)
     service = start(**settings)
     assert state(service, digits) == before
+    going_on = {"Range": "bytes=5000-", "If-Range": downloaded.headers["ETag"]}
+    assert service.http.get(file, headers=going_on).content == downloaded.content[5000:]
     service.stop()
 
     open_store(s3_url).put(b"what a worker that died has left")

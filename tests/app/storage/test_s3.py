@@ -22,11 +22,7 @@ def blobs(s3_url: str) -> BlobStore:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A server of the test's own, to be stopped; and a client that is quick to give up."""
-    monkeypatch.setattr(s3, "_CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(s3, "_READ_SECONDS", 0.5)
-    monkeypatch.setattr(s3, "_PROBE_SECONDS", 0.5)
-    monkeypatch.setattr(s3, "_ATTEMPTS", 2)
+    """A server of the test's own, to be stopped."""
     server = S3Server(tmp_path)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
@@ -168,14 +164,17 @@ def test_a_server_that_is_away_and_comes_back(server: S3Server) -> None:
     assert blobs.get(blobs.put(b"x")) == b"x"
 
 
-def test_a_server_that_says_nothing(server: S3Server) -> None:
+def test_a_server_that_says_nothing(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = open_store(f"s3://{BUCKET}")
+    sha256 = patient.put(b"x")
+    for name, value in (("_READ_SECONDS", 1), ("_PROBE_SECONDS", 1), ("_ATTEMPTS", 2)):
+        monkeypatch.setattr(s3, name, value)
     blobs = open_store(f"s3://{BUCKET}")
-    sha256 = blobs.put(b"x")
     with server.silent():
         for call in (blobs.check, lambda: blobs.put(b"y"), lambda: blobs.get(sha256)):
             with pytest.raises(TimeoutError, match="does not answer"):
                 call()
-    assert blobs.get(sha256) == b"x"
+    assert patient.get(sha256) == b"x"
 
 
 def test_a_bucket_that_is_not_there(s3_url: str) -> None:
