@@ -30,7 +30,7 @@ def main(settings: Settings | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; return its exit status."""
     settings = settings or Settings()
     logs.configure(settings.log_level)
-    processes.start_server()
+    processes.start_server(settings.storage_url)
     db = Database(settings.database_url)
     dispatcher = Dispatcher(db, settings)
     # Asked even where the device is set: jobs are taken once they can start at once.

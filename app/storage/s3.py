@@ -114,13 +114,18 @@ class S3BlobStore:
         removed = 0
         pages = self._client.get_paginator("list_multipart_uploads")
         with self._errors():
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._root):
-                for upload in page.get("Uploads", ()):
-                    if upload["Initiated"] >= before:
-                        continue
-                    if not dry_run:
-                        self._abort(upload["Key"], upload["UploadId"])
-                    removed += 1
+            try:
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._root):
+                    for upload in page.get("Uploads", ()):
+                        if upload["Initiated"] >= before:
+                            continue
+                        if not dry_run:
+                            self._abort(upload["Key"], upload["UploadId"])
+                        removed += 1
+            except ClientError as error:
+                # Some servers cannot list them and end them by themselves.
+                if code_of(error) != "NotImplemented":
+                    raise
         return removed
 
     def path(self, sha256: str) -> None:

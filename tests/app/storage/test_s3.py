@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -84,6 +86,33 @@ def test_uploads_that_never_ended_are_aborted(
     assert blobs.remove_unfinished(later, dry_run=True) == 2
     assert blobs.remove_unfinished(later) == 2
     assert blobs.remove_unfinished(later) == 0
+
+
+class _Unable(BaseHTTPRequestHandler):
+    """A server that knows how to do nothing."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>NotImplemented</Code><Message>not here</Message></Error>"
+        self.send_response(501)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_cannot_list_unfinished_uploads(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Unable) as unable:
+        threading.Thread(target=unable.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{unable.server_port}")
+        blobs = open_store(s3_url)
+        assert blobs.remove_unfinished(datetime.now(UTC)) == 0
+        with pytest.raises(OSError, match="NotImplemented"):
+            list(blobs.stored())
+        unable.shutdown()
 
 
 def test_pages_are_followed(
