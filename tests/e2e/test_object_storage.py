@@ -176,8 +176,7 @@ def test_a_bucket_that_is_not_there_ends_the_command(
 
 
 def test_a_storage_that_is_no_url_of_a_bucket(tmp_path: Path) -> None:
-    for url in ("s3:///prefix", "gs://bucket", "s3://bucket/a?b=c"):
-        ended = accrue("migrate", "--data-dir", str(tmp_path), ACCRUE_STORAGE=url)
-        assert ended.returncode == 1
-        assert "ACCRUE_STORAGE" in ended.stderr
-        assert "s3://bucket/prefix" in ended.stderr
+    ended = accrue("migrate", "--data-dir", str(tmp_path), ACCRUE_STORAGE="gs://bucket")
+    assert ended.returncode == 1
+    assert "ACCRUE_STORAGE" in ended.stderr
+    assert "s3://bucket/prefix" in ended.stderr

@@ -4,6 +4,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -88,31 +89,53 @@ def test_uploads_that_never_ended_are_aborted(
     assert blobs.remove_unfinished(later) == 0
 
 
-class _Unable(BaseHTTPRequestHandler):
-    """A server that knows how to do nothing."""
+@contextmanager
+def refusing(status: int, code: str) -> Iterator[str]:
+    """The address of a server that answers everything with one error."""
 
-    def do_GET(self) -> None:
-        body = b"<Error><Code>NotImplemented</Code><Message>not here</Message></Error>"
-        self.send_response(501)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        pass
+        do_PUT = do_GET  # noqa: N815 - the library looks for that name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_server_that_cannot_list_unfinished_uploads(
     s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Unable) as unable:
-        threading.Thread(target=unable.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{unable.server_port}")
+    with refusing(501, "NotImplemented") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         blobs = open_store(s3_url)
         assert blobs.remove_unfinished(datetime.now(UTC)) == 0
         with pytest.raises(OSError, match="NotImplemented"):
             list(blobs.stored())
-        unable.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "QuotaExceeded"), (507, "XMinioStorageFull"), (507, "Whatever")]
+)
+def test_a_quota_that_is_used_up_is_a_full_storage(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    monkeypatch.setattr(s3, "_ATTEMPTS", 1)
+    with refusing(status, code) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        with pytest.raises(OSError, match=f"takes no more.*{code}") as caught:
+            open_store(s3_url).put(b"x")
+        assert is_full(caught.value)
 
 
 def test_pages_are_followed(
