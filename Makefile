@@ -15,10 +15,10 @@ export UV_SYSTEM_CERTS ?= true
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format lock clean
+.PHONY: help setup demo test test-full test-deploy check format lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Install the locked dependencies into .venv (once for each lock file)
 
@@ -26,10 +26,13 @@ demo: $(STAMP) ## Teach two classifiers handwritten digits and show what they re
 	$(BIN)/accrue demo
 
 test: $(STAMP) ## Run the tests, in a few minutes
-	$(TEST) -m "not slow"
+	$(TEST) -m "not slow and not deploy"
 
 test-full: $(STAMP) ## Run the tests, the slow ones too
-	$(TEST)
+	$(TEST) -m "not deploy"
+
+test-deploy: $(STAMP) ## Build the image and try a deployment, with Docker, in about ten minutes
+	$(BIN)/python -m pytest -m deploy tests/deploy
 
 check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
