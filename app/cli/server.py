@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import sys
@@ -17,6 +16,7 @@ from setproctitle import setproctitle
 
 from app.cli.errors import CommandError
 from app.cli.supervisor import Child, Supervisor
+from app.security.addresses import is_loopback
 from app.settings import Settings
 
 # -P keeps a folder named app or worker in the user's current directory from being imported.
@@ -181,11 +181,10 @@ def _require_keys_or_loopback(settings: Settings) -> None:
     """Refuse to be reached from other machines without keys: anybody could train and delete."""
     host = settings.host
     try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
         raise CommandError(f"{host} is no address of this machine: {error}") from error
-    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
-    if settings.keys == "off" and not loopback:
+    if not allowed:
         raise CommandError(
             f"Refusing to listen on {host}: keys are off, so whoever can reach the service may do "
             "everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
@@ -199,6 +198,12 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+
+
+def url_of(settings: Settings) -> str:
+    """Return where a service with these settings is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return _url(host, settings.port)
 
 
 def _url(host: str, port: int) -> str:
