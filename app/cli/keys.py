@@ -89,15 +89,12 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
         return
     _, token = tokens.new_token()
     left = _left_behind(db, output) if if_none and output is not None else None
-    made = False
 
     def hand_over() -> None:
-        nonlocal made
         if output is None:
             print(token, flush=True)
         elif left is None:
             key_file.write_new(output, token)
-            made = True
 
     try:
         row = keys.create(db, spec, left or token, hand_over)
@@ -107,10 +104,6 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
         raise CommandError(
             f"There is a key named {spec.name} already. Choose another name, or revoke it first."
         ) from None
-    except BaseException:
-        if made and output is not None:
-            output.unlink()
-        raise
     _say(f"Made the key {row.name} ({row.id}) for {' and '.join(row.scopes)} in {row.workspace}.")
     _say("It is not shown again." if output is None else f"It is in {output}.")
 
@@ -140,7 +133,6 @@ def _left_behind(db: "Database", output: Path) -> str | None:
 @commands.command("list")
 def show(data_dir: DataDir = None) -> None:
     """List the keys: what each may do and when it was last used."""
-
     from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:
