@@ -119,7 +119,7 @@ class Runner:
             lease.hand_back()
         elif end is End.TIME_UP:
             detail = f"Not finished after max_minutes ({lease.max_minutes:g})."
-            lease.fail(Failure("time-limit", detail, again=False, retryable=True))
+            lease.fail(Failure("timed-out", detail, again=False, retryable=True))
 
 
 class _Watch:

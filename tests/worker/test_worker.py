@@ -178,7 +178,7 @@ def test_a_job_that_takes_too_long_fails(running: tuple[Service, psutil.Process]
     job = service.end(service.learn(upload, name, options=FOREVER, max_minutes=0.005))
     assert job.state == "failed"
     assert job.error is not None
-    assert job.error.code == "time-limit"
+    assert job.error.code == "timed-out"
 
 
 def test_a_job_survives_stopped_and_killed_workers(service: Service) -> None:
