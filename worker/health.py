@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import jobs, workers
+from app.db.repositories import jobs, turns, workers
 from app.db.tables import Worker
 from app.services.broker import queue_for
 from app.settings import Settings
@@ -53,7 +53,7 @@ class Health:
             ]
             dead_ids = [other.id for other in dead]
             jobs.expire_leases_of(session, dead_ids, now=now)
-            jobs.forget_messages(session)
+            turns.forget_messages(session)
             workers.remove(session, dead_ids)
             workers.add(
                 session,
@@ -102,7 +102,7 @@ class Health:
 
     def _jobs_wait(self) -> bool:
         with self._db.reading() as session:
-            return any(queue_for(job.hardware) in self._queues for job in jobs.waiting(session))
+            return any(queue_for(job.hardware) in self._queues for job in turns.waiting(session))
 
     def _alive_file(self, host: str, pid: int) -> Path:
         return self._folder / f"{host}-{pid}.alive"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.db.engine import Database
 from app.db.repositories import checkpoints as rows
-from app.db.repositories import jobs
+from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
 from app.services import checkpoints, endings, planning, publication, purging
@@ -62,6 +62,16 @@ class Lease:
             started = Event("started", f"Attempt {attempt}.", data={"attempt": attempt})
             jobs.append_events(session, job_id, [started], now=now)
             return cls(db, settings, job)
+
+    @classmethod
+    def claim_next(
+        cls, db: Database, settings: Settings, hardware: str, worker_id: str
+    ) -> Self | None:
+        """Take the job for this hardware whose turn it is; None where none is to be had."""
+        with db.reading() as session:
+            waiting = turns.in_turn(session, hardware)
+        leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
+        return next((lease for lease in leases if lease is not None), None)
 
     def plan(self) -> Plan:
         """Decide what the job does. Raises ServiceError where it cannot be done."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from app.db.repositories import jobs
+from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
 from app.db.tables import Job, Worker
 from app.services import learning, publication
@@ -227,7 +227,7 @@ def test_only_jobs_that_can_start_are_sent_and_lost_messages_again(service: Serv
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 2
     with service.db.transaction() as session:
-        jobs.forget_messages(session)
+        turns.forget_messages(session)
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 3
     assert service.job(second).queue_position == 1

@@ -25,10 +25,15 @@ def on_host(session: Session, host: str) -> list[Worker]:
     return list(session.scalars(select(Worker).where(Worker.host == host)))
 
 
-def idle_queues(session: Session, seen_since: datetime) -> set[str]:
-    """Return the queues of the workers that were alive at or after a moment and hold no job."""
-    holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
-    query = select(Worker.queues).where(Worker.seen_at >= seen_since, ~holds)
+def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set[str]:
+    """Return the queues of the workers that were alive at or after a moment.
+
+    With `idle`, of those that hold no job.
+    """
+    query = select(Worker.queues).where(Worker.seen_at >= seen_since)
+    if idle:
+        holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
+        query = query.where(~holds)
     return {queue for queues in session.scalars(query) for queue in queues}
 
 
