@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
-from app.db.engine import Database
+from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import checkpoints as rows
 from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
@@ -96,7 +95,7 @@ class Lease:
     def keep(self, saved: SavedCheckpoint) -> None:
         """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
 
-        Raises OperationalError and StorageChangedError.
+        Raises one of `UNAVAILABLE`, and StorageChangedError.
         """
         store = open_store(self._storage_url)
         self._sweep(checkpoints.record(self._db, store, self.job_id, self.attempt, saved))
@@ -104,7 +103,7 @@ class Lease:
     def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
         """Write a sign of life with phase, progress and events; extend the lease if asked to.
 
-        Return the job's state, None where the attempt lost it. Raises OperationalError.
+        Return the job's state, None where the attempt lost it. Raises one of `UNAVAILABLE`.
         """
         with self._db.transaction() as session:
             now = self._db.now(session)
@@ -148,8 +147,12 @@ class Lease:
 
     def fail(self, failure: Failure) -> None:
         """Have the job tried again while it may be, else end it as failed."""
-        with self._db.reading() as session:
-            job = jobs.get(session, self.job_id)
+
+        def look() -> Job | None:
+            with self._db.reading() as session:
+                return jobs.get(session, self.job_id)
+
+        job = self._persist(look)
         # Only the holder of the attempt counts failures, so what was read stays true.
         if failure.again and job is not None and job.failures + 1 < self._max_failures:
             data = {"code": failure.code}
@@ -201,7 +204,7 @@ class Lease:
         while True:
             try:
                 return write()
-            except OperationalError as error:
+            except UNAVAILABLE as error:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("database_unavailable", job=self.job_id, error=str(error))

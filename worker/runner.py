@@ -7,9 +7,9 @@ from enum import Enum
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.engine import Database
+from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import turns
 from app.db.repositories.jobs import Event
 from app.services.broker import queue_for
@@ -213,7 +213,7 @@ class _Watch:
             self._looked = now
             try:
                 self._state = self._lease.state()
-            except OperationalError as error:
+            except UNAVAILABLE as error:
                 log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
 
     def _write(self) -> None:
@@ -222,7 +222,7 @@ class _Watch:
         extend = now < self._hangs_at
         try:
             self._state = self._lease.write(self._values, self._events, extend=extend)
-        except OperationalError as error:
+        except UNAVAILABLE as error:
             # Kept for the next time. Should the lease run out meanwhile, the fence decides.
             log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
             return
@@ -231,7 +231,7 @@ class _Watch:
     def _keep(self, saved: SavedCheckpoint) -> None:
         try:
             self._lease.keep(saved)
-        except (OperationalError, StorageChangedError) as error:
+        except (*UNAVAILABLE, StorageChangedError) as error:
             # The one before still stands, and the next one will not be long.
             log.warning("checkpoint_not_kept", job=self._lease.job_id, error=str(error))
 

@@ -15,14 +15,10 @@ def add(session: Session, worker: Worker) -> None:
     session.flush()
 
 
-def seen(session: Session, worker_id: str, *, now: datetime) -> None:
-    """Write down that a worker is alive."""
-    session.execute(update(Worker).where(Worker.id == worker_id).values(seen_at=now))
-
-
-def on_host(session: Session, host: str) -> list[Worker]:
-    """Return the workers registered on a host."""
-    return list(session.scalars(select(Worker).where(Worker.host == host)))
+def seen(session: Session, worker_id: str, *, now: datetime) -> bool:
+    """Write down that a worker is alive; False where it is not registered."""
+    statement = update(Worker).where(Worker.id == worker_id).values(seen_at=now)
+    return session.scalar(statement.returning(Worker.id)) is not None
 
 
 def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set[str]:
@@ -35,6 +31,11 @@ def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set
         holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
         query = query.where(~holds)
     return {queue for queues in session.scalars(query) for queue in queues}
+
+
+def remove_silent(session: Session, *, since: datetime) -> None:
+    """Forget workers that were last seen before a moment."""
+    session.execute(delete(Worker).where(Worker.seen_at < since))
 
 
 def remove(session: Session, worker_ids: Sequence[str]) -> None:
