@@ -22,6 +22,7 @@ from app.db.tables import (
     Job,
     JobEvent,
     JobUpload,
+    Upload,
     Version,
 )
 
@@ -57,7 +58,11 @@ def add(session: Session, job: Job, uploads: Sequence[str]) -> None:
 def inherit_uploads(session: Session, source: str, target: str) -> None:
     """Count the uploads of one job among those of another, whose version takes its place."""
     present = uploads_of(session, target)
-    new = [upload for upload in uploads_of(session, source) if upload not in present]
+    inherited = [upload for upload in uploads_of(session, source) if upload not in present]
+    # One that is being deleted in this moment is waited for, and then not there to be named.
+    kept = select(Upload.id).where(Upload.id.in_(inherited)).order_by(Upload.id)
+    there = set(session.scalars(kept.with_for_update(read=True, key_share=True)))
+    new = [upload for upload in inherited if upload in there]
     _add_uploads(session, target, new, first=len(present))
 
 
