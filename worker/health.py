@@ -1,4 +1,4 @@
-"""How a worker shows that it is alive: its row, a file, and its end when it no longer hears."""
+"""How a worker shows that it is alive: its row and a file."""
 
 import os
 import socket
@@ -13,16 +13,11 @@ from sqlalchemy.orm import Session
 from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import jobs, turns, workers
 from app.db.tables import Worker
-from app.services.broker import queue_for
 from app.settings import Settings
 from worker.presence import Presence
-from worker.runner import Runner
 
 _TICK_SECONDS = 1.0
 _SEEN_SECONDS = 10.0
-# Idle for so long while jobs wait: their messages no longer reach this process (Celery is known
-# to stop consuming after lost connections), and a new one will hear them.
-_DEAF_SECONDS = 180.0
 # A worker that was not seen for so long is no worker any more.
 _FORGOTTEN_AFTER = timedelta(hours=1)
 
@@ -80,24 +75,19 @@ class Health:
         self._started_at = row.started_at
         workers.add(session, row)
 
-    def run(self, runner: Runner, stop: threading.Event) -> None:
-        """Show every second that this process is alive; end it when it is deaf."""
-        seen = heard = time.monotonic()
+    def run(self, stop: threading.Event) -> None:
+        """Show every second that this process is alive."""
+        seen = time.monotonic()
         while not stop.wait(_TICK_SECONDS):
             self._presence.touch()
             now = time.monotonic()
+            if now - seen < _SEEN_SECONDS:
+                continue
+            seen = now
             try:
-                if now - seen >= _SEEN_SECONDS:
-                    seen = now
-                    self._see()
-                if runner.busy or not self._jobs_wait():
-                    heard = now
+                self._see()
             except SQLAlchemyError as error:
-                heard = now
                 log.warning("database_unavailable", error=str(error))
-            if now - heard >= _DEAF_SECONDS:
-                log.error("worker_deaf", seconds=_DEAF_SECONDS)
-                os._exit(1)  # its main thread may be stuck, so nothing less is sure to end it
 
     def unregister(self) -> None:
         """Remove this worker's row and file."""
@@ -114,7 +104,3 @@ class Health:
             # Its row is gone where it was silent for long, or the database is an older one.
             if not workers.seen(session, self._id, now=now):
                 self._add(session, now)
-
-    def _jobs_wait(self) -> bool:
-        with self._db.reading() as session:
-            return any(queue_for(job.hardware) in self._queues for job in turns.waiting(session))

@@ -19,6 +19,7 @@ from app.settings import Settings
 from worker import processes, tasks
 from worker.celery_app import make_celery
 from worker.health import Health
+from worker.lookout import Lookout
 from worker.protocol import Resources
 from worker.runner import Runner
 
@@ -50,15 +51,21 @@ def main(settings: Settings | None = None) -> int:
     health.register()
 
     stop = threading.Event()
-    watch = threading.Thread(target=health.run, args=(runner, stop), name="health")
-    watch.start()
+    lookout = Lookout(db, runner, queues)
+    threads = [
+        threading.Thread(target=loop.run, args=(stop,), name=name)
+        for name, loop in (("health", health), ("lookout", lookout))
+    ]
+    for thread in threads:
+        thread.start()
     dispatcher.start()
     try:
         log.info("worker_ready", worker=worker_id, device=device, queues=queues)
         return _consume(settings, runner, worker_id, queues)
     finally:
         stop.set()
-        watch.join()
+        for thread in threads:
+            thread.join()
         dispatcher.stop()
         health.unregister()
         db.close()

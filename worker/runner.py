@@ -69,16 +69,32 @@ class Runner:
         self._resources = resources
         self._on_end = on_end
         self._stopping = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._heard = threading.Event()
         self.busy = False
 
     def stop(self) -> None:
         """Take no more jobs; end the running one's process and put the job back."""
         self._stopping.set()
 
+    def hear(self, job_id: str) -> None:
+        """Act on a message that names a job."""
+        self._heard.set()
+        self.run(job_id)
+
+    def take_heard(self) -> bool:
+        """Say whether a message has come since this was asked last."""
+        heard = self._heard.is_set()
+        self._heard.clear()
+        return heard
+
     def run(self, job_id: str) -> None:
-        """Run the job whose turn it is in the queue of the one that a message names, if any is."""
-        if self._stopping.is_set():
-            return
+        """Run the job whose turn it is in the queue of the one that is named, if there is any."""
+        with self._one_at_a_time:
+            if not self._stopping.is_set():
+                self._run(job_id)
+
+    def _run(self, job_id: str) -> None:
         self.busy = True
         try:
             lease = self._claim(job_id)
