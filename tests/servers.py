@@ -101,6 +101,8 @@ class OwnPostgres:
         with (folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all trust\n")
         self.url = f"postgresql://accrue@{host}:{self._port}/postgres"
+        # By its socket, which is reached from every network of this machine.
+        self.local_url = f"postgresql://accrue@/postgres?host={folder}&port={self._port}"
 
     def start(self) -> None:
         command = [
@@ -111,9 +113,7 @@ class OwnPostgres:
             *("-h", self._host, "-k", str(self._folder)),
         ]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=self._folder)
-        # By its socket, which is reached from every network.
-        there = f"host={self._folder} port={self._port} user=accrue dbname=postgres"
-        _until(lambda: psycopg.connect(there).close(), psycopg.OperationalError)
+        _until(lambda: psycopg.connect(self.local_url).close(), psycopg.OperationalError)
 
     def stop(self) -> None:
         """Stop at once, as a crash does: the next start recovers."""
