@@ -64,8 +64,7 @@ def migrated_postgres(new_postgres_schema: Callable[[], str]) -> str:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty, migrated database, once for each kind.
 
-    A test that one kind is enough for asks for it:
-    ``@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)``.
+    Where one kind will do in `make test`: see `tests.databases`.
     """
     if request.param == "sqlite":
         path = tmp_path / "accrue.db"

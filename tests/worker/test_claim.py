@@ -16,6 +16,7 @@ from app.services import learning, publication
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Service
 from tests.worker.racer import race
 from worker.lease import Lease
@@ -257,7 +258,7 @@ def test_what_waits_is_sent_again_to_idle_workers_only(service: Service) -> None
     assert sent_after_a_minute() == 1
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     again = threading.Event()
 

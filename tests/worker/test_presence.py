@@ -12,12 +12,11 @@ from sqlalchemy import select, update
 
 from app.db.tables import Worker
 from app.services.dispatcher import Dispatcher
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Place, Service, served, train_forever
 from tests.worker.test_claim import must_claim
 from worker.health import Health
 from worker.presence import Presence
-
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 _SHOW = """
 import sys, time
@@ -80,7 +79,7 @@ def test_a_worker_frees_the_jobs_of_the_dead_of_its_machine(service: Service) ->
     assert states == {"wrk_dead": "queued", "wrk_alive": "running", "wrk_elsewhere": "running"}
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 def test_workers_silent_for_long_are_forgotten_and_enter_again(service: Service) -> None:
     health = Health(service.db, service.settings, "wrk_1", ["default"], "cpu")
     health.register()

@@ -18,13 +18,14 @@ from app.db.tables import Job
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Service
 from worker import child, processes, runner
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Quiet, Report, Resources
 from worker.saving import StopOrder
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,11 @@ from app.db.repositories.jobs import Event
 from app.services import jobs
 from app.services.event_watch import EventWatch
 from app.settings import Settings
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease
 
 STREAM = {"accept": "text/event-stream"}
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 class Running(NamedTuple):
@@ -141,7 +141,7 @@ def test_no_event_is_lost_or_doubled_while_others_write(
     assert running.watch.streams == 0
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_is_resumed_and_ends_with_the_job(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_stream_is_resumed_and_ends_with_the_job(
         assert [frame["event"] for frame in following] == ["cancelled"]
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
     refused = running.http.get(path, headers={"accept": "text/html"})
@@ -177,7 +177,7 @@ def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str)
     assert (missing.status_code, missing.json()["code"]) == (404, "job-not-found")
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_silent_stream_shows_that_it_lives(
     service: Service, running: Running, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +188,7 @@ def test_a_silent_stream_shows_that_it_lives(
         assert [list(next(following)) for _ in range(3)] == [["comment"]] * 3
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_streams_are_counted_and_bounded(service: Service, settings: Settings, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
     with serving(settings.model_copy(update={"event_streams": 2})) as running:
@@ -204,7 +204,7 @@ def test_streams_are_counted_and_bounded(service: Service, settings: Settings, j
             assert answer.status_code == 200
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_open_streams_hold_no_thread_and_no_connection(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -225,7 +225,7 @@ def test_open_streams_hold_no_thread_and_no_connection(
         assert {next(lines)["event"] for lines in following} == {"cancelled"}
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_streams_and_waits_end_when_the_server_stops(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -242,7 +242,7 @@ def test_streams_and_waits_end_when_the_server_stops(
         assert waiting.result(30).json()["state"] == "queued"
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_ends_when_its_job_is_deleted(
     service: Service, running: Running, job_id: str
 ) -> None:
