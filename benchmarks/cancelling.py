@@ -1,6 +1,6 @@
 """How long a cancel takes while a job trains: from the request to the end of job and process.
 
-    python -m benchmarks.cancelling [count]
+python -m benchmarks.cancelling [count]
 """
 
 import statistics
