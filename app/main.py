@@ -11,7 +11,9 @@ from fastapi.openapi.utils import get_openapi
 
 from app import logs
 from app.api import (
+    access,
     aliases,
+    checkpoints,
     classifiers,
     deliveries,
     events,
@@ -19,23 +21,27 @@ from app.api import (
     idempotency,
     jobs,
     methods,
+    metrics,
     predict,
     problems,
     uploads,
     versions,
 )
-from app.api.middleware import BodyLimit, RequestContext
+from app.api.middleware import BodyLimit, Measured, RequestContext
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
+from app.monitoring.fleet import Fleet
+from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
 from app.services.housekeeper import Housekeeper
+from app.services.keyring import KeyRing
 from app.services.messages import Messages
 from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import CacheFolder, near, open_store
 
 _MEGABYTE = 10**6
 # A batch of images, base64 included, in one /predict.
@@ -43,31 +49,41 @@ _PREDICT_IMAGES = 4
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the service. Its threads run between the application's startup and shutdown."""
+    """Build the service. Its threads run between the application's startup and shutdown.
+
+    Raises UnguardedRouteError for a route that says neither who may ask nor that all may.
+    """
+    measured = ProcessMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure(settings.log_level)
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
-        registry = Registry(database, store, settings)
+        tensors = near(store, CacheFolder.of(settings))
+        registry = Registry(database, tensors, settings)
         batcher = Batcher(
             threads=settings.inference_threads,
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
+            on_batch=measured.predict.count,
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
-        app.state.database, app.state.store = database, store
+        app.state.database, app.state.store, app.state.tensors = database, store, tensors
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
         app.state.dispatcher, app.state.messages = dispatcher, messages
-        watch = EventWatch(database, settings.event_streams)
-        app.state.watch = watch
+        app.state.watch = watch = EventWatch(database, settings.event_streams)
+        app.state.fleet = Fleet(database)
+        measured.look_at(settings, batcher, registry, watch)
         loops = [
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
         ]
+        if settings.keys == "required":
+            app.state.keyring = KeyRing(database, settings)
+            loops.append(asyncio.create_task(app.state.keyring.run()))
         batcher.start()
         registry.start()
         dispatcher.start()
@@ -93,8 +109,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
-    app.state.settings = settings
+    app.state.settings, app.state.measured = settings, measured
+    app.state.keyring = None  # keys are off
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     # Routes are tried in this order, and predictions are what is asked for most.
@@ -102,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
         predict,
         classifiers,
         versions,
+        checkpoints,
         aliases,
         uploads,
         jobs,
@@ -109,10 +129,14 @@ def create_app(settings: Settings) -> FastAPI:
         deliveries,
         methods,
         health,
+        metrics,
     ):
         app.include_router(resource.router)
+    app.webhooks.include_router(deliveries.sent)
+    access.check_routes(app)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
+    app.add_middleware(Measured, metrics=measured.http)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -138,10 +162,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             summary=app.summary,
             license_info=app.license_info,
             routes=app.routes,
+            webhooks=app.webhooks.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs")
         schemas["Problem"] = schema
+        document["components"]["securitySchemes"] = access.SECURITY_SCHEMES
         app.openapi_schema = document
     return app.openapi_schema

@@ -151,8 +151,13 @@ def bare(spec: Spec, state: State) -> float:
     return statistics.median(times) * 1e3
 
 
-def serve(settings: Settings, requests: int, clients: int) -> dict[str, float]:
-    """Start the real server, keep it busy, and return what it cost."""
+def serve(
+    settings: Settings, requests: int, clients: int, *, cores: set[int] | None = None
+) -> dict[str, float]:
+    """Start the real server, keep it busy, and return what it cost.
+
+    It may use the `cores` given, or all.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -162,6 +167,8 @@ def serve(settings: Settings, requests: int, clients: int) -> dict[str, float]:
     }
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     server = subprocess.Popen(command, env=environment)
+    if cores is not None:
+        os.sched_setaffinity(server.pid, cores)
     try:
         return asyncio.run(_load(port, server.pid, requests, clients))
     finally:
@@ -179,12 +186,14 @@ async def _load(port: int, pid: int, requests: int, clients: int) -> dict[str, f
     await _ready(port, message)
     process = psutil.Process(pid)
     await _drive(port, message, WARM_UP, clients)
-    before, begun = cpu_seconds(process), time.perf_counter()
+    before, loop, begun = cpu_seconds(process), loop_seconds(process), time.perf_counter()
     latencies = await _drive(port, message, requests, clients)
     seconds, cpu = time.perf_counter() - begun, cpu_seconds(process) - before
+    loop = loop_seconds(process) - loop
     percentiles = statistics.quantiles(latencies, n=100)
     return {
         "cpu_ms": cpu / requests * 1e3,
+        "loop_ms": loop / requests * 1e3,
         "per_second": requests / seconds,
         "p50_ms": percentiles[49] * 1e3,
         "p99_ms": percentiles[98] * 1e3,
@@ -235,6 +244,12 @@ def cpu_seconds(process: psutil.Process) -> float:
     tree = [process, *process.children(recursive=True)]
     times = [member.cpu_times() for member in tree]
     return sum(taken.user + taken.system for taken in times)
+
+
+def loop_seconds(process: psutil.Process) -> float:
+    """Return user and system seconds so far of the main thread, which runs the event loop."""
+    (taken,) = [thread for thread in process.threads() if thread.id == process.pid]
+    return float(taken.user_time + taken.system_time)
 
 
 def picture() -> bytes:

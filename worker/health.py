@@ -49,6 +49,7 @@ class Health:
                 self._enter(dead)
             except UNAVAILABLE as error:
                 log.warning("database_unavailable", error=str(error))
+                self._presence.touch()
                 time.sleep(_TICK_SECONDS)
             else:
                 return

@@ -1,7 +1,8 @@
 """``/v1/classifiers/{name}/aliases``: promote and roll back."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
+from app.api.access import Router, needs
 from app.api.deps import DB, LoadedModels, Workspace
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -17,7 +18,11 @@ from app.services.aliases import (
 from app.services.classifiers import ClassifierNotFoundError
 from app.services.versions import VersionNotFoundError
 
-router = APIRouter(prefix="/v1/classifiers/{name}/aliases", tags=["versions"])
+router = Router(
+    prefix="/v1/classifiers/{name}/aliases",
+    tags=["versions"],
+    dependencies=[needs("predict", "train")],
+)
 
 
 @router.get("", responses=responses(ClassifierNotFoundError))
@@ -31,6 +36,7 @@ def list_aliases(
 
 @router.put(
     "/{alias}",
+    dependencies=[needs("admin")],
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, StaleAliasError),
 )
 def move_alias(
@@ -50,6 +56,7 @@ def move_alias(
 @router.delete(
     "/{alias}",
     status_code=204,
+    dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(ClassifierNotFoundError, AliasNotFoundError, LiveAliasError),
 )

@@ -1,8 +1,9 @@
 """``/v1/classifiers``."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
-from app.api.deps import DB, LoadedModels, Workspace
+from app.api.access import Router, needs
+from app.api.deps import DB, Caller, LoadedModels, Workspace
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -17,12 +18,19 @@ from app.services.classifiers import (
     InvalidOptionsError,
 )
 
-router = APIRouter(prefix="/v1/classifiers", tags=["classifiers"])
+router = Router(
+    prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]
+)
+
+
+# What decides by itself which version is served, and which is deleted.
+_DECIDING = frozenset({"promotion", "retention"})
 
 
 @router.post(
     "",
     status_code=201,
+    dependencies=[needs("train")],
     responses=responses(ClassifierExistsError, InvalidOptionsError, *IDEMPOTENCY_ERRORS),
 )
 def create_classifier(
@@ -54,17 +62,27 @@ def get_classifier(name: str, db: DB, workspace: Workspace) -> ClassifierView:
     return classifiers.get(db, workspace, name)
 
 
-@router.patch("/{name}", responses=responses(ClassifierNotFoundError, InvalidOptionsError))
+@router.patch(
+    "/{name}",
+    dependencies=[needs("train")],
+    responses=responses(ClassifierNotFoundError, InvalidOptionsError),
+)
 def change_classifier(
-    name: str, body: ClassifierPatch, db: DB, workspace: Workspace
+    name: str, body: ClassifierPatch, db: DB, workspace: Workspace, caller: Caller
 ) -> ClassifierView:
-    """Change a classifier for the jobs that start after this."""
+    """Change a classifier for the jobs that start after this.
+
+    `promotion` and `retention`, which say what is served and what is deleted, take the scope admin.
+    """
+    if body.model_fields_set & _DECIDING:
+        caller.require("admin")
     return classifiers.change(db, workspace, name, body)
 
 
 @router.delete(
     "/{name}",
     status_code=204,
+    dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(ClassifierNotFoundError, ClassifierInUseError),
 )

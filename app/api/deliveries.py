@@ -1,15 +1,21 @@
-"""How it went to tell a webhook that a job has ended."""
+"""What webhooks are told when a job has ended, and how it went to tell them."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Header
 from pydantic import BaseModel
 
+from app.api.access import Router, needs
 from app.api.deps import DB, Workspace
 from app.api.problems import responses
 from app.services import webhooks
+from app.services.endings import Payload
 from app.services.job_views import JobNotFoundError
 from app.services.webhooks import DeliveryView
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
+# Requests that the service makes: documented, never served.
+sent = APIRouter(tags=["jobs"])
 
 
 class DeliveryList(BaseModel):
@@ -22,3 +28,20 @@ class DeliveryList(BaseModel):
 def list_deliveries(job_id: str, db: DB, workspace: Workspace) -> DeliveryList:
     """Show what the job's webhook was told and how often that was tried."""
     return DeliveryList(data=webhooks.list_deliveries(db, workspace, job_id))
+
+
+@sent.post(
+    "job.ended",
+    status_code=204,
+    responses={
+        410: {"description": "Ends the delivery."},
+        "default": {"description": "Anything but 2xx is tried again later."},
+    },
+)
+def job_ended(
+    payload: Payload,
+    webhook_id: Annotated[str, Header(description="The same at every try.")],
+    webhook_timestamp: Annotated[int, Header(description="Of this try, in seconds since 1970.")],
+    webhook_signature: Annotated[str, Header(description="As Standard Webhooks says: v1,….")],
+) -> None:
+    """Tell that a job has ended. Any 2xx is a receipt."""

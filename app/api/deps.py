@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.db.engine import Database
-from app.db.tables import DEFAULT_WORKSPACE
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
+from app.monitoring.fleet import Fleet
+from app.monitoring.process import ProcessMetrics
 from app.services.dispatcher import Dispatcher
 from app.services.event_watch import EventWatch
+from app.services.keyring import Caller as CallerOfRequest
 from app.services.messages import Messages
 from app.settings import Settings
 from app.storage import BlobStore
@@ -31,6 +33,11 @@ async def _database(request: Request) -> Database:
 async def _store(request: Request) -> BlobStore:
     store: BlobStore = request.app.state.store
     return store
+
+
+async def _tensors(request: Request) -> BlobStore:
+    tensors: BlobStore = request.app.state.tensors
+    return tensors
 
 
 async def _registry(request: Request) -> Registry:
@@ -58,16 +65,43 @@ async def _messages(request: Request) -> Messages:
     return messages
 
 
-async def _workspace() -> str:
-    return DEFAULT_WORKSPACE
+def measured_by(request: Request) -> ProcessMetrics:
+    """Return what the process counts of itself."""
+    measured: ProcessMetrics = request.app.state.measured
+    return measured
+
+
+async def _measured(request: Request) -> ProcessMetrics:
+    return measured_by(request)
+
+
+async def _fleet(request: Request) -> Fleet:
+    fleet: Fleet = request.app.state.fleet
+    return fleet
+
+
+async def _caller(request: Request) -> CallerOfRequest:
+    caller: CallerOfRequest = request.state.caller
+    return caller
+
+
+async def _workspace(request: Request) -> str:
+    caller: CallerOfRequest = request.state.caller
+    return caller.workspace
 
 
 Config = Annotated[Settings, Depends(_settings)]
 DB = Annotated[Database, Depends(_database)]
 Store = Annotated[BlobStore, Depends(_store)]
+# The same storage, what is read kept near.
+Tensors = Annotated[BlobStore, Depends(_tensors)]
 LoadedModels = Annotated[Registry, Depends(_registry)]
 Queue = Annotated[Messages, Depends(_messages)]
 Inference = Annotated[Batcher, Depends(_batcher)]
 JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
 Watch = Annotated[EventWatch, Depends(_watch)]
+Measured = Annotated[ProcessMetrics, Depends(_measured)]
+WholeFleet = Annotated[Fleet, Depends(_fleet)]
+# Who asks, on routes that want a key; and that one's workspace, the only one it sees.
+Caller = Annotated[CallerOfRequest, Depends(_caller)]
 Workspace = Annotated[str, Depends(_workspace)]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
 from app.api.accept import NotAcceptableError, negotiate
-from app.api.deps import DB, Watch, Workspace
+from app.api.access import Router, needs
+from app.api.deps import DB, Caller, Watch
 from app.api.paging import DEFAULT_LIMIT, Limit
 from app.api.problems import responses
 from app.db.engine import Database
@@ -20,11 +21,14 @@ from app.services import events
 from app.services.event_watch import EventWatch, TooManyStreamsError
 from app.services.events import EventView, Tail
 from app.services.job_views import JobNotFoundError
+from app.services.keyring import Caller as CallerOfRequest
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 _JSON, _STREAM = "application/json", "text/event-stream"
 _HEARTBEAT_SECONDS = 15.0
+# How often a stream asks whether its key is still good.
+_KEY_SECONDS = 2.5
 _HEARTBEAT = b": still here\n\n"
 # Proxies pass the stream on as it comes, and nobody keeps it.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -58,7 +62,7 @@ async def list_job_events(
     request: Request,
     db: DB,
     watch: Watch,
-    workspace: Workspace,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int, Query(ge=0, lt=_LARGEST, description="Sequence number.")] = 0,
     last_event_id: Annotated[
@@ -71,6 +75,7 @@ async def list_job_events(
     With `Accept: text/event-stream` the answer goes on until the job has finished; `limit` is for
     pages only.
     """
+    workspace = caller.workspace
     if negotiate(request, (_JSON, _STREAM)) == _JSON:
         found = await run_in_threadpool(
             events.page, db, workspace, job_id, after=after, limit=limit + 1
@@ -83,7 +88,7 @@ async def list_job_events(
     if tail.ended and not tail.events:
         # What keeps a browser from asking again for ever.
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return EventStream(watch, _follow(db, watch, workspace, job_id, seen, tail))
+    return EventStream(watch, _follow(db, watch, caller, job_id, seen, tail))
 
 
 class EventStream(StreamingResponse):
@@ -103,21 +108,29 @@ class EventStream(StreamingResponse):
 
 
 async def _follow(
-    db: Database, watch: EventWatch, workspace: str, job_id: str, seen: int, tail: Tail
+    db: Database, watch: EventWatch, caller: CallerOfRequest, job_id: str, seen: int, tail: Tail
 ) -> AsyncIterator[bytes]:
-    """Yield a job's events from the first portion on, and heartbeats while nothing happens."""
-    while True:
+    """Yield a job's events from the first portion on, and heartbeats while nothing happens.
+
+    It ends with the caller's key: who comes back without a good one is refused.
+    """
+    pause = min(_KEY_SECONDS, _HEARTBEAT_SECONDS)
+    while not caller.ended:
         if tail.events:
             yield b"".join(_frame(event) for event in tail.events)
             seen = tail.events[-1].seq
         if tail.ended:
             return
-        while not await watch.news(job_id, after=seen, seconds=_HEARTBEAT_SECONDS):
-            if watch.closed:
+        silent = 0.0
+        while not await watch.news(job_id, after=seen, seconds=pause):
+            if watch.closed or caller.ended:
                 return
-            yield _HEARTBEAT
+            silent += pause
+            if silent >= _HEARTBEAT_SECONDS:
+                silent = 0.0
+                yield _HEARTBEAT
         try:
-            tail = await run_in_threadpool(events.tail, db, workspace, job_id, after=seen)
+            tail = await run_in_threadpool(events.tail, db, caller.workspace, job_id, after=seen)
         except JobNotFoundError:  # deleted with its classifier
             return
         except SQLAlchemyError as error:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import ClassVar
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.api.access import Router
 from app.api.deps import DB, Queue, Store
 from app.api.problems import responses
 from app.db.engine import Database
@@ -17,7 +17,7 @@ from app.services.messages import BrokerUnavailableError
 
 VERSION = version("accrue")
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 
 class NotReadyError(ServiceError):

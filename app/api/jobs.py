@@ -5,11 +5,12 @@ import hashlib
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from app.api.deps import DB, Config, JobDispatcher, Store, Watch, Workspace
+from app.api.access import Router, needs
+from app.api.deps import DB, Caller, Config, JobDispatcher, Store, Watch, Workspace
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -19,6 +20,7 @@ from app.services.job_views import JobNotFoundError, JobView, State
 from app.services.jobs import (
     CREATE_ERRORS,
     FORGET_ERRORS,
+    ForgetRequest,
     JobFinishedError,
     JobNotRetryableError,
     JobRequest,
@@ -27,9 +29,10 @@ from app.services.jobs import (
     OnExisting,
     ReportView,
 )
+from app.services.limits import QUOTA_ERRORS, require_room
 from app.services.sources import UploadLimits
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 # How soon it makes sense to look at a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
@@ -40,7 +43,7 @@ _LOOK_SECONDS = 0.25
 @router.post(
     "/classifiers/{name}/jobs",
     status_code=202,
-    responses=responses(*CREATE_ERRORS, *FORGET_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(*CREATE_ERRORS, *FORGET_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 def create_job(
     name: str,
@@ -48,18 +51,24 @@ def create_job(
     response: Response,
     db: DB,
     settings: Config,
-    workspace: Workspace,
+    caller: Caller,
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads, or forgets classes."""
+    """Queue a job that learns the images of uploads, or forgets classes.
+
+    `purge`, which deletes versions and uploads, takes the scope admin.
+    """
+    if isinstance(body, ForgetRequest) and body.purge:
+        caller.require("admin")
     job = jobs.create(
         db,
-        workspace,
+        caller.workspace,
         name,
         body,
         on_created=_remembered(once),
         private_webhooks=settings.webhook_private,
+        quota=caller.quota,
     )
     dispatcher.wake()
     response.headers.update(_accepted(job))
@@ -70,7 +79,7 @@ def create_job(
     "/classifiers/{name}/learn",
     status_code=202,
     openapi_extra=SOURCE_BODY,
-    responses=responses(*CREATE_ERRORS, *SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(*CREATE_ERRORS, *SOURCE_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 async def learn(
     name: str,
@@ -79,7 +88,7 @@ async def learn(
     db: DB,
     store: Store,
     settings: Config,
-    workspace: Workspace,
+    caller: Caller,
     dispatcher: JobDispatcher,
     pending: StreamedOnce,
     split: SplitOption = "train",
@@ -88,7 +97,8 @@ async def learn(
 ) -> LearnView:
     """Send labelled images and learn them: upload and job at once, or neither."""
     if not pending.keyed:  # under a key, the first answer goes before what is so now
-        await run_in_threadpool(jobs.require_classifier, db, workspace, name)
+        await run_in_threadpool(jobs.require_classifier, db, caller.workspace, name)
+        await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, pending)
 
     def create() -> LearnView:
@@ -96,12 +106,13 @@ async def learn(
         collected = uploads.collect(store, source, limits=limits, split=split)
         return jobs.create_with_upload(
             db,
-            workspace,
+            caller.workspace,
             name,
             collected,
             base_version=base_version,
             on_existing=on_existing,
             on_created=_remembered(once),
+            quota=caller.quota,
         )
 
     job = await run_in_threadpool(create)
@@ -136,7 +147,7 @@ async def get_job(
     request: Request,
     db: DB,
     watch: Watch,
-    workspace: Workspace,
+    caller: Caller,
     wait: Annotated[
         float,
         Query(ge=0, le=60, description="Seconds to wait for a change, unless it is finished."),
@@ -146,13 +157,15 @@ async def get_job(
     seen = request.headers.get("if-none-match", "")
     deadline = time.monotonic() + wait
     while True:
-        job = await run_in_threadpool(jobs.get, db, workspace, job_id)
+        job = await run_in_threadpool(jobs.get, db, caller.workspace, job_id)
         content = job.model_dump_json()
         tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
         # Without a tag, what changes is what was found first.
         seen = seen or tag
         left = deadline - time.monotonic()
         if tag not in seen or job.finished or left <= 0 or watch.closed:
+            break
+        if caller.ended:  # what is here is shown once more, and nothing after it
             break
         if await request.is_disconnected():
             break
@@ -188,18 +201,25 @@ def cancel_job(job_id: str, response: Response, db: DB, workspace: Workspace) ->
 @router.post(
     "/jobs/{job_id}/retry",
     status_code=202,
-    responses=responses(JobNotFoundError, JobNotRetryableError, *IDEMPOTENCY_ERRORS),
+    responses=responses(JobNotFoundError, JobNotRetryableError, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 def retry_job(
     job_id: str,
     response: Response,
     db: DB,
-    workspace: Workspace,
+    caller: Caller,
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
     """Queue a failed or cancelled job again."""
-    job = jobs.retry(db, workspace, job_id, on_created=_remembered(once))
+    job = jobs.retry(
+        db,
+        caller.workspace,
+        job_id,
+        on_created=_remembered(once),
+        quota=caller.quota,
+        may_purge=caller.may("admin"),
+    )
     dispatcher.wake()
     response.headers.update(_accepted(job))
     return job

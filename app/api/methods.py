@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from app.api.access import Router, needs
 from app.api.paging import Page
 from app.api.problems import responses
 from models.methods import describe_methods
 from models.networks import describe_backbones
 
-router = APIRouter(prefix="/v1", tags=["methods"])
+router = Router(prefix="/v1", tags=["methods"], dependencies=[needs("predict", "train")])
 
 
 class NeedsView(BaseModel):

@@ -1,16 +1,19 @@
-"""Pure-ASGI middleware: request ids, unexpected errors, and the limit on bodies."""
+"""Pure-ASGI middleware: measuring, request ids, unexpected errors, and the limit on bodies."""
 
 import itertools
 import re
+import time
 from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import BodyTooLargeError, service_problem, unexpected_problem
+from app.api.problems import BodyTooLargeError, problem_code, service_problem, unexpected_problem
 from app.ids import new_id
+from app.monitoring.http import Answered, HttpMetrics
 
 # One random part a process and a counter: randomness for each request would be a system call.
 _PROCESS = new_id("req")
@@ -18,6 +21,31 @@ _count = itertools.count(1)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 log = structlog.get_logger(__name__)
+
+
+class Measured:
+    """Count each answer when it begins: streams and downloads last as long as clients like."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI asks."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # The router leaves the route that it found, whose path is a template.
+                route = getattr(scope.get("route"), "path", None)
+                answered = Answered(route, scope["method"], message["status"], problem_code(scope))
+                self.metrics.count(answered, time.perf_counter() - begun)
+            await send(message)
+
+        await self.app(scope, receive, send_counted)
 
 
 class RequestContext:
@@ -45,6 +73,8 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.info("client_left", request_id=identifier, path=scope["path"])
         except Exception:
             log.exception("unexpected_error", request_id=identifier, path=scope["path"])
             if started:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from app.api.deps import Inference, LoadedModels, Workspace
+from app.api.access import Router, needs
+from app.api.deps import Caller, Inference, LoadedModels
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
 from app.db.tables import LIVE
@@ -34,10 +35,12 @@ from app.inference.registry import ClassifierRequiredError, Registry
 from app.inference.results import describe
 from app.services.classifiers import ClassifierNotFoundError
 from app.services.errors import FieldError, ServiceError
+from app.services.keyring import Caller as CallerOfRequest
+from app.services.limits import RateLimitedError
 from app.services.requests import RequestBody
 from app.services.versions import VersionNotFoundError
 
-router = APIRouter(tags=["predict"])
+router = Router(tags=["predict"], dependencies=[needs("predict")])
 
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
@@ -154,6 +157,7 @@ _ERRORS = (
     TooManyImagesError,
     BodyTooLargeError,
     MalformedFormError,
+    RateLimitedError,
 )
 _OK: dict[int | str, dict[str, Any]] = {
     200: {
@@ -214,7 +218,7 @@ async def predict(
     request: Request,
     models: LoadedModels,
     batcher: Inference,
-    workspace: Workspace,
+    caller: Caller,
     options: Options,
     classifier: Annotated[
         str | None,
@@ -222,7 +226,7 @@ async def predict(
     ] = None,
 ) -> Response:
     """Predict images with the classifier that the query names."""
-    return await _answer(request, models, batcher, workspace, classifier, options)
+    return await _answer(request, models, batcher, caller, classifier, options)
 
 
 @router.post(
@@ -236,26 +240,30 @@ async def predict_with(
     request: Request,
     models: LoadedModels,
     batcher: Inference,
-    workspace: Workspace,
+    caller: Caller,
     options: Options,
 ) -> Response:
     """Predict images with this classifier."""
-    return await _answer(request, models, batcher, workspace, name, options)
+    return await _answer(request, models, batcher, caller, name, options)
 
 
 async def _answer(
     request: Request,
     models: Registry,
     batcher: Batcher,
-    workspace: str,
+    caller: CallerOfRequest,
     classifier: str | None,
     options: PredictOptions,
 ) -> Response:
-    name, version = await _version(models, workspace, classifier, options.version)
+    if caller.rate is not None:
+        caller.rate.require()
+    name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = version.ready(options.task, options.classify)
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
     images = await _images(request, batcher.capacity)
+    if caller.rate is not None:
+        caller.rate.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
     answers = [await future for future in batcher.submit(predictor, readable)]
     outcomes = iter([answer.outcome for answer in answers])

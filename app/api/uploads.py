@@ -7,11 +7,12 @@ from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, ClassVar, cast
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.multipart import parse_options_header
 
-from app.api.deps import DB, Config, Store, Workspace
+from app.api.access import Router, needs
+from app.api.deps import DB, Caller, Config, Store, Workspace, measured_by
 from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Once, Pending, StreamedOnce
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
@@ -21,12 +22,13 @@ from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
 from app.services import uploads
 from app.services.archive_source import ArchiveSource
 from app.services.errors import ServiceError
+from app.services.limits import StorageQuotaError, require_room
 from app.services.sources import MEGABYTE, Source, Split, UploadLimits
 from app.services.stored import StorageFullError
 from app.services.uploads import UploadInUseError, UploadNotFoundError, UploadView
 from app.settings import Settings
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])
 
 _ARCHIVES: dict[str, ArchiveKind] = {
     "application/zip": "zip",
@@ -146,7 +148,7 @@ async def read_source(
     except BaseException:
         file.close()
         raise
-    return open_source(file), once
+    return measured_by(request).uploads.counted(open_source(file)), once
 
 
 def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
@@ -197,6 +199,8 @@ async def _receive(request: Request, megabytes: int) -> IO[bytes]:
     except BaseException:  # also when the client goes away
         _abandon(file)
         raise
+    finally:
+        measured_by(request).uploads.received(received)
     return file
 
 
@@ -210,29 +214,32 @@ def _abandon(file: IO[bytes]) -> None:
     "",
     status_code=201,
     openapi_extra=SOURCE_BODY,
-    responses=responses(*SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(*SOURCE_ERRORS, StorageQuotaError, *IDEMPOTENCY_ERRORS),
 )
 async def create_upload(
     request: Request,
     db: DB,
     store: Store,
     settings: Config,
-    workspace: Workspace,
+    caller: Caller,
     pending: StreamedOnce,
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
     """Send labelled images."""
+    if not pending.keyed:  # under a key, the first answer goes before what is so now
+        await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, pending)
     return await run_in_threadpool(
         uploads.create,
         db,
         store,
-        workspace,
+        caller.workspace,
         source,
         limits=UploadLimits.of(settings),
         strict=strict,
         split=split,
+        quota=caller.quota,
         on_created=lambda session, view: once.remember(session, 201, view),
     )
 
@@ -240,7 +247,13 @@ async def create_upload(
 @router.post(
     "/{upload_id}/images",
     openapi_extra=SOURCE_BODY,
-    responses=responses(UploadNotFoundError, UploadInUseError, *SOURCE_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(
+        UploadNotFoundError,
+        UploadInUseError,
+        *SOURCE_ERRORS,
+        StorageQuotaError,
+        *IDEMPOTENCY_ERRORS,
+    ),
 )
 async def add_images(
     upload_id: str,
@@ -248,23 +261,26 @@ async def add_images(
     db: DB,
     store: Store,
     settings: Config,
-    workspace: Workspace,
+    caller: Caller,
     pending: StreamedOnce,
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
     """Add images to an upload that no job has used. The answer is the whole upload."""
+    if not pending.keyed:  # under a key, the first answer goes before what is so now
+        await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, pending)
     return await run_in_threadpool(
         uploads.add_images,
         db,
         store,
-        workspace,
+        caller.workspace,
         upload_id,
         source,
         limits=UploadLimits.of(settings),
         strict=strict,
         split=split,
+        quota=caller.quota,
         on_created=lambda session, view: once.remember(session, 200, view),
     )
 

@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
+from fastapi.responses import RedirectResponse
 
-from app.api.deps import DB, LoadedModels, Store, Workspace
+from app.api.access import Router, needs
+from app.api.deps import DB, Config, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services import versions
 from app.services.classifiers import ClassifierNotFoundError
+from app.services.stored import StorageUnavailableError
 from app.services.versions import (
     ClassNotFoundError,
     ExemplarView,
@@ -19,7 +22,12 @@ from app.services.versions import (
     VersionView,
 )
 
-router = APIRouter(tags=["versions"])
+router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
+
+# How long a signed link works, and how long it may be used again: what is begun with it at the last
+# moment has a minute to begin.
+_LINK_SECONDS = 300
+_LINK_CACHED_SECONDS = 240
 
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
@@ -49,6 +57,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 @router.delete(
     _VERSIONS + "/{version}",
     status_code=204,
+    dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
 )
@@ -62,6 +71,7 @@ def delete_version(
 
 @router.get(
     _VERSIONS + "/{version}/exemplars",
+    dependencies=[needs("train")],
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError),
 )
 def list_exemplars(
@@ -80,17 +90,28 @@ def list_exemplars(
 
 @router.get(
     "/v1/images/{sha256}",
+    dependencies=[needs("train")],
     response_class=Response,
     responses={
-        **responses(ImageNotFoundError, ImageUnreadableError),
+        **responses(ImageNotFoundError, ImageUnreadableError, StorageUnavailableError),
         200: {"description": "The image's bytes.", "content": {"image/*": {}}},
+        307: {"description": "Where they are: a link that ends after some minutes."},
     },
 )
 def get_image(
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], db: DB, store: Store
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    db: DB,
+    store: Store,
+    workspace: Workspace,
+    settings: Config,
 ) -> Response:
-    """Return the bytes of a stored image."""
-    image, data = versions.image(db, store, sha256)
+    """Return the bytes of an image that an upload or a version has, or where to fetch them."""
+    if settings.signed_links and (
+        link := versions.image_link(db, store, workspace, sha256, _LINK_SECONDS)
+    ):
+        cached = f"private, max-age={_LINK_CACHED_SECONDS}"
+        return RedirectResponse(link, 307, {"Cache-Control": cached})
+    image, data = versions.image(db, store, workspace, sha256)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",
         "ETag": f'"{sha256}"',

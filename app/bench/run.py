@@ -19,7 +19,7 @@ from app.cli.text import percent
 
 
 def run(
-    plan: Plan, folders: Sequence[Path], url: str, out: Path, picture: Path, console: Console
+    plan: Plan, folders: Sequence[Path], client: Client, out: Path, picture: Path, console: Console
 ) -> Results:
     """Teach every row with every seed, and show how they compare.
 
@@ -33,7 +33,7 @@ def run(
     sizes = ", ".join(str(len(task.labels)) for task in tasks)
     console.print(f"{len(tasks)} tasks of {sizes} classes")
     failed = []
-    with Client(url) as client, JobProgress(console) as progress:
+    with JobProgress(console) as progress:
         school = School(client, plan, tasks)
         for row in plan.rows:
             for seed in plan.seeds_of(row):

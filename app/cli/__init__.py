@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.cli import server, storage
+from app.cli import keys, server, storage
 from app.cli.bench import bench
 from app.cli.demo import demo
+from app.cli.doctor import doctor
 from app.cli.errors import CommandError
 from app.cli.forget import forget
 from app.cli.learn import learn
@@ -29,11 +30,12 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Look after its data", (storage.sweep, storage.reindex)),
+    ("Look after it", (doctor, storage.sweep, storage.reindex)),
     ("Speak to a service that runs", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)
+_commands.add_typer(keys.commands, rich_help_panel="Look after its data")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from app.cli.errors import CommandError
-from app.cli.options import DEFAULT_URL, Options, Url, parse_options
+from app.cli.options import DEFAULT_URL, KeyFile, Options, Url, connect, parse_options
 
 _METHODS = ("finetune", "lwf", "icarl", "joint")
 
@@ -51,6 +51,7 @@ def bench(
         Path | None, typer.Option(help="Where the picture goes.", show_default="beside the results")
     ] = None,
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
 ) -> None:
     """Teach several classifiers the same tasks and compare what they remember."""
     from app.bench.plan import Plan, Row, read_plan  # noqa: PLC0415 - loads NumPy and matplotlib
@@ -77,4 +78,6 @@ def bench(
             rows=tuple(Row(method=name) for name in method or _METHODS),
         )
     )
-    run(wanted, folders, url, out, picture or out.with_suffix(".png"), Console(highlight=False))
+    with connect(url, key_file) as client:
+        console = Console(highlight=False)
+        run(wanted, folders, client, out, picture or out.with_suffix(".png"), console)

@@ -31,12 +31,13 @@ class ClientError(CommandError):
 
 
 class Client:
-    """One server. Whatever is not a 2xx answer is raised as ClientError."""
+    """One server, and the key to send it. Whatever is not a 2xx answer is raised as ClientError."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url.rstrip("/")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         try:
-            self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT)
+            self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, headers=headers)
         except httpx.InvalidURL as error:
             raise ClientError(f"{url} is not the URL of a server: {error}") from error
 
@@ -109,6 +110,10 @@ def _error(response: httpx.Response) -> ClientError:
         return ClientError(
             f"{response.request.url} answered {response.status_code} {response.reason_phrase}",
             status=response.status_code,
+        )
+    if problem.get("code") == "unauthorized":
+        lines.append(
+            "The key of the commands is in ACCRUE_KEY, or in the file that --key-file names."
         )
     lines += [f"  {field['pointer']}: {field['detail']}" for field in problem.get("errors") or ()]
     return ClientError("\n".join(lines), status=response.status_code, code=problem.get("code"))

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from app.cli.client import Client, classifier_path
+from app.cli.client import classifier_path
 from app.cli.jobs import follow, warnings
-from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.versions import described
 
 
@@ -28,11 +28,12 @@ def forget(
         ),
     ] = False,
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
 ) -> None:
     """Make a version without some classes, and say what may be left of them."""
     console = Console(highlight=False)
     request = {"kind": "forget", "classes": classes, "purge": purge}
-    with Client(url) as client:
+    with connect(url, key_file) as client:
         job = client.post(f"{classifier_path(name)}/jobs", request)
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")

@@ -14,7 +14,7 @@ from app.cli.client import Client, ClientError, classifier_path
 from app.cli.errors import CommandError
 from app.cli.folder import Member, TarStream, find_members
 from app.cli.jobs import follow, warnings
-from app.cli.options import DEFAULT_URL, Name, Options, Url, parse_options
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, parse_options
 from app.cli.versions import described
 
 
@@ -55,6 +55,7 @@ def learn(
         str, typer.Option(help="What a class known already gets: error, or extend.")
     ] = "error",
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
 ) -> None:
     """Teach a classifier the classes of a folder; it is made when it does not exist."""
     wanted = {
@@ -70,9 +71,9 @@ def learn(
     method_options = parse_options(options or [])
     members = find_members(folder)
     console = Console(highlight=False)
-    with Client(url) as client:
+    with connect(url, key_file) as client:
         with ExitStack() as undo:
-            step_options = _ensure_classifier(client, name, settings, method_options, undo)
+            step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
             upload = _upload(client, members, console)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
@@ -97,6 +98,7 @@ def _ensure_classifier(
     settings: Mapping[str, Any],
     options: Mapping[str, Any],
     undo: ExitStack,
+    console: Console,
 ) -> Mapping[str, Any]:
     """Make the classifier unless it exists; return the options left for this step's job."""
     path = classifier_path(name)
@@ -106,7 +108,7 @@ def _ensure_classifier(
         if error.code != "classifier-not-found":
             raise
         client.post("/v1/classifiers", {"name": name, "options": options, **settings})
-        undo.callback(client.delete, path)
+        undo.callback(_remove, client, path, console)
         return {}
     for key, value in settings.items():
         if not _agrees(existing[key], value):
@@ -115,6 +117,15 @@ def _ensure_classifier(
                 "classifier keeps what it was made with. Choose another name, or leave it out."
             )
     return options
+
+
+def _remove(client: Client, path: str, console: Console) -> None:
+    try:
+        client.delete(path)
+    except ClientError as error:
+        if error.code != "missing-scope":
+            raise
+        console.print("The classifier that was made stays: this key may not delete it.")
 
 
 def _agrees(existing: Any, wanted: Any) -> bool:

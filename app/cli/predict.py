@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.cli.client import Client, classifier_path
+from app.cli.client import classifier_path
 from app.cli.errors import CommandError
-from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.text import percent
 
 # Images a request; more keep the server's queue full without keeping the answer waiting.
@@ -29,6 +29,7 @@ def predict(
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
 ) -> None:
     """Say what images show; exit status 1 when one of them cannot be read."""
     path = f"{classifier_path(name)}/predict"
@@ -39,7 +40,7 @@ def predict(
         table.add_column(column)
     answered_by = None
     unreadable = []
-    with Client(url) as client:
+    with connect(url, key_file) as client:
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
             files = [(image.name, _read(image)) for image in batch]

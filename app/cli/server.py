@@ -1,7 +1,7 @@
 """The commands that run the service: up, serve, worker, migrate."""
 
 import contextlib
-import ipaddress
+import errno
 import os
 import socket
 import sys
@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from app.cli.errors import CommandError
 from app.cli.supervisor import Child, Supervisor
+from app.security.addresses import is_loopback
 from app.settings import Settings
 
 # -P keeps a folder named app or worker in the user's current directory from being imported.
@@ -41,7 +42,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
     setproctitle("accrue up")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_loopback(settings.host)
+    _require_keys_or_loopback(settings)
     # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
     # bound first: where another `up` has the port, its database is left alone.
     with _listen(settings.host, settings.port) as listener:
@@ -78,7 +79,8 @@ def serve(
     """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_loopback(settings.host)
+    _require_keys_or_loopback(settings)
+    _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
@@ -93,7 +95,9 @@ def serve(
 
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
-    environment = _environment(make_settings(data_dir=data_dir))
+    settings = make_settings(data_dir=data_dir)
+    _require_storage(settings, now=False)
+    environment = _environment(settings)
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
 
 
@@ -107,10 +111,14 @@ def make_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        lines = [
-            f"  ACCRUE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        ]
+        lines = [_setting_refused(e["loc"], e["msg"]) for e in error.errors()]
         raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+
+
+def _setting_refused(location: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    # What several settings say together has no place of its own.
+    return f"  ACCRUE_{'_'.join(map(str, location)).upper()}: {said}" if location else f"  {said}"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -137,42 +145,50 @@ def migrate_database(settings: Settings) -> None:
     try:
         migrations.upgrade(settings.database_url)
     except SQLAlchemyError as error:
-        raise CommandError(_database_refused(settings, error)) from error
+        raise CommandError(database_refused(settings, error)) from error
 
 
-def _database_refused(settings: Settings, error: Exception) -> str:
+def database_refused(settings: Settings, error: Exception) -> str:
+    """Return why a database cannot be used, in words and without its password."""
     from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     try:
-        # Without the password.
         name = make_url(settings.database_url).render_as_string()
     except ArgumentError:
         return "ACCRUE_DATABASE is no URL of a database."
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
 
 
-def _require_storage(settings: Settings) -> None:
+def _require_storage(settings: Settings, *, now: bool = True) -> None:
+    """Refuse a storage that cannot be used or, unless it must be there `now`, that never could.
+
+    One that does not answer yet is waited for, as the database is. Raises CommandError.
+    """
     from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 
     try:
         open_store(settings.storage_url).check()
     except OSError as error:
-        raise CommandError(
-            f"{settings.storage_url} cannot hold the images and versions: {error.strerror}."
-        ) from error
+        if now or error.errno in (errno.EACCES, errno.ENOENT):
+            raise CommandError(
+                f"{settings.storage_url} cannot hold the images and versions: "
+                f"{error.strerror or error}."
+            ) from error
 
 
-def _require_loopback(host: str) -> None:
-    """Refuse to be reached from other machines: anybody there could train and delete."""
+def _require_keys_or_loopback(settings: Settings) -> None:
+    """Refuse to be reached from other machines without keys: anybody could train and delete."""
+    host = settings.host
     try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
         raise CommandError(f"{host} is no address of this machine: {error}") from error
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+    if not allowed:
         raise CommandError(
-            f"Refusing to listen on {host}: the service has no keys, so whoever can reach it may "
-            "do everything.\nListen on a loopback address (127.0.0.1) instead."
+            f"Refusing to listen on {host}: keys are off, so whoever can reach the service may do "
+            "everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
+            "listen on a loopback address (127.0.0.1)."
         )
 
 
@@ -182,6 +198,12 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+
+
+def url_of(settings: Settings) -> str:
+    """Return where a service with these settings is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return _url(host, settings.port)
 
 
 def _url(host: str, port: int) -> str:

@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.client import Client, classifier_path
-from app.cli.options import DEFAULT_URL, Name, Url
+from app.cli.client import classifier_path
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.text import percent, size
 
 
-def versions(name: Name, url: Url = DEFAULT_URL) -> None:
+def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
     """List the versions of a classifier, newest first."""
     table = Table(box=None, header_style="dim")
     table.add_column("version", justify="right")
@@ -23,7 +23,7 @@ def versions(name: Name, url: Url = DEFAULT_URL) -> None:
     table.add_column("size", justify="right")
     table.add_column("made at")
     table.add_column("aliases")
-    with Client(url) as client:
+    with connect(url, key_file) as client:
         known = list(client.each(f"{classifier_path(name)}/versions"))
     for version in sorted(known, key=lambda one: one["number"], reverse=True):
         table.add_row(
@@ -64,10 +64,11 @@ def rollback(
         ),
     ],
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
 ) -> None:
     """Serve another version: move the alias `live`, back or forth."""
     path = f"{classifier_path(name)}/aliases"
-    with Client(url) as client:
+    with connect(url, key_file) as client:
         aliases = {alias["name"]: alias["version"] for alias in client.each(path)}
         # Refused by the server if somebody else moves the alias in between.
         client.put(f"{path}/live", {"version": version, "expected_version": aliases.get("live")})

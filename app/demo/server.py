@@ -24,11 +24,11 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[str]:
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "service.log"
-    command = [sys.executable, "-P", "-m", "app.cli", "up", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "app.cli", "up", "--host", "127.0.0.1", "--port", "0"]
     with log.open("w") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--data-dir", str(data_dir)],
-            env=settings | os.environ,
+            env=settings | os.environ | {"ACCRUE_KEYS": "off"},  # nobody else reaches it
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,10 +57,21 @@ class _Waiting:
 class Batcher:
     """Runs predictors on images that come one by one."""
 
-    def __init__(self, *, threads: int | None, batch: int, capacity: int) -> None:
-        """Take `threads` (one per core if None), images a `batch`, and `capacity` in the queue."""
+    def __init__(
+        self,
+        *,
+        threads: int | None,
+        batch: int,
+        capacity: int,
+        on_batch: Callable[[Sequence[Answer]], None] = lambda _answers: None,
+    ) -> None:
+        """Take `threads` (one per core if None), images a `batch`, and `capacity` in the queue.
+
+        `on_batch` is called with the answers of each batch, by the thread that ran it.
+        """
         self.capacity = capacity
         self._batch = batch
+        self._on_batch = on_batch
         self._lock = threading.Condition()
         # One line a predictor, served in turn: a busy classifier does not starve the others.
         self._lines: OrderedDict[Predictor, deque[_Waiting]] = OrderedDict()
@@ -68,8 +79,13 @@ class Batcher:
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
-            for number in range(threads or os.cpu_count() or 1)
+            for number in range(threads or len(os.sched_getaffinity(0)))
         ]
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait for a batch."""
+        return self._size
 
     def start(self) -> None:
         """Start the threads. Call once, from the thread whose event loop will submit."""
@@ -89,6 +105,8 @@ class Batcher:
         self, predictor: Predictor, images: Sequence[bytes]
     ) -> list["asyncio.Future[Answer]"]:
         """Queue all the images, or none of them: raises QueueFullError."""
+        if not images:
+            return []  # of a request, say, whose images are all unreadable
         now = time.perf_counter()
         waiting = [_Waiting(image, self._loop.create_future(), now) for image in images]
         with self._lock:
@@ -132,6 +150,7 @@ class Batcher:
             ]
             # One wake-up of the event loop a batch, not one an image.
             self._loop.call_soon_threadsafe(_resolve, answers)
+            self._on_batch([answer for _, answer in answers])
 
 
 def _resolve(answers: list[tuple["asyncio.Future[Answer]", Answer]]) -> None:

@@ -74,6 +74,16 @@ class Registry:
         self._stopped.set()
         self._watcher.join()
 
+    @property
+    def aliased(self) -> int:
+        """How many versions are in memory because aliases name them."""
+        return len({item.id for aliases in self._aliased.values() for item in aliases.values()})
+
+    @property
+    def numbered(self) -> int:
+        """How many versions are in memory because they were asked for by number."""
+        return len(self._numbered)
+
     def only_classifier(self, workspace: str) -> str | None:
         """Return the name of the one classifier; None where there are none or several."""
         names = [name for owner, name in self._aliased if owner == workspace]

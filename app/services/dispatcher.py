@@ -24,7 +24,7 @@ _TICK_SECONDS = 1.0
 # a long job in some worker's hands while another worker is free. Only to idle workers that were
 # seen: nobody else would read the messages, and they would pile up.
 _RESEND_AFTER = timedelta(seconds=30)
-_WORKER_SEEN_WITHIN = timedelta(seconds=60)
+WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
 _LOST = "The worker was lost, as often as jobs are tried again."
 _EVENTS = {
@@ -111,7 +111,7 @@ class Dispatcher:
         with self._db.reading() as session:
             now = self._db.now(session)
             waiting = turns.waiting(session)
-            seen_since = now - _WORKER_SEEN_WITHIN
+            seen_since = now - WORKER_SEEN_WITHIN
             old = [job for job in waiting if job.sent_at and job.sent_at < now - _RESEND_AFTER]
             idle = workers.queues(session, seen_since, idle=True) if old else set()
             late = [job for job in waiting if job.created_at < now - _UNSERVED_AFTER]

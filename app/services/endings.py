@@ -7,7 +7,7 @@ twice over.
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.repositories import deliveries, jobs
@@ -21,7 +21,7 @@ from app.services.job_views import JobView
 class Payload(BaseModel):
     """What a webhook is sent: the job as it was when it ended."""
 
-    type: str
+    type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
     timestamp: datetime
     data: JobView
 

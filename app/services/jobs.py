@@ -25,7 +25,9 @@ from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
 from app.services.job_views import JobView, State
+from app.services.keyring import MissingScopeError
 from app.services.labels import clean_label
+from app.services.limits import NO_QUOTA, Quota, check_stored, check_waiting
 from app.services.requests import GivenOptions, RequestBody, UploadId
 from app.services.webhooks import InvalidWebhookError, Webhook
 from models import methods
@@ -207,8 +209,9 @@ def create(
     *,
     on_created: OnCreated[JobView],
     private_webhooks: bool = False,
+    quota: Quota = NO_QUOTA,
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`, or of `FORGET_ERRORS`.
+    """Queue a job. Raises one of `CREATE_ERRORS`, of `FORGET_ERRORS` or of `QUOTA_ERRORS`.
 
     `private_webhooks` allows a webhook on a private network and by plain http.
     """
@@ -223,6 +226,7 @@ def create(
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         uploads_of_job = check(session, classifier)
+        _check_quota(session, workspace, quota)
         job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
         view = job_views.view(session, workspace, job_id)
         on_created(session, view)
@@ -238,10 +242,11 @@ def create_with_upload(
     base_version: int | None,
     on_existing: OnExisting,
     on_created: OnCreated[LearnView],
+    quota: Quota = NO_QUOTA,
 ) -> LearnView:
     """Make an upload of collected images and queue a job that learns it: both or neither.
 
-    Raises one of `CREATE_ERRORS`.
+    Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
     checked = _check_options(db, workspace, classifier_name, {})
     with db.transaction() as session:
@@ -251,6 +256,7 @@ def create_with_upload(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
         uploads_of_job = _check_learn(session, classifier, request, checked)
+        _check_quota(session, workspace, quota)
         job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
         job = job_views.view(session, workspace, job_id)
         view = LearnView(**dict(job), uploads=[upload_id])
@@ -322,13 +328,19 @@ def retry(
     job_id: str,
     *,
     on_created: OnCreated[JobView],
+    quota: Quota = NO_QUOTA,
+    may_purge: bool = True,
 ) -> JobView:
     """Queue a failed or cancelled job again, its failures forgotten.
 
-    Raises JobNotFoundError and JobNotRetryableError.
+    Raises JobNotFoundError, JobNotRetryableError, MissingScopeError where it purges and that
+    is not allowed, and one of `QUOTA_ERRORS`.
     """
     with db.transaction() as session:
         job = job_views.require(session, workspace, job_id).job
+        if job.request.get("purge") and not may_purge:
+            raise MissingScopeError("A job that purges is tried again with the scope admin.")
+        _check_quota(session, workspace, quota)
         if not jobs.restart(session, job_id):
             raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")
         if jobs.uploads_of(session, job_id) != job.request["uploads"]:
@@ -338,6 +350,11 @@ def retry(
         view = job_views.view(session, workspace, job_id)
         on_created(session, view)
         return view
+
+
+def _check_quota(session: Session, workspace: str, quota: Quota) -> None:
+    check_waiting(session, workspace, quota)
+    check_stored(session, workspace, quota)  # a job's version will add to it
 
 
 class _Checked(NamedTuple):

@@ -4,6 +4,7 @@ Images go into the blob store first, then every row in one transaction: a refuse
 row, and a blob without a row is swept.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, TypeVar
 
+import structlog
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -21,20 +23,29 @@ from app.db.tables import Image, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
+from app.services import limits as quotas
 from app.services import stored
 from app.services.errors import FieldError, ServiceError
 from app.services.labels import clean_label
+from app.services.limits import NO_QUOTA, Quota
 from app.services.sources import Item, Rejection, Source, Split, UploadLimits, shown
-from app.services.stored import StorageChangedError, StorageFullError
-from app.storage import BlobStore
+from app.services.stored import (
+    StorageChangedError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from app.storage import BlobStore, is_full
 
 # Decoding releases the interpreter and storing waits for the disk, so a few at once go faster.
+# A store in the network is worth more, but decoded images are large: not more of those.
 _WORKERS = 4
 # Refusals are listed up to here: a folder of 100,000 text files need not be.
 _LISTED_REJECTIONS = 1000
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+log = structlog.get_logger(__name__)
 
 
 class UploadNotFoundError(ServiceError):
@@ -84,6 +95,7 @@ COLLECT_ERRORS = (
     TooManyImagesError,
     StorageFullError,
     StorageChangedError,
+    StorageUnavailableError,
 )
 
 
@@ -150,16 +162,22 @@ def collect(
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
 
+    decoding = threading.BoundedSemaphore(_WORKERS)
+
     def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
         if isinstance(item, Rejection):
             return Rejection(shown(item.name), item.reason)
-        return _prepare(store, item, limits, split)
+        return _prepare(store, item, limits, split, decoding)
 
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
     try:
-        for result in _in_order(prepare, _counted(source.items(limits), limits.images)):
+        for result in _in_order(
+            prepare,
+            _counted(source.items(limits), limits.images),
+            max(_WORKERS, store.parallel),
+        ):
             if isinstance(result, Rejection):
                 rejected.append(result)
             elif (key := (result.label, result.sha256)) in images:
@@ -203,16 +221,18 @@ def create(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
     """Make an upload of everything usable in the source.
 
-    `on_created` is called in the same transaction. Raises what `collect` raises; nothing of the
-    upload is left then.
+    `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
+    raises; nothing of the upload is left then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
+        quotas.check_stored(session, workspace, quota)
         view = _view(session, _require(session, workspace, upload_id))
         if on_created is not None:
             on_created(session, view)
@@ -229,12 +249,13 @@ def add_images(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
     """Add the source's images to an upload that no job has used.
 
-    `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError and
-    what `collect` raises.
+    `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError,
+    StorageQuotaError and what `collect` raises.
     """
     try:
         # Before the images are read, so that a hopeless request ends early.
@@ -250,6 +271,7 @@ def add_images(
         if repository.count_images(session, upload_id) + len(collected.images) > limits.images:
             raise _too_many(limits.images)
         _append(session, upload, collected)
+        quotas.check_stored(session, workspace, quota)
         view = _view(session, upload)
         if on_created is not None:
             on_created(session, view)
@@ -314,7 +336,10 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     present = repository.labelled_hashes(session, upload.id)
     new = [image for image in collected.images if (image.label, image.sha256) not in present]
     now = datetime.now(UTC)
-    stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
+    try:
+        stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
+    except OSError as error:
+        raise StorageUnavailableError from error
     blobs.record_images(
         session,
         [
@@ -349,17 +374,25 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
 
 
 def _prepare(
-    store: BlobStore, item: Item, limits: UploadLimits, split: Split
+    store: BlobStore,
+    item: Item,
+    limits: UploadLimits,
+    split: Split,
+    decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
     try:
         label = clean_label(item.label)
-        image = sanitise(item.data, limits.image)
+        with decoding:
+            image = sanitise(item.data, limits.image)
     except (ValueError, UnreadableImageError) as error:
         return Rejection(shown(item.name), str(error))
     try:
         sha256 = store.put(image.data)
     except OSError as error:
-        raise StorageFullError("The image could not be stored.") from error
+        log.error("image_not_stored", error=str(error))
+        if is_full(error):
+            raise StorageFullError("The image could not be stored.") from error
+        raise StorageUnavailableError from error
     return PreparedImage(
         sha256=sha256,
         size=len(image.data),
@@ -379,13 +412,15 @@ def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | R
         yield item
 
 
-def _in_order(function: Callable[[_In], _Out], values: Iterable[_In]) -> Iterator[_Out]:
+def _in_order(
+    function: Callable[[_In], _Out], values: Iterable[_In], threads: int
+) -> Iterator[_Out]:
     """Map over threads: results in order, few values in memory."""
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Out]] = deque()
         for value in values:
             waiting.append(pool.submit(function, value))
-            if len(waiting) > 2 * _WORKERS:
+            if len(waiting) > threads + _WORKERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -50,50 +50,10 @@ def gone(processes: Iterable[psutil.Process]) -> bool:
     return all(ended(process) for process in processes)
 
 
-class Service:
-    """One `accrue up` over a data folder. Close it, or kill it."""
+class Client:
+    """The steps that tests are made of, over HTTP to a service that runs."""
 
-    def __init__(self, data_dir: Path, **settings: str) -> None:
-        self.data_dir = data_dir
-        self.log = data_dir.with_suffix(".log")
-        threads = {"ACCRUE_TRAIN_THREADS": "1", "ACCRUE_INFERENCE_THREADS": "1"}
-        environment = os.environ | threads | settings
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*ACCRUE, "up", "--port", "0", "--data-dir", str(data_dir)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self.process.stdout is not None
-        announced = re.search(r"listens on (\S+)", self.process.stdout.readline())
-        assert announced, self.log.read_text()
-        self.url = announced[1]
-        self.http = httpx.Client(base_url=self.url, timeout=60)
-
-    def child(self, title: str) -> psutil.Process | None:
-        """The process with a title that `accrue up` has under it, if it is there."""
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if " ".join(process.cmdline()).strip() == title:
-                    return process
-            except psutil.NoSuchProcess:
-                continue
-        return None
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end and return the exit status."""
-        self.http.close()
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(60)
-        finally:
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-
-    # -- the steps that tests are made of
+    http: httpx.Client
 
     def create(self, name: str, **settings: Any) -> None:
         answer = self.http.post("/v1/classifiers", json={"name": name, **SMALL, **settings})
@@ -147,6 +107,50 @@ class Service:
             return got if got["version"] == version else None
 
         return wait_for(answer, 20)
+
+
+class Service(Client):
+    """One `accrue up` over a data folder. Close it, or kill it."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir.with_suffix(".log")
+        threads = {"ACCRUE_TRAIN_THREADS": "1", "ACCRUE_INFERENCE_THREADS": "1"}
+        environment = os.environ | threads | settings
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*ACCRUE, "up", "--port", "0", "--data-dir", str(data_dir)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        announced = re.search(r"listens on (\S+)", self.process.stdout.readline())
+        assert announced, self.log.read_text()
+        self.url = announced[1]
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def child(self, title: str) -> psutil.Process | None:
+        """The process with a title that `accrue up` has under it, if it is there."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if " ".join(process.cmdline()).strip() == title:
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end and return the exit status."""
+        self.http.close()
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(60)
+        finally:
+            assert self.process.stdout is not None
+            self.process.stdout.close()
 
 
 class Digits:

@@ -63,11 +63,6 @@ def record_images(session: Session, images: Iterable[Image]) -> None:
     _insert_new(session, Image, rows.values())
 
 
-def image(session: Session, sha256: str) -> Image | None:
-    """Return what is known of a stored image."""
-    return session.get(Image, sha256)
-
-
 def release(session: Session, hashes: Iterable[str]) -> list[str]:
     """Delete the image rows that nothing refers to; return the blobs that nothing refers to.
 

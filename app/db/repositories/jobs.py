@@ -314,6 +314,11 @@ def any_expired(session: Session, *, now: datetime) -> bool:
     return session.scalar(select(Job.id).where(_expired(now)).limit(1)) is not None
 
 
+def count_expired(session: Session, *, now: datetime) -> int:
+    """Return how many jobs have a lease that has run out."""
+    return session.scalar(select(func.count()).select_from(Job).where(_expired(now))) or 0
+
+
 def free_expired(
     session: Session, *, now: datetime, max_failures: int, error: dict[str, Any]
 ) -> dict[str, list[str]]:

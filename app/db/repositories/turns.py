@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, FromClause, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.db.tables import HOLDING_STATES, Classifier, Job
+from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
 
 _HARDWARE = Classifier.spec["hardware"].as_string()
 
@@ -48,6 +48,19 @@ def waiting(session: Session) -> list[Waiting]:
         .order_by(Job.id)
     )
     return [Waiting(*row) for row in session.execute(query)]
+
+
+def waiting_since(session: Session) -> list[tuple[str, datetime]]:
+    """Return the hardware of each job that could be claimed now, and when it was last queued."""
+    # The newest event of a waiting job is what put it into the queue, or back there.
+    since = select(func.max(JobEvent.at)).where(JobEvent.job_id == Job.id).scalar_subquery()
+    query = (
+        select(_HARDWARE, since)
+        .select_from(Job)
+        .join(Classifier, Classifier.id == Job.classifier_id)
+        .where(Job.state == "queued", is_next())
+    )
+    return [(hardware, moment) for hardware, moment in session.execute(query) if moment]
 
 
 def hardware_of(session: Session, job_id: str) -> str | None:

@@ -16,6 +16,7 @@ from app.db.tables.jobs import (
     JobEvent,
     JobUpload,
 )
+from app.db.tables.keys import ApiKey
 from app.db.tables.service import IdempotencyKey, Installation, Worker
 from app.db.tables.uploads import Upload, UploadImage
 from app.db.tables.versions import (
@@ -36,6 +37,7 @@ __all__ = [
     "JOB_STATES",
     "LIVE",
     "Alias",
+    "ApiKey",
     "Base",
     "Blob",
     "Checkpoint",

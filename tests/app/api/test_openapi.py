@@ -105,3 +105,16 @@ def test_document_has_the_routes_of_the_contract(document: dict[str, Any]) -> No
         "GET /version",
     }
     assert expected <= {name for name, _ in operations(document)}
+
+
+def test_what_webhooks_are_sent_is_documented(document: dict[str, Any]) -> None:
+    (told,) = document["webhooks"].values()
+    operation = told["post"]
+    names = {parameter["name"] for parameter in operation["parameters"]}
+    assert names == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    fields = document["components"]["schemas"][schema.rpartition("/")[2]]["properties"]
+    assert fields["data"]["$ref"].endswith("/JobView")
+    assert set(references(document["webhooks"])) <= {
+        f"#/components/schemas/{name}" for name in document["components"]["schemas"]
+    }

@@ -17,6 +17,7 @@ from PIL import Image
 
 from app.api import idempotency, problems, uploads
 from app.db.engine import Database
+from app.monitoring.process import ProcessMetrics
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.databases import ONE_KIND_AT_FIRST
@@ -32,8 +33,9 @@ def client(database: Database, store: BlobStore, settings: Settings) -> Iterator
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     app.include_router(uploads.router)
-    app.state.settings = settings
+    app.state.settings, app.state.keyring = settings, None
     app.state.database, app.state.store = database, store
+    app.state.measured = ProcessMetrics()
     with TestClient(app) as client:
         yield client
 

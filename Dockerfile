@@ -1,0 +1,74 @@
+# One image for the API, the workers and the migrations: the command says which a container is.
+# For the classic builder and for BuildKit. The dependencies are one layer that the locked list alone
+# decides: a change of the code makes the last small layer anew and nothing else.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+# As in the Makefile.
+ARG UV_VERSION=0.13.8
+
+
+FROM ${PYTHON_IMAGE} AS base
+# The wheels of PyTorch are large and must come through slow lines too.
+ENV UV_HTTP_TIMEOUT=300 \
+    UV_NO_CACHE=1 \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_SYSTEM_CERTS=true \
+    PIP_NO_CACHE_DIR=1
+WORKDIR /src
+
+
+FROM base AS uv
+ARG UV_VERSION
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet uv==${UV_VERSION}
+
+
+FROM uv AS lock
+COPY pyproject.toml uv.lock ./
+RUN /opt/uv/bin/uv export --frozen --no-dev --all-extras --no-emit-project --no-header --quiet \
+    --output-file requirements.txt
+
+
+FROM base AS dependencies
+ARG UV_VERSION
+COPY --from=lock /src/requirements.txt ./
+# uv comes and goes within this step: what runs can install nothing.
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet uv==${UV_VERSION} \
+    && /opt/uv/bin/uv venv --quiet /opt/accrue \
+    && /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --requirements requirements.txt \
+       --require-hashes --no-deps --compile-bytecode --quiet \
+    && rm -rf /opt/uv /tmp/*
+
+
+FROM dependencies AS project
+COPY --from=uv /opt/uv /opt/uv
+COPY . .
+# Into a folder of its own, to be laid over the dependencies.
+RUN /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --prefix /opt/project \
+    --no-deps --compile-bytecode --quiet .
+
+
+FROM dependencies
+RUN groupadd --gid 10001 accrue \
+    && useradd --uid 10001 --gid accrue --no-create-home --home-dir /data --shell /usr/sbin/nologin accrue \
+    && install --directory --owner accrue --group accrue /data /spool /keys
+# TMPDIR: bodies of uploads while they come in. TORCH_HOME: weights that torchvision downloads.
+# NVIDIA_*: what the NVIDIA runtime is to give, where there is one.
+ENV PATH=/opt/accrue/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ACCRUE_DATA_DIR=/data \
+    ACCRUE_HOST=0.0.0.0 \
+    ACCRUE_KEYS=required \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    TMPDIR=/spool \
+    TORCH_HOME=/data/torch \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+WORKDIR /data
+USER 10001:10001
+EXPOSE 8000
+# Of the API; a worker's is in docker-compose.yml.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
+ENTRYPOINT ["accrue"]
+CMD ["up"]
+COPY --from=project /opt/project /opt/accrue

@@ -1,0 +1,205 @@
+"""`accrue keys`: make, list and revoke keys, in the database itself."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import key_file
+from app.cli.errors import CommandError
+from app.cli.server import DataDir, database_refused, make_settings
+from app.security import tokens
+
+if TYPE_CHECKING:
+    from app.db.engine import Database
+    from app.services.keys import KeySpec
+
+commands = typer.Typer(
+    name="keys", help="Make, list and revoke the keys that requests need.", no_args_is_help=True
+)
+# Standard output is for the key alone.
+_say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
+
+
+@commands.command()
+def create(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)
+    ],
+    *,
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SCOPE",
+            help="What it may do: predict, train, metrics or admin, which is all; repeatable.",
+            show_default=False,
+        ),
+    ],
+    workspace: Annotated[
+        str, typer.Option(help="The workspace that it works in, and sees nothing beyond.")
+    ] = "default",
+    expires_days: Annotated[
+        int | None, typer.Option(help="Days that it is good for.", show_default="for ever")
+    ] = None,
+    images_per_second: Annotated[
+        float | None,
+        typer.Option(help="Predictions a second at most, in each API process."),
+    ] = None,
+    waiting_jobs: Annotated[
+        int | None, typer.Option(help="It adds no job while so many wait in its workspace.")
+    ] = None,
+    stored_megabytes: Annotated[
+        int | None, typer.Option(help="It adds nothing that makes its workspace larger than that.")
+    ] = None,
+    if_none: Annotated[
+        bool,
+        typer.Option("--if-none", help="Do nothing where a good key may do as much already."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A new file for the key, readable by you alone.", show_default="stdout"),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and show it, this once: what is stored tells nobody what it was."""
+    spec = _spec(
+        name=name,
+        scopes=scope,
+        workspace=workspace,
+        expires_days=expires_days,
+        images_per_second=images_per_second,
+        waiting_jobs=waiting_jobs,
+        stored_megabytes=stored_megabytes,
+    )
+    with _database(data_dir) as db:
+        _create(db, spec, if_none=if_none, output=output)
+
+
+def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | None) -> None:
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    if if_none and (found := keys.find_usable(db, spec)) is not None:
+        _say(f"The key {found.name} ({found.id}) is there already: nothing to do.")
+        return
+    _, token = tokens.new_token()
+    left = _left_behind(db, output) if if_none and output is not None else None
+    made = False
+
+    def hand_over() -> None:
+        nonlocal made
+        if output is None:
+            print(token, flush=True)
+        elif left is None:
+            key_file.write_new(output, token)
+            made = True
+
+    try:
+        row = keys.create(db, spec, left or token, hand_over)
+    except keys.KeyNameTakenError:
+        raise CommandError(
+            f"There is a key named {spec.name} already. Choose another name, or revoke it first."
+        ) from None
+    except BaseException:
+        if made and output is not None:
+            output.unlink()
+        raise
+    _say(f"Made the key {row.name} ({row.id}) for {' and '.join(row.scopes)} in {row.workspace}.")
+    _say("It is not shown again." if output is None else f"It is in {output}.")
+
+
+def _left_behind(db: "Database", output: Path) -> str | None:
+    """Return the key in the file that an earlier run had no time to enter in the database."""
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    token = key_file.read_own(output)
+    key_id = tokens.id_of(token) if token is not None else None
+    return token if key_id is not None and not keys.is_known(db, key_id) else None
+
+
+@commands.command("list")
+def show(data_dir: DataDir = None) -> None:
+    """List the keys: what each may do and when it was last used."""
+
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    with _database(data_dir) as db:
+        rows = keys.every(db)
+    if not rows:
+        print("There is no key yet.")
+        return
+    table = Table(box=None, header_style="dim")
+    for column in ("id", "name", "workspace", "scopes", "state", "made", "expires", "last used"):
+        table.add_column(column, no_wrap=column in ("id", "name"), overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.id,
+            row.name,
+            row.workspace,
+            " ".join(row.scopes),
+            keys.state(row, datetime.now(UTC)),
+            _minute(row.created_at),
+            _minute(row.expires_at),
+            _minute(row.last_used_at),
+        )
+    # Lines that go to a program are whole.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 300).print(table)
+
+
+@commands.command()
+def revoke(
+    key: Annotated[
+        str, typer.Argument(metavar="ID_OR_NAME", help="The key's id or name.", show_default=False)
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Revoke a key, for good: it is refused within five seconds."""
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    with _database(data_dir) as db:
+        try:
+            row = keys.revoke(db, key)
+        except keys.KeyNotFoundError:
+            raise CommandError(f"There is no key of the id or name {key}.") from None
+    print(f"{row.name} ({row.id}) is revoked, since {_minute(row.revoked_at)} UTC.")
+
+
+def _spec(**given: object) -> "KeySpec":
+    from pydantic import ValidationError  # noqa: PLC0415 - client commands do not wait for it
+
+    from app.services.keys import KeySpec  # noqa: PLC0415
+
+    try:
+        return KeySpec.model_validate(given)
+    except ValidationError as error:
+        lines = [f"  {e['loc'][0]}: {e['msg']}" for e in error.errors()]
+        raise CommandError("\n".join(["A key that cannot be:", *lines])) from None
+
+
+@contextmanager
+def _database(data_dir: Path | None) -> Iterator["Database"]:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait
+
+    from app.db.engine import Database  # noqa: PLC0415
+
+    settings = make_settings(data_dir=data_dir)
+    try:
+        db = Database(settings.database_url)
+        try:
+            yield db
+        finally:
+            db.close()
+    except SQLAlchemyError as error:
+        raise CommandError(
+            f"{database_refused(settings, error)}\n`accrue migrate` makes its tables."
+        ) from error
+
+
+def _minute(moment: datetime | None) -> str:
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

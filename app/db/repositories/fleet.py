@@ -1,0 +1,94 @@
+"""What the database knows of all processes together, in numbers: read for monitoring alone.
+
+Everything is of all workspaces. Some of it looks at every row of a table, so whoever asks often
+keeps the answer for a while.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.repositories import jobs, turns
+from app.db.tables import Blob, Classifier, Installation, Job, Version, Worker
+from app.db.tables import WebhookDelivery as Delivery
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Jobs that a worker could claim now, and since when the first of them is in the queue."""
+
+    jobs: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class FleetCounts:
+    """Numbers of one moment."""
+
+    # By (kind, state).
+    jobs: Mapping[tuple[str, str], int]
+    # By hardware; only where there are any.
+    waiting: Mapping[str, Waiting]
+    expired_leases: int
+    # Failed jobs by the code of their error.
+    failures: Mapping[str, int]
+    # Live ones by (queue, device): who serves two queues is there twice.
+    workers: Mapping[tuple[str, str], int]
+    # By state; of those to be sent, `retrying` have failed before and `pending` have not.
+    deliveries: Mapping[str, int]
+    classifiers: int
+    versions: int
+    blobs: int
+    blob_bytes: int
+    sweep_due_at: datetime | None
+
+
+def counts(session: Session, *, now: datetime, workers_since: datetime) -> FleetCounts:
+    """Read all of it; a worker is alive that was seen at or after `workers_since`."""
+    by_kind = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
+    blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
+    return FleetCounts(
+        jobs={(kind, state): count for kind, state, count in session.execute(by_kind)},
+        waiting=_waiting(session),
+        expired_leases=jobs.count_expired(session, now=now),
+        failures=_failures(session),
+        workers=_workers(session, workers_since),
+        deliveries=_deliveries(session),
+        classifiers=session.scalar(select(func.count()).select_from(Classifier)) or 0,
+        versions=session.scalar(select(func.count()).select_from(Version)) or 0,
+        blobs=blobs,
+        blob_bytes=int(size or 0),
+        sweep_due_at=session.scalar(select(Installation.sweep_due_at)),
+    )
+
+
+def _waiting(session: Session) -> dict[str, Waiting]:
+    since: dict[str, list[datetime]] = {}
+    for hardware, moment in turns.waiting_since(session):
+        since.setdefault(hardware, []).append(moment)
+    return {hardware: Waiting(len(found), min(found)) for hardware, found in since.items()}
+
+
+def _failures(session: Session) -> dict[str, int]:
+    code = Job.error["code"].as_string()
+    query = select(code, func.count()).where(Job.state == "failed").group_by(code)
+    return {code: count for code, count in session.execute(query) if code is not None}
+
+
+def _workers(session: Session, since: datetime) -> Counter[tuple[str, str]]:
+    query = select(Worker.queues, Worker.device).where(Worker.seen_at >= since)
+    return Counter((queue, device) for queues, device in session.execute(query) for queue in queues)
+
+
+def _deliveries(session: Session) -> dict[str, int]:
+    failed = Delivery.last_error.is_not(None)
+    query = select(Delivery.state, failed, func.count()).group_by(Delivery.state, failed)
+    found: dict[str, int] = {}
+    for state, has_failed, count in session.execute(query):
+        name = "retrying" if state == "pending" and has_failed else state
+        found[name] = found.get(name, 0) + count
+    return found

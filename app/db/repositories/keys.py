@@ -1,0 +1,51 @@
+"""Queries about keys."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.db.tables import ApiKey
+
+
+def add(session: Session, key: ApiKey) -> None:
+    """Insert a key. Raises IntegrityError where another that is not revoked has its name."""
+    session.add(key)
+    session.flush()
+
+
+def every(session: Session) -> Sequence[ApiKey]:
+    """Return all keys, oldest first, revoked and expired ones too."""
+    return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
+
+
+def usable(session: Session, *, now: datetime) -> Sequence[ApiKey]:
+    """Return the keys that are neither revoked nor expired, oldest first."""
+    return session.scalars(select(ApiKey).where(_usable(now)).order_by(ApiKey.id)).all()
+
+
+def get(session: Session, key_id: str) -> ApiKey | None:
+    """Return the key of that id."""
+    return session.get(ApiKey, key_id)
+
+
+def named(session: Session, name: str) -> ApiKey | None:
+    """Return the key of that name; of revoked ones, the last that had it."""
+    query = select(ApiKey).where(ApiKey.name == name)
+    return session.scalar(query.order_by(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()))
+
+
+def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
+    """Write down that the keys were used."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id.in_(key_ids))
+        .values(last_used_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _usable(now: datetime) -> ColumnElement[bool]:
+    lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return and_(ApiKey.revoked_at.is_(None), lasts)

@@ -1,0 +1,73 @@
+"""Queries about what a workspace has: blobs are shared by hash, what refers to them is owned."""
+
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select, union
+from sqlalchemy.orm import Session
+
+from app.db.tables import (
+    Blob,
+    Checkpoint,
+    Classifier,
+    HeldOut,
+    Image,
+    Job,
+    Ranking,
+    RankingImage,
+    Upload,
+    UploadImage,
+    Version,
+    VersionPart,
+)
+
+
+def image(session: Session, workspace: str, sha256: str) -> Image | None:
+    """Return what is known of an image that something of the workspace refers to."""
+    owned = [query.where(query.selected_columns[0] == sha256) for query in _images(workspace)]
+    query = select(Image).where(Image.sha256 == sha256, or_(*(each.exists() for each in owned)))
+    return session.scalar(query)
+
+
+def stored_bytes(session: Session, workspace: str) -> int:
+    """Return the bytes of all images, tensors and checkpoints of the workspace, each counted once.
+
+    Bytes that other workspaces have as well count for each of them.
+    """
+    hashes = union(*_images(workspace), *_tensors(workspace)).subquery()
+    query = select(func.sum(Blob.size)).join(hashes, hashes.c[0] == Blob.sha256)
+    return int(session.scalar(query) or 0)
+
+
+def waiting_jobs(session: Session, workspace: str) -> int:
+    """Return how many jobs of the workspace nobody has taken yet."""
+    query = select(func.count()).where(Job.workspace == workspace, Job.state == "queued")
+    return session.scalar(query) or 0
+
+
+def _images(workspace: str) -> list[Select[Any]]:
+    """Select the hashes of a workspace's images: in uploads, in memories, held out."""
+    return [
+        select(UploadImage.sha256)
+        .join(Upload, Upload.id == UploadImage.upload_id)
+        .where(Upload.workspace == workspace),
+        select(RankingImage.sha256)
+        .join(Ranking, Ranking.id == RankingImage.ranking_id)
+        .join(Classifier, Classifier.id == Ranking.classifier_id)
+        .where(Classifier.workspace == workspace),
+        select(HeldOut.sha256)
+        .join(Version, Version.id == HeldOut.version_id)
+        .join(Classifier, Classifier.id == Version.classifier_id)
+        .where(Classifier.workspace == workspace),
+    ]
+
+
+def _tensors(workspace: str) -> list[Select[Any]]:
+    return [
+        select(VersionPart.sha256)
+        .join(Version, Version.id == VersionPart.version_id)
+        .join(Classifier, Classifier.id == Version.classifier_id)
+        .where(Classifier.workspace == workspace),
+        select(Checkpoint.sha256)
+        .join(Job, Job.id == Checkpoint.job_id)
+        .where(Job.workspace == workspace),
+    ]

@@ -1,0 +1,103 @@
+"""The names and meanings of what is read from the database for Prometheus."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from app.db.repositories.fleet import FleetCounts, Waiting
+from app.db.tables import JOB_STATES
+from app.services.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
+
+_UP = ("accrue_database_up", "1 if the database was read, 0 if it is away or slow.")
+_QUEUES = (DEFAULT_QUEUE, TRAIN_QUEUE)
+# Always there, at 0 where nothing is so: what appears first at 1 has not increased for Prometheus.
+_KINDS = ("learn", "forget")
+_FAILURES = ("worker-lost",)
+_DELIVERIES = ("pending", "retrying", "failed", "delivered")
+
+
+def away() -> Sequence[Metric]:
+    """Return the families of a database that does not answer: that, and nothing old."""
+    return [GaugeMetricFamily(*_UP, value=0)]
+
+
+def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence[Metric]:
+    """Return the families of what was read at a moment, in so many seconds."""
+    waiting = {queue_for(hardware): found for hardware, found in counts.waiting.items()}
+    jobs = {(kind, state): 0 for kind in _KINDS for state in JOB_STATES} | dict(counts.jobs)
+    failures = dict.fromkeys(_FAILURES, 0) | dict(counts.failures)
+    deliveries = dict.fromkeys(_DELIVERIES, 0) | dict(counts.deliveries)
+    due = [] if counts.sweep_due_at is None else [((), counts.sweep_due_at.timestamp())]
+    return [
+        GaugeMetricFamily(*_UP, value=1),
+        _one("accrue_database_read_seconds", "Seconds that this read took.", seconds),
+        _many("accrue_jobs", "Jobs.", ("kind", "state"), jobs.items()),
+        _many(
+            "accrue_waiting_jobs",
+            "Jobs that a worker could take now: not those behind another of their classifier.",
+            ("queue",),
+            (((queue,), _jobs(waiting.get(queue))) for queue in _QUEUES),
+        ),
+        _many(
+            "accrue_oldest_waiting_job_seconds",
+            "Seconds since the oldest of the waiting jobs was put into the queue; 0 without one.",
+            ("queue",),
+            (((queue,), _age(waiting.get(queue), now)) for queue in _QUEUES),
+        ),
+        _one(
+            "accrue_expired_leases",
+            "Jobs whose worker was silent for longer than its lease.",
+            counts.expired_leases,
+        ),
+        _many(
+            "accrue_failed_jobs",
+            "Failed jobs by the code of their error.",
+            ("code",),
+            (((code,), count) for code, count in failures.items()),
+        ),
+        _many(
+            "accrue_workers",
+            "Workers seen within a minute, for each queue that they serve.",
+            ("queue", "device"),
+            counts.workers.items(),
+        ),
+        _many(
+            "accrue_webhook_deliveries",
+            "Deliveries to webhooks; retrying: failed before, and tried again.",
+            ("state",),
+            (((state,), count) for state, count in deliveries.items()),
+        ),
+        _one("accrue_classifiers", "Classifiers.", counts.classifiers),
+        _one("accrue_versions", "Versions.", counts.versions),
+        _one("accrue_blobs", "Blobs that the database knows.", counts.blobs),
+        _one("accrue_blob_bytes", "Bytes of these blobs.", counts.blob_bytes),
+        _many(
+            "accrue_sweep_due_timestamp_seconds",
+            "When the next sweep of the storage is due: an hour after the last began.",
+            (),
+            due,
+        ),
+    ]
+
+
+def _one(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, what, value=value)
+
+
+def _many(
+    name: str, what: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, what, labels=labels)
+    for given, value in values:
+        family.add_metric(given, value)
+    return family
+
+
+def _jobs(waiting: Waiting | None) -> int:
+    return 0 if waiting is None else waiting.jobs
+
+
+def _age(waiting: Waiting | None, now: datetime) -> float:
+    return 0.0 if waiting is None else max((now - waiting.since).total_seconds(), 0.0)

@@ -1,0 +1,80 @@
+"""Requests that one process answers.
+
+No label takes a value that a client chooses, so the number of series is bounded.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+# The method of a request is the client's text: others than these are counted together.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Answered(NamedTuple):
+    """The beginning of an answer: what was asked, and what came of it."""
+
+    # The template of the route, None where none was found.
+    route: str | None
+    method: str
+    status: int
+    # The code of the problem document, None where the answer is none.
+    problem: str | None
+
+
+class HttpMetrics:
+    """Requests by route, method and status class, and their seconds."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "accrue_http_requests",
+            "Requests answered, by route, method and class of status.",
+            ("route", "method", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "accrue_http_request_seconds",
+            "Seconds from a request's headers to the headers of its answer.",
+            ("route", "method"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._problems = Counter(
+            "accrue_http_problems",
+            "Problem documents given as answers.",
+            ("status", "code"),
+            registry=registry,
+        )
+        # Looking up a series by its labels costs several times what counting does.
+        self._known: dict[Answered, Callable[[float], None]] = {}
+
+    def count(self, answered: Answered, seconds: float) -> None:
+        """Count an answer that begins so long after its request."""
+        try:
+            self._known[answered](seconds)
+        except KeyError:
+            self._count_first(answered, seconds)
+
+    def _count_first(self, answered: Answered, seconds: float) -> None:
+        method = answered.method if answered.method in _METHODS else "other"
+        answered = answered._replace(method=method)
+        if answered not in self._known:
+            self._known[answered] = self._counting(answered)
+        self._known[answered](seconds)
+
+    def _counting(self, answered: Answered) -> Callable[[float], None]:
+        """Return what counts answers of this kind."""
+        route, method = answered.route or "none", answered.method
+        observe = self._seconds.labels(route, method).observe
+        counters = [self._requests.labels(route, method, f"{answered.status // 100}xx")]
+        if answered.problem is not None:
+            counters.append(self._problems.labels(str(answered.status), answered.problem))
+
+        def count(seconds: float) -> None:
+            observe(seconds)
+            for counter in counters:
+                counter.inc()
+
+        return count

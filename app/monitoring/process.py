@@ -1,0 +1,76 @@
+"""Everything that one API process counts of itself."""
+
+import math
+import shutil
+from functools import partial
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
+
+from app.inference.batcher import Batcher
+from app.inference.registry import Registry
+from app.monitoring.http import HttpMetrics
+from app.monitoring.predictions import PredictMetrics
+from app.monitoring.uploads import UploadMetrics
+from app.services.event_watch import EventWatch
+from app.settings import Settings
+
+# All series of a process begin with it, and `process_start_time_seconds` says when.
+disable_created_metrics()
+
+
+class ProcessMetrics:
+    """What is counted as it happens, and what is looked up when somebody asks."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = self._gauge("accrue_build", "Always 1: the software that runs.", "version")
+        build.labels(version("accrue")).set(1)
+        self.http = HttpMetrics(self.registry)
+        self.predict = PredictMetrics(self.registry)
+        self.uploads = UploadMetrics(self.registry)
+        self._queue = self._gauge("accrue_predict_queue_images", "Images waiting for a batch.")
+        self._capacity = self._gauge(
+            "accrue_predict_queue_capacity_images", "Images waiting at most; then 503."
+        )
+        self._versions = self._gauge(
+            "accrue_loaded_versions", "Versions in memory, by what they are kept for.", "named_by"
+        )
+        self._streams = self._gauge("accrue_event_streams", "Event streams open.")
+        self._most_streams = self._gauge(
+            "accrue_event_streams_limit", "Event streams open at most; then 503."
+        )
+        self._free = self._gauge(
+            "accrue_disk_free_bytes", "Free bytes of the disk that a folder is on.", "folder"
+        )
+        self._size = self._gauge(
+            "accrue_disk_size_bytes", "Size of the disk that a folder is on.", "folder"
+        )
+
+    def look_at(
+        self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventWatch
+    ) -> None:
+        """Say what a scrape looks at. Call before the first one."""
+        self._queue.set_function(lambda: batcher.waiting)
+        self._capacity.set(batcher.capacity)
+        self._versions.labels("alias").set_function(lambda: loaded.aliased)
+        self._versions.labels("number").set_function(lambda: loaded.numbered)
+        self._streams.set_function(lambda: watch.streams)
+        self._most_streams.set(settings.event_streams)
+        folders = {"data": str(settings.data_dir), "storage": settings.storage_url}
+        for name, path in folders.items():
+            if "://" not in path:
+                self._free.labels(name).set_function(partial(_disk, path, "free"))
+                self._size.labels(name).set_function(partial(_disk, path, "total"))
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, registry=self.registry)
+
+
+def _disk(path: str, figure: str) -> float:
+    try:
+        return float(getattr(shutil.disk_usage(path), figure))
+    except OSError:
+        return math.nan  # not there: a scrape tells all that it can

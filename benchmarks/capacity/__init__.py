@@ -1,0 +1,1 @@
+"""What a machine can take: a model with few constants, measured, and checked against more load."""

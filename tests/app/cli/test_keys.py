@@ -1,0 +1,185 @@
+"""`accrue keys` on a real database: the key is shown once, and never lost on the way."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event
+from typer.testing import CliRunner, Result
+
+from app.cli import key_file, keys
+from app.cli.errors import CommandError
+from app.db.engine import Database
+from app.security import tokens
+from app.services import keys as service
+from app.services.keys import KeySpec
+from tests.app.keyed import new_key
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A function that runs `accrue keys …` on the test's database."""
+    monkeypatch.setenv("ACCRUE_DATABASE", database_url)
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(keys.commands, [str(argument) for argument in arguments])
+
+    return run
+
+
+def ok(result: Result) -> str:
+    assert result.exit_code == 0, result.stderr or result.exception
+    return result.stdout
+
+
+def refused(result: Result, said: str) -> None:
+    assert result.exit_code == 1
+    assert isinstance(result.exception, CommandError), result.exception
+    assert said in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_the_key_alone_is_on_standard_output(run: Run, database: Database) -> None:
+    result = run("create", "ci", "--scope", "train", "--scope", "predict", "--expires-days", "9")
+    token = ok(result).removesuffix("\n")
+    (row,) = service.every(database)
+    assert tokens.matches(token, row.digest)
+    assert row.scopes == ["predict", "train"]
+    assert row.expires_at is not None
+    assert "ci" in result.stderr
+    assert token not in result.stderr
+
+
+def test_limits_and_workspace_are_the_keys_own(run: Run, database: Database) -> None:
+    limits = ("--images-per-second=2.5", "--waiting-jobs=3", "--stored-megabytes=100")
+    ok(run("create", "ci", "--scope=train", "--workspace=team", *limits))
+    (row,) = service.every(database)
+    assert (row.workspace, row.images_per_second) == ("team", 2.5)
+    assert (row.waiting_jobs, row.stored_megabytes) == (3, 100)
+
+
+def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
+    assert "no key yet" in ok(run("list"))
+    token = ok(run("create", "first", "--scope=admin")).strip()
+    second = tokens.id_of(ok(run("create", "second", "--scope=train")).strip())
+    assert second is not None
+    assert "first" in ok(run("revoke", "first"))
+    assert "revoked" in ok(run("revoke", "first"))  # once more changes nothing
+    lines = ok(run("list")).splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[1:5] == ["first", "default", "admin", "revoked"]
+    assert lines[2].split()[:5] == [second, "second", "default", "train", "active"]
+    assert token.split("_", 2)[2] not in "".join(lines)
+    ok(run("revoke", second))
+    refused(run("revoke", "nobody"), "no key of the id or name nobody")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ci", "--scope=everything"), "scopes"),
+        (("two words", "--scope=train"), "name"),
+        (("ci", "--scope=train", "--expires-days=0"), "expires_days"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_no_key_can_be_is_named(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    refused(run("create", *arguments), said)
+
+
+def test_a_name_in_use_is_refused(run: Run, tmp_path: Path) -> None:
+    ok(run("create", "ci", "--scope=train"))
+    file = tmp_path / "key"
+    refused(run("create", "ci", "--scope=admin", "--output", file), "a key named ci already")
+    assert list(tmp_path.glob("*key*")) == []
+
+
+def test_the_first_admin_key_is_made_once(run: Run, database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "secrets" / "key"
+    file.parent.mkdir()
+    first = ("create", "admin", "--scope=admin", "--if-none", "--output", file)
+    refused(run(*first[:-1], tmp_path / "nowhere" / "key"), "cannot be written")
+    assert service.every(database) == []
+    previous = os.umask(0)
+    try:
+        assert ok(run(*first)) == ""
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (row,) = service.every(database)
+    assert tokens.matches(file.read_text().strip(), row.digest)
+    assert [path.name for path in file.parent.iterdir()] == ["key"]
+    for arguments in (first, first[:-2]):
+        result = run(*arguments)
+        assert ok(result) == ""
+        assert "there already" in result.stderr
+    assert len(service.every(database)) == 1
+
+
+def test_a_file_that_is_there_is_not_overwritten(
+    run: Run, database: Database, tmp_path: Path
+) -> None:
+    known = new_key(database, "train")
+    _, unknown = tokens.new_token()
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for name, content, mode in (
+        ("text", "precious", 0o600),
+        ("known", known, 0o600),
+        ("seen by others", unknown, 0o644),
+    ):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(mode)
+    for name in ("target", "link", "text", "known", "seen by others"):
+        before = (tmp_path / name).read_text()
+        for more in ((), ("--if-none",)):
+            arguments = ("create", "admin", "--scope=admin", "--output", tmp_path / name)
+            refused(run(*arguments, *more), "exists already")
+        assert (tmp_path / name).read_text() == before
+    assert len(service.every(database)) == 1
+
+
+def test_what_a_crash_left_in_the_file_becomes_the_key(
+    run: Run, database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    arguments = ("create", "admin", "--scope=admin", "--output", file)
+    # It died when the key was on the disk, and before its row was.
+    key_file.write_new(file, tokens.new_token()[1])
+    refused(run(*arguments), "exists already")
+    ok(run(*arguments, "--if-none"))
+    (row,) = service.every(database)
+    assert tokens.matches(file.read_text().strip(), row.digest)
+
+
+def test_a_row_that_cannot_be_written_leaves_no_file(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    seen = []
+
+    def fail(_connection: Connection) -> None:
+        seen.append(file.exists())
+        raise RuntimeError("the disk is full")
+
+    wanted = KeySpec(name="admin", scopes=frozenset({"admin"}))
+    event.listen(database.engine, "commit", fail)
+    try:
+        with pytest.raises(RuntimeError):
+            keys._create(database, wanted, if_none=False, output=file)
+    finally:
+        event.remove(database.engine, "commit", fail)
+    assert seen == [True]
+    assert list(tmp_path.glob("*key*")) == []
+    assert service.every(database) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_database_without_tables_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCRUE_DATABASE", f"sqlite:///{tmp_path}/empty.db")
+    for arguments in (("list",), ("create", "ci", "--scope=train"), ("revoke", "ci")):
+        refused(run(*arguments), "accrue migrate")

@@ -1,0 +1,63 @@
+"""Where settings come from, passwords kept apart from URLs, and where blobs may be."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import make_url
+
+from app.settings import Settings
+
+
+def test_secrets_are_read_from_files_and_the_environment_goes_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "accrue_database").write_text("postgresql://accrue@db/accrue\n")
+    (tmp_path / "accrue_database_password").write_text("from a file\n")
+    (tmp_path / "accrue_port").write_text("1")
+    monkeypatch.setenv("ACCRUE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("ACCRUE_PORT", "2")
+    settings = Settings()
+    assert make_url(settings.database_url).password == "from a file"
+    assert settings.port == 2
+    assert Settings(port=3).port == 3
+
+
+def test_a_password_may_hold_any_character() -> None:
+    password = "a:b/c@d#e?f%20 é"
+    settings = Settings(
+        database="postgresql://accrue@db:5433/accrue?sslmode=require",
+        database_password=password,
+        broker="redis://redis:6379/0",
+        broker_password=password,
+    )
+    url = make_url(settings.database_url)
+    assert (url.username, url.password, url.host, url.port) == ("accrue", password, "db", 5433)
+    assert (url.database, dict(url.query)) == ("accrue", {"sslmode": "require"})
+    broker = make_url(settings.broker_url)
+    assert (broker.username or None, broker.password, broker.host) == (None, password, "redis")
+    assert password not in repr(settings)
+
+
+def test_a_password_without_what_it_is_for_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no ACCRUE_BROKER"):
+        Settings(broker_password="secret")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/prefix", "s3://bucket/p/", "folder"])
+def test_where_blobs_may_be(url: str) -> None:
+    assert Settings(storage=url).storage_url == url
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "gs://bucket", "s3://bucket/a?b=c"])
+def test_where_they_may_not(url: str) -> None:
+    with pytest.raises(ValidationError, match="either a folder or s3://bucket/prefix"):
+        Settings(storage=url)
+
+
+def test_a_bucket_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where it is not installed
+    with pytest.raises(ValidationError, match=r"pip install 'accrue\[s3\]'"):
+        Settings(storage="s3://bucket")
+    assert Settings(storage="folder").storage_url == "folder"
