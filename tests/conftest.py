@@ -14,6 +14,8 @@ from app.db.engine import Database, make_engine
 from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from tests.disk import small_disk  # noqa: F401 - a fixture
+from tests.servers import own_postgres, own_redis, server_folder  # noqa: F401 - fixtures
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 

@@ -45,7 +45,7 @@ def main(settings: Settings | None = None) -> int:
         weights_dir=settings.weights_dir,
         checkpoint_seconds=settings.checkpoint_seconds,
     )
-    runner = Runner(db, settings, worker_id, resources, on_end=dispatcher.wake)
+    runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)
     health.register()
 

@@ -21,7 +21,7 @@ from worker.protocol import Failure, Message, Report, Resources
 from worker.saving import Saver, StopOrder
 
 HOPELESS = Failure("training-diverged", "It diverged.", again=False, retryable=False)
-HOPEFUL = Failure("time-limit", "It took too long.", again=False, retryable=True)
+HOPEFUL = Failure("timed-out", "It took too long.", again=False, retryable=True)
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

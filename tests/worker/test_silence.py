@@ -45,7 +45,9 @@ def service(service: Service) -> Service:
 def running(service: Service, job_id: str) -> Iterator[None]:
     """A worker's runner at work on a job, in this process."""
     resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0)
-    worker = runner.Runner(service.db, service.settings, "wrk_1", resources, on_end=lambda: None)
+    worker = runner.Runner(
+        service.db, service.settings, "wrk_1", ["default"], resources, on_end=lambda: None
+    )
     thread = threading.Thread(target=worker.run, args=(job_id,))
     thread.start()
     yield

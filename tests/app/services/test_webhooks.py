@@ -119,7 +119,7 @@ def fail(service: Service, job_id: str) -> None:
     lease.fail(Failure("out-of-memory", "Too little.", again=True, retryable=True))
     assert payloads(service) == []  # it is tried again
     lease = claim(service, job_id)
-    lease.fail(Failure("time-limit", "Too long.", again=False, retryable=True))
+    lease.fail(Failure("timed-out", "Too long.", again=False, retryable=True))
 
 
 def succeed(service: Service, job_id: str) -> None:
