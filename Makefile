@@ -68,7 +68,7 @@ $(UV):
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --force-reinstall uv==$(UV_VERSION)
 	@touch $@
 
-# --inexact: uv itself lives in .venv and is not in the lock file.
+# --inexact: uv itself lives in .venv and is not in the lock file. The tests need the extra.
 $(STAMP): uv.lock pyproject.toml | $(UV)
-	$(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+	$(BIN)/uv sync --frozen --extra s3 --inexact --compile-bytecode --quiet
 	@touch $@

@@ -1,6 +1,7 @@
 """The commands that run the service: up, serve, worker, migrate."""
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -79,6 +80,7 @@ def serve(
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
+    _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
@@ -93,7 +95,9 @@ def serve(
 
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
-    environment = _environment(make_settings(data_dir=data_dir))
+    settings = make_settings(data_dir=data_dir)
+    _require_storage(settings, now=False)
+    environment = _environment(settings)
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
 
 
@@ -156,15 +160,21 @@ def database_refused(settings: Settings, error: Exception) -> str:
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
 
 
-def _require_storage(settings: Settings) -> None:
+def _require_storage(settings: Settings, *, now: bool = True) -> None:
+    """Refuse a storage that cannot be used or, unless it must be there `now`, that never could.
+
+    One that does not answer yet is waited for, as the database is. Raises CommandError.
+    """
     from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 
     try:
         open_store(settings.storage_url).check()
     except OSError as error:
-        raise CommandError(
-            f"{settings.storage_url} cannot hold the images and versions: {error.strerror}."
-        ) from error
+        if now or error.errno in (errno.EACCES, errno.ENOENT):
+            raise CommandError(
+                f"{settings.storage_url} cannot hold the images and versions: "
+                f"{error.strerror or error}."
+            ) from error
 
 
 def _require_keys_or_loopback(settings: Settings) -> None:

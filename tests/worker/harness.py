@@ -26,11 +26,12 @@ from app.services.job_views import JobView
 from app.services.jobs import ForgetRequest, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import CacheFolder, open_store
 
 WORKSPACE = "default"
 SIZE = 8
 FOREVER = {"epochs": 10_000, "batch_size": 2}
+NO_CACHE = CacheFolder(Path("not made"), 0)
 
 # Settings of an empty, migrated database and of a broker, new ones each time.
 Place = Callable[[], dict[str, str]]
