@@ -43,5 +43,8 @@ def main() -> None:
     try:
         _commands()
     except CommandError as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(str(error))}")
+        # Unwrapped: terminals wrap by themselves, and programs want whole lines.
+        Console(stderr=True, highlight=False).print(
+            f"[red]error:[/] {escape(str(error))}", soft_wrap=True
+        )
         raise SystemExit(1) from None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app import logs
 from app.cli.errors import CommandError
 from app.cli.server import DataDir, database_refused, make_settings, migrate_database
 from app.settings import Settings
@@ -66,6 +67,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
     from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it
     from app.storage import open_store  # noqa: PLC0415
 
+    logs.configure(settings.log_level)
     database = Database(settings.database_url)
     try:
         yield database, open_store(settings.storage_url)
