@@ -31,10 +31,10 @@ from app.storage import CacheFolder, open_store
 WORKSPACE = "default"
 SIZE = 8
 FOREVER = {"epochs": 10_000, "batch_size": 2}
+NO_CACHE = CacheFolder(Path("not made"), 0)
 
 # Settings of an empty, migrated database and of a broker, new ones each time.
 Place = Callable[[], dict[str, str]]
-NO_CACHE = CacheFolder(Path("not made"), 0)
 
 
 def nothing(_session: Session, _view: Any) -> None:

@@ -52,10 +52,12 @@ def waiting(session: Session) -> list[Waiting]:
 
 def waiting_since(session: Session) -> list[tuple[str, datetime]]:
     """Return the hardware of each job that could be claimed now, and when it was last queued."""
-    # The newest event of a waiting job is what put it into the queue, or back there.
-    since = select(func.max(JobEvent.at)).where(JobEvent.job_id == Job.id).scalar_subquery()
+    # A waiting job's newest event, but for warnings, is what put it into the queue, or back there.
+    since = select(func.max(JobEvent.at)).where(
+        JobEvent.job_id == Job.id, JobEvent.type != "warning"
+    )
     query = (
-        select(_HARDWARE, since)
+        select(_HARDWARE, since.scalar_subquery())
         .select_from(Job)
         .join(Classifier, Classifier.id == Job.classifier_id)
         .where(Job.state == "queued", is_next())

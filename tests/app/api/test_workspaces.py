@@ -47,6 +47,7 @@ PROBES = {
     "PATCH /v1/classifiers/{name}": Probe(given={"json": {"hardware": "any"}}),
     "GET /v1/classifiers/{name}/versions": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
         given={"params": {"label": "stop"}}
     ),
