@@ -56,7 +56,8 @@ def test_a_deadlock_is_answered_503(api: TestClient, service: Service, database:
     body = {"kind": "learn", "uploads": [first, second]}
     with ThreadPoolExecutor(1) as pool:
         with database.transaction() as session:
-            session.execute(text("SET LOCAL deadlock_timeout = '20s'"))  # the other one notices
+            # The other one notices: the deadlock, or on a busy machine that it waits too long.
+            session.execute(text("SET LOCAL deadlock_timeout = '120s'"))
             session.execute(lock, {"id": second})
             answer = pool.submit(api.post, "/v1/classifiers/toy/jobs", json=body)
             waits = text(
