@@ -1,0 +1,35 @@
+"""What a run has shown, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from tests.chaos.run import TITLES, Result
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Return a table with a column a run, and what was violated."""
+    columns = [_column(result) for result in results]
+    rows = list(dict.fromkeys(name for column in columns for name in column))
+    lines = [
+        "| | " + " | ".join(TITLES[result.backend] for result in results) + " |",
+        "|---|" + "---|" * len(results),
+        *(
+            f"| {row} | " + " | ".join(column.get(row, "") for column in columns) + " |"
+            for row in rows
+        ),
+        "",
+    ]
+    for result in results:
+        violated = [f"- {violation}" for violation in result.violations]
+        lines += [f"{TITLES[result.backend]}: {len(violated) or 'no'} violations.", *violated, ""]
+    return "\n".join(lines)
+
+
+def _column(result: Result) -> Mapping[str, str]:
+    return {
+        "seed": str(result.seed),
+        "minutes": f"{result.seconds / 60:.1f}",
+        "load of the machine": f"{result.load:.1f}",
+        **{name: str(count) for name, count in sorted(result.counts.items())},
+        **{name: str(count) for name, count in sorted(result.harm.items())},
+        **{name: str(count) for name, count in result.logged.items() if count},
+    }
