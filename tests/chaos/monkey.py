@@ -181,7 +181,7 @@ class Monkey:
             _send(process, signal.SIGCONT)
         if processes:
             self.done["workers stopped past their lease"] += 1
-            self.done["of these with a job (zombies)"] += busy
+            self.done["workers stopped past their lease with a job (zombies)"] += busy
 
 
 def _unless_away(deed: _Deed) -> _Deed:

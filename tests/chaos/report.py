@@ -10,12 +10,9 @@ def markdown(results: Sequence[Result]) -> str:
     columns = [_column(result) for result in results]
     rows = list(dict.fromkeys(name for column in columns for name in column))
     lines = [
-        "| | " + " | ".join(TITLES[result.backend] for result in results) + " |",
+        _line("", [TITLES[result.backend] for result in results]),
         "|---|" + "---|" * len(results),
-        *(
-            f"| {row} | " + " | ".join(column.get(row, "") for column in columns) + " |"
-            for row in rows
-        ),
+        *(_line(row, [column.get(row, "–") for column in columns]) for row in rows),
         "",
     ]
     for result in results:
@@ -24,12 +21,23 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
 def _column(result: Result) -> Mapping[str, str]:
     return {
         "seed": str(result.seed),
         "minutes": f"{result.seconds / 60:.1f}",
         "load of the machine": f"{result.load:.1f}",
-        **{name: str(count) for name, count in sorted(result.counts.items())},
-        **{name: str(count) for name, count in sorted(result.harm.items())},
-        **{name: str(count) for name, count in result.logged.items() if count},
+        **_cells("jobs", result.counts),
+        **_cells("", result.harm),
+        **_cells("", result.logged),
+        **_cells("", result.counts),
     }
+
+
+def _cells(prefix: str, counts: Mapping[str, int]) -> Mapping[str, str]:
+    """Return what begins so and has happened, in the order of its names."""
+    chosen = {name: count for name, count in counts.items() if name.startswith(prefix) and count}
+    return {name: str(count) for name, count in sorted(chosen.items())}
