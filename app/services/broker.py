@@ -52,6 +52,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
         }
     return {
         "broker_url": settings.broker_url,
+        **_redis(settings.broker_url),
         "broker_transport_options": {
             "health_check_interval": 25,
             "socket_keepalive": True,
@@ -59,3 +60,9 @@ def _transport(settings: Settings) -> dict[str, Any]:
             "retry_on_timeout": True,
         },
     }
+
+
+def _redis(url: str) -> dict[str, str]:
+    if url.startswith(("redis://", "rediss://")):
+        return {"broker_transport": "app.services.redis_transport:Transport"}
+    return {}  # whatever else Celery knows, as it comes
