@@ -105,6 +105,8 @@ class Batcher:
         self, predictor: Predictor, images: Sequence[bytes]
     ) -> list["asyncio.Future[Answer]"]:
         """Queue all the images, or none of them: raises QueueFullError."""
+        if not images:
+            return []  # of a request, say, whose images are all unreadable
         now = time.perf_counter()
         waiting = [_Waiting(image, self._loop.create_future(), now) for image in images]
         with self._lock:

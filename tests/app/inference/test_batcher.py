@@ -53,6 +53,17 @@ def test_what_waits_is_taken_together() -> None:
     assert asyncio.run(scenario()) == [1, 4, 2]
 
 
+def test_no_images_are_no_batch() -> None:
+    async def scenario() -> list[int]:
+        batcher, predictor = await started(), Recorder()
+        assert batcher.submit(predictor, []) == []
+        await asyncio.gather(*batcher.submit(predictor, [b"one"]))
+        await asyncio.to_thread(batcher.close)
+        return predictor.batches
+
+    assert asyncio.run(scenario()) == [1]
+
+
 def test_full_queue_refuses_whole_requests() -> None:
     async def scenario() -> None:
         batcher, predictor = await started(capacity=3), Recorder()
