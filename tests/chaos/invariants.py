@@ -23,8 +23,15 @@ from app.storage import BlobStore
 from tests.chaos import story
 from tests.chaos.clients import Tally
 
-# Why a job may fail in a run: its workers were killed, or others were quicker.
-_EXCUSES = {"worker-lost", "unknown-class", "cannot-forget", "cannot-purge", "storage-changed"}
+# Why a job may fail in a run: its workers were killed, others were quicker, PackNet is full.
+_EXCUSES = {
+    "worker-lost",
+    "unknown-class",
+    "cannot-forget",
+    "cannot-purge",
+    "storage-changed",
+    "capacity-exhausted",
+}
 
 
 def jobs(db: Database, tally: Tally) -> Iterator[str]:
