@@ -74,7 +74,9 @@ class Fleet:
     """Processes of one service, kept running between `start` and `stop`."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        self._environment = os.environ | environment
+        # What this machine sets for a service of its own is not meant here.
+        own = {name: os.environ[name] for name in os.environ if not name.startswith("ACCRUE_")}
+        self._environment = {**own, **environment}
         self._folder = folder
         self._sessions: set[int] = set()
         self._keeping = threading.Event()
@@ -90,7 +92,7 @@ class Fleet:
         """Run a command of the service to its end, which must be a good one."""
         done = subprocess.run(
             [*ACCRUE, *arguments],
-            env=self._environment | environment,
+            env={**self._environment, **environment},
             capture_output=True,
             text=True,
             check=False,

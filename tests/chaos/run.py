@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,7 +22,7 @@ from tests.chaos.clients import METHODS, Client, Tally
 from tests.chaos.fleet import Fleet, is_training
 from tests.chaos.monkey import Monkey
 from tests.chaos.prober import Prober, picture
-from tests.chaos.servers import PostgreSQL, Redis, free_port
+from tests.chaos.servers import MissingServerError, PostgreSQL, Redis, free_port
 
 Backend = Literal["files", "servers"]
 TITLES = {"files": "SQLite + filesystem", "servers": "PostgreSQL + Redis"}
@@ -62,20 +61,25 @@ class Plan:
 
 
 def run(backend: Backend, plan: Plan, say: Callable[[str], None]) -> Result:
-    """Run jobs under harm and return what came of it. Raises MissingServerError."""
-    with _folder() as folder:
-        return _Run(backend, plan, folder, say).through()
+    """Run jobs under harm and return what came of it. Raises MissingServerError.
 
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    # PostgreSQL may run as another user, who must be able to go through.
+    Data and logs are kept where something was violated.
+    """
     folder = Path(tempfile.mkdtemp(prefix="accrue-chaos-"))
+    # PostgreSQL may run as another user, who must be able to go through.
     folder.chmod(0o711)
+    keep = True
     try:
-        yield folder
+        result = _Run(backend, plan, folder, say).through()
+        keep = bool(result.violations)
+        return result
+    except MissingServerError:
+        keep = False
+        raise
     finally:
-        if "ACCRUE_CHAOS_KEEP" not in os.environ:
+        if keep:
+            say(f"data and logs are in {folder}")
+        else:
             shutil.rmtree(folder)
 
 
@@ -105,15 +109,16 @@ class _Run:
             data_dir=folder / "data",
             database=environment.get("ACCRUE_DATABASE"),
             broker=environment.get("ACCRUE_BROKER"),
+            storage=None,
         )
         self._fleet = Fleet(environment, folder)
         self._tally = Tally()
 
     def through(self) -> Result:
         started, violations = time.monotonic(), self._tally.violations
-        for server in self._servers:
-            server.start()
         try:
+            for server in self._servers:
+                server.start()
             self._fleet.run("migrate")
             ports = [free_port() for _ in range(self._plan.apis)]
             urls = [f"http://127.0.0.1:{port}" for port in ports]

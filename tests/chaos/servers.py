@@ -1,6 +1,7 @@
 """A Redis and a PostgreSQL of the run's own, to be stopped and started at will."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -76,7 +77,7 @@ class PostgreSQL:
 
     def __init__(self, folder: Path) -> None:
         self._programs = _postgres_programs()
-        self._user = "postgres" if os.geteuid() == 0 else None
+        self._user = _postgres_user()
         folder.mkdir()
         if self._user:
             shutil.chown(folder, self._user)
@@ -127,6 +128,16 @@ class PostgreSQL:
             user=self._user,
             cwd=self._folder,
         )
+
+
+def _postgres_user() -> str | None:
+    """Return who is to run it, None for whoever runs this."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        raise MissingServerError("PostgreSQL does not run as root: no user postgres") from None
 
 
 def _postgres_programs() -> Path:
