@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS ?= true
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos check format lock clean
+.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,18 @@ check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: $(STAMP) ## Check the lock file, licences and, where they can be reached, known vulnerabilities
+	$(BIN)/uv lock --check --offline
+	$(BIN)/python .ci/licences.py
+	.ci/advisories $(BIN)/uv
+
+licences: $(STAMP) ## Write docs/licences.md anew
+	$(BIN)/python .ci/licences.py --write docs/licences.md
+
+sbom: $(STAMP) ## Write dist/sbom.json: everything that runs with Accrue, with hashes, as CycloneDX
+	@mkdir -p dist
+	$(BIN)/uv export --frozen --no-dev --all-extras --quiet --format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.json
+
 format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -60,7 +72,7 @@ $(UV):
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --force-reinstall uv==$(UV_VERSION)
 	@touch $@
 
-# --inexact: uv itself lives in .venv and is not in the lock file.
+# --inexact: uv itself lives in .venv and is not in the lock file. The tests need the extra.
 $(STAMP): uv.lock pyproject.toml | $(UV)
-	$(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+	$(BIN)/uv sync --frozen --extra s3 --inexact --compile-bytecode --quiet
 	@touch $@

@@ -13,6 +13,7 @@ from app import logs
 from app.api import (
     access,
     aliases,
+    checkpoints,
     classifiers,
     deliveries,
     events,
@@ -40,7 +41,7 @@ from app.services.keyring import KeyRing
 from app.services.messages import Messages
 from app.services.webhook_sender import WebhookSender
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import CacheFolder, near, open_store
 
 _MEGABYTE = 10**6
 # A batch of images, base64 included, in one /predict.
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         logs.configure(settings.log_level)
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
-        registry = Registry(database, store, settings)
+        tensors = near(store, CacheFolder.of(settings))
+        registry = Registry(database, tensors, settings)
         batcher = Batcher(
             threads=settings.inference_threads,
             batch=settings.inference_batch,
@@ -68,12 +70,11 @@ def create_app(settings: Settings) -> FastAPI:
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
-        app.state.database, app.state.store = database, store
+        app.state.database, app.state.store, app.state.tensors = database, store, tensors
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
         app.state.dispatcher, app.state.messages = dispatcher, messages
-        watch = EventWatch(database, settings.event_streams)
-        app.state.watch = watch
+        app.state.watch = watch = EventWatch(database, settings.event_streams)
         app.state.fleet = Fleet(database)
         measured.look_at(settings, batcher, registry, watch)
         loops = [
@@ -120,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
         predict,
         classifiers,
         versions,
+        checkpoints,
         aliases,
         uploads,
         jobs,

@@ -1,11 +1,12 @@
 """Settings of one Accrue process, read once from the environment and passed down."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,7 +35,15 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(None, description="The one of `database`.")
     broker: str | None = Field(None, description="Celery broker URL; files in data_dir if unset.")
     broker_password: SecretStr | None = Field(None, description="The one of `broker`.")
-    storage: str | None = Field(None, description="Folder of the blobs; data_dir/blobs if unset.")
+    storage: str | None = Field(
+        None, description="Folder of the blobs or s3://bucket/prefix; data_dir/blobs if unset."
+    )
+    cache_megabytes: int = Field(
+        4096, ge=0, description="Tensors of an s3:// storage kept in data_dir, in 10^6 bytes."
+    )
+    signed_links: bool = Field(
+        False, description="Whether clients fetch images from an s3:// storage themselves."
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -110,6 +119,18 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @field_validator("storage")
+    @classmethod
+    def _offered(cls, storage: str | None) -> str | None:
+        parts = urlsplit(storage or "")
+        if "://" not in (storage or ""):
+            return storage
+        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("either a folder or s3://bucket/prefix")
+        if find_spec("boto3") is None:
+            raise ValueError("s3:// needs the extra s3: pip install 'accrue[s3]'")
+        return storage
+
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the database."""
@@ -131,6 +152,11 @@ class Settings(BaseSettings):
     def storage_url(self) -> str:
         """Where blobs live."""
         return self.storage or str(self.data_dir.absolute() / "blobs")
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where the processes of this machine keep tensors of a distant storage."""
+        return self.data_dir.absolute() / "cache"
 
 
 def _with_password(url: str, password: SecretStr | None) -> str:

@@ -14,6 +14,7 @@ from app.db.engine import Database, make_engine
 from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from tests.s3 import BUCKET, S3Server
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
@@ -88,11 +89,22 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def storage_url(request: pytest.FixtureRequest) -> str | None:
+    """Where blobs lie: the folder of the settings, unless a test asks for a bucket.
+
+    It does so with ``@pytest.mark.parametrize("storage_url", ["s3"], indirect=True)``.
+    """
+    kind = getattr(request, "param", "folder")
+    return str(request.getfixturevalue("s3_url")) if kind == "s3" else None
+
+
+@pytest.fixture
+def settings(database_url: str, storage_url: str | None, tmp_path: Path) -> Settings:
     """Settings of a service on `database_url`, its files in the test's own folder."""
     return Settings(
         data_dir=tmp_path / "data",
         database=database_url,
+        storage=storage_url,
         device="cpu",
         inference_threads=1,
         train_threads=1,
@@ -103,3 +115,19 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def store(settings: Settings) -> BlobStore:
     """The blob store that `settings` name."""
     return open_store(settings.storage_url)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that speaks S3, shared by the tests of this worker: each has a prefix of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty storage on that server, which this process can open."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{secrets.token_hex(8)}"

@@ -6,7 +6,6 @@ ends, so does this process: it cannot outlive its worker, whatever happened to i
 
 import contextlib
 import ctypes
-import errno
 import os
 import signal
 import sys
@@ -24,7 +23,14 @@ from app.imaging.reading import UnreadableImageError
 from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import ForgetPlan, LearnPlan, Plan
 from app.services.publication import Outcome
-from app.storage import BlobCorruptError, BlobMissingError, BlobStore, open_store
+from app.storage import (
+    BlobCorruptError,
+    BlobMissingError,
+    BlobStore,
+    is_full,
+    near,
+    open_store,
+)
 from models import methods
 from models.learner import (
     Cancelled,
@@ -48,8 +54,6 @@ from worker.saving import Saver, StopOrder
 # or, where nothing is trained, to measuring; and the same with a download of weights in it.
 _START_SECONDS = 300.0
 _DOWNLOAD_SECONDS = 1800.0
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What somebody can change so that the same job succeeds, and how.
 _HELP = {
@@ -141,7 +145,7 @@ def _failure(error: Exception) -> Failure:
     code, again = next(
         (code, again) for kinds, code, again in _FAILURES if isinstance(error, kinds)
     )
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and is_full(error):
         # Somebody has to make room first: trained again at once, it would fail again.
         return Failure("storage-full", f"The storage is full: {error}", again=False, retryable=True)
     if "can't allocate memory" in str(error):  # the CPU's allocator has no class of its own
@@ -167,7 +171,8 @@ def _learn(
     reporter.warn(foresight.warnings(plan))
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
-    base = reading.base(plan, tasks, store, reporter) if plan.parts else None
+    tensors = near(store, resources.cache)
+    base = reading.base(plan, tasks, tensors, reporter) if plan.parts else None
     saver = Saver(store, resources, own, reporter, send, stop)
 
     def train(resume: Checkpoint | None) -> StepResult:
@@ -193,7 +198,7 @@ def _learn(
         result = train(None)
     trained_on = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     trained_on += [image.sha256 for image in plan.fresh]
-    return _stored(spec, result, trained_on, store, reporter)
+    return _stored(spec, result, trained_on, tensors, reporter)
 
 
 def _forget(
@@ -212,7 +217,8 @@ def _forget(
         held_out_columns=columns,
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
     )
-    base = reading.base(plan, plan.base_tasks, store, reporter)
+    tensors = near(store, resources.cache)
+    base = reading.base(plan, plan.base_tasks, tensors, reporter)
     reporter.quiet(_START_SECONDS)
     result = forget(
         spec,
@@ -224,7 +230,7 @@ def _forget(
         report=reporter.learning,
         should_stop=stop.is_set,
     )
-    return _stored(spec, result, (), store, reporter)
+    return _stored(spec, result, (), tensors, reporter)
 
 
 def _stored(

@@ -1,11 +1,13 @@
 """A claimed job: every write of one attempt, fenced, so that a worker that lost it writes nothing.
 
-Writes wait for a locked database and try again: the work of hours is not thrown away for it.
+Writes wait for a locked database, or a storage that does not answer, and try again: the work of
+hours is not thrown away for it.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import structlog
@@ -21,7 +23,7 @@ from app.services.checkpoints import SavedCheckpoint
 from app.services.plans import Plan
 from app.services.publication import Outcome
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import BlobStore, open_store
 from worker.protocol import Failure
 
 T = TypeVar("T")
@@ -86,10 +88,9 @@ class Lease:
     def keep(self, saved: SavedCheckpoint) -> None:
         """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
 
-        Raises OperationalError and StorageChangedError.
+        Raises OperationalError, OSError and StorageChangedError.
         """
-        store = open_store(self._storage_url)
-        self._sweep(checkpoints.record(self._db, store, self.job_id, self.attempt, saved))
+        self._sweep(checkpoints.record(self._db, self._store, self.job_id, self.attempt, saved))
 
     def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
         """Write a sign of life with phase, progress and events; extend the lease if asked to.
@@ -115,11 +116,11 @@ class Lease:
     def publish(self, plan: Plan, outcome: Outcome) -> int | None:
         """Publish the version; None where the attempt lost the job, or was told to cancel it.
 
-        Raises ServiceError, with nothing published, where what the plan asks for cannot be.
+        Raises ServiceError and OSError, with nothing published, where what the plan asks for cannot
+        be or the storage does not answer.
         """
-        store = open_store(self._storage_url)
         published = self._persist(
-            lambda: publication.publish(self._db, store, plan, self.attempt, outcome)
+            lambda: publication.publish(self._db, self._store, plan, self.attempt, outcome)
         )
         if published is None:
             # If the job is still held, then because it is cancelling.
@@ -187,7 +188,11 @@ class Lease:
     def _sweep(self, released: Sequence[str]) -> None:
         """Delete blobs that nothing needs, once the transaction that released them is over."""
         if released:
-            purging.sweep(self._db, open_store(self._storage_url), released)
+            purging.sweep(self._db, self._store, released)
+
+    @cached_property
+    def _store(self) -> BlobStore:
+        return open_store(self._storage_url)
 
     def _persist(self, write: Callable[[], T]) -> T:
         """Try a write as long as the lease lasts; after that the job is another's anyway."""
@@ -195,8 +200,8 @@ class Lease:
         while True:
             try:
                 return write()
-            except OperationalError as error:
+            except (OperationalError, OSError) as error:
                 if time.monotonic() > deadline:
                     raise
-                log.warning("database_unavailable", job=self.job_id, error=str(error))
+                log.warning("write_refused", job=self.job_id, error=str(error))
                 time.sleep(_RETRY_SECONDS)

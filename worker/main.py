@@ -16,6 +16,7 @@ from app.ids import new_id
 from app.services.broker import DEFAULT_QUEUE, TRAIN_QUEUE
 from app.services.dispatcher import Dispatcher
 from app.settings import Settings
+from app.storage import CacheFolder
 from worker import processes, tasks
 from worker.celery_app import make_celery
 from worker.health import Health
@@ -29,7 +30,7 @@ def main(settings: Settings | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; return its exit status."""
     settings = settings or Settings()
     logs.configure(settings.log_level)
-    processes.start_server()
+    processes.start_server(settings.storage_url)
     db = Database(settings.database_url)
     dispatcher = Dispatcher(db, settings)
     # Asked even where the device is set: jobs are taken once they can start at once.
@@ -44,6 +45,7 @@ def main(settings: Settings | None = None) -> int:
         threads=settings.train_threads or len(os.sched_getaffinity(0)),
         weights_dir=settings.weights_dir,
         checkpoint_seconds=settings.checkpoint_seconds,
+        cache=CacheFolder.of(settings),
     )
     runner = Runner(db, settings, worker_id, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)

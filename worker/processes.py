@@ -19,9 +19,10 @@ _TERMINATE_SECONDS = 2.0
 _REAP_SECONDS = 10.0
 
 
-def start_server() -> None:
-    """Start the fork server; it loads in the background."""
-    _CONTEXT.set_forkserver_preload(["worker.child"])
+def start_server(storage_url: str = "") -> None:
+    """Start the fork server; it loads in the background, also what the storage takes."""
+    client = ["app.storage.s3"] if storage_url.startswith("s3://") else []
+    _CONTEXT.set_forkserver_preload(["worker.child", *client])
     forkserver.ensure_running()
 
 

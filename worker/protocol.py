@@ -8,6 +8,7 @@ from typing import Any
 from app.db.repositories.jobs import Event
 from app.services.checkpoints import SavedCheckpoint
 from app.services.publication import Outcome
+from app.storage import CacheFolder
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Resources:
     threads: int
     weights_dir: Path | None
     checkpoint_seconds: float
+    cache: CacheFolder
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a step starts from, read from storage: images, decoded once, and the base's tensors."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,16 +66,19 @@ def decode_all(
     stop: StopOrder,
 ) -> Tensor:
     """Return the images as uint8 [N, 3, S, S]."""
+    # A store in the network is worth more readers than there are cores to decode.
+    decoding = threading.BoundedSemaphore(threads)
     pixels = torch.empty((len(hashes), 3, image_size, image_size), dtype=torch.uint8)
     rows = pixels.numpy()
 
     def read(position: int) -> None:
         if not stop.is_set():
-            image = decode(store.get(hashes[position]), image_size)
-            rows[position] = image.transpose(2, 0, 1)
+            data = store.get(hashes[position])
+            with decoding:
+                rows[position] = decode(data, image_size).transpose(2, 0, 1)
 
     reporter.phase("preparing", 0.0)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(max(threads, store.parallel)) as pool:
         for done, _ in enumerate(pool.map(read, range(len(hashes))), start=1):
             reporter.phase("preparing", done / len(hashes))
     if stop.is_set():

@@ -107,6 +107,8 @@ class Runner:
                 return
         except ServiceError as error:
             end = Failure(error.code, error.detail, again=False, retryable=True)
+        except OSError as error:  # the storage, for as long as the lease lasted
+            end = Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
         finally:
             process.end()
         # The process is gone before the job is anybody else's.
@@ -216,7 +218,7 @@ class _Watch:
     def _keep(self, saved: SavedCheckpoint) -> None:
         try:
             self._lease.keep(saved)
-        except (OperationalError, StorageChangedError) as error:
+        except (OperationalError, OSError, StorageChangedError) as error:
             # The one before still stands, and the next one will not be long.
             log.warning("checkpoint_not_kept", job=self._lease.job_id, error=str(error))
 

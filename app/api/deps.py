@@ -35,6 +35,11 @@ async def _store(request: Request) -> BlobStore:
     return store
 
 
+async def _tensors(request: Request) -> BlobStore:
+    tensors: BlobStore = request.app.state.tensors
+    return tensors
+
+
 async def _registry(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
@@ -88,6 +93,8 @@ async def _workspace(request: Request) -> str:
 Config = Annotated[Settings, Depends(_settings)]
 DB = Annotated[Database, Depends(_database)]
 Store = Annotated[BlobStore, Depends(_store)]
+# The same storage, what is read kept near.
+Tensors = Annotated[BlobStore, Depends(_tensors)]
 LoadedModels = Annotated[Registry, Depends(_registry)]
 Queue = Annotated[Messages, Depends(_messages)]
 Inference = Annotated[Batcher, Depends(_batcher)]

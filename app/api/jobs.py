@@ -212,7 +212,14 @@ def retry_job(
     once: Idempotency,
 ) -> JobView:
     """Queue a failed or cancelled job again."""
-    job = jobs.retry(db, caller.workspace, job_id, on_created=_remembered(once), quota=caller.quota)
+    job = jobs.retry(
+        db,
+        caller.workspace,
+        job_id,
+        on_created=_remembered(once),
+        quota=caller.quota,
+        may_purge=caller.may("admin"),
+    )
     dispatcher.wake()
     response.headers.update(_accepted(job))
     return job

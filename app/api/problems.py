@@ -211,6 +211,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnicodeEncodeError, _on_encode_error)
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"headers": {name: {"description": description, "schema": {"type": "string"}}}}
+
+
+# Headers that an answer of a status always has.
+_HEADERS: dict[int | str, dict[str, Any]] = {
+    401: _header("WWW-Authenticate", "`Bearer`, and `error` where the key that came is no good."),
+    429: _header("Retry-After", "Seconds after which it makes sense to try again."),
+}
+
 # What any route may answer.
 _COMMON: tuple[type[ServiceError], ...] = (
     InvalidRequestError,
@@ -233,6 +243,7 @@ def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
                     "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
                 }
             },
+            **_HEADERS.get(status, {}),
         }
         for status, kinds in sorted(by_status.items(), key=lambda item: str(item[0]))
     }

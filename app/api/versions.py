@@ -3,13 +3,15 @@
 from typing import Annotated
 
 from fastapi import Path, Query, Response
+from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
-from app.api.deps import DB, LoadedModels, Store, Workspace
+from app.api.deps import DB, Config, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services import versions
 from app.services.classifiers import ClassifierNotFoundError
+from app.services.stored import StorageUnavailableError
 from app.services.versions import (
     ClassNotFoundError,
     ExemplarView,
@@ -21,6 +23,11 @@ from app.services.versions import (
 )
 
 router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
+
+# How long a signed link works, and how long it may be used again: what is begun with it at the last
+# moment has a minute to begin.
+_LINK_SECONDS = 300
+_LINK_CACHED_SECONDS = 240
 
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
@@ -86,8 +93,9 @@ def list_exemplars(
     dependencies=[needs("train")],
     response_class=Response,
     responses={
-        **responses(ImageNotFoundError, ImageUnreadableError),
+        **responses(ImageNotFoundError, ImageUnreadableError, StorageUnavailableError),
         200: {"description": "The image's bytes.", "content": {"image/*": {}}},
+        307: {"description": "Where they are: a link that ends after some minutes."},
     },
 )
 def get_image(
@@ -95,8 +103,14 @@ def get_image(
     db: DB,
     store: Store,
     workspace: Workspace,
+    settings: Config,
 ) -> Response:
-    """Return the bytes of an image that an upload or a version has."""
+    """Return the bytes of an image that an upload or a version has, or where to fetch them."""
+    if settings.signed_links and (
+        link := versions.image_link(db, store, workspace, sha256, _LINK_SECONDS)
+    ):
+        cached = f"private, max-age={_LINK_CACHED_SECONDS}"
+        return RedirectResponse(link, 307, {"Cache-Control": cached})
     image, data = versions.image(db, store, workspace, sha256)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",

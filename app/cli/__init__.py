@@ -11,6 +11,7 @@ from rich.markup import escape
 from app.cli import keys, server, storage
 from app.cli.bench import bench
 from app.cli.demo import demo
+from app.cli.doctor import doctor
 from app.cli.errors import CommandError
 from app.cli.forget import forget
 from app.cli.learn import learn
@@ -29,7 +30,7 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Look after its data", (storage.sweep, storage.reindex)),
+    ("Look after it", (doctor, storage.sweep, storage.reindex)),
     ("Speak to a service that runs", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:

@@ -1,7 +1,7 @@
 """The commands that run the service: up, serve, worker, migrate."""
 
 import contextlib
-import ipaddress
+import errno
 import os
 import socket
 import sys
@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from app.cli.errors import CommandError
 from app.cli.supervisor import Child, Supervisor
+from app.security.addresses import is_loopback
 from app.settings import Settings
 
 # -P keeps a folder named app or worker in the user's current directory from being imported.
@@ -79,6 +80,7 @@ def serve(
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
+    _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
@@ -93,7 +95,9 @@ def serve(
 
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
-    environment = _environment(make_settings(data_dir=data_dir))
+    settings = make_settings(data_dir=data_dir)
+    _require_storage(settings, now=False)
+    environment = _environment(settings)
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
 
 
@@ -156,26 +160,31 @@ def database_refused(settings: Settings, error: Exception) -> str:
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
 
 
-def _require_storage(settings: Settings) -> None:
+def _require_storage(settings: Settings, *, now: bool = True) -> None:
+    """Refuse a storage that cannot be used or, unless it must be there `now`, that never could.
+
+    One that does not answer yet is waited for, as the database is. Raises CommandError.
+    """
     from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 
     try:
         open_store(settings.storage_url).check()
     except OSError as error:
-        raise CommandError(
-            f"{settings.storage_url} cannot hold the images and versions: {error.strerror}."
-        ) from error
+        if now or error.errno in (errno.EACCES, errno.ENOENT):
+            raise CommandError(
+                f"{settings.storage_url} cannot hold the images and versions: "
+                f"{error.strerror or error}."
+            ) from error
 
 
 def _require_keys_or_loopback(settings: Settings) -> None:
     """Refuse to be reached from other machines without keys: anybody could train and delete."""
     host = settings.host
     try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
         raise CommandError(f"{host} is no address of this machine: {error}") from error
-    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
-    if settings.keys == "off" and not loopback:
+    if not allowed:
         raise CommandError(
             f"Refusing to listen on {host}: keys are off, so whoever can reach the service may do "
             "everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
@@ -189,6 +198,12 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+
+
+def url_of(settings: Settings) -> str:
+    """Return where a service with these settings is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return _url(host, settings.port)
 
 
 def _url(host: str, port: int) -> str:

@@ -1,11 +1,13 @@
 """The commands that look after the storage: sweep, reindex."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.errors import CommandError
-from app.cli.server import DataDir, make_settings, migrate_database
+from app.cli.server import DataDir, database_refused, make_settings, migrate_database
 from app.settings import Settings
 
 
@@ -19,13 +21,11 @@ def sweep(
     from app.services import sweeping  # noqa: PLC0415 - client commands do not wait for it
 
     settings = make_settings(data_dir=data_dir)
-    database, store = _open(settings)
-    try:
-        swept = sweeping.sweep(database, store, settings, dry_run=dry_run)
-    except sweeping.ForeignStorageError as error:
-        raise CommandError(str(error)) from error
-    finally:
-        database.close()
+    with _opened(settings) as (database, store):
+        try:
+            swept = sweeping.sweep(database, store, settings, dry_run=dry_run)
+        except sweeping.ForeignStorageError as error:
+            raise CommandError(str(error)) from error
     print(
         f"{'Would remove' if dry_run else 'Removed'} {swept.blobs} blobs "
         f"({swept.bytes / 10**6:.1f} MB) and {swept.unfinished_writes} unfinished writes."
@@ -45,26 +45,34 @@ def reindex(
 
     settings = make_settings(data_dir=data_dir)
     migrate_database(settings)
-    database, store = _open(settings)
-    try:
-        result = reindexing.reindex(database, store, merge=merge)
-    except reindexing.DatabaseNotEmptyError as error:
-        raise CommandError(
-            "The database is not empty. --merge adds the classifiers that it does not have."
-        ) from error
-    finally:
-        database.close()
+    with _opened(settings) as (database, store):
+        try:
+            result = reindexing.reindex(database, store, merge=merge)
+        except reindexing.DatabaseNotEmptyError as error:
+            raise CommandError(
+                "The database is not empty. --merge adds the classifiers that it does not have."
+            ) from error
     for problem in result.problems:
         print(f"warning: {problem}")
     names = ", ".join(result.classifiers) or "none"
     print(f"{result.versions} versions of {len(result.classifiers)} classifiers: {names}.")
 
 
-def _open(settings: Settings) -> tuple[Any, Any]:
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
+    """Open the database and the storage, and say so where one of them cannot be used."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
+
     from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it
     from app.storage import open_store  # noqa: PLC0415
 
+    database = Database(settings.database_url)
     try:
-        return Database(settings.database_url), open_store(settings.storage_url)
+        yield database, open_store(settings.storage_url)
     except OSError as error:
-        raise CommandError(f"{settings.storage_url} cannot be used: {error.strerror}.") from error
+        what = error.strerror or error
+        raise CommandError(f"{settings.storage_url} cannot be used: {what}.") from error
+    except SQLAlchemyError as error:
+        raise CommandError(database_refused(settings, error)) from error
+    finally:
+        database.close()

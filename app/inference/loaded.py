@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ from models.spec import Spec
 
 # Modules kept for one version beside its default: other ways to classify, single tasks.
 _KEPT_PREDICTORS = 8
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,12 @@ class LoadedVersion:
             servable = load_servable(
                 self._spec, state.State(parts, self.tasks), task=task, classify=classify
             )
+        except OSError as error:
+            log.warning("version_not_read", version=self.id, error=str(error))
+            raise VersionUnreadableError(
+                f"The storage that holds version {self.number} does not answer.",
+                headers={"Retry-After": "5"},
+            ) from error
         except (BlobCorruptError, BlobMissingError, ValueError, KeyError, RuntimeError) as error:
             raise VersionUnreadableError(
                 f"The stored tensors of version {self.number} are missing or damaged."

@@ -25,6 +25,7 @@ from app.services import uploads as upload_service
 from app.services.classifiers import ClassifierNotFoundError, InvalidOptionsError
 from app.services.errors import FieldError, ServiceError
 from app.services.job_views import JobView, State
+from app.services.keyring import MissingScopeError
 from app.services.labels import clean_label
 from app.services.limits import NO_QUOTA, Quota, check_stored, check_waiting
 from app.services.requests import GivenOptions, RequestBody, UploadId
@@ -328,13 +329,17 @@ def retry(
     *,
     on_created: OnCreated[JobView],
     quota: Quota = NO_QUOTA,
+    may_purge: bool = True,
 ) -> JobView:
     """Queue a failed or cancelled job again, its failures forgotten.
 
-    Raises JobNotFoundError, JobNotRetryableError and one of `QUOTA_ERRORS`.
+    Raises JobNotFoundError, JobNotRetryableError, MissingScopeError where it purges and that
+    is not allowed, and one of `QUOTA_ERRORS`.
     """
     with db.transaction() as session:
         job = job_views.require(session, workspace, job_id).job
+        if job.request.get("purge") and not may_purge:
+            raise MissingScopeError("A job that purges is tried again with the scope admin.")
         _check_quota(session, workspace, quota)
         if not jobs.restart(session, job_id):
             raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")

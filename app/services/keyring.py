@@ -75,9 +75,13 @@ class Caller:
         """Whether the key has been revoked or has expired since."""
         return self.revoked or (self.expires is not None and time.time() >= self.expires)
 
+    def may(self, *scopes: str) -> bool:
+        """Say whether the key has one of the scopes, or `admin`."""
+        return grants(self.scopes, scopes)
+
     def require(self, *scopes: str) -> None:
         """Raise MissingScopeError unless the key has one of the scopes, or `admin`."""
-        if not grants(self.scopes, scopes):
+        if not self.may(*scopes):
             raise MissingScopeError(
                 f"This needs a key with the scope {' or '.join(dict.fromkeys((*scopes, 'admin')))}."
             )
@@ -120,6 +124,9 @@ class KeyRing:
 
     async def run(self) -> None:
         """Keep up with the database, until cancelled."""
+        await self._follow()
+        if not self._callers:
+            log.warning("there_is_no_key", make_one="accrue keys create NAME --scope admin")
         noted_at = time.monotonic()
         try:
             while True:

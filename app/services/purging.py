@@ -25,7 +25,7 @@ from app.db.tables import LIVE, Classifier, Version
 from app.services import lineage
 from app.services.errors import ServiceError
 from app.services.plans import ForgetPlan
-from app.storage import BlobStore
+from app.storage import BlobStore, each
 
 log = structlog.get_logger(__name__)
 
@@ -105,19 +105,24 @@ def sweep(
     """
     with db.transaction() as session:
         blobs.lock(session, hashes)
-        deleted = []
-        for sha256 in blobs.unreferenced(session, hashes):
-            put_at = store.put_at(sha256)
-            if before is not None and put_at is not None and put_at >= before:
-                continue
-            try:
-                store.delete(sha256)
-            except OSError as error:
-                log.warning("blob_not_deleted", sha256=sha256, error=str(error))
-            else:
-                deleted.append(sha256)
+        doomed = blobs.unreferenced(session, hashes)
+        gone = each(store, lambda sha256: _delete(store, sha256, before), doomed)
+        deleted = [sha256 for sha256, went in zip(doomed, gone, strict=True) if went]
         blobs.forget(session, deleted)
         return deleted
+
+
+def _delete(store: BlobStore, sha256: str, before: datetime | None) -> bool:
+    """Delete a blob unless it was put since; say whether it is gone."""
+    try:
+        put_at = store.put_at(sha256) if before else None
+        if before and put_at and put_at >= before:
+            return False
+        store.delete(sha256)
+    except OSError as error:
+        log.warning("blob_not_deleted", sha256=sha256, error=str(error))
+        return False
+    return True
 
 
 def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:

@@ -23,7 +23,7 @@ from app.services.manifests import (
     VersionManifest,
     folder,
 )
-from app.storage import BlobStore
+from app.storage import BlobStore, each
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -216,7 +216,7 @@ def _missing(
         for version in versions
         if not all(store.exists(part.sha256) for part in version.parts.values())
     ]
-    lost = sum(not store.exists(sha256) for sha256 in _images(rankings, versions))
+    lost = each(store, store.exists, _images(rankings, versions)).count(False)
     if lost:
         problems.append(f"{name}: {lost} images are not in the storage")
     return problems

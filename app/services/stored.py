@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import blobs
 from app.services.errors import ServiceError
-from app.storage import BlobStore
+from app.storage import BlobStore, each
 
 
 class StorageFullError(ServiceError):
@@ -17,6 +17,17 @@ class StorageFullError(ServiceError):
     status: ClassVar[int] = 507
     code: ClassVar[str] = "storage-full"
     title: ClassVar[str] = "Storage full"
+
+
+class StorageUnavailableError(ServiceError):
+    """The storage cannot be read from or written to; trying again may help."""
+
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "storage-unavailable"
+    title: ClassVar[str] = "Storage unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The storage does not answer as it should.", headers={"Retry-After": "5"})
 
 
 class StorageChangedError(ServiceError):
@@ -31,11 +42,12 @@ def record(session: Session, store: BlobStore, sizes: Mapping[str, int], now: da
     """Record blobs that were put into the store; nobody deletes them until the commit.
 
     Raises StorageChangedError where one was deleted since: the same bytes may have been those of
-    something that was purged a moment ago.
+    something that was purged a moment ago. Raises OSError.
     """
     blobs.record(session, sizes, now)
-    # Asked after the rows are locked: who deletes bytes holds their rows meanwhile.
-    if not all(store.exists(sha256) for sha256 in sizes):
+    # Asked after the rows are locked: who deletes bytes holds their rows meanwhile, and has been
+    # told that they are gone before it lets go. A store may not answer from before that.
+    if not all(each(store, store.exists, sizes)):
         raise StorageChangedError(
             "Bytes that were just stored have been purged: send them again.",
             headers={"Retry-After": "1"},

@@ -56,11 +56,17 @@ def check_ours(db: Database, store: BlobStore) -> None:
     if own is None:
         with db.transaction() as session:
             own = installation.ensure_identity(session, db.now(session))
-    document = store.read_document(_IDENTITY)
-    if document is None:
+    found = owner(store)
+    if found is None:
         take_over(db, store)
-    elif orjson.loads(document)["database"] != own:
+    elif found != own:
         raise ForeignStorageError
+
+
+def owner(store: BlobStore) -> str | None:
+    """Return the identity of the database that the storage belongs to, None for nobody's."""
+    document = store.read_document(_IDENTITY)
+    return None if document is None else str(orjson.loads(document)["database"])
 
 
 def take_over(db: Database, store: BlobStore) -> None:

@@ -4,6 +4,7 @@ Images go into the blob store first, then every row in one transaction: a refuse
 row, and a blob without a row is swept.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, TypeVar
 
+import structlog
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -27,16 +29,23 @@ from app.services.errors import FieldError, ServiceError
 from app.services.labels import clean_label
 from app.services.limits import NO_QUOTA, Quota
 from app.services.sources import Item, Rejection, Source, Split, UploadLimits, shown
-from app.services.stored import StorageChangedError, StorageFullError
-from app.storage import BlobStore
+from app.services.stored import (
+    StorageChangedError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from app.storage import BlobStore, is_full
 
 # Decoding releases the interpreter and storing waits for the disk, so a few at once go faster.
+# A store in the network is worth more, but decoded images are large: not more of those.
 _WORKERS = 4
 # Refusals are listed up to here: a folder of 100,000 text files need not be.
 _LISTED_REJECTIONS = 1000
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+log = structlog.get_logger(__name__)
 
 
 class UploadNotFoundError(ServiceError):
@@ -86,6 +95,7 @@ COLLECT_ERRORS = (
     TooManyImagesError,
     StorageFullError,
     StorageChangedError,
+    StorageUnavailableError,
 )
 
 
@@ -152,16 +162,22 @@ def collect(
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
 
+    decoding = threading.BoundedSemaphore(_WORKERS)
+
     def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
         if isinstance(item, Rejection):
             return Rejection(shown(item.name), item.reason)
-        return _prepare(store, item, limits, split)
+        return _prepare(store, item, limits, split, decoding)
 
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
     try:
-        for result in _in_order(prepare, _counted(source.items(limits), limits.images)):
+        for result in _in_order(
+            prepare,
+            _counted(source.items(limits), limits.images),
+            max(_WORKERS, store.parallel),
+        ):
             if isinstance(result, Rejection):
                 rejected.append(result)
             elif (key := (result.label, result.sha256)) in images:
@@ -320,7 +336,10 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     present = repository.labelled_hashes(session, upload.id)
     new = [image for image in collected.images if (image.label, image.sha256) not in present]
     now = datetime.now(UTC)
-    stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
+    try:
+        stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
+    except OSError as error:
+        raise StorageUnavailableError from error
     blobs.record_images(
         session,
         [
@@ -355,17 +374,25 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
 
 
 def _prepare(
-    store: BlobStore, item: Item, limits: UploadLimits, split: Split
+    store: BlobStore,
+    item: Item,
+    limits: UploadLimits,
+    split: Split,
+    decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
     try:
         label = clean_label(item.label)
-        image = sanitise(item.data, limits.image)
+        with decoding:
+            image = sanitise(item.data, limits.image)
     except (ValueError, UnreadableImageError) as error:
         return Rejection(shown(item.name), str(error))
     try:
         sha256 = store.put(image.data)
     except OSError as error:
-        raise StorageFullError("The image could not be stored.") from error
+        log.error("image_not_stored", error=str(error))
+        if is_full(error):
+            raise StorageFullError("The image could not be stored.") from error
+        raise StorageUnavailableError from error
     return PreparedImage(
         sha256=sha256,
         size=len(image.data),
@@ -385,13 +412,15 @@ def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | R
         yield item
 
 
-def _in_order(function: Callable[[_In], _Out], values: Iterable[_In]) -> Iterator[_Out]:
+def _in_order(
+    function: Callable[[_In], _Out], values: Iterable[_In], threads: int
+) -> Iterator[_Out]:
     """Map over threads: results in order, few values in memory."""
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Out]] = deque()
         for value in values:
             waiting.append(pool.submit(function, value))
-            if len(waiting) > 2 * _WORKERS:
+            if len(waiting) > threads + _WORKERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

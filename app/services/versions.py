@@ -1,7 +1,8 @@
 """Versions: what each knows, how good it is, what it keeps."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from app.db.tables import Classifier, Image, Version
 from app.services import classifiers, lineage
 from app.services.errors import ServiceError
 from app.services.labels import clean_label
+from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 
 log = structlog.get_logger(__name__)
@@ -216,15 +218,46 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
 def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[Image, bytes]:
     """Return an image that the workspace has: what it is, and its bytes.
 
-    Raises ImageNotFoundError and ImageUnreadableError.
+    Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
+    found = _image(db, workspace, sha256)
+    with _readable(sha256):
+        return found, store.get(sha256)
+
+
+def image_link(
+    db: Database, store: BlobStore, workspace: str, sha256: str, seconds: int
+) -> str | None:
+    """Return a URL at which whoever has it finds an image of the workspace for so long.
+
+    None where the storage has no such URLs.
+
+    Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
+    """
+    found = _image(db, workspace, sha256)
+    with _readable(sha256):
+        link = store.link(sha256, found.media_type, seconds)
+        if link is not None and not store.exists(sha256):
+            raise BlobMissingError(sha256)
+        return link
+
+
+def _image(db: Database, workspace: str, sha256: str) -> Image:
     with db.reading() as session:
         found = workspaces.image(session, workspace, sha256)
     if found is None:
         raise ImageNotFoundError("No image has that hash.")
+    return found
+
+
+@contextmanager
+def _readable(sha256: str) -> Iterator[None]:
     try:
-        return found, store.get(sha256)
-    except (BlobMissingError, BlobCorruptError, OSError) as error:
+        yield
+    except OSError as error:
+        log.error("image_not_read", image=sha256, error=str(error))
+        raise StorageUnavailableError from error
+    except (BlobMissingError, BlobCorruptError) as error:
         log.error("image_unreadable", image=sha256, error=repr(error))
         raise ImageUnreadableError(
             "The stored image is gone or damaged: send it again to have it back."

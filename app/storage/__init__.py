@@ -1,18 +1,36 @@
 """Content-addressed storage of images and tensors."""
 
-from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore, StoredBlob
+from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore, StoredBlob, is_full
+from app.storage.cache import CachedBlobStore, CacheFolder
 from app.storage.local import LocalBlobStore
+from app.storage.parallel import each
 
 __all__ = [
     "BlobCorruptError",
     "BlobMissingError",
     "BlobStore",
+    "CacheFolder",
+    "CachedBlobStore",
     "LocalBlobStore",
     "StoredBlob",
+    "each",
+    "is_full",
+    "near",
     "open_store",
 ]
 
 
 def open_store(url: str) -> BlobStore:
-    """Open the store a setting names: a folder."""
-    return LocalBlobStore(url)
+    """Open the store a setting names: a folder, or ``s3://bucket/prefix``. Raises OSError."""
+    if not url.startswith("s3://"):
+        return LocalBlobStore(url)
+    from app.storage.s3 import S3BlobStore  # noqa: PLC0415 - only with the extra that it needs
+
+    return S3BlobStore(url)
+
+
+def near(store: BlobStore, cache: CacheFolder) -> BlobStore:
+    """Return the store with its blobs kept on this machine, where it is not on it already."""
+    if isinstance(store, LocalBlobStore) or not cache.capacity:
+        return store
+    return CachedBlobStore(store, cache)

@@ -1,28 +1,29 @@
 """Blobs in a local folder."""
 
+import errno
 import hashlib
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.storage import names
 from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
 
-_HASH = re.compile(r"[0-9a-f]{64}")
 _SHARD = "[0-9a-f]" * 2
-_DOCUMENT = re.compile(r"([A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.json")
 
 
 class LocalBlobStore:
-    """A `BlobStore` in a folder: ``ab/cd/abcd…``, so that no folder grows too long to list."""
+    """A `BlobStore` in a folder."""
+
+    parallel = 1
 
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root)
         # In the same file system as the blobs, so that a rename moves a whole file or nothing.
-        self._incoming = self._root / "incoming"
-        self._documents = self._root / "documents"
+        self._incoming = self._root / names.INCOMING
+        self._documents = self._root / names.DOCUMENTS
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
@@ -70,7 +71,7 @@ class LocalBlobStore:
         """List the blobs in the order of their hashes."""
         for shard in sorted(self._root.glob(f"{_SHARD}/{_SHARD}")):
             with os.scandir(shard) as entries:
-                files = sorted((e for e in entries if _HASH.fullmatch(e.name)), key=_name)
+                files = sorted((e for e in entries if names.is_hash(e.name)), key=_name)
             for entry in files:
                 try:
                     status = entry.stat()
@@ -94,11 +95,13 @@ class LocalBlobStore:
 
     def path(self, sha256: str) -> Path | None:
         """Return the blob's file, None where there is none."""
-        # A name that is no hash could lead out of the folder.
-        if not _HASH.fullmatch(sha256):
+        if not names.is_hash(sha256):
             return None
         target = self._target(sha256)
         return target if target.exists() else None
+
+    def link(self, sha256: str, media_type: str, seconds: int) -> None:
+        """Return None: nobody but this service serves the folder."""
 
     def write_document(self, name: str, data: bytes) -> None:
         """Write a document durably, whole or not at all."""
@@ -125,17 +128,16 @@ class LocalBlobStore:
         probe = self._write(b"probe")
         try:
             if probe.read_bytes() != b"probe":
-                raise OSError(f"what was written to {self._root} does not read back")
+                what = f"what was written to {self._root} does not read back"
+                raise OSError(errno.EIO, what)
         finally:
             probe.unlink(missing_ok=True)
 
     def _target(self, sha256: str) -> Path:
-        return self._root / sha256[:2] / sha256[2:4] / sha256
+        return self._root / names.place(sha256)
 
     def _document(self, name: str) -> Path:
-        if not _DOCUMENT.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a document")
-        return self._documents / name
+        return self._root / names.document(name)
 
     def _place(self, data: bytes, target: Path) -> None:
         self._make_folder(target.parent)

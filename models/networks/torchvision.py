@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from threading import get_ident
 from typing import Any, NamedTuple, cast
 
@@ -11,7 +12,7 @@ from torchvision import models as zoo
 from torchvision.models._api import WeightsEnum
 
 from models.networks.network import Backbone
-from models.networks.weight_files import WeightsUnavailableError
+from models.networks.weight_files import WeightsUnavailableError, WeightsUnfitError
 
 IMAGENET_CLASSES = 1000
 
@@ -100,7 +101,8 @@ class TorchvisionBackbone(Backbone):
     def load_published(self, weights: WeightsEnum, folder: Path | None) -> None:
         """Load published weights from `folder`, from torch's cache or by download.
 
-        Raises WeightsUnavailableError naming where the file was looked for.
+        Raises WeightsUnavailableError naming where the file was looked for, and WeightsUnfitError
+        for a file that holds more than tensors.
         """
         published = _published(weights, folder)
         wanted = self.body.state_dict()
@@ -126,16 +128,21 @@ def normalisation(weights: WeightsEnum) -> tuple[Tensor, Tensor]:
 
 def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
     file_name = weights.url.rsplit("/", 1)[-1]
-    if folder is not None and (folder / file_name).is_file():
-        loaded = torch.load(folder / file_name, map_location="cpu", weights_only=True)
-        return cast(dict[str, Any], loaded)
     try:
-        return cast(dict[str, Any], weights.get_state_dict(progress=False, check_hash=True))
+        # What torchvision publishes are pickles. Tensors alone are taken from them, wherever they
+        # come from: its cache may be written to by others, and its own default runs what is there.
+        if folder is not None and (folder / file_name).is_file():
+            loaded = torch.load(folder / file_name, map_location="cpu", weights_only=True)
+        else:
+            loaded = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except UnpicklingError as error:
+        raise WeightsUnfitError(f"the file {file_name} holds more than tensors") from error
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailableError(
             f"the weights {weights} could not be downloaded ({error}), and there is no "
             f"{file_name} in the folder that ACCRUE_WEIGHTS_DIR names ({folder or 'unset'})"
         ) from error
+    return cast(dict[str, Any], loaded)
 
 
 def _drop_auxiliary(network: nn.Module) -> None:

@@ -1,5 +1,6 @@
-"""Where settings come from, and passwords kept apart from URLs."""
+"""Where settings come from, passwords kept apart from URLs, and where blobs may be."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,21 @@ def test_a_password_may_hold_any_character() -> None:
 def test_a_password_without_what_it_is_for_is_refused() -> None:
     with pytest.raises(ValidationError, match="no ACCRUE_BROKER"):
         Settings(broker_password="secret")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/prefix", "s3://bucket/p/", "folder"])
+def test_where_blobs_may_be(url: str) -> None:
+    assert Settings(storage=url).storage_url == url
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "gs://bucket", "s3://bucket/a?b=c"])
+def test_where_they_may_not(url: str) -> None:
+    with pytest.raises(ValidationError, match="either a folder or s3://bucket/prefix"):
+        Settings(storage=url)
+
+
+def test_a_bucket_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where it is not installed
+    with pytest.raises(ValidationError, match=r"pip install 'accrue\[s3\]'"):
+        Settings(storage="s3://bucket")
+    assert Settings(storage="folder").storage_url == "folder"

@@ -73,7 +73,7 @@ def stack(image: str, report: Report, tmp_path_factory: pytest.TempPathFactory) 
         stack.down()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def proxy_image(engine: None) -> str:
     build(PROXY_IMAGE, str(ROOT / "tests/deploy/proxy"))
     return PROXY_IMAGE

@@ -47,6 +47,15 @@ class Stack(Client):
         project = ["--project-name", self.project, "--env-file", str(self._env)]
         return run([*command, *files, *project, *arguments], check=check, **options)
 
+    def lay_over(self, file: str) -> None:
+        """Add a file to those that the deployment is made of, from the next command on."""
+        self._files += (file,)
+
+    def peel_off(self, *services: str) -> None:
+        """Take the file that was added last away again, with its services."""
+        self.compose("rm", "--stop", "--force", *services)
+        self._files = self._files[:-1]
+
     def up(self, *arguments: str) -> None:
         """Start what is missing, wait until the API answers, take the key."""
         self.compose("up", "-d", *arguments)
@@ -77,6 +86,10 @@ class Stack(Client):
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers that run."""
         return self.compose("ps", "-q", service).stdout.split()
+
+    def wait_healthy(self, service: str) -> None:
+        (container,) = self.containers(service)
+        wait_for(lambda: healthy(container))
 
     def logs(self, container: str) -> str:
         done = docker("logs", container)

@@ -136,7 +136,7 @@ def test_an_unreadable_image_is_named(service: Service, digits: Digits, tmp_path
     [
         (["versions", "x"], "Nothing answers at http://127.0.0.1:9."),
         (["up", "--host", "0.0.0.0"], "Refusing to listen on 0.0.0.0"),
-        (["serve", "--host", "0.0.0.0"], "Refusing to listen on 0.0.0.0"),
+        (["serve", "--host", "0.0.0.0"], "Refusing to listen on 0.0.0.0: keys are off"),
         (["up", "--port", "70000"], "ACCRUE_PORT"),
         (["learn", "x", "missing"], "missing is not a folder."),
     ],

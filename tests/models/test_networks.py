@@ -1,6 +1,7 @@
 """Backbones, the growing head, and published weights."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from models import networks
 from models.networks import (
     WeightsUnavailableError,
+    WeightsUnfitError,
     accepts,
     build,
     describe_backbones,
@@ -142,6 +144,32 @@ def test_published_weights_from_a_folder(tmp_path: Path) -> None:
     )
     assert mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert std.tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+class _Intruder:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self._mark,)
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["in the folder", "in torch's cache"])
+def test_what_is_in_a_file_of_weights_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    mark = tmp_path / "it was run"
+    name = resolve_weights("squeezenet1_1", "DEFAULT").url.rsplit("/", 1)[-1]
+    torch.save({"features.0.weight": _Intruder(mark)}, folder / name)
+    with pytest.raises(WeightsUnfitError, match=rf"{name} holds more than tensors"):
+        network = build("squeezenet1_1", 0)
+        pretrained(network, "squeezenet1_1", "DEFAULT", folder if given else None)
+    assert not mark.exists()
 
 
 def test_weights_that_cannot_be_had_say_where_to_put_them(

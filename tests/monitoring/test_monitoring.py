@@ -95,14 +95,10 @@ def test_panels_have_their_places() -> None:
         assert panel["datasource"]["uid"] == "${datasource}"
 
 
-def test_provisioning_leads_to_the_dashboard() -> None:
-    folder = MONITORING / "grafana" / "provisioning"
-    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())[
-        "datasources"
-    ]
+def test_the_data_source_is_of_the_kind_that_the_dashboard_asks() -> None:
+    folder = MONITORING / "grafana" / "provisioning" / "datasources"
+    (source,) = yaml.safe_load((folder / "prometheus.yml").read_text())["datasources"]
     assert source["type"] == DASHBOARD["templating"]["list"][0]["query"]
-    (provider,) = yaml.safe_load((folder / "dashboards" / "accrue.yml").read_text())["providers"]
-    assert provider["options"]["path"] == "/etc/grafana/dashboards"
 
 
 @pytest.fixture
@@ -128,3 +124,29 @@ def test_alerts_fire_when_they_should(promtool: Callable[..., None], tmp_path: P
     configuration(tmp_path)
     cases = shutil.copy(ROOT / "tests" / "monitoring" / "alerts_test.yml", tmp_path)
     promtool("test", "rules", cases)
+
+
+def test_compose_mounts_what_is_there_where_it_is_looked_for() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    mounted = {}
+    for name in ("prometheus", "grafana"):
+        assert services[name]["profiles"] == ["monitoring"]
+        assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"]), "a tag that never moves"
+        for volume in services[name]["volumes"]:
+            source, target, *_ = volume.split(":")
+            if source.startswith("."):
+                assert (ROOT / source).exists(), source
+                mounted[target] = source
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    (rules,) = config["rule_files"]
+    assert f"/etc/prometheus/{rules}" in mounted
+    (job,) = config["scrape_configs"]
+    key = job["authorization"]["credentials_file"]
+    made = services["metrics-key"]["command"][0]
+    assert f"--output {key}" in made
+    assert f"{Path(key).parent}:ro" in ":".join(services["prometheus"]["volumes"])
+    provisioning = MONITORING / "grafana" / "provisioning" / "dashboards" / "accrue.yml"
+    (provider,) = yaml.safe_load(provisioning.read_text())["providers"]
+    assert provider["options"]["path"] in mounted
+    assert job["dns_sd_configs"][0]["names"] == ["api"]
+    assert "api" in services

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ from app.services.job_views import JobView
 from app.services.jobs import ForgetRequest, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import CacheFolder, open_store
 
 WORKSPACE = "default"
 SIZE = 8
+NO_CACHE = CacheFolder(Path("not made"), 0)
 
 
 def nothing(_session: Session, _view: Any) -> None:

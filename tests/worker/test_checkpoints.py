@@ -13,7 +13,7 @@ from app.services.stored import StorageChangedError
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
 from tests.app.services.test_sweeping import age
-from tests.worker.harness import WORKSPACE, Service, nothing
+from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
 from worker import child, saving
 from worker.lease import Lease
@@ -176,7 +176,7 @@ class Attempts:
         self.said: list[Message] = []
 
     def run(self, checkpoint: SavedCheckpoint | None = None, **changed: object) -> Outcome:
-        resources = replace(Resources(self.url, "cpu", 1, None, 1e-6), **changed)
+        resources = replace(Resources(self.url, "cpu", 1, None, 1e-6, NO_CACHE), **changed)
         self.said.clear()
         end = child._attempt(self.plan, resources, self.said.append, StopOrder(), checkpoint)
         assert isinstance(end, Outcome)

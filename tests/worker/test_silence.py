@@ -18,7 +18,7 @@ from app.db.tables import Job
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
-from tests.worker.harness import Service
+from tests.worker.harness import NO_CACHE, Service
 from worker import child, processes, runner
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Quiet, Report, Resources
@@ -44,7 +44,7 @@ def service(service: Service) -> Service:
 @contextmanager
 def running(service: Service, job_id: str) -> Iterator[None]:
     """A worker's runner at work on a job, in this process."""
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
     worker = runner.Runner(service.db, service.settings, "wrk_1", resources, on_end=lambda: None)
     thread = threading.Thread(target=worker.run, args=(job_id,))
     thread.start()
@@ -95,7 +95,7 @@ def test_a_download_of_weights_is_announced(service: Service, tmp_path: Path) ->
     assert lease is not None
     # What the folder has instead of a download ends the step as soon as it is read.
     (tmp_path / "squeezenet1_1-b8a52dc0.pth").write_text("no weights")
-    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0)
+    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE)
     said: list[Message] = []
     end = child._attempt(lease.plan(), resources, said.append, StopOrder())
     assert isinstance(end, Failure)
@@ -108,7 +108,7 @@ def test_each_part_that_is_stored_is_a_sign_of_life(service: Service) -> None:
         service.db, service.settings, service.learn(service.upload("a", count=3)), "wrk_1"
     )
     assert lease is not None
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
     said: list[Message] = []
     outcome = child._attempt(lease.plan(), resources, said.append, StopOrder())
     assert isinstance(outcome, Outcome)

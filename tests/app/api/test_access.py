@@ -1,6 +1,6 @@
 """Keys at the door: every route asks for one, before it reads anything, and wants its scope."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from app.services import keys
 from app.settings import Settings
 from tests.app.api.test_event_stream import wait_until
 from tests.app.keyed import bearer, new_key
+from tests.app.learnt import Published
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -128,6 +129,20 @@ def test_what_decides_or_destroys_takes_admin(api: TestClient, database: Databas
         assert api.post(f"{signs}/jobs", json=body, headers=header).status_code not in (401, 403)
 
 
+def test_a_purge_that_was_stopped_is_tried_again_by_admins_alone(
+    api: TestClient, database: Database, publish: Callable[..., Published]
+) -> None:
+    train, admin = (bearer(new_key(database, scope)) for scope in ("train", "admin"))
+    api.headers.update(admin)
+    publish()
+    jobs = "/v1/classifiers/signs/jobs"
+    body = {"kind": "forget", "classes": ["stop"], "purge": True}
+    job = api.post(jobs, json=body).raise_for_status().json()["id"]
+    api.post(f"/v1/jobs/{job}/cancel", headers=train).raise_for_status()
+    assert code(api.post(f"/v1/jobs/{job}/retry", headers=train)) == (403, "missing-scope")
+    assert api.post(f"/v1/jobs/{job}/retry").status_code == 202
+
+
 def test_the_body_of_a_request_that_is_refused_is_not_read(
     api: TestClient, database: Database
 ) -> None:
@@ -222,6 +237,9 @@ def test_the_document_names_scheme_and_scopes(api: TestClient) -> None:
             wants = path not in PUBLIC
             assert ("security" in operation) == wants
             assert ({"401", "403"} <= set(operation["responses"])) == wants, f"{method} {path}"
+    learn = document["paths"]["/v1/classifiers/{name}/learn"]["post"]["responses"]
+    assert "Retry-After" in learn["429"]["headers"]
+    assert "WWW-Authenticate" in learn["401"]["headers"]
     security = document["paths"]["/v1/classifiers"]["get"]["security"]
     assert security == [{"key": ["predict"]}, {"key": ["train"]}, {"key": ["admin"]}]
     deletes = document["paths"]["/v1/classifiers/{name}"]["delete"]["security"]

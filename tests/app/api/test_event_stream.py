@@ -19,7 +19,9 @@ from app.db.engine import Database
 from app.db.repositories.jobs import Event
 from app.services import jobs
 from app.services.event_watch import EventWatch
+from app.services.keys import revoke
 from app.settings import Settings
+from tests.app.keyed import bearer, new_key
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease
 
@@ -252,3 +254,16 @@ def test_a_stream_ends_when_its_job_is_deleted(
         service.cancel(job_id)
         running.http.delete("/v1/classifiers/toy").raise_for_status()
         assert [frame["event"] for frame in following] in ([], ["cancelled"])
+
+
+@sqlite
+def test_a_stream_ends_with_its_key(service: Service, settings: Settings, job_id: str) -> None:
+    with serving(settings.model_copy(update={"keys": "required"})) as running:
+        path = f"/v1/jobs/{job_id}/events"
+        headers = STREAM | bearer(new_key(service.db, "train", name="going"))
+        with running.http.stream("GET", path, headers=headers) as answer:
+            following = frames(answer.iter_lines())
+            assert next(following)["event"] == "created"
+            revoke(service.db, "going")
+            assert list(following) == []  # the job has not ended, but the stream has
+        assert running.http.get(path, headers=headers).status_code == 401

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from sqlalchemy import Connection, event
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from app.cli import key_file, keys
 from app.cli.errors import CommandError

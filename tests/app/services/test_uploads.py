@@ -273,10 +273,10 @@ def test_what_fails_in_on_created_undoes_the_upload(database: Database, store: B
     assert counts(database) == [0, 0, 0, 0]
 
 
-def test_a_store_that_takes_no_more_is_a_problem(database: Database, tmp_path: Path) -> None:
+def test_a_store_that_is_broken_is_a_problem(database: Database, tmp_path: Path) -> None:
     root = tmp_path / "broken"
     broken = LocalBlobStore(root)
     (root / "incoming").rmdir()
-    with pytest.raises(uploads.StorageFullError):
+    with pytest.raises(uploads.StorageUnavailableError):
         create(database, broken, item(1))
     assert counts(database) == [0, 0, 0, 0]

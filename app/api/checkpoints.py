@@ -1,0 +1,88 @@
+"""``/v1/classifiers/{name}/versions/{version}/checkpoint``."""
+
+from typing import Annotated, ClassVar
+
+from fastapi import Header, Response
+from fastapi.responses import StreamingResponse
+
+from app.api.access import Router, needs
+from app.api.deps import DB, Tensors, Workspace
+from app.api.problems import responses
+from app.api.ranges import UnsatisfiableRangeError, asked_for
+from app.api.versions import Reference
+from app.services import checkpoint_files
+from app.services.checkpoint_files import TensorsUnreadableError
+from app.services.classifiers import ClassifierNotFoundError
+from app.services.errors import ServiceError
+from app.services.stored import StorageUnavailableError
+from app.services.versions import VersionNotFoundError
+
+router = Router(tags=["versions"], dependencies=[needs("train")])
+
+_TAR = "application/x-tar"
+
+
+class RangeNotSatisfiableError(ServiceError):
+    """The file has no such bytes."""
+
+    status: ClassVar[int] = 416
+    code: ClassVar[str] = "range-not-satisfiable"
+    title: ClassVar[str] = "Range not satisfiable"
+
+
+@router.get(
+    "/v1/classifiers/{name}/versions/{version}/checkpoint",
+    response_class=StreamingResponse,
+    responses={
+        **responses(
+            ClassifierNotFoundError,
+            VersionNotFoundError,
+            TensorsUnreadableError,
+            StorageUnavailableError,
+            RangeNotSatisfiableError,
+        ),
+        200: {"description": "The tar file.", "content": {_TAR: {}}},
+        206: {"description": "The part of it that `Range` names.", "content": {_TAR: {}}},
+        304: {"description": "It is the one that `If-None-Match` names."},
+    },
+)
+def get_checkpoint(
+    name: str,
+    version: Reference,
+    db: DB,
+    tensors: Tensors,
+    workspace: Workspace,
+    range_: Annotated[str | None, Header(alias="Range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """Download a version: manifest.json, and its tensors as safetensors, in a tar file."""
+    file = checkpoint_files.find(db, tensors, workspace, name, version)
+    headers = {
+        "ETag": file.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",  # an alias may name another version by then
+    }
+    if file.etag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    part = None
+    # Of a file that has changed since, a range would not fit to what the client has.
+    if if_range in (None, file.etag):
+        try:
+            part = asked_for(range_, file.size)
+        except UnsatisfiableRangeError as error:
+            raise RangeNotSatisfiableError(
+                f"The file has {file.size} bytes.",
+                headers={"Content-Range": f"bytes */{file.size}"},
+            ) from error
+    start, end = part or (0, file.size)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    headers["Content-Length"] = str(end - start)
+    headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
+    return StreamingResponse(
+        file.read(start, end),
+        200 if part is None else 206,
+        headers,
+        _TAR,
+    )

@@ -1,0 +1,72 @@
+"""`accrue doctor`: what is wrong with this installation, and what to do."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.errors import CommandError
+from app.cli.server import DataDir, make_settings, url_of
+
+if TYPE_CHECKING:
+    from app.doctor.findings import Finding
+
+_MARKS = {
+    "ok": Text("ok", "green"),
+    "warning": Text("warning", "yellow"),
+    "problem": Text("problem", "bold red"),
+    "skipped": Text("skipped", "dim"),
+}
+
+
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ACCRUE_URL", help="Where the API listens.", show_default="as the settings say"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at this installation and say what is wrong and what to do. Exit status 1: problems."""
+    from app.doctor.examination import examine  # noqa: PLC0415 - loads what runs the service
+    from app.doctor.findings import Finding, Installation  # noqa: PLC0415
+
+    try:
+        settings = make_settings(data_dir=data_dir)
+    except CommandError as error:
+        help_ = "Mend these variables: docs/operations.md lists the settings."
+        findings = [Finding("settings", "problem", " ".join(str(error).split()), help_)]
+    else:
+        findings = list(examine(Installation(settings, url or url_of(settings))))
+    problems = sum(finding.state == "problem" for finding in findings)
+    if as_json:
+        answer = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}
+        print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _show(findings, problems)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _show(findings: "list[Finding]", problems: int) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="dim")
+    for column in ("", "what", "finding"):
+        table.add_column(column)
+    for finding in findings:
+        said = Text(finding.what)
+        if finding.help:
+            said.append(f"\n{finding.help}", "dim")
+        table.add_row(_MARKS[finding.state], Text(finding.check), said)
+    console.print(table)
+    warnings = sum(finding.state == "warning" for finding in findings)
+    console.print(f"\n{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}.")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""The broker: does it answer, and does it keep what it is given."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.doctor.findings import Finding, Installation, Say
+from app.doctor.folders import look_at
+from app.services.messages import BrokerUnavailableError, Messages
+
+_SECONDS = 3
+_OLDEST = (6, 2)
+_LOST = "Nothing is lost with it: jobs are sent again. But they wait half a minute and more."
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Look at the broker that the settings name."""
+    say, settings = Say("broker"), installation.settings
+    if settings.broker_url.startswith("filesystem:"):
+        yield from look_at(say, settings.queue_dir, "ACCRUE_DATA_DIR")
+    elif settings.broker_url.startswith(("redis:", "rediss:", "unix:")):
+        yield from _redis(say, settings.broker_url)
+    else:
+        messages = Messages(settings)
+        try:
+            messages.check()
+            yield say.ok("It answers")
+        except BrokerUnavailableError as error:
+            yield say.problem(f"It does not answer: {error}", "Start it, or mend ACCRUE_BROKER.")
+        finally:
+            messages.close()
+
+
+def _redis(say: Say, url: str) -> Iterator[Finding]:
+    try:
+        with Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS) as redis:
+            yield from _look(say, redis)
+    except (RedisError, OSError, ValueError) as error:
+        yield say.problem(
+            f"Redis does not answer: {error}",
+            "Start it, or mend ACCRUE_BROKER and ACCRUE_BROKER_PASSWORD.",
+        )
+
+
+def _look(say: Say, redis: "Redis") -> Iterator[Finding]:
+    known: dict[str, Any] = redis.info()
+    version = str(known["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        yield say.warning(f"Redis {version}", f"{'.'.join(map(str, _OLDEST))} or newer is tested.")
+    else:
+        yield say.ok(f"Redis {version} answers")
+    if not known["aof_enabled"]:
+        yield say.warning(
+            "Redis forgets its messages when it stops (appendonly no)",
+            f"Set `appendonly yes`. {_LOST}",
+        )
+    elif known["aof_last_write_status"] != "ok":
+        yield say.problem(
+            "Redis cannot write its append-only file, and takes no messages",
+            "Make room on its disk; see its log.",
+        )
+    if known.get("rdb_last_bgsave_status") != "ok":
+        yield say.warning(
+            "The last snapshot of Redis failed",
+            "Make room on its disk; with stop-writes-on-bgsave-error it takes no messages.",
+        )
+    policy = known.get("maxmemory_policy")
+    if policy not in (None, "noeviction"):
+        yield say.warning(
+            f"Redis drops messages when its memory is full (maxmemory-policy {policy})",
+            f"Set `maxmemory-policy noeviction`. {_LOST}",
+        )

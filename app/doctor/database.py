@@ -1,0 +1,80 @@
+"""The database: does it answer, has it our schema, may we write, does its clock agree."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import false, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations
+from app.db.engine import Database
+from app.db.tables import Installation as Row
+from app.doctor.findings import Finding, Installation, Say
+from app.doctor.opening import NoDatabaseError, opened, reason
+
+_SKEW_SECONDS = 5.0
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Look at the database that the settings name."""
+    say = Say("database")
+    try:
+        with opened(installation) as database:
+            yield say.ok(_name(database))
+            yield _schema(say, installation.settings.database_url)
+            yield _clock(say, database)
+            with database.transaction() as session:
+                session.execute(update(Row).where(false()).values(id=Row.id))
+            yield say.ok("It can be written to")
+    except NoDatabaseError as error:
+        yield say.warning(f"{error} is not there yet", "`accrue up` or `accrue migrate` makes it.")
+    except SQLAlchemyError as error:
+        yield say.problem(
+            f"It cannot be used: {reason(error)}",
+            "Start it, or mend ACCRUE_DATABASE and ACCRUE_DATABASE_PASSWORD; without a schema, run "
+            "`accrue migrate`.",
+        )
+
+
+def _name(database: Database) -> str:
+    sqlite = database.engine.dialect.name == "sqlite"
+    question = "SELECT sqlite_version()" if sqlite else "SHOW server_version"
+    with database.reading() as session:
+        version = session.scalar(text(question))
+    return f"{'SQLite' if sqlite else 'PostgreSQL'} {version} answers"
+
+
+def _schema(say: Say, url: str) -> Finding:
+    script = ScriptDirectory.from_config(migrations.config(url))
+    head, current = script.get_current_head(), migrations.current(url)
+    if current == head:
+        return say.ok(f"Its schema is the newest, {head}")
+    if current is None:
+        return say.problem(
+            "It is empty", "Run `accrue migrate`, or `accrue reindex` if it was lost."
+        )
+    try:
+        script.get_revision(current)
+    except CommandError:
+        return say.problem(
+            f"Its schema {current} is newer than this software, which knows {head}",
+            "Run the software that migrated it, or a newer one.",
+        )
+    return say.problem(f"Its schema is {current}, the newest is {head}", "Run `accrue migrate`.")
+
+
+def _clock(say: Say, database: Database) -> Finding:
+    before = datetime.now(UTC)
+    with database.reading() as session:
+        theirs = database.now(session)
+    after = datetime.now(UTC)
+    # By how much it is outside of the moments between which it was read.
+    skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    if skew > _SKEW_SECONDS:
+        return say.warning(
+            f"Its clock and this machine's differ by {skew:.0f} s",
+            "Set both by NTP. Jobs go by the database's, logs and certificates by this machine's.",
+        )
+    return say.ok("Its clock agrees with this machine's")

@@ -1,0 +1,50 @@
+"""The storage of blobs: can it be used, and is it this database's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.repositories import installation as rows
+from app.doctor.findings import Finding, Installation, Say
+from app.doctor.folders import look_at
+from app.doctor.opening import NoDatabaseError, opened
+from app.services import sweeping
+from app.storage import BlobStore, open_store
+
+
+def check(installation: Installation) -> Iterator[Finding]:
+    """Write, read and remove something, and ask whose it is."""
+    say, url = Say("storage"), installation.settings.storage_url
+    if "://" not in url:
+        found = list(look_at(say, Path(url), "ACCRUE_STORAGE"))
+        yield from found
+        if not Path(url).exists() or any(finding.state == "problem" for finding in found):
+            return
+    try:
+        store = open_store(url)
+        store.check()
+        yield say.ok("What is written there reads back")
+        yield _owner(say, installation, store)
+    except OSError as error:
+        yield say.problem(
+            f"It cannot be used: {error.strerror or error}",
+            f"See to its owner and mode for this user, or set ACCRUE_STORAGE, now {url}.",
+        )
+
+
+def _owner(say: Say, installation: Installation, store: BlobStore) -> Finding:
+    owner = sweeping.owner(store)
+    try:
+        with opened(installation) as database, database.reading() as session:
+            own = rows.identity(session)
+    except (NoDatabaseError, SQLAlchemyError):
+        return say.skipped("Whose it is, is not known without the database")
+    if owner is None:
+        return say.ok("It is nobody's yet")
+    if owner == own:
+        return say.ok("It belongs to this database")
+    return say.problem(
+        "It belongs to another database: nothing is removed from it, and no manifests are written",
+        "Mend ACCRUE_DATABASE or ACCRUE_STORAGE. If the database was lost, run `accrue reindex`.",
+    )

@@ -1,0 +1,176 @@
+"""Blobs of a distant store, kept on this machine once they were read or put.
+
+For tensors: they are read again and again, by each process that loads a version and each job that
+starts from one. Images are left out, so that those that are purged are gone.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import structlog
+
+from app.settings import Settings
+from app.storage import names
+from app.storage.base import BlobStore, StoredBlob
+
+# A file that is still being written is not as old.
+_UNFINISHED_SECONDS = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class CacheFolder(NamedTuple):
+    """Where a cache is and how many bytes it may hold; several processes may share it."""
+
+    path: Path
+    capacity: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the one that the settings name."""
+        return cls(settings.cache_dir, settings.cache_megabytes * 10**6)
+
+
+class CachedBlobStore:
+    """A `BlobStore` before another one.
+
+    The bytes alone are kept: whether a blob is there, and how old it is, the other one is asked.
+    """
+
+    def __init__(self, origin: BlobStore, cache: CacheFolder) -> None:
+        self._origin = origin
+        self._folder, self._capacity = cache
+
+    @property
+    def parallel(self) -> int:
+        """Calls that are worth making at once."""
+        return self._origin.parallel
+
+    def put(self, data: bytes) -> str:
+        """Store the bytes durably and return their hash; whoever reads them next is near."""
+        sha256 = self._origin.put(data)
+        self._keep(sha256, data)
+        return sha256
+
+    def get(self, sha256: str, *, verify: bool = True) -> bytes:
+        """Return the bytes, near ones always verified: what is damaged here is fetched again."""
+        data = self._kept(sha256)
+        if data is None:
+            data = self._origin.get(sha256, verify=verify)
+            self._keep(sha256, data)
+        return data
+
+    def exists(self, sha256: str) -> bool:
+        """Say whether the blob is there."""
+        return self._origin.exists(sha256)
+
+    def put_at(self, sha256: str) -> datetime | None:
+        """Return when the blob was last put, None where there is none."""
+        return self._origin.put_at(sha256)
+
+    def delete(self, sha256: str) -> None:
+        """Remove the blob, here as well; other machines' caches lose it when they need room."""
+        self._origin.delete(sha256)
+        if names.is_hash(sha256):
+            self._file(sha256).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """List the blobs in the order of their hashes."""
+        return self._origin.stored()
+
+    def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove what puts begun before a moment and never ended left behind; return how many."""
+        return self._origin.remove_unfinished(before, dry_run=dry_run)
+
+    def path(self, sha256: str) -> Path | None:
+        """Return the blob as a local file, None where there is none."""
+        return self._origin.path(sha256)
+
+    def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
+        """Return a URL at which whoever has it finds the blob for so long."""
+        return self._origin.link(sha256, media_type, seconds)
+
+    def write_document(self, name: str, data: bytes) -> None:
+        """Write a document durably, whole or not at all."""
+        self._origin.write_document(name, data)
+
+    def read_document(self, name: str) -> bytes | None:
+        """Return a document, None where there is none."""
+        return self._origin.read_document(name)
+
+    def remove_document(self, name: str) -> None:
+        """Remove a document; removing what is not there is no error."""
+        self._origin.remove_document(name)
+
+    def documents(self, prefix: str) -> list[str]:
+        """Return the names of the documents below a folder, sorted."""
+        return self._origin.documents(prefix)
+
+    def check(self) -> None:
+        """Raise OSError when the storage cannot be read from and written to."""
+        self._origin.check()
+
+    def _file(self, sha256: str) -> Path:
+        return self._folder / sha256
+
+    def _kept(self, sha256: str) -> bytes | None:
+        if not names.is_hash(sha256):
+            return None
+        path = self._file(sha256)
+        try:
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == sha256:
+                os.utime(path)  # used lately
+                return data
+            log.warning("cache_corrupt", blob=sha256)
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("cache_unreadable", blob=sha256, error=str(error))
+        return None
+
+    def _keep(self, sha256: str, data: bytes) -> None:
+        """Write a file, whole or not at all. A cache that cannot be written costs time alone."""
+        if len(data) > self._capacity:
+            return
+        unfinished = self._folder / f"{secrets.token_hex(8)}.unfinished"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(len(data))
+            # Not made durable: what a crash leaves has another hash.
+            unfinished.write_bytes(data)
+            unfinished.replace(self._file(sha256))
+        except OSError as error:
+            log.warning("cache_not_written", blob=sha256, error=str(error))
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+
+    def _make_room(self, size: int) -> None:
+        """Remove what was not used for the longest, until so many bytes fit.
+
+        Processes that do so at once remove too much rather than too little. One that is reading
+        a file that goes has it open, and reads on.
+        """
+        now = time.time()
+        files: list[tuple[float, int, Path]] = []
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                status = path.stat()
+                if names.is_hash(path.name):
+                    files.append((status.st_mtime, status.st_size, path))
+                elif now - status.st_mtime > _UNFINISHED_SECONDS:
+                    path.unlink()
+        excess = sum(held for _, held, _ in files) + size - self._capacity
+        for _, held, path in sorted(files):
+            if excess <= 0:
+                break
+            path.unlink(missing_ok=True)
+            excess -= held

@@ -1,0 +1,17 @@
+"""The same call for many blobs, as many at once as their store is worth."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from app.storage.base import BlobStore
+
+R = TypeVar("R")
+
+
+def each(store: BlobStore, call: Callable[[str], R], hashes: Iterable[str]) -> list[R]:
+    """Return what the call gives for each hash, in their order. Raises what it raises."""
+    if store.parallel == 1:
+        return [call(sha256) for sha256 in hashes]
+    with ThreadPoolExecutor(store.parallel) as pool:
+        return list(pool.map(call, hashes))

@@ -1,0 +1,290 @@
+"""Blobs in a bucket of S3, or of anything that speaks its protocol.
+
+Endpoint, region and credentials are those of the standard AWS environment. What callers rely on
+holds since S3 is strongly consistent: a get, a HEAD or a listing that begins after a put or a
+delete has been answered sees it. So whoever holds a blob's row and asks `exists` is told what the
+last one who held it left behind.
+"""
+
+import errno
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from app.storage import names, s3_parts
+from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
+from app.storage.s3_errors import as_os_errors, code_of, is_missing
+
+# A training process that is silent for a minute is ended, so three tries must fail within that.
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 15
+_ATTEMPTS = 3
+# `check` answers a health probe, which waits for a few seconds only.
+_PROBE_SECONDS = 3
+# Small requests wait for the network, some ten milliseconds each, and the interpreter starts
+# a thousand a second at most.
+_PARALLEL = 16
+# What all threads of an API process may use at once: several uploads, readers and parts.
+_CONNECTIONS = 64
+# The largest object that S3 copies in one request.
+_COPIED_BYTES = 5 * 2**30
+_PROBE = b"probe"
+
+
+class S3BlobStore:
+    """A `BlobStore` under ``s3://bucket/prefix``, laid out as a folder's is."""
+
+    parallel = _PARALLEL
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._bucket = parts.netloc
+        folder = parts.path.strip("/")
+        self._root = f"{folder}/" if folder else ""
+        with self._errors():
+            self._client = _make_client(
+                Config(
+                    connect_timeout=_CONNECT_SECONDS,
+                    read_timeout=_READ_SECONDS,
+                    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                    max_pool_connections=_CONNECTIONS,
+                )
+            )
+
+    def put(self, data: bytes) -> str:
+        """Store the bytes durably and return their hash; again, it mends what was damaged.
+
+        The server compares what arrives with its checksum. Small ones are sent whether they are
+        there or not: to ask would take as long.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = self._key(sha256)
+        with self._errors():
+            if len(data) <= s3_parts.PART_BYTES:
+                self._put(key, data)
+            elif not self._made_young(key, data):
+                s3_parts.put(self._client, self._bucket, key, data)
+        return sha256
+
+    def get(self, sha256: str, *, verify: bool = True) -> bytes:
+        """Return the bytes; raises BlobMissingError and BlobCorruptError."""
+        data = self._read(self._key(sha256)) if names.is_hash(sha256) else None
+        if data is None:
+            raise BlobMissingError(sha256)
+        if verify and hashlib.sha256(data).hexdigest() != sha256:
+            raise BlobCorruptError(sha256)
+        return data
+
+    def exists(self, sha256: str) -> bool:
+        """Say whether the blob is there."""
+        return self._head(sha256) is not None
+
+    def put_at(self, sha256: str) -> datetime | None:
+        """Return when the blob was last put, None where there is none."""
+        head = self._head(sha256)
+        return head["LastModified"] if head else None
+
+    def delete(self, sha256: str) -> None:
+        """Remove the blob; removing what is not there is no error."""
+        if names.is_hash(sha256):
+            self._delete(self._key(sha256))
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """List the blobs in the order of their hashes."""
+        for item in self._list(self._root):
+            sha256 = item["Key"].rpartition("/")[2]
+            # Documents are listed among them, and so is whatever else somebody put here.
+            if names.is_hash(sha256) and item["Key"] == self._key(sha256):
+                yield StoredBlob(sha256, item["Size"], item["LastModified"])
+
+    def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Abort uploads in parts begun before a moment; return how many."""
+        removed = 0
+        pages = self._client.get_paginator("list_multipart_uploads")
+        with self._errors():
+            try:
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._root):
+                    for upload in page.get("Uploads", ()):
+                        if upload["Initiated"] >= before:
+                            continue
+                        if not dry_run:
+                            self._abort(upload["Key"], upload["UploadId"])
+                        removed += 1
+            except ClientError as error:
+                # Some servers cannot list them and end them by themselves.
+                if code_of(error) != "NotImplemented":
+                    raise
+        return removed
+
+    def path(self, sha256: str) -> None:
+        """Return None: there are no files."""
+
+    def link(self, sha256: str, media_type: str, seconds: int) -> str:
+        """Return a URL that is signed for so long; made without a request."""
+        parameters = self._at(self._key(sha256)) | {"ResponseContentType": media_type}
+        with self._errors():
+            url: str = self._client.generate_presigned_url(
+                "get_object", Params=parameters, ExpiresIn=seconds
+            )
+        return url
+
+    def write_document(self, name: str, data: bytes) -> None:
+        """Write a document durably, whole or not at all."""
+        key = self._root + names.document(name)
+        with self._errors():
+            self._put(key, data)
+
+    def read_document(self, name: str) -> bytes | None:
+        """Return a document, None where there is none."""
+        return self._read(self._root + names.document(name))
+
+    def remove_document(self, name: str) -> None:
+        """Remove a document; removing what is not there is no error."""
+        self._delete(self._root + names.document(name))
+
+    def documents(self, prefix: str) -> list[str]:
+        """Return the names of the documents below a folder, sorted."""
+        root = f"{self._root}{names.DOCUMENTS}/"
+        return sorted(item["Key"].removeprefix(root) for item in self._list(root + prefix))
+
+    def check(self) -> None:
+        """Raise OSError when the bucket cannot be read from and written to."""
+        # One object for all processes, and always the same: none is left behind.
+        target = self._at(f"{self._root}{names.INCOMING}/probe")
+        with self._errors():
+            self._prober.put_object(**target, Body=_PROBE)
+            if self._prober.get_object(**target)["Body"].read() != _PROBE:
+                what = f"what was written to {self._bucket} does not read back"
+                raise OSError(errno.EIO, what)
+
+    @cached_property
+    def _prober(self) -> Any:
+        return _make_client(
+            Config(
+                connect_timeout=_PROBE_SECONDS,
+                read_timeout=_PROBE_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            )
+        )
+
+    def _errors(self) -> Any:
+        return as_os_errors(self._bucket)
+
+    def _key(self, sha256: str) -> str:
+        return self._root + names.place(sha256)
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": key}
+
+    def _put(self, key: str, data: bytes) -> None:
+        self._client.put_object(
+            **self._at(key),
+            Body=data,
+            ChecksumAlgorithm="SHA256",
+            ChecksumSHA256=s3_parts.checksum(data),
+        )
+
+    def _read(self, key: str) -> bytes | None:
+        attempts = _ATTEMPTS
+        with self._errors():
+            while True:
+                try:
+                    body = self._client.get_object(**self._at(key))["Body"]
+                except ClientError as error:
+                    if is_missing(error):
+                        return None
+                    raise
+                attempts -= 1
+                try:
+                    data: bytes = body.read()
+                except (ReadTimeoutError, IncompleteReadError, ResponseStreamingError):
+                    # The client itself tries again only what fails before the body has begun.
+                    if not attempts:
+                        raise
+                else:
+                    return data
+
+    def _head(self, sha256: str) -> dict[str, Any] | None:
+        if not names.is_hash(sha256):
+            return None
+        with self._errors():
+            try:
+                head: dict[str, Any] = self._client.head_object(
+                    **self._at(self._key(sha256)), ChecksumMode="ENABLED"
+                )
+            except ClientError as error:
+                if is_missing(error):
+                    return None
+                raise
+        return head
+
+    def _made_young(self, key: str, data: bytes) -> bool:
+        """Have the server copy the object onto itself, where it is there and whole.
+
+        Whole is what the server has found to have the checksum of these bytes when it arrived: in
+        one request, or in our parts. Without one, as some servers are, the bytes are sent again.
+        """
+        if len(data) > _COPIED_BYTES:
+            return False
+        head = self._head(key.rpartition("/")[2])
+        known = (head or {}).get("ChecksumSHA256", "").partition("-")[0]
+        if head is None or known not in (
+            s3_parts.checksum(data),
+            s3_parts.checksum_of_parts(data),
+        ):
+            return False
+        try:
+            self._client.copy_object(
+                **self._at(key),
+                CopySource=self._at(key),
+                CopySourceIfMatch=head["ETag"],
+                MetadataDirective="REPLACE",  # a copy onto itself must change something
+                ChecksumAlgorithm="SHA256",
+            )
+        except ClientError as error:
+            if is_missing(error) or code_of(error) == "PreconditionFailed":
+                return False  # deleted or replaced meanwhile
+            raise
+        return True
+
+    def _delete(self, key: str) -> None:
+        with self._errors():
+            self._client.delete_object(**self._at(key))
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        try:
+            self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id)
+        except ClientError as error:
+            if code_of(error) != "NoSuchUpload":  # ended meanwhile
+                raise
+
+    def _list(self, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._errors():
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                yield from page.get("Contents", ())
+
+
+def _make_client(config: Config) -> Any:
+    """Return a client, which threads may share; made where it is used, never before a fork."""
+    common = Config(
+        # Also for links: the older signatures are not taken everywhere.
+        signature_version="s3v4",
+        # We send SHA-256 ourselves; the client's own are refused by servers that are older.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    # A session of its own: the shared default one may not be used from several threads.
+    return boto3.session.Session().client("s3", config=common.merge(config))
