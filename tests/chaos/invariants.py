@@ -151,7 +151,7 @@ def logs(text_: str) -> Counter[str]:
         "publications refused by the fence": "event=publish_refused",
         "attempts that found their job lost": "how=End.LOST",
         "leases that ran out": "event=lease_expired",
-        "jobs abandoned without a database": "event=job_abandoned",
+        "claims and attempts given up without a database": "event=job_abandoned",
         "workers that ended because they heard nothing": "event=worker_deaf",
         "tracebacks": "Traceback (most recent call last)",
     }
