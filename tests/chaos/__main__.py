@@ -14,7 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100, help="jobs for each backend")
     parser.add_argument("--seed", type=int, default=None, help="chooses what goes wrong, and when")
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds between two harms")
+    parser.add_argument("--pause", type=float, default=1.5, help="seconds between two harms")
     parser.add_argument("--backend", choices=TITLES, action="append", help="all where not given")
     parser.add_argument("--report", type=Path, default=Path("chaos-report.md"))
     given = parser.parse_args()

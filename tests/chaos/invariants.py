@@ -1,5 +1,6 @@
 """What must hold at the end of a run, whatever has happened in it. Each returns what does not."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 
@@ -71,6 +72,15 @@ def jobs(db: Database, tally: Tally) -> Iterator[str]:
         in_order = [number for _, number in sorted(numbers)]
         if in_order != list(range(1, len(in_order) + 1)):
             yield f"{name} published the versions {in_order}, in this order"
+
+
+def publishers(db: Database, text_: str) -> Iterator[str]:
+    """Whoever says in the log that it published was the newest attempt: others held no lease."""
+    with db.reading() as session:
+        newest = dict(session.execute(select(Job.id, Job.attempt)).all())
+    for job_id, attempt in re.findall(r"event=job_published job=(\S+) attempt=(\d+)", text_):
+        if newest.get(job_id) != int(attempt):
+            yield f"attempt {attempt} of {job_id} published, of {newest.get(job_id)}"
 
 
 def versions(db: Database, answered: dict[tuple[str, int], set[str]]) -> Iterator[str]:

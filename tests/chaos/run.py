@@ -250,6 +250,7 @@ class _Run:
         store = open_store(self._settings.storage_url)
         yield from invariants.database(db)
         yield from invariants.jobs(db, self._tally)
+        yield from invariants.publishers(db, self._fleet.log_text())
         yield from invariants.versions(db, prober.answered)
         yield from invariants.storage(db, store)
         yield from invariants.workers(db, [])
