@@ -11,6 +11,7 @@ from tests.chaos.servers import MissingServerError
 PLAN = Plan(jobs=12, seed=7, pause=0.8, rounds=1, classifiers=4, apis=1)
 
 
+@pytest.mark.timeout(600)  # on a machine that does much else
 @pytest.mark.parametrize("backend", ["files", "servers"])
 def test_every_job_ends_and_takes_effect_once(backend: Backend) -> None:
     started = time.monotonic()
