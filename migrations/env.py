@@ -13,6 +13,9 @@ _ADVISORY_LOCK = 4_271_964
 def _take_turns(connection: Connection) -> None:
     """Wait for another process that migrates the same database."""
     if connection.dialect.name == "postgresql":
+        # What the service never does, a migration may: wait for long, and take long.
+        for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 

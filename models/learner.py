@@ -207,6 +207,7 @@ def _measure(
             with_task = evaluate.predict_by_task(
                 servable, images, columns, tasks, compute.device, pause
             )
+    pause()
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
     return {**metrics, "report": method.report()}
 

@@ -5,18 +5,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from models.chunks import Pause, go_on
 from models.spec import Budget
 
 # Costs this near to each other are a tie. They are of order k², in double precision.
 TIE = 1e-9
 
 
-def herd(features: Tensor, count: int) -> Tensor:
+def herd(features: Tensor, count: int, pause: Pause = go_on) -> Tensor:
     """Rank the images of a class by herding (Alg. 4): the positions [m] of the first m exemplars.
 
     Each pick brings the mean of the exemplars as near as possible to the mean of the class, among
     images not yet picked; ties go to the lowest position. `features` [n, D] are L2-normalised, as
     the paper's notation implies; m = min(count, n). A shorter ranking is a prefix of a longer one.
+    `pause` is called before each pick: of a large class they take minutes.
     """
     total = features.double()
     mean = total.mean(dim=0)
@@ -28,6 +30,7 @@ def herd(features: Tensor, count: int) -> Tensor:
     free = torch.ones(len(features), dtype=torch.bool, device=features.device)
     picks: list[Tensor] = []
     for rank in range(1, min(count, len(features)) + 1):
+        pause()
         cost = squares + 2 * along_sum - 2 * rank * along_mean
         cost.masked_fill_(~free, torch.inf)
         # The first of those that only rounding tells apart: of two images both are equally good.
@@ -72,14 +75,17 @@ class ExemplarMemory:
         """Keep every image, in the order in which they came."""
         self.kept = tuple(len(ranking) for ranking in self.rankings)
 
-    def select(self, features: Callable[[Tensor], Tensor], budget: Budget) -> None:
+    def select(
+        self, features: Callable[[Tensor], Tensor], budget: Budget, pause: Pause = go_on
+    ) -> None:
         """Herd the classes with new images and trim all to the budget.
 
-        `features` gives the L2-normalised features [n, D] of the images at positions [n].
+        `features` gives the L2-normalised features [n, D] of the images at positions [n]; `pause`
+        is called between picks.
         """
         for column, ranking in enumerate(self.rankings):
             if self.changed[column]:
-                order = herd(features(ranking), self._reach(ranking, budget))
+                order = herd(features(ranking), self._reach(ranking, budget), pause)
                 self.rankings[column] = ranking[order]
         self.kept = trim([self._sizes[ranking] for ranking in self.rankings], budget)
 

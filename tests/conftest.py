@@ -14,7 +14,9 @@ from app.db.engine import Database, make_engine
 from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from tests.disk import small_disk  # noqa: F401 - a fixture
 from tests.s3 import BUCKET, S3Server
+from tests.servers import own_postgres, own_redis, server_folder  # noqa: F401 - fixtures
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
@@ -63,8 +65,7 @@ def migrated_postgres(new_postgres_schema: Callable[[], str]) -> str:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty, migrated database, once for each kind.
 
-    A test that one kind is enough for asks for it:
-    ``@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)``.
+    Where one kind will do in `make test`: see `tests.databases`.
     """
     if request.param == "sqlite":
         path = tmp_path / "accrue.db"

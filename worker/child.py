@@ -172,7 +172,7 @@ def _learn(
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     tensors = near(store, resources.cache)
-    base = reading.base(plan, tasks, tensors, reporter) if plan.parts else None
+    base = reading.base(plan, tasks, tensors, reporter, stop) if plan.parts else None
     saver = Saver(store, resources, own, reporter, send, stop)
 
     def train(resume: Checkpoint | None) -> StepResult:
@@ -198,7 +198,7 @@ def _learn(
         result = train(None)
     trained_on = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     trained_on += [image.sha256 for image in plan.fresh]
-    return _stored(spec, result, trained_on, tensors, reporter)
+    return _stored(spec, result, trained_on, tensors, reporter, stop)
 
 
 def _forget(
@@ -218,7 +218,7 @@ def _forget(
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
     )
     tensors = near(store, resources.cache)
-    base = reading.base(plan, plan.base_tasks, tensors, reporter)
+    base = reading.base(plan, plan.base_tasks, tensors, reporter, stop)
     reporter.quiet(_START_SECONDS)
     result = forget(
         spec,
@@ -230,11 +230,16 @@ def _forget(
         report=reporter.learning,
         should_stop=stop.is_set,
     )
-    return _stored(spec, result, (), tensors, reporter)
+    return _stored(spec, result, (), tensors, reporter, stop)
 
 
 def _stored(
-    spec: Spec, result: StepResult, train: Sequence[str], store: BlobStore, reporter: Reporter
+    spec: Spec,
+    result: StepResult,
+    train: Sequence[str],
+    store: BlobStore,
+    reporter: Reporter,
+    stop: StopOrder,
 ) -> Outcome:
     """Write the tensors into the store and return what the version's rows need.
 
@@ -242,6 +247,8 @@ def _stored(
     """
     parts = {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
+        if stop.cancels:  # a worker that stops is better served by the result
+            raise Cancelled
         reporter.phase("publishing", done / len(result.state.parts))
         reporter.quiet(PART_SECONDS)
         data = encode(tensors)

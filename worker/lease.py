@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
-from app.db.engine import Database
+from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import checkpoints as rows
-from app.db.repositories import jobs
+from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
 from app.services import checkpoints, endings, planning, publication, purging
@@ -65,6 +64,16 @@ class Lease:
             jobs.append_events(session, job_id, [started], now=now)
             return cls(db, settings, job)
 
+    @classmethod
+    def claim_next(
+        cls, db: Database, settings: Settings, hardware: str, worker_id: str
+    ) -> Self | None:
+        """Take the job for this hardware whose turn it is; None where none is to be had."""
+        with db.reading() as session:
+            waiting = turns.in_turn(session, hardware)
+        leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
+        return next((lease for lease in leases if lease is not None), None)
+
     def plan(self) -> Plan:
         """Decide what the job does. Raises ServiceError where it cannot be done."""
 
@@ -88,14 +97,14 @@ class Lease:
     def keep(self, saved: SavedCheckpoint) -> None:
         """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
 
-        Raises OperationalError, OSError and StorageChangedError.
+        Raises one of `UNAVAILABLE`, OSError and StorageChangedError.
         """
         self._sweep(checkpoints.record(self._db, self._store, self.job_id, self.attempt, saved))
 
     def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
         """Write a sign of life with phase, progress and events; extend the lease if asked to.
 
-        Return the job's state, None where the attempt lost it. Raises OperationalError.
+        Return the job's state, None where the attempt lost it. Raises one of `UNAVAILABLE`.
         """
         with self._db.transaction() as session:
             now = self._db.now(session)
@@ -140,8 +149,12 @@ class Lease:
 
     def fail(self, failure: Failure) -> None:
         """Have the job tried again while it may be, else end it as failed."""
-        with self._db.reading() as session:
-            job = jobs.get(session, self.job_id)
+
+        def look() -> Job | None:
+            with self._db.reading() as session:
+                return jobs.get(session, self.job_id)
+
+        job = self._persist(look)
         # Only the holder of the attempt counts failures, so what was read stays true.
         if failure.again and job is not None and job.failures + 1 < self._max_failures:
             data = {"code": failure.code}
@@ -200,7 +213,7 @@ class Lease:
         while True:
             try:
                 return write()
-            except (OperationalError, OSError) as error:
+            except (*UNAVAILABLE, OSError) as error:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("write_refused", job=self.job_id, error=str(error))

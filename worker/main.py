@@ -20,6 +20,7 @@ from app.storage import CacheFolder
 from worker import processes, tasks
 from worker.celery_app import make_celery
 from worker.health import Health
+from worker.lookout import Lookout
 from worker.protocol import Resources
 from worker.runner import Runner
 
@@ -47,20 +48,26 @@ def main(settings: Settings | None = None) -> int:
         checkpoint_seconds=settings.checkpoint_seconds,
         cache=CacheFolder.of(settings),
     )
-    runner = Runner(db, settings, worker_id, resources, on_end=dispatcher.wake)
+    runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)
     health.register()
 
     stop = threading.Event()
-    watch = threading.Thread(target=health.run, args=(runner, stop), name="health")
-    watch.start()
+    lookout = Lookout(db, runner, queues)
+    threads = [
+        threading.Thread(target=loop.run, args=(stop,), name=name)
+        for name, loop in (("health", health), ("lookout", lookout))
+    ]
+    for thread in threads:
+        thread.start()
     dispatcher.start()
     try:
         log.info("worker_ready", worker=worker_id, device=device, queues=queues)
         return _consume(settings, runner, worker_id, queues)
     finally:
         stop.set()
-        watch.join()
+        for thread in threads:
+            thread.join()
         dispatcher.stop()
         health.unregister()
         db.close()

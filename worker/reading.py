@@ -86,10 +86,14 @@ def decode_all(
     return pixels
 
 
-def base(plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter) -> State:
+def base(
+    plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter, stop: StopOrder
+) -> State:
     """Read the tensors of the version that the step starts from; `tasks` are of its columns."""
     parts = {}
     for name, sha256 in plan.parts.items():
+        if stop.is_set():
+            raise Cancelled
         reporter.phase("preparing", 1.0)
         reporter.quiet(PART_SECONDS)
         parts[name] = decode_part(store.get(sha256))

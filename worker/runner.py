@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.engine import Database
+from app.db.engine import UNAVAILABLE, Database
+from app.db.repositories import turns
 from app.db.repositories.jobs import Event
+from app.services.broker import queue_for
 from app.services.checkpoints import SavedCheckpoint
 from app.services.errors import ServiceError
 from app.services.publication import Outcome
@@ -52,29 +54,50 @@ class Runner:
         db: Database,
         settings: Settings,
         worker_id: str,
+        queues: Sequence[str],
         resources: Resources,
         on_end: Callable[[], None],
     ) -> None:
-        """`on_end` is called after each job, when another one may be free to start."""
+        """Take jobs of these queues.
+
+        `on_end` is called after each job, when another one may be free to start.
+        """
         self._db = db
         self._settings = settings
         self._worker_id = worker_id
+        self._queues = queues
         self._resources = resources
         self._on_end = on_end
         self._stopping = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._heard = threading.Event()
         self.busy = False
 
     def stop(self) -> None:
         """Take no more jobs; end the running one's process and put the job back."""
         self._stopping.set()
 
+    def hear(self, job_id: str) -> None:
+        """Act on a message that names a job."""
+        self._heard.set()
+        self.run(job_id)
+
+    def take_heard(self) -> bool:
+        """Say whether a message has come since this was asked last."""
+        heard = self._heard.is_set()
+        self._heard.clear()
+        return heard
+
     def run(self, job_id: str) -> None:
-        """Run the job a message names, if it is still to be had."""
-        if self._stopping.is_set():
-            return
+        """Run the job whose turn it is in the queue of the one that is named, if there is any."""
+        with self._one_at_a_time:
+            if not self._stopping.is_set():
+                self._run(job_id)
+
+    def _run(self, job_id: str) -> None:
         self.busy = True
         try:
-            lease = Lease.claim(self._db, self._settings, job_id, self._worker_id)
+            lease = self._claim(job_id)
             if lease is not None:
                 self._attempt(lease)
         except SQLAlchemyError:
@@ -83,6 +106,14 @@ class Runner:
         finally:
             self.busy = False
             self._on_end()
+
+    def _claim(self, named: str) -> Lease | None:
+        with self._db.reading() as session:
+            hardware = turns.hardware_of(session, named)
+        # Its classifier may have been changed since the message was sent.
+        if hardware is None or queue_for(hardware) not in self._queues:
+            return None
+        return Lease.claim_next(self._db, self._settings, hardware, self._worker_id)
 
     def _attempt(self, lease: Lease) -> None:
         bound = log.bind(job=lease.job_id, attempt=lease.attempt)
@@ -121,7 +152,7 @@ class Runner:
             lease.hand_back()
         elif end is End.TIME_UP:
             detail = f"Not finished after max_minutes ({lease.max_minutes:g})."
-            lease.fail(Failure("time-limit", detail, again=False, retryable=True))
+            lease.fail(Failure("timed-out", detail, again=False, retryable=True))
 
 
 class _Watch:
@@ -200,7 +231,7 @@ class _Watch:
             self._looked = now
             try:
                 self._state = self._lease.state()
-            except OperationalError as error:
+            except UNAVAILABLE as error:
                 log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
 
     def _write(self) -> None:
@@ -209,7 +240,7 @@ class _Watch:
         extend = now < self._hangs_at
         try:
             self._state = self._lease.write(self._values, self._events, extend=extend)
-        except OperationalError as error:
+        except UNAVAILABLE as error:
             # Kept for the next time. Should the lease run out meanwhile, the fence decides.
             log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
             return
@@ -218,7 +249,7 @@ class _Watch:
     def _keep(self, saved: SavedCheckpoint) -> None:
         try:
             self._lease.keep(saved)
-        except (OperationalError, OSError, StorageChangedError) as error:
+        except (*UNAVAILABLE, OSError, StorageChangedError) as error:
             # The one before still stands, and the next one will not be long.
             log.warning("checkpoint_not_kept", job=self._lease.job_id, error=str(error))
 

@@ -31,6 +31,11 @@ class StopOrder:
         """Say whether it was given."""
         return self._given.is_set()
 
+    @property
+    def cancels(self) -> bool:
+        """Whether nobody wants the result, nor a checkpoint, any more."""
+        return self._given.is_set() and not self.saving
+
 
 class Saver:
     """Decides when a checkpoint is due, stores it and says so."""

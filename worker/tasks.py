@@ -11,4 +11,4 @@ def register(celery: Celery, runner: Runner) -> None:
 
     @celery.task(name=RUN_JOB)
     def run_job(job_id: str) -> None:
-        runner.run(job_id)
+        runner.hear(job_id)

@@ -85,33 +85,40 @@ def create(
 def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | None) -> None:
     from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
 
-    if if_none and (found := keys.find_usable(db, spec)) is not None:
-        _say(f"The key {found.name} ({found.id}) is there already: nothing to do.")
+    if if_none and _is_there(db, spec, output):
         return
     _, token = tokens.new_token()
     left = _left_behind(db, output) if if_none and output is not None else None
-    made = False
 
     def hand_over() -> None:
-        nonlocal made
         if output is None:
             print(token, flush=True)
         elif left is None:
             key_file.write_new(output, token)
-            made = True
 
     try:
         row = keys.create(db, spec, left or token, hand_over)
     except keys.KeyNameTakenError:
+        if if_none and _is_there(db, spec, output):  # made by another in this moment
+            return
         raise CommandError(
             f"There is a key named {spec.name} already. Choose another name, or revoke it first."
         ) from None
-    except BaseException:
-        if made and output is not None:
-            output.unlink()
-        raise
     _say(f"Made the key {row.name} ({row.id}) for {' and '.join(row.scopes)} in {row.workspace}.")
     _say("It is not shown again." if output is None else f"It is in {output}.")
+
+
+def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
+    """Say whether a key may do as much already, and say so to the user."""
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    found = keys.find_usable(db, spec)
+    if found is None:
+        return False
+    _say(f"The key {found.name} ({found.id}) is there already: nothing to do.")
+    if output is not None and not output.exists():
+        _say(f"It is not in {output}: if it is lost, revoke it and run this again.")
+    return True
 
 
 def _left_behind(db: "Database", output: Path) -> str | None:
@@ -126,7 +133,6 @@ def _left_behind(db: "Database", output: Path) -> str | None:
 @commands.command("list")
 def show(data_dir: DataDir = None) -> None:
     """List the keys: what each may do and when it was last used."""
-
     from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:

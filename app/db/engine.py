@@ -5,11 +5,44 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-# How long a SQLite writer waits for another before it gives up.
-BUSY_TIMEOUT_SECONDS = 15
+# What is raised where the database is away, locked, overloaded, or chose this transaction as the
+# victim of a deadlock or as one that cannot be serialised. Another time the same may succeed.
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+# How long a writer waits for another before it gives up, on both kinds. A client waits no longer
+# for an answer, and a worker tries again for as long as its lease lasts.
+LOCK_TIMEOUT_SECONDS = 15
+
+# A connection for each thread that may ask at once would be 40 a process. Half of them wait for a
+# moment in a burst, and five API processes stay below PostgreSQL's own limit of 100 connections.
+_POOL = {"pool_size": 5, "max_overflow": 15, "pool_timeout": 10}
+# A server that does not answer is noticed well within a worker's lease of 60 seconds, whether a
+# connection is being made (seconds), or something was sent (milliseconds), or is awaited.
+_CONNECTION = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+# What the server is told of each session.
+_SESSION = {
+    # No statement of ours takes a tenth of it: one that does is stuck, and holds up others.
+    "statement_timeout": "60s",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+    # A process that hangs gives its locks back. Within transactions only the storage is waited for.
+    "idle_in_transaction_session_timeout": "300s",
+    # So does one whose host is gone, which nobody would tell the server.
+    "tcp_user_timeout": "30s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 
 
 def make_engine(url: str) -> Engine:
@@ -19,19 +52,34 @@ def make_engine(url: str) -> Engine:
         return _sqlite_engine(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(
-        parsed,
+    return _postgres_engine(parsed)
+
+
+def _postgres_engine(url: URL) -> Engine:
+    # What the URL says of connections goes before what is said here.
+    connection = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    engine = create_engine(
+        url,
         # A connection that the server dropped is replaced, not handed to a request.
         pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=15,
-        connect_args={"connect_timeout": 10},
+        connect_args=connection,
+        **_POOL,
     )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # By statement and not as an option of the connection, which poolers refuse. Outside a
+        # transaction, or the first rollback would undo it.
+        connection.autocommit = True
+        connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _SESSION.items()))
+        connection.autocommit = False
+
+    return engine
 
 
 def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+        url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False}
     )
 
     @event.listens_for(engine, "connect")

@@ -54,9 +54,13 @@ def _transport(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.broker_url,
         **_redis(settings.broker_url),
         "broker_transport_options": {
+            # A server that is away holds up the dispatcher, which frees lost jobs as well, for
+            # seconds only; one that is overloaded is given the time to answer.
+            "socket_connect_timeout": 2,
+            "socket_timeout": 10,
+            # Whoever waits for messages sends nothing: only these tell that nobody is there.
             "health_check_interval": 25,
             "socket_keepalive": True,
-            "socket_connect_timeout": 2,
             "retry_on_timeout": True,
         },
     }

@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import jobs, workers
+from app.db.repositories import jobs, turns, workers
 from app.db.repositories.jobs import Event
+from app.db.repositories.turns import Waiting
 from app.services import endings
 from app.services.broker import queue_for
 from app.services.messages import BrokerUnavailableError, Messages
@@ -33,11 +34,18 @@ _EVENTS = {
     "queued": Event("requeued", "The worker was lost; the job waits for another.", "warning"),
 }
 
+# What a job is told that has waited for so long while nobody takes jobs for its hardware.
+_UNSERVED_AFTER = timedelta(seconds=60)
+_UNSERVED = {
+    "any": Event("warning", "No worker is running: the job waits for one.", "warning"),
+    "gpu": Event("warning", "No worker with a GPU is running: the job waits for one.", "warning"),
+}
+
 log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Frees the jobs of lost workers and sends the queued ones."""
+    """Frees the jobs of lost workers, sends the queued ones, and says what they wait for."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
@@ -104,9 +112,13 @@ class Dispatcher:
     def _send_waiting(self) -> None:
         with self._db.reading() as session:
             now = self._db.now(session)
-            waiting = jobs.waiting(session)
+            waiting = turns.waiting(session)
+            seen_since = now - WORKER_SEEN_WITHIN
             old = [job for job in waiting if job.sent_at and job.sent_at < now - self._resend_after]
-            idle = workers.idle_queues(session, now - WORKER_SEEN_WITHIN) if old else set()
+            idle = workers.queues(session, seen_since, idle=True) if old else set()
+            late = [job for job in waiting if job.created_at < now - _UNSERVED_AFTER]
+            served = workers.queues(session, seen_since) if late else set()
+        self._warn([job for job in late if queue_for(job.hardware) not in served])
         due = [job for job in waiting if job.sent_at is None]
         due += [job for job in old if queue_for(job.hardware) in idle]
         sent: list[str] = []
@@ -123,4 +135,13 @@ class Dispatcher:
     def _mark_sent(self, sent: list[str]) -> None:
         if sent:
             with self._db.transaction() as session:
-                jobs.mark_sent(session, sent, now=self._db.now(session))
+                turns.mark_sent(session, sent, now=self._db.now(session))
+
+    def _warn(self, unserved: list[Waiting]) -> None:
+        for job in unserved:
+            warning = _UNSERVED[job.hardware]
+            with self._db.reading() as session:
+                if not jobs.without_known_warnings(session, job.id, [warning]):
+                    continue
+            with self._db.transaction() as session:
+                jobs.warn_queued(session, job.id, warning, now=self._db.now(session))

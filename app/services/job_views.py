@@ -53,7 +53,10 @@ class JobView(BaseModel):
     phase: str | None
     attempt: int = Field(description="How often a worker has taken the job.")
     progress: ProgressView | None
-    queue_position: int | None = Field(description="1 is the next to start; null unless queued.")
+    queue_position: int | None = Field(
+        description="Place among the jobs for the same hardware, as things are: 1 is the next to "
+        "start. Classifiers take turns. Null unless queued."
+    )
     error: JobErrorView | None
     version: int | None = Field(description="The number of the version that the job made.")
     created_at: datetime

@@ -124,17 +124,16 @@ class KeyRing:
 
     async def run(self) -> None:
         """Keep up with the database, until cancelled."""
-        await self._follow()
-        if not self._callers:
+        if await self._follow() and not self._callers:
             log.warning("there_is_no_key", make_one="accrue keys create NAME --scope admin")
         noted_at = time.monotonic()
         try:
             while True:
+                await asyncio.sleep(_LOOK_SECONDS)
                 await self._follow()
                 if time.monotonic() - noted_at >= _NOTE_SECONDS:
                     noted_at = time.monotonic()
                     await self._note_used()
-                await asyncio.sleep(_LOOK_SECONDS)
         finally:
             await self._note_used()
 
@@ -149,14 +148,17 @@ class KeyRing:
                 await self._look()
         return self._callers.get(key_id)
 
-    async def _follow(self) -> None:
+    async def _follow(self) -> bool:
+        """Look, and say whether that worked."""
         try:
             async with self._looking:
                 await self._look()
+            return True
         except SQLAlchemyError as error:
             log.warning("keys_not_read", error=str(error))
         except Exception:  # whatever it is, revoked keys go on being looked for
             log.exception("keys_not_read")
+        return False
 
     async def _look(self) -> None:
         begun = time.monotonic()

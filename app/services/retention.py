@@ -77,6 +77,7 @@ def follow(db: Database, classifier_id: str) -> list[int]:
         if found is None or _keep_last(found.spec) is None:
             return []
     with db.transaction() as session:
+        uploads.keep_used(session, classifier_id)
         classifier = classifiers.get(session, classifier_id, lock=True)
         return trim_versions(session, classifier) if classifier else []
 

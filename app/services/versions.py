@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import versions, workspaces
+from app.db.repositories import uploads, versions, workspaces
 from app.db.tables import Classifier, Image, Version
 from app.services import classifiers, lineage
 from app.services.errors import ServiceError
@@ -208,6 +208,7 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
     names it or a job that has not ended starts from it.
     """
     with db.transaction() as session:
+        uploads.keep_used(session, classifiers.require(session, workspace, name).id)
         classifier = classifiers.require(session, workspace, name, lock=True)
         version = require(session, classifier, reference)
         if reason := lineage.in_use(session, classifier, version):

@@ -126,7 +126,7 @@ class ICaRL(Method[ICaRLOptions]):
 
         Raises LearningError where the budget leaves a class without exemplars.
         """
-        step.memory.select(step.features, step.spec.memory)
+        step.memory.select(step.features, step.spec.memory, step.pause)
         if 0 in step.memory.kept:
             raise LearningError(
                 "memory-too-small",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from app.db.tables import FINAL_STATES, JobEvent
 
 # What only a job that a worker holds may say.
-_AT_WORK = {"phase", "epoch", "warning", "resumed", "not_resumed"}
+_AT_WORK = {"phase", "epoch", "resumed", "not_resumed"}
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Story:
             self.state, self.attempt = "running", event.data["attempt"]
         elif event.type in _AT_WORK:
             self._expect(event, "running", "cancelling")
+        elif event.type == "warning":  # also that no worker is there
+            self._expect(event, "queued", "running", "cancelling")
         elif event.type == "requeued":
             self._expect(event, "running", "failed", "cancelled")
             self.state = "queued"

@@ -18,6 +18,8 @@ _AWKWARD = "p@ss/w:rd%20+"
 class Stack(Client):
     """Its containers, and an HTTP client with the first admin key."""
 
+    patience = 300
+
     def __init__(self, folder: Path, image: str, files: tuple[str, ...] = (), **settings: str):
         self.project = f"accrue-test-{secrets.token_hex(3)}"
         self.folder = folder
@@ -71,7 +73,7 @@ class Stack(Client):
         """Find the API's port, which may be another one after a start, and wait for an answer."""
         address = self.compose("port", "api", "8000").stdout.strip()
         self.http = self.client(f"http://{address}")
-        wait_for(self.ready)
+        wait_for(self.ready, self.patience)
 
     def client(self, url: str, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -89,7 +91,7 @@ class Stack(Client):
 
     def wait_healthy(self, service: str) -> None:
         (container,) = self.containers(service)
-        wait_for(lambda: healthy(container))
+        wait_for(lambda: healthy(container), self.patience)
 
     def logs(self, container: str) -> str:
         done = docker("logs", container)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.conftest import IMAGE, build
 from tests.deploy.docker import ROOT, docker, inspect
@@ -41,6 +42,15 @@ def test_a_change_of_the_code_makes_one_small_layer_anew(
         step.found = f"one layer of {last} is new"
     finally:
         docker("image", "rm", changed, check=False)
+
+
+def test_the_gpu_file_adds_a_gpu_to_the_workers(image: str, tmp_path: Path) -> None:
+    stack = Stack(tmp_path, image, files=("docker-compose.gpu.yml",))
+    worker = yaml.safe_load(stack.compose("config").stdout)["services"]["worker"]
+    assert worker["environment"]["ACCRUE_DEVICE"] == "cuda"
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert worker["read_only"] is True
 
 
 @pytest.mark.parametrize("missing", ["POSTGRES_PASSWORD", "REDIS_PASSWORD"])

@@ -51,9 +51,13 @@ def gone(processes: Iterable[psutil.Process]) -> bool:
 
 
 class Client:
-    """The steps that tests are made of, over HTTP to a service that runs."""
+    """The steps that tests are made of, over HTTP to a service that runs.
+
+    `patience` ends a test that hangs: seconds to wait for a job, or for an alias to be followed.
+    """
 
     http: httpx.Client
+    patience: float = 120
 
     def create(self, name: str, **settings: Any) -> None:
         answer = self.http.post("/v1/classifiers", json={"name": name, **SMALL, **settings})
@@ -81,7 +85,7 @@ class Client:
             job = self.job(job_id)
             return job if job["state"] in ("succeeded", "failed", "cancelled") else None
 
-        return wait_for(final)
+        return wait_for(final, self.patience)
 
     def learn(self, name: str, archive: bytes, **request: Any) -> int:
         """Learn to the end and return the number of the new version."""
@@ -106,7 +110,7 @@ class Client:
             got = self.predict(name, image)
             return got if got["version"] == version else None
 
-        return wait_for(answer, 20)
+        return wait_for(answer, self.patience)
 
 
 class Service(Client):

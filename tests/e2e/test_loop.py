@@ -5,7 +5,8 @@ import base64
 from tests.e2e.harness import Digits, Service
 
 
-def test_the_loop(service: Service, digits: Digits) -> None:
+def test_the_loop(either_service: Service, digits: Digits) -> None:
+    service = either_service
     http = service.http
     service.create("loop")
     path = "/v1/classifiers/loop"

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.harness import ACCRUE, Digits, Service, wait_for
+
+# The database is a file here: what is lost or copied is that file.
+pytestmark = pytest.mark.parametrize("start", ["sqlite, files"], indirect=True)
 
 
 def taught(service: Service, digits: Digits) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +21,7 @@ from app.db.engine import Database
 from app.db.tables import FINAL_STATES, Job, Version, Worker
 from app.services import classifiers, events, jobs, uploads
 from app.services.classifiers import ClassifierSpec
+from app.services.dispatcher import Dispatcher
 from app.services.job_views import JobView
 from app.services.jobs import ForgetRequest, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
@@ -28,7 +30,11 @@ from app.storage import CacheFolder, open_store
 
 WORKSPACE = "default"
 SIZE = 8
+FOREVER = {"epochs": 10_000, "batch_size": 2}
 NO_CACHE = CacheFolder(Path("not made"), 0)
+
+# Settings of an empty, migrated database and of a broker, new ones each time.
+Place = Callable[[], dict[str, str]]
 
 
 def nothing(_session: Session, _view: Any) -> None:
@@ -114,8 +120,11 @@ class Service:
     def cancel(self, job_id: str) -> JobView:
         return jobs.cancel(self.db, WORKSPACE, job_id)
 
+    def retry(self, job_id: str) -> JobView:
+        return jobs.retry(self.db, WORKSPACE, job_id, on_created=nothing)
+
     def shorten(self, job_id: str) -> None:
-        """Have the next attempt of a job train for one epoch."""
+        """Have the next attempt of a job train for one epoch, and do nothing else."""
         with self.db.transaction() as session:
             job = session.get_one(Job, job_id)
             job.request = {**job.request, "options": {"epochs": 1}}
@@ -129,10 +138,10 @@ class Service:
         with self.db.reading() as session:
             return list(session.scalars(select(Version).order_by(Version.number)))
 
-    def registered(self) -> set[int]:
-        """Return the process ids of the workers that take jobs."""
+    def worker_ids(self) -> set[str]:
+        """Return the ids of the workers that take jobs."""
         with self.db.reading() as session:
-            return set(session.scalars(select(Worker.pid)))
+            return set(session.scalars(select(Worker.id)))
 
     def wait(self, job_id: str, done: Callable[[JobView], bool], seconds: float = 60) -> JobView:
         """Return the job once it is as wanted."""
@@ -148,12 +157,18 @@ class Service:
         return self.wait(job_id, lambda job: job.finished)
 
     @contextmanager
-    def worker(self, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker process, ready to take jobs; killed at the end if it still runs."""
+    def worker(
+        self, *, within: Sequence[str] = (), **settings: Any
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process, ready to take jobs; killed at the end if it still runs.
+
+        `within` is a command that runs another one in a container of its kind.
+        """
         environment = self._environment(**settings)
-        process = subprocess.Popen([sys.executable, "-m", "worker"], env=environment)
+        before = self.worker_ids()
+        process = subprocess.Popen([*within, sys.executable, "-m", "worker"], env=environment)
         try:
-            while process.pid not in self.registered():
+            while not self.worker_ids() - before:
                 assert process.poll() is None, "the worker ended at its start"
                 time.sleep(0.05)
             yield process
@@ -169,6 +184,40 @@ class Service:
             if value is not None
         }
         return os.environ | {f"ACCRUE_{name.upper()}": str(value) for name, value in given.items()}
+
+
+@contextmanager
+def served(place: dict[str, str], folder: Path, **settings: Any) -> Iterator[Service]:
+    """A service with a dispatcher and without a worker."""
+    own = {"device": "cpu", "train_threads": 1, **place, **settings}
+    service = Service(Database(place["database"]), Settings(data_dir=folder / "data", **own))
+    dispatcher = Dispatcher(service.db, service.settings)
+    dispatcher.start()
+    yield service
+    dispatcher.stop()
+    service.db.close()
+
+
+def train_forever(service: Service, name: str) -> str:
+    """Queue a job that does not end and return its id once it trains."""
+    job_id = service.learn(service.upload("a", "b"), service.classifier(name), options=FOREVER)
+    service.wait(job_id, lambda job: job.phase == "training")
+    return job_id
+
+
+def training_process(worker: psutil.Process) -> psutil.Process:
+    """The child that the fork server of a worker has made."""
+    (found,) = [child for server in worker.children() for child in server.children()]
+    return found
+
+
+def is_gone(process: psutil.Process) -> bool:
+    deadline = time.monotonic() + 30
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:

@@ -13,6 +13,7 @@ from app.services.stored import StorageChangedError
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
 from tests.app.services.test_sweeping import age
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
 from worker import child, saving
@@ -21,8 +22,7 @@ from worker.protocol import Failure, Message, Report, Resources
 from worker.saving import Saver, StopOrder
 
 HOPELESS = Failure("training-diverged", "It diverged.", again=False, retryable=False)
-HOPEFUL = Failure("time-limit", "It took too long.", again=False, retryable=True)
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+HOPEFUL = Failure("timed-out", "It took too long.", again=False, retryable=True)
 
 
 def saved(store: BlobStore, text: str = "one") -> SavedCheckpoint:
@@ -195,7 +195,7 @@ def attempts(service: Service) -> Attempts:
     return Attempts(service)
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 def test_an_attempt_goes_on_from_a_checkpoint(attempts: Attempts) -> None:
     whole = attempts.run()
     half = attempts.checkpoints()[0]
@@ -209,7 +209,7 @@ def test_an_attempt_goes_on_from_a_checkpoint(attempts: Attempts) -> None:
     assert "by 1 threads" in attempts.events("resumed")[0]
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("wrong", ["fingerprint", "missing", "damaged", "other tensors"])
 def test_what_cannot_be_gone_on_from_is_left_out(
     attempts: Attempts, store: BlobStore, wrong: str
@@ -235,7 +235,7 @@ def test_what_cannot_be_gone_on_from_is_left_out(
     assert len(attempts.events("epoch")) == 4
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 def test_the_plan_is_the_same_at_every_attempt(service: Service) -> None:
     """Also for a base version that the request left open: the first attempt's is kept."""
     service.classifier(validation_fraction=0.2)
@@ -248,7 +248,7 @@ def test_the_plan_is_the_same_at_every_attempt(service: Service) -> None:
     assert must_claim(service, lease.job_id).plan() == plan
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 def test_a_checkpoint_is_made_when_it_is_worth_it(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +264,7 @@ def test_a_checkpoint_is_made_when_it_is_worth_it(
     assert places == [(step // 2, step % 2) for step in range(1, 9)]
 
 
-@one_database
+@ONE_KIND_AT_FIRST
 def test_a_full_disk_costs_the_checkpoint_and_not_the_job(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

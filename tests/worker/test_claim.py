@@ -1,27 +1,24 @@
 """Claims, leases and the fence, between real processes and on both databases."""
 
 import multiprocessing
-import os
-import socket
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from app.db.repositories import jobs
+from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
 from app.db.tables import Job, Worker
 from app.services import learning, publication
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Service
 from tests.worker.racer import race
-from worker.health import Health
 from worker.lease import Lease
 from worker.protocol import Failure
 
@@ -227,7 +224,7 @@ def test_only_jobs_that_can_start_are_sent_and_lost_messages_again(service: Serv
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 2
     with service.db.transaction() as session:
-        jobs.forget_messages(session)
+        turns.forget_messages(session)
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 3
     assert service.job(second).queue_position == 1
@@ -265,7 +262,7 @@ def test_what_waits_is_sent_again_to_idle_workers_only(service: Service) -> None
     ("lease", "seconds", "again"),
     [(60, 29, 0), (60, 31, 1), (2, 1.5, 1), (3600, 31, 1)],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_messages_are_sent_again_after_half_a_lease_at_most(
     service: Service, lease: float, seconds: float, again: int
 ) -> None:
@@ -282,7 +279,7 @@ def test_messages_are_sent_again_after_half_a_lease_at_most(
     assert len(list(service.settings.queue_dir.glob("*.default.msg"))) == again
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     again = threading.Event()
 
@@ -302,30 +299,3 @@ def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     assert dispatcher.alive
     dispatcher.stop()
     assert not dispatcher.alive
-
-
-def test_a_worker_frees_the_jobs_of_the_dead_of_its_host(service: Service) -> None:
-    service.classifier()
-    job_id = service.learn(service.upload("a", count=2))
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    with service.db.transaction() as session:
-        now = service.db.now(session)
-        for name, host, pid in [
-            ("wrk_dead", socket.gethostname(), gone.pid),
-            ("wrk_alive", socket.gethostname(), os.getppid()),
-            ("wrk_elsewhere", "elsewhere", gone.pid),
-        ]:
-            row = {"queues": [], "device": "cpu", "started_at": now, "seen_at": now}
-            session.add(Worker(id=name, host=host, pid=pid, **row))
-    must_claim(service, job_id, "wrk_dead")
-    Health(service.db, service.settings, "wrk_new", ["default"], "cpu").register()
-    Dispatcher(service.db, service.settings).tick()
-    assert service.job(job_id).state == "queued"
-    with service.db.reading() as session:
-        left = set(session.scalars(select(Worker.id)))
-    assert left == {"wrk_alive", "wrk_elsewhere", "wrk_new"}
-    must_claim(service, job_id, "wrk_alive")
-    Health(service.db, service.settings, "wrk_newer", ["default"], "cpu").register()
-    Dispatcher(service.db, service.settings).tick()
-    assert service.job(job_id).state == "running"

@@ -13,8 +13,15 @@ from app.db.repositories import checkpoints, versions
 from app.db.tables import Job
 from app.services import events, jobs
 from app.services.job_views import JobView
-from tests.worker.harness import WORKSPACE, Service, nothing, stop
-from tests.worker.test_worker import make_service, training_process
+from tests.worker.harness import (
+    WORKSPACE,
+    Place,
+    Service,
+    nothing,
+    served,
+    stop,
+    training_process,
+)
 
 # Several workers one after another: on a busy machine each takes its time to start.
 pytestmark = pytest.mark.timeout(900)
@@ -36,16 +43,18 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LONG if name not 
 
 
 @pytest.fixture(scope="module")
-def service(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service whose leases are short, without a worker."""
     folder = tmp_path_factory.mktemp("service")
-    yield from make_service(migrated_sqlite, folder, lease_seconds=5, max_failures=20)
+    with served(place(), folder, lease_seconds=5, max_failures=20) as service:
+        yield service
 
 
 @pytest.fixture
-def own_service(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Service]:
+def own_service(place: Place, tmp_path: Path) -> Iterator[Service]:
     """A service like that one for a single test, whose workers come and go."""
-    yield from make_service(migrated_sqlite, tmp_path, lease_seconds=5)
+    with served(place(), tmp_path, lease_seconds=5) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,14 @@ from app.db.tables import Job
 from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
 from worker import child, processes, runner
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Quiet, Report, Resources
 from worker.saving import StopOrder
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,9 @@ def service(service: Service) -> Service:
 def running(service: Service, job_id: str) -> Iterator[None]:
     """A worker's runner at work on a job, in this process."""
     resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
-    worker = runner.Runner(service.db, service.settings, "wrk_1", resources, on_end=lambda: None)
+    worker = runner.Runner(
+        service.db, service.settings, "wrk_1", ["default"], resources, on_end=lambda: None
+    )
     thread = threading.Thread(target=worker.run, args=(job_id,))
     thread.start()
     yield

@@ -1,85 +1,46 @@
 """Whole workers as real processes, killed and stopped at their work."""
 
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from app.db.engine import Database
 from app.db.repositories import uploads
-from app.services import classifiers, jobs
+from app.services import classifiers
 from app.services.classifiers import ClassifierPatch
-from app.services.dispatcher import Dispatcher
-from app.settings import Settings
 from app.storage import open_store
 from models.spec import Budget
-from tests.worker.harness import WORKSPACE, Service, nothing, stop
-
-FOREVER = {"epochs": 10_000, "batch_size": 2}
-
-
-def make_service(template: Path, folder: Path, **settings: float) -> Iterator[Service]:
-    path = folder / "accrue.db"
-    shutil.copy(template, path)
-    db = Database(f"sqlite:///{path}")
-    service = Service(
-        db,
-        Settings(
-            data_dir=folder / "data",
-            database=f"sqlite:///{path}",
-            device="cpu",
-            train_threads=1,
-            **settings,
-        ),
-    )
-    dispatcher = Dispatcher(db, service.settings)
-    dispatcher.start()
-    yield service
-    dispatcher.stop()
-    db.close()
+from tests.worker.harness import (
+    FOREVER,
+    WORKSPACE,
+    Place,
+    Service,
+    is_gone,
+    served,
+    stop,
+    train_forever,
+    training_process,
+)
 
 
 @pytest.fixture(scope="module")
 def running(
-    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+    place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, psutil.Process]]:
     """A service and its one worker, which the tests that leave it alive share."""
-    for service in make_service(migrated_sqlite, tmp_path_factory.mktemp("service")):
+    with served(place(), tmp_path_factory.mktemp("service")) as service:
         with service.worker() as worker:
             yield service, psutil.Process(worker.pid)
             assert stop(worker) == 0
-        assert not service.registered()
+        assert not service.worker_ids()
 
 
 @pytest.fixture
-def service(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Service]:
+def service(place: Place, tmp_path: Path) -> Iterator[Service]:
     """A service whose leases are short, without a worker."""
-    yield from make_service(migrated_sqlite, tmp_path, lease_seconds=2)
-
-
-def train_forever(service: Service, name: str) -> str:
-    """Queue a job that does not end and return its id once it trains."""
-    job_id = service.learn(service.upload("a", "b"), service.classifier(name), options=FOREVER)
-    service.wait(job_id, lambda job: job.phase == "training")
-    return job_id
-
-
-def training_process(worker: psutil.Process) -> psutil.Process:
-    """The child that the fork server of a worker has made."""
-    (found,) = [child for server in worker.children() for child in server.children()]
-    return found
-
-
-def is_gone(process: psutil.Process) -> bool:
-    deadline = time.monotonic() + 30
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    with served(place(), tmp_path, lease_seconds=2) as service:
+        yield service
 
 
 def test_versions_follow_each_other(running: tuple[Service, psutil.Process]) -> None:
@@ -168,7 +129,7 @@ def test_a_memory_too_small_is_found_before_training_and_mended_by_a_patch(
     assert "epoch" not in service.event_types(job_id)
     patch = ClassifierPatch(memory=Budget(exemplars=30))
     classifiers.change(service.db, WORKSPACE, name, patch)
-    jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
+    service.retry(job_id)
     assert service.end(job_id).version == 1
 
 
@@ -178,7 +139,7 @@ def test_a_job_that_takes_too_long_fails(running: tuple[Service, psutil.Process]
     job = service.end(service.learn(upload, name, options=FOREVER, max_minutes=0.005))
     assert job.state == "failed"
     assert job.error is not None
-    assert job.error.code == "time-limit"
+    assert job.error.code == "timed-out"
 
 
 def test_a_job_survives_stopped_and_killed_workers(service: Service) -> None:

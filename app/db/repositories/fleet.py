@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db.repositories import jobs
+from app.db.repositories import jobs, turns
 from app.db.tables import Blob, Classifier, Installation, Job, Version, Worker
 from app.db.tables import WebhookDelivery as Delivery
 
@@ -68,7 +68,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
 
 def _waiting(session: Session) -> dict[str, Waiting]:
     since: dict[str, list[datetime]] = {}
-    for hardware, moment in jobs.waiting_since(session):
+    for hardware, moment in turns.waiting_since(session):
         since.setdefault(hardware, []).append(moment)
     return {hardware: Waiting(len(found), min(found)) for hardware, found in since.items()}
 

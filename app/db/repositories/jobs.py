@@ -12,14 +12,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from app.db.repositories import turns
+from app.db.repositories.turns import is_next
 from app.db.tables import (
     HOLDING_STATES,
     Classifier,
     Job,
     JobEvent,
     JobUpload,
+    Upload,
     Version,
 )
 
@@ -31,17 +34,8 @@ class JobRow:
     job: Job
     classifier: str
     version: int | None
-    # 1 is the next to start; None unless queued.
+    # See `turns.positions`; None unless queued.
     queue_position: int | None
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A queued job that a worker could claim now."""
-
-    id: str
-    hardware: str
-    sent_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,11 @@ def add(session: Session, job: Job, uploads: Sequence[str]) -> None:
 def inherit_uploads(session: Session, source: str, target: str) -> None:
     """Count the uploads of one job among those of another, whose version takes its place."""
     present = uploads_of(session, target)
-    new = [upload for upload in uploads_of(session, source) if upload not in present]
+    inherited = [upload for upload in uploads_of(session, source) if upload not in present]
+    # One that is being deleted in this moment is waited for, and then not there to be named.
+    kept = select(Upload.id).where(Upload.id.in_(inherited)).order_by(Upload.id)
+    there = set(session.scalars(kept.with_for_update(read=True, key_share=True)))
+    new = [upload for upload in inherited if upload in there]
     _add_uploads(session, target, new, first=len(present))
 
 
@@ -120,6 +118,14 @@ def append_events(session: Session, job_id: str, events: Sequence[Event], *, now
     )
 
 
+def warn_queued(session: Session, job_id: str, warning: Event, *, now: datetime) -> None:
+    """Give a warning to a job that waits, unless it has been given it before."""
+    # The write that keeps two writers from taking one sequence number.
+    if _changed(session, and_(Job.id == job_id, Job.state == "queued"), {"state": "queued"}):
+        unsaid = without_known_warnings(session, job_id, [warning])
+        append_events(session, job_id, unsaid, now=now)
+
+
 def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:
     """Return the events less the warnings that an earlier attempt of the job has given."""
     warnings = [event.message for event in events if event.type == "warning"]
@@ -130,19 +136,6 @@ def without_known_warnings(session: Session, job_id: str, events: Sequence[Event
     )
     known = set(session.scalars(query))
     return [event for event in events if event.type != "warning" or event.message not in known]
-
-
-def _is_next() -> ColumnElement[bool]:
-    """Nothing of the same classifier runs, and nothing older waits. Ids sort by time."""
-    other = aliased(Job)
-    return ~exists().where(
-        other.classifier_id == Job.classifier_id,
-        other.id != Job.id,
-        or_(
-            other.state.in_(HOLDING_STATES),
-            and_(other.state == "queued", other.id < Job.id),
-        ),
-    )
 
 
 def claim(
@@ -165,7 +158,7 @@ def claim(
     )
     statement = (
         update(Job)
-        .where(Job.id == job_id, or_(Job.state == "queued", lost), _is_next())
+        .where(Job.id == job_id, or_(Job.state == "queued", lost), is_next())
         .values(
             state="running",
             phase="preparing",
@@ -369,53 +362,6 @@ def expire_leases_of(session: Session, worker_ids: Sequence[str], *, now: dateti
     )
 
 
-def forget_messages(session: Session) -> None:
-    """Have every waiting job sent again: a dead worker may have taken its message with it."""
-    session.execute(
-        update(Job)
-        .where(Job.state == "queued")
-        .values(sent_at=None)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def waiting(session: Session) -> list[Waiting]:
-    """Return the queued jobs that could be claimed now, oldest first."""
-    query = (
-        select(Job.id, Classifier.spec, Job.sent_at)
-        .join(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", _is_next())
-        .order_by(Job.id)
-    )
-    return [
-        Waiting(job_id, spec["hardware"], sent_at)
-        for job_id, spec, sent_at in session.execute(query)
-    ]
-
-
-def waiting_since(session: Session) -> list[tuple[str, datetime]]:
-    """Return the hardware of each job that could be claimed now, and when it was last queued."""
-    # The newest event of a waiting job is what put it into the queue, or back there.
-    since = select(func.max(JobEvent.at)).where(JobEvent.job_id == Job.id).scalar_subquery()
-    query = (
-        select(Classifier.spec["hardware"].as_string(), since)
-        .select_from(Job)
-        .join(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", _is_next())
-    )
-    return [(hardware, moment) for hardware, moment in session.execute(query) if moment]
-
-
-def mark_sent(session: Session, job_ids: Sequence[str], *, now: datetime) -> None:
-    """Write down that the jobs' messages were handed to the broker."""
-    session.execute(
-        update(Job)
-        .where(Job.id.in_(job_ids), Job.state == "queued")
-        .values(sent_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
 def find(session: Session, workspace: str, job_id: str) -> JobRow | None:
     """Return a job of the workspace."""
     rows = _rows(session, [Job.workspace == workspace, Job.id == job_id], limit=1)
@@ -443,15 +389,8 @@ def page(
 
 
 def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> list[JobRow]:
-    ahead = aliased(Job)
-    position = (
-        select(func.count())
-        .where(ahead.state == "queued", ahead.id <= Job.id)
-        .scalar_subquery()
-        .correlate(Job)
-    )
     query = (
-        select(Job, Classifier.name, Version.number, case((Job.state == "queued", position)))
+        select(Job, Classifier.name, Version.number)
         .join(Classifier, Classifier.id == Job.classifier_id)
         .outerjoin(Version, Version.job_id == Job.id)
         .where(*where)
@@ -459,4 +398,7 @@ def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> 
         .limit(limit)
         .execution_options(populate_existing=True)
     )
-    return [JobRow(*row) for row in session.execute(query)]
+    rows = session.execute(query).all()
+    queued = [job.id for job, *_ in rows if job.state == "queued"]
+    positions = turns.positions(session, queued) if queued else {}
+    return [JobRow(*row, positions.get(row[0].id)) for row in rows]

@@ -48,6 +48,16 @@ def lock(session: Session, upload_id: str) -> bool:
     return session.scalar(query) is not None
 
 
+def keep_used(session: Session, classifier_id: str) -> None:
+    """Keep all uploads that jobs of a classifier have used from being deleted until the commit.
+
+    To be called before the classifier is locked: whoever makes a job locks in this order.
+    """
+    used = select(JobUpload.upload_id).join(Job, Job.id == JobUpload.job_id)
+    query = select(Upload.id).where(Upload.id.in_(used.where(Job.classifier_id == classifier_id)))
+    session.execute(query.order_by(Upload.id).with_for_update(read=True, key_share=True))
+
+
 def learnt_from(session: Session, classifier_id: str, labels: Collection[str]) -> list[str]:
     """Return the uploads with images of the labels that jobs of the classifier have used."""
     used = select(JobUpload.upload_id).join(Job, Job.id == JobUpload.job_id)

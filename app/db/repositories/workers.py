@@ -15,21 +15,27 @@ def add(session: Session, worker: Worker) -> None:
     session.flush()
 
 
-def seen(session: Session, worker_id: str, *, now: datetime) -> None:
-    """Write down that a worker is alive."""
-    session.execute(update(Worker).where(Worker.id == worker_id).values(seen_at=now))
+def seen(session: Session, worker_id: str, *, now: datetime) -> bool:
+    """Write down that a worker is alive; False where it is not registered."""
+    statement = update(Worker).where(Worker.id == worker_id).values(seen_at=now)
+    return session.scalar(statement.returning(Worker.id)) is not None
 
 
-def on_host(session: Session, host: str) -> list[Worker]:
-    """Return the workers registered on a host."""
-    return list(session.scalars(select(Worker).where(Worker.host == host)))
+def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set[str]:
+    """Return the queues of the workers that were alive at or after a moment.
 
-
-def idle_queues(session: Session, seen_since: datetime) -> set[str]:
-    """Return the queues of the workers that were alive at or after a moment and hold no job."""
-    holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
-    query = select(Worker.queues).where(Worker.seen_at >= seen_since, ~holds)
+    With `idle`, of those that hold no job.
+    """
+    query = select(Worker.queues).where(Worker.seen_at >= seen_since)
+    if idle:
+        holds = exists().where(Job.worker_id == Worker.id, Job.state.in_(HOLDING_STATES))
+        query = query.where(~holds)
     return {queue for queues in session.scalars(query) for queue in queues}
+
+
+def remove_silent(session: Session, *, since: datetime) -> None:
+    """Forget workers that were last seen before a moment."""
+    session.execute(delete(Worker).where(Worker.seen_at < since))
 
 
 def remove(session: Session, worker_ids: Sequence[str]) -> None:

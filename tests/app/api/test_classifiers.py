@@ -15,6 +15,7 @@ from app.db.tables import Job
 from app.ids import new_id
 from models import methods
 from models.spec import Spec
+from tests.databases import ONE_KIND_AT_FIRST
 
 URL = "/v1/classifiers"
 JSON = {"content-type": "application/json"}
@@ -62,7 +63,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
         ({"colour": "secret-input"}, "invalid-request", "/colour"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_wrong_bodies_are_pointed_at(
     api: TestClient, body: dict[str, Any], code: str, pointer: str
 ) -> None:
@@ -77,7 +78,7 @@ def test_wrong_bodies_are_pointed_at(
     assert api.get(URL).json()["data"] == []
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_numbers_beyond_a_double_are_refused(api: TestClient) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     content = '{"name": "other", "options": {"lr": 1e999}}'
@@ -89,7 +90,7 @@ def test_numbers_beyond_a_double_are_refused(api: TestClient) -> None:
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/options/lr"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_an_invalid_option_is_named_once(api: TestClient) -> None:
     problem = api.post(URL, json={"name": "signs", "options": {"epochs": 0}}).json()
     assert "/options" not in problem["detail"]
@@ -101,7 +102,7 @@ def test_names_are_unique(api: TestClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "classifier-exists")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_list_goes_page_by_page(api: TestClient) -> None:
     for name in ("c", "a", "e", "b", "d"):
         api.post(URL, json={"name": name}).raise_for_status()
@@ -126,7 +127,7 @@ def test_change_holds_for_later_jobs(api: TestClient) -> None:
     assert api.get(f"{URL}/signs").json() == changed
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_defaults_follow_the_options_they_depend_on(api: TestClient) -> None:
     made = api.post(URL, json={"name": "signs", "options": {"momentum": 0.5}}).json()["options"]
     body = {"name": "other", "options": {"loss": "ce_kd", "momentum": 0.5}}
@@ -140,7 +141,7 @@ def test_defaults_follow_the_options_they_depend_on(api: TestClient) -> None:
     assert listed["options"] == made
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_checking_options_holds_up_no_writer(
     api: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +164,7 @@ def test_checking_options_holds_up_no_writer(
     assert calls == 3
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_what_versions_rest_on_cannot_change(api: TestClient) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     before = api.get(f"{URL}/signs").json()

@@ -22,11 +22,11 @@ from app.services.event_watch import EventWatch
 from app.services.keys import revoke
 from app.settings import Settings
 from tests.app.keyed import bearer, new_key
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease
 
 STREAM = {"accept": "text/event-stream"}
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 class Running(NamedTuple):
@@ -143,7 +143,7 @@ def test_no_event_is_lost_or_doubled_while_others_write(
     assert running.watch.streams == 0
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_is_resumed_and_ends_with_the_job(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_stream_is_resumed_and_ends_with_the_job(
         assert [frame["event"] for frame in following] == ["cancelled"]
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
     refused = running.http.get(path, headers={"accept": "text/html"})
@@ -179,7 +179,7 @@ def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str)
     assert (missing.status_code, missing.json()["code"]) == (404, "job-not-found")
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_silent_stream_shows_that_it_lives(
     service: Service, running: Running, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_silent_stream_shows_that_it_lives(
         assert [list(next(following)) for _ in range(3)] == [["comment"]] * 3
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_streams_are_counted_and_bounded(service: Service, settings: Settings, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
     with serving(settings.model_copy(update={"event_streams": 2})) as running:
@@ -206,7 +206,7 @@ def test_streams_are_counted_and_bounded(service: Service, settings: Settings, j
             assert answer.status_code == 200
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_open_streams_hold_no_thread_and_no_connection(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_open_streams_hold_no_thread_and_no_connection(
         assert {next(lines)["event"] for lines in following} == {"cancelled"}
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_streams_and_waits_end_when_the_server_stops(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -244,7 +244,7 @@ def test_streams_and_waits_end_when_the_server_stops(
         assert waiting.result(30).json()["state"] == "queued"
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_ends_when_its_job_is_deleted(
     service: Service, running: Running, job_id: str
 ) -> None:
@@ -256,7 +256,7 @@ def test_a_stream_ends_when_its_job_is_deleted(
         assert [frame["event"] for frame in following] in ([], ["cancelled"])
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_stream_ends_with_its_key(service: Service, settings: Settings, job_id: str) -> None:
     with serving(settings.model_copy(update={"keys": "required"})) as running:
         path = f"/v1/jobs/{job_id}/events"

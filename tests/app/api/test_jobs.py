@@ -12,9 +12,10 @@ from httpx import Response
 
 from tests.app import learnt
 from tests.app.learnt import LABELS, Published
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.pictures import png
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 def images(*labels: str, count: int = 2) -> dict[str, Any]:

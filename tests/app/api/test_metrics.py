@@ -17,6 +17,7 @@ from app.db.tables import Job, JobEvent, WebhookDelivery, Worker
 from app.main import create_app
 from app.settings import Settings
 from tests.app import learnt
+from tests.app.keyed import bearer, new_key
 from tests.app.learnt import Published, png
 from tests.app.proxy import Proxy
 from tests.e2e.harness import wait_for
@@ -103,6 +104,16 @@ def test_clients_make_no_series(api: TestClient) -> None:
     assert metrics("accrue_http_requests_total", **strange_methods) == 20
     nowhere = {"route": "none", "method": "GET", "status": "4xx"}
     assert metrics("accrue_http_requests_total", **nowhere) == 20
+
+
+@sqlite_only
+def test_a_scrape_needs_its_scope(settings: Settings, database: Database) -> None:
+    required = settings.model_copy(update={"keys": "required"})
+    with TestClient(create_app(required)) as api:
+        assert api.get("/metrics").status_code == 401
+        for scope, status in (("metrics", 200), ("admin", 200), ("predict", 403), ("train", 403)):
+            headers = bearer(new_key(database, scope))
+            assert api.get("/metrics", headers=headers).status_code == status, scope
 
 
 @sqlite_only
@@ -233,6 +244,9 @@ def test_fleet(api: TestClient, database: Database) -> None:
         session.execute(held.values(state="running", lease_expires_at=now + hour))
         aged = update(JobEvent).where(JobEvent.job_id == jobs["one"][0])
         session.execute(aged.values(at=now - hour))
+        # What a job is told while it waits does not begin its waiting anew.
+        warning = {"type": "warning", "level": "warning", "message": "No worker."}
+        session.add(JobEvent(job_id=jobs["one"][0], seq=2, at=now, data={}, **warning))
         for number, seen in enumerate((now, now - 10 * minute, now)):
             session.add(
                 Worker(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+from tests.databases import ONE_KIND_AT_FIRST
+
+pytestmark = ONE_KIND_AT_FIRST
 
 
 @pytest.fixture

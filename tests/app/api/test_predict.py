@@ -15,12 +15,13 @@ from app.settings import Settings
 from app.storage import BlobStore
 from tests.app import learnt
 from tests.app.learnt import LABELS, Published, png
+from tests.databases import ONE_KIND_AT_FIRST
 
 PNG = {"content-type": "image/png"}
 NOT_AN_IMAGE = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 Publish = Callable[..., Published]
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 def predict(api: TestClient, image: bytes, **query: Any) -> Any:

@@ -12,8 +12,9 @@ from app.api.middleware import RequestContext
 from app.db.engine import Database
 from app.main import create_app
 from app.settings import Settings
+from tests.databases import ONE_KIND_AT_FIRST
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 def test_unknown_path_and_method(api: TestClient) -> None:

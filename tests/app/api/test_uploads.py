@@ -20,6 +20,7 @@ from app.db.engine import Database
 from app.monitoring.process import ProcessMetrics
 from app.settings import Settings
 from app.storage import BlobStore
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.pictures import png
 
 ZIP = {"content-type": "application/zip"}
@@ -38,9 +39,6 @@ def client(database: Database, store: BlobStore, settings: Settings) -> Iterator
     app.state.measured = ProcessMetrics()
     with TestClient(app) as client:
         yield client
-
-
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -91,7 +89,7 @@ def test_a_form_with_one_label(client: TestClient) -> None:
     assert client.get(f"/v1/uploads/{view['id']}").json() == view
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("label", ["no entry", "日本/東京", "🛑"])
 def test_class_names(client: TestClient, label: str) -> None:
     answer = client.post("/v1/uploads", data={"label": label}, files={"files": ("1.png", png())})
@@ -100,7 +98,7 @@ def test_class_names(client: TestClient, label: str) -> None:
     assert client.post("/v1/uploads", json=body).json()["classes"] == {label: 1}
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_a_form_with_a_manifest(client: TestClient) -> None:
     manifest = {"1.png": "stop", "2.png": "go", "9.png": "go"}
     files = [("files", (f"{seed}.png", png(seed))) for seed in (1, 2, 3)]
@@ -117,7 +115,7 @@ def test_a_form_with_a_manifest(client: TestClient) -> None:
         ]
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(
     ("media_type", "mode"), [("zip", ""), ("x-tar", "w"), ("gzip", "w:gz"), ("x-gzip", "w:gz")]
 )
@@ -130,7 +128,7 @@ def test_archives(client: TestClient, media_type: str, mode: str) -> None:
     assert answer.json()["classes"] == {"stop": 2, "go": 1}
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_json(client: TestClient) -> None:
     images = [{"label": "stop", "b64": b64(png(1))}, {"label": "go", "b64": "*"}]
     view = client.post("/v1/uploads", json={"images": images}).json()
@@ -138,7 +136,7 @@ def test_json(client: TestClient) -> None:
     assert view["rejected"] == [{"name": "images/1", "reason": "not base64"}]
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_a_body_larger_than_memory_is_for(client: TestClient) -> None:
     noise = bytes(range(256)) * 20_000
     body = zipped({"stop/1.png": png(1), "stop/noise.png": noise})
@@ -146,7 +144,7 @@ def test_a_body_larger_than_memory_is_for(client: TestClient) -> None:
     assert (view["accepted"], len(view["rejected"])) == (1, 1)
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_strict(client: TestClient) -> None:
     body = zipped({"stop/1.png": png(1), "stop/2.png": b"no image"})
     answer = client.post("/v1/uploads?strict=true", content=body, headers=ZIP)
@@ -154,7 +152,7 @@ def test_strict(client: TestClient) -> None:
     assert nothing_is_left(client)
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_adding_listing_deleting(client: TestClient) -> None:
     ids = []
     for seed in range(3):
@@ -223,7 +221,7 @@ def one_zip(shade: int) -> dict[str, Any]:
     return {"content": zipped({"stop/1.bmp": bmp(shade)}), "headers": ZIP}
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("wrap", [dict, chunked], ids=["declared", "chunked"])
 @pytest.mark.parametrize(
     ("first", "same", "others"),
@@ -285,7 +283,7 @@ def test_a_forms_digest_does_not_depend_on_its_boundary(
     assert plain not in all_of(b"@\r\none\r\ntwo\r\n@--")
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 @pytest.mark.parametrize("size", [100, 3 * 2**20])
 def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -308,7 +306,7 @@ BAD_ARCHIVES = {
 }
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("name", BAD_ARCHIVES)
 def test_bad_archives(client: TestClient, name: str, settings: Settings) -> None:
     body, code = BAD_ARCHIVES[name]
@@ -357,7 +355,7 @@ BAD_FORMS = {
 }
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("name", BAD_FORMS)
 def test_bad_forms(client: TestClient, name: str) -> None:
     (body, headers), status, code = BAD_FORMS[name]
@@ -379,7 +377,7 @@ BAD_JSON = {
 }
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("name", BAD_JSON)
 def test_bad_json(client: TestClient, name: str) -> None:
     body, code = BAD_JSON[name]
@@ -390,7 +388,7 @@ def test_bad_json(client: TestClient, name: str) -> None:
     assert nothing_is_left(client)
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("media_type", ["image/png", "text/plain", "application/x-rar", None])
 def test_other_content_types(client: TestClient, media_type: str | None) -> None:
     headers = {"content-type": media_type} if media_type else {}
@@ -398,14 +396,14 @@ def test_other_content_types(client: TestClient, media_type: str | None) -> None
     problem(answer, 415, "unsupported-media-type")
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("query", ["split=both", "strict=perhaps"])
 def test_bad_queries(client: TestClient, query: str) -> None:
     answer = client.post(f"/v1/uploads?{query}", content=zipped({}), headers=ZIP)
     problem(answer, 422, "invalid-request")
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_a_body_over_the_limit(client: TestClient, settings: Settings) -> None:
     tight = settings.model_copy(update={"max_body_megabytes": 1})
     client.app.state.settings = tight  # type: ignore[attr-defined]
@@ -424,7 +422,7 @@ def test_a_body_over_the_limit(client: TestClient, settings: Settings) -> None:
         )
 
 
-@only_sqlite
+@ONE_KIND_AT_FIRST
 def test_every_problem_is_declared(client: TestClient) -> None:
     paths = client.app.openapi()["paths"]  # type: ignore[attr-defined]
     post = paths["/v1/uploads"]["post"]

@@ -15,8 +15,9 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.api.test_jobs import images
 from tests.app.receiver import Receiver, wait_until
+from tests.databases import ONE_KIND_AT_FIRST
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 RAW = secrets.token_bytes(32)
 SECRET = "whsec_" + base64.b64encode(RAW).decode()

@@ -1,7 +1,10 @@
 """`accrue keys` on a real database: the key is shown once, and never lost on the way."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +12,10 @@ import pytest
 from sqlalchemy import Connection, event
 from typer.testing import CliRunner, Result
 
-from app.cli import key_file, keys
+from app.cli import keys
 from app.cli.errors import CommandError
 from app.db.engine import Database
+from app.db.tables import ApiKey
 from app.security import tokens
 from app.services import keys as service
 from app.services.keys import KeySpec
@@ -118,6 +122,29 @@ def test_the_first_admin_key_is_made_once(run: Run, database: Database, tmp_path
         assert ok(result) == ""
         assert "there already" in result.stderr
     assert len(service.every(database)) == 1
+    file.unlink()
+    assert "if it is lost, revoke it" in run(*first).stderr
+    assert not file.exists()
+
+
+def test_of_two_that_make_the_first_key_one_does(
+    run: Run, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = service.find_usable
+
+    def look_and_lose(db: Database, wanted: KeySpec) -> ApiKey | None:
+        monkeypatch.setattr(service, "find_usable", look)
+        found = look(db, wanted)
+        new_key(database, "admin", name="admin")
+        return found
+
+    monkeypatch.setattr(service, "find_usable", look_and_lose)
+    file = tmp_path / "key"
+    said = run("create", "admin", "--scope=admin", "--if-none", "--output", file)
+    assert ok(said) == ""
+    assert "there already" in said.stderr
+    assert not file.exists()
+    assert len(service.every(database)) == 1
 
 
 def test_a_file_that_is_there_is_not_overwritten(
@@ -143,26 +170,37 @@ def test_a_file_that_is_there_is_not_overwritten(
     assert len(service.every(database)) == 1
 
 
+# Dies as the row is to be committed: the key is on the disk, and not in the database.
+_DIES = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+from app.cli import main
+event.listen(Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+main()
+"""
+
+
 def test_what_a_crash_left_in_the_file_becomes_the_key(
     run: Run, database: Database, tmp_path: Path
 ) -> None:
     file = tmp_path / "key"
-    arguments = ("create", "admin", "--scope=admin", "--output", file)
-    # It died when the key was on the disk, and before its row was.
-    key_file.write_new(file, tokens.new_token()[1])
+    arguments = ["create", "admin", "--scope=admin", "--output", str(file)]
+    died = subprocess.run([sys.executable, "-c", _DIES, "keys", *arguments], check=False)
+    assert died.returncode == -signal.SIGKILL
+    left = file.read_text()
+    assert service.every(database) == []
     refused(run(*arguments), "exists already")
     ok(run(*arguments, "--if-none"))
     (row,) = service.every(database)
-    assert tokens.matches(file.read_text().strip(), row.digest)
+    assert tokens.matches(left.strip(), row.digest)
+    assert file.read_text() == left
 
 
-def test_a_row_that_cannot_be_written_leaves_no_file(database: Database, tmp_path: Path) -> None:
+def test_a_commit_that_fails_costs_no_key(run: Run, database: Database, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    seen = []
 
     def fail(_connection: Connection) -> None:
-        seen.append(file.exists())
-        raise RuntimeError("the disk is full")
+        raise RuntimeError("the connection is lost, and the answer with it")
 
     wanted = KeySpec(name="admin", scopes=frozenset({"admin"}))
     event.listen(database.engine, "commit", fail)
@@ -171,9 +209,10 @@ def test_a_row_that_cannot_be_written_leaves_no_file(database: Database, tmp_pat
             keys._create(database, wanted, if_none=False, output=file)
     finally:
         event.remove(database.engine, "commit", fail)
-    assert seen == [True]
-    assert list(tmp_path.glob("*key*")) == []
-    assert service.every(database) == []
+    # Whether it was committed or not, the next run makes the key in the file the one that counts.
+    ok(run("create", "admin", "--scope=admin", "--output", file, "--if-none"))
+    (row,) = service.every(database)
+    assert tokens.matches(file.read_text().strip(), row.digest)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

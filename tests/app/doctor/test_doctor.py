@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +13,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 import typer
 from click.testing import Result
+from pydantic import SecretStr
 from sqlalchemy import make_url, text, update
 from typer.testing import CliRunner
 
@@ -44,7 +45,9 @@ from app.services import sweeping
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app import learnt
+from tests.disk import fill
 from tests.e2e.harness import ACCRUE, wait_for
+from tests.servers import OwnPostgres, free_port
 
 ROOT = Path(__file__).parents[3]
 NOWHERE = "http://127.0.0.1:9"
@@ -149,18 +152,6 @@ def test_open_files(tmp_path: Path) -> None:
 # -- folders
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_data_folder(tmp_path: Path) -> None:
     there = ask(folders.check_data, Settings(data_dir=tmp_path))
     assert there[0].state in ("ok", "warning")  # by what this machine has free
@@ -177,10 +168,7 @@ def test_a_folder_without_room_and_one_for_reading_alone(small_disk: Path) -> No
     settings = Settings(data_dir=small_disk)
     found = ask(folders.check_data, settings)
     assert "0.0 GB free" in said(found, "problem", help_="accrue sweep")
-    (small_disk / "filler").write_bytes(b"")
-    with (small_disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError):
-        while True:
-            file.write(bytes(4096))
+    fill(small_disk)
     found = ask(folders.check_data, settings)
     assert "No space left" in said(found, "problem")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -230,6 +218,27 @@ def test_a_database_that_cannot_be_used(
     assert part in message
     assert "a-secret" not in message
     assert said(ask(jobs.check, settings), "skipped")
+
+
+def test_a_wrong_password_of_the_database(own_postgres: OwnPostgres, tmp_path: Path) -> None:
+    host = make_url(own_postgres.url)
+    with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE client LOGIN PASSWORD 'right'")
+        (rules,) = connection.execute("SHOW hba_file").fetchone() or ()
+        Path(rules).write_text("host all client all scram-sha-256\nhost all all all trust\n")
+        connection.execute("SELECT pg_reload_conf()")
+    url = f"postgresql://client@{host.host}:{host.port}/postgres"
+
+    def looked(password: str) -> list[Finding]:
+        given = {"database": url, "database_password": SecretStr(password)}
+        return ask(database_check.check, Settings(data_dir=tmp_path, **given))
+
+    # The server reads its rules anew in a moment.
+    refused = wait_for(lambda: found if (found := looked("wr0ng"))[0].state == "problem" else None)
+    message = said(refused, "problem", help_="ACCRUE_DATABASE_PASSWORD")
+    assert "password authentication failed" in message
+    assert "wr0ng" not in message
+    assert "It is empty" in said(looked("right")[:2], "problem", help_="accrue migrate")
 
 
 def test_no_database_is_made(tmp_path: Path) -> None:
@@ -305,7 +314,7 @@ def test_storage_that_is_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
+def redis_with(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """A function that starts a Redis with options and returns its URL."""
     program = shutil.which("redis-server")
     if program is None:
@@ -313,9 +322,7 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str, password: str = "") -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         place = ["--port", str(port), "--dir", str(tmp_path), "--bind", "127.0.0.1", "--save", ""]
         started.append(subprocess.Popen([program, *place, *options], stdout=subprocess.DEVNULL))
         url = f"redis://:{password}@127.0.0.1:{port}/0"
@@ -336,17 +343,17 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
         process.wait(30)
 
 
-def test_redis(own_redis: Callable[..., str], tmp_path: Path) -> None:
+def test_redis(redis_with: Callable[..., str], tmp_path: Path) -> None:
     def looked_at(url: str) -> list[Finding]:
         return ask(broker.check, Settings(data_dir=tmp_path, broker=url))
 
-    good = own_redis("--appendonly", "yes", "--requirepass", "s3cret", password="s3cret")
+    good = redis_with("--appendonly", "yes", "--requirepass", "s3cret", password="s3cret")
     well(looked_at(good))
     found = looked_at(good.replace("s3cret", "wr0ng"))
     message = said(found, "problem", help_="ACCRUE_BROKER_PASSWORD")
     assert "invalid username-password" in message
     assert "wr0ng" not in message
-    forgetful = own_redis("--maxmemory", "1mb", "--maxmemory-policy", "allkeys-lru")
+    forgetful = redis_with("--maxmemory", "1mb", "--maxmemory-policy", "allkeys-lru")
     warnings = [f.what for f in looked_at(forgetful) if f.state == "warning"]
     assert len(warnings) == 2
     assert "appendonly no" in warnings[0]

@@ -13,6 +13,7 @@ from app.services.jobs import LearnRequest
 from app.services.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Pictures, Service, nothing
 
 
@@ -48,7 +49,7 @@ def test_a_new_job_waits_in_its_place(service: Service) -> None:
         ({"base_version": 7}, learning.UnknownBaseVersionError, "/base_version"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_what_cannot_be_done_is_refused_with_a_pointer(
     service: Service, fields: dict[str, Any], error: type[Exception], pointer: str
 ) -> None:
@@ -60,7 +61,7 @@ def test_what_cannot_be_done_is_refused_with_a_pointer(
     assert count(service, Job) == 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_test_images_alone_teach_nothing(service: Service) -> None:
     service.classifier()
     train, test = service.upload("a", count=2), service.upload("b", count=2, split="test")
@@ -68,7 +69,7 @@ def test_test_images_alone_teach_nothing(service: Service) -> None:
         service.learn(train, uploads=[train, test])
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_uploads_of_others_are_unknown(service: Service) -> None:
     service.classifier()
     theirs = uploads.create(

@@ -14,6 +14,7 @@ from app.services.plans import LearnPlan
 from app.services.publication import Outcome
 from app.settings import Settings
 from app.storage import open_store
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Service
 from worker.lease import Lease
 
@@ -149,7 +150,7 @@ def test_an_image_is_never_both_trained_on_and_measured(service: Service) -> Non
     assert extended.train_images == 4 + 2
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_one_image_under_two_labels_is_on_one_side_for_both(service: Service) -> None:
     service.classifier(validation_fraction=0)
     tests = service.upload("a", count=3, split="test", like="one")
@@ -161,7 +162,7 @@ def test_one_image_under_two_labels_is_on_one_side_for_both(service: Service) ->
         start(service, train, service.upload("b", count=3, like="one"), tests, name="bare")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_nothing_new_is_refused(service: Service) -> None:
     service.classifier(validation_fraction=0)
     upload = service.upload("a", count=2)
@@ -171,7 +172,7 @@ def test_nothing_new_is_refused(service: Service) -> None:
         start(service, upload, on_existing="extend")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_indices_and_tasks_follow_the_chain_and_numbers_the_classifier(service: Service) -> None:
     service.classifier()
     for label in "ab":
@@ -193,7 +194,7 @@ def test_indices_and_tasks_follow_the_chain_and_numbers_the_classifier(service: 
         ({"policy": "guarded", "max_accuracy_drop": 0.2}, 0.55, False),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_promotion(
     service: Service, promotion: dict[str, Any], after: float, goes_live: bool
 ) -> None:
@@ -221,7 +222,7 @@ def test_promotion(
         ({}, False, True, "unguarded: nothing was measured to compare it with version 2"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_guarded_promotion_compares_with_the_version_that_is_live(
     service: Service, after: dict[str, float], measured: bool, goes_live: bool, said: str
 ) -> None:
@@ -238,7 +239,7 @@ def test_guarded_promotion_compares_with_the_version_that_is_live(
     assert said in events_of(service, plan.job_id)[-1]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@ONE_KIND_AT_FIRST
 def test_under_manual_promotion_the_newest_descendant_is_built_on(service: Service) -> None:
     service.classifier(promotion={"policy": "manual"})
     for label in "ab":

@@ -10,9 +10,10 @@ from app.services import broker
 from app.services.dispatcher import Dispatcher
 from app.services.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Service
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = ONE_KIND_AT_FIRST
 
 
 def test_a_message_is_a_job_and_nothing_else(settings: Settings) -> None:

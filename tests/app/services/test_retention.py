@@ -1,13 +1,17 @@
 """What is kept how long: versions, and the uploads that they were learnt from."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.db.engine import Database
+from app.db.repositories import jobs
 from app.db.repositories import learning as queries
+from app.db.repositories import uploads as uploads_table
 from app.db.tables import Classifier, Job
 from app.services import classifiers, retention, uploads, versions
 from app.services.classifiers import ClassifierPatch
@@ -142,6 +146,62 @@ def test_with_0_an_upload_goes_once_it_was_learnt(service: Service) -> None:
     service.cancel(service.learn(cancelled))
     assert expire_uploads(service.db, 0) == [first]
     assert there(service, cancelled) == [True]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("way", ["delete", "retention"])
+def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> None:
+    upload, _ = taught(service, "a", "b", retention={"keep_last": 1})
+
+    def remove() -> None:
+        if way == "delete":
+            versions.delete(service.db, WORKSPACE, "toy", "1")
+        else:
+            retention.follow(service.db, classifier_id(service))
+
+    with ThreadPoolExecutor(1) as pool:
+        with service.db.transaction() as session:
+            uploads_table.lock(session, upload)
+            uploads_table.remove(session, upload)
+            removed = pool.submit(remove)
+            assert_waits(service)
+        removed.result()
+    assert numbers(service) == [2]
+    assert there(service, upload) == [False]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None:
+    """Where nobody has kept the uploads before: when classes are purged."""
+    upload, _ = taught(service, "a", "b")
+    first, second = service.versions()
+    assert first.job_id
+    assert second.job_id
+    with ThreadPoolExecutor(1) as pool:
+        with service.db.transaction() as session:
+            uploads_table.lock(session, upload)
+            uploads_table.remove(session, upload)
+
+            def inherit() -> list[str]:
+                with service.db.transaction() as other:
+                    jobs.inherit_uploads(other, first.job_id, second.job_id)
+                    return jobs.uploads_of(other, second.job_id)
+
+            inherited = pool.submit(inherit)
+            assert_waits(service)
+        assert upload not in inherited.result()
+
+
+def assert_waits(service: Service) -> None:
+    """Return once another transaction waits for a lock that this one has."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 30
+    while True:
+        with service.db.reading() as session:
+            if session.scalar(waiting):
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_keep_images_keeps_uploads(service: Service) -> None:

@@ -28,12 +28,12 @@ from app.services.webhooks import DeliveryView
 from app.settings import Settings
 from tests.app.receiver import Receiver, sending, wait_until
 from tests.app.services.test_learning import finish
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease
 from worker.protocol import Failure
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def fail(service: Service, job_id: str) -> None:
     lease.fail(Failure("out-of-memory", "Too little.", again=True, retryable=True))
     assert payloads(service) == []  # it is tried again
     lease = claim(service, job_id)
-    lease.fail(Failure("time-limit", "Too long.", again=False, retryable=True))
+    lease.fail(Failure("timed-out", "Too long.", again=False, retryable=True))
 
 
 def succeed(service: Service, job_id: str) -> None:
@@ -177,7 +177,7 @@ def test_each_end_is_told_once_with_the_job_as_it_is_shown(
     assert (delivery.state, delivery.attempts, delivery.type) == ("pending", 0, payload["type"])
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_job_tried_again_tells_its_second_end_as_well(service: Service) -> None:
     job_id = queue(service)
     service.cancel(job_id)
@@ -187,7 +187,7 @@ def test_a_job_tried_again_tells_its_second_end_as_well(service: Service) -> Non
     assert [each.type for each in deliveries(service, job_id)] == ["job.cancelled", "job.succeeded"]
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_without_a_webhook_nothing_is_told(service: Service) -> None:
     service.cancel(service.learn(service.upload("a", count=2)))
     assert payloads(service) == []
@@ -272,7 +272,7 @@ def test_a_delivery_is_tried_again_until_it_is_taken(
         snippet()(SECRET, each.headers, each.body)
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_gone_ends_it_and_so_does_the_last_try(
     service: Service, receiver: Receiver, settings: Settings
 ) -> None:
@@ -300,7 +300,7 @@ def test_gone_ends_it_and_so_does_the_last_try(
     assert delivery.next_at is None
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_receiver_that_never_answers_is_given_up(
     service: Service, receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +355,7 @@ def test_who_dies_while_sending_leaves_the_delivery_to_others(
     assert (delivery.state, delivery.attempts) == ("delivered", 3)
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_a_deleted_classifier_takes_only_what_is_settled(
     service: Service, receiver: Receiver, settings: Settings
 ) -> None:
@@ -378,7 +378,7 @@ def test_a_deleted_classifier_takes_only_what_is_settled(
 # -- where it is sent
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "[::ffff:127.0.0.1]"])
 def test_nothing_is_sent_to_private_addresses(
     service: Service, receiver: Receiver, settings: Settings, host: str
@@ -392,7 +392,7 @@ def test_nothing_is_sent_to_private_addresses(
     assert receiver.received == []
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 def test_the_connection_goes_to_the_address_that_was_checked(
     database: Database, settings: Settings, receiver: Receiver
 ) -> None:
@@ -403,7 +403,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     assert receiver.received[0].headers["host"] == f"nowhere.invalid:{receiver.port}"
 
 
-@sqlite
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(("name", "taken"), [("localhost", True), ("other.example", False)])
 def test_the_certificate_is_that_of_the_name(
     service: Service,
