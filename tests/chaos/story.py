@@ -5,8 +5,24 @@ from dataclasses import dataclass, field
 
 from app.db.tables import FINAL_STATES, JobEvent
 
-# What only a job that a worker holds may say.
-_AT_WORK = {"phase", "epoch", "resumed", "not_resumed"}
+_HELD = ("running", "cancelling")
+# Of each type of event: in which states a job may say so, and its state then, where that changes.
+_MOVES: dict[str, tuple[tuple[str, ...], str | None]] = {
+    "created": (("",), "queued"),
+    # A claim may take over a job whose worker was lost, before anybody says so.
+    "started": (("queued", "running"), "running"),
+    "phase": (_HELD, None),
+    "epoch": (_HELD, None),
+    "resumed": (_HELD, None),
+    "not_resumed": (_HELD, None),
+    "warning": (("queued", *_HELD), None),  # also that no worker is there
+    "requeued": (("running", "failed", "cancelled"), "queued"),
+    "cancelling": (("running",), "cancelling"),
+    "published": (("running",), None),
+    "succeeded": (("running",), "succeeded"),
+    "failed": (("running",), "failed"),
+    "cancelled": (("queued", *_HELD), "cancelled"),
+}
 
 
 @dataclass
@@ -18,47 +34,23 @@ class Story:
     published: list[int] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def _expect(self, event: JobEvent, *states: str) -> None:
-        if self.state not in states:
-            self.wrong.append(f"event {event.seq}: {event.type} while {self.state or 'not there'}")
-
     def tell(self, event: JobEvent) -> None:
         """Go on with the next event."""
-        if event.type == "created":
-            self._expect(event, "")
-            self.state = "queued"
-        elif event.type == "started":
-            # A claim may take over a job whose worker was lost, before anybody says so.
-            self._expect(event, "queued", "running")
+        if event.type not in _MOVES:
+            self.wrong.append(f"event {event.seq} is of the unknown type {event.type}")
+            return
+        states, then = _MOVES[event.type]
+        if self.state not in states:
+            self.wrong.append(f"event {event.seq}: {event.type} while {self.state or 'not there'}")
+        self.state = then or self.state
+        if event.type == "started":
             if event.data["attempt"] != self.attempt + 1:
                 self.wrong.append(f"attempt {event.data['attempt']} after {self.attempt}")
-            self.state, self.attempt = "running", event.data["attempt"]
-        elif event.type in _AT_WORK:
-            self._expect(event, "running", "cancelling")
-        elif event.type == "warning":  # also that no worker is there
-            self._expect(event, "queued", "running", "cancelling")
-        elif event.type == "requeued":
-            self._expect(event, "running", "failed", "cancelled")
-            self.state = "queued"
-        elif event.type == "cancelling":
-            self._expect(event, "running")
-            self.state = "cancelling"
+            self.attempt = event.data["attempt"]
         elif event.type == "published":
-            self._expect(event, "running")
             self.published.append(event.data["version"])
-        elif event.type == "succeeded":
-            self._expect(event, "running")
-            if len(self.published) != 1:
-                self.wrong.append(f"succeeded with the versions {self.published}")
-            self.state = "succeeded"
-        elif event.type == "failed":
-            self._expect(event, "running")
-            self.state = "failed"
-        elif event.type == "cancelled":
-            self._expect(event, "queued", "running", "cancelling")
-            self.state = "cancelled"
-        else:
-            self.wrong.append(f"event {event.seq} is of the unknown type {event.type}")
+        elif event.type == "succeeded" and len(self.published) != 1:
+            self.wrong.append(f"succeeded with the versions {self.published}")
 
 
 def read(events: Sequence[JobEvent]) -> Story:
