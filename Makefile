@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS ?= true
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy check audit licences sbom format lock clean
+.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ test-full: $(STAMP) ## Run the tests, the slow ones too
 
 test-deploy: $(STAMP) ## Build the image and try a deployment, with Docker, in about ten minutes
 	$(BIN)/python -m pytest -m deploy tests/deploy
+
+# JOBS and SEED choose how long and what: make chaos JOBS=300 SEED=7
+chaos: $(STAMP) ## Run real jobs while processes and servers are killed; JOBS=100 and SEED choose
+	$(BIN)/python -m tests.chaos --jobs $(or $(JOBS),100) $(if $(SEED),--seed $(SEED))
 
 check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
@@ -60,7 +64,7 @@ lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows
 	$(BIN)/uv lock --upgrade
 
 clean: ## Remove what the tools made; keep .venv and data
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache accrue-demo.png
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache accrue-demo.png chaos-report.md
 	find app worker models migrations tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

@@ -113,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings, app.state.measured = settings, measured
-    app.state.keyring = None  # keys are off
+    app.state.keyring, app.state.under_way = None, idempotency.UnderWay()  # keys are off
     problems.install(app)
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     # Routes are tried in this order, and predictions are what is asked for most.

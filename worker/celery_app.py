@@ -22,5 +22,8 @@ def make_celery(settings: Settings) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Where the connection was lost while a job ran, what Celery does to fetch fewer messages
+        # for a while leaves it fetching none after the next one.
+        worker_enable_prefetch_count_reduction=False,
     )
     return celery

@@ -133,14 +133,15 @@ class Lease:
         )
         if published is None:
             # If the job is still held, then because it is cancelling.
-            self.cancelled()
+            if not self.cancelled():
+                log.warning("publish_refused", job=self.job_id, attempt=self.attempt)
             return None
         self._persist(lambda: self._sweep(published.released))
         return published.number
 
-    def cancelled(self) -> None:
-        """End the job as cancelled."""
-        self._finish("cancelled", Event("cancelled", "Cancelled."))
+    def cancelled(self) -> bool:
+        """End the job as cancelled; False where the attempt lost it."""
+        return self._finish("cancelled", Event("cancelled", "Cancelled."))
 
     def hand_back(self) -> None:
         """Put the job back in the queue, counting no failure; cancel it if that was asked for."""
@@ -179,20 +180,23 @@ class Lease:
         if not self._persist(requeue):
             self.cancelled()  # the one thing a held job cannot be requeued from
 
-    def _finish(self, state: str, event: Event, error: dict[str, Any] | None = None) -> None:
-        def finish() -> list[str]:
+    def _finish(self, state: str, event: Event, error: dict[str, Any] | None = None) -> bool:
+        def finish() -> list[str] | None:
             with self._db.transaction() as session:
                 now = self._db.now(session)
                 held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
                 if not held:
-                    return []
+                    return None
                 endings.announce(session, self.job_id, [event], now=now)
                 if error is None or error["retryable"]:
                     return []  # a retry goes on from the checkpoint
                 return rows.remove(session, self.job_id)
 
         released = self._persist(finish)
+        if released is None:
+            return False
         self._persist(lambda: self._sweep(released))
+        return True
 
     def _sweep(self, released: Sequence[str]) -> None:
         """Delete blobs that nothing needs, once the transaction that released them is over."""

@@ -10,25 +10,27 @@ calls it inside the transaction that makes the thing, so that both exist or neit
 
 - No header: `remember` does nothing.
 - Key answered before: the route does not run; the stored answer is sent again.
-- Same key, other method, path, query or body: 422. Same key, still under way: 409.
-- The route fails: the key is free again, since nothing was made.
+- Same key, other method, path, query or body: 422. Same key, still under way here: 409.
+- The route fails: nothing was made, and the key is free again.
 - The body is streamed: the route asks for `StreamedOnce`, receives the body, and takes the key with
   the body's hash: ``once = await pending.take(digest)``.
-- The process dies: the key is free after `ABANDONED_AFTER`. Should the first request live after
-  all, its `remember` fails and takes its transaction with it.
+
+What is under way is known to its process alone and ends with it, so a process that dies leaves no
+key behind that nobody may use. Should two processes be at work on one key, both make the thing, and
+the second to commit finds the key's row: its transaction is rolled back, and the first one's answer
+is sent.
 """
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.api.deps import DB, Workspace
@@ -36,9 +38,6 @@ from app.db.engine import Database
 from app.db.repositories import idempotency as keys
 from app.db.tables import IdempotencyKey
 from app.services.errors import ServiceError
-
-KEPT_FOR = timedelta(hours=24)
-ABANDONED_AFTER = timedelta(minutes=10)
 
 
 class IdempotencyKeyReusedError(ServiceError):
@@ -57,6 +56,9 @@ class RequestInProgressError(ServiceError):
     title: ClassVar[str] = "Request in progress"
 
 
+_REUSED = "This Idempotency-Key was used for another request."
+_UNDER_WAY = "The first request with this key is under way."
+
 IDEMPOTENCY_ERRORS = (IdempotencyKeyReusedError, RequestInProgressError)
 
 
@@ -74,12 +76,33 @@ async def on_replayed(_request: Request, error: Exception) -> Response:
     return error.response
 
 
+class UnderWay:
+    """The keys that this process is at work on. For the event loop alone."""
+
+    def __init__(self) -> None:
+        self._fingerprints: dict[tuple[str, str], str] = {}
+
+    def enter(self, workspace: str, key: str, fingerprint: str) -> bool:
+        """Take a key; False where it is taken. Raises IdempotencyKeyReusedError."""
+        taken = self._fingerprints.get((workspace, key))
+        if taken is None:
+            self._fingerprints[workspace, key] = fingerprint
+        elif taken != fingerprint:
+            raise IdempotencyKeyReusedError(_REUSED)
+        return taken is None
+
+    def leave(self, workspace: str, key: str) -> None:
+        """Free a key that was taken."""
+        del self._fingerprints[workspace, key]
+
+
 @dataclass(frozen=True)
 class Once:
     """One POST under its key; `key` is None where the client sent none."""
 
     workspace: str
     key: str | None = None
+    fingerprint: str = ""
     begun_at: datetime | None = None
 
     def remember(
@@ -91,70 +114,43 @@ class Once:
     ) -> None:
         """Store the answer in the transaction that makes what it speaks of.
 
-        `body` is a pydantic model or plain JSON. Raises RequestInProgressError when this request
-        took so long that another one with the same key was let in.
+        `body` is a pydantic model or plain JSON. Raises RequestInProgressError where another
+        process was quicker, which ends this transaction.
         """
         if self.key is None or self.begun_at is None:
             return
         text = (
             body.model_dump_json() if isinstance(body, BaseModel) else orjson.dumps(body).decode()
         )
-        stored = keys.finish(
-            session,
-            self.workspace,
-            self.key,
-            self.begun_at,
+        answer = IdempotencyKey(
+            workspace=self.workspace,
+            key=self.key,
+            fingerprint=self.fingerprint,
             status=status,
             headers=dict(headers or {}),
             body=text,
+            created_at=self.begun_at,
         )
-        if not stored:
-            raise RequestInProgressError("Another request with this key was let in meanwhile.")
+        if not keys.add(session, answer):
+            raise RequestInProgressError(_UNDER_WAY)
 
 
 def begin(db: Database, workspace: str, key: str, fingerprint: str) -> Once:
-    """Take the key for one request.
+    """Begin a request whose key has no answer yet.
 
-    Raises ReplayedError with the stored answer, IdempotencyKeyReusedError, RequestInProgressError.
+    Raises ReplayedError with the answer it has, or IdempotencyKeyReusedError.
     """
-    try:
-        with db.transaction() as session:
-            now = db.now(session)
-            keys.delete_older(session, now - KEPT_FOR)
-            row = keys.get(session, workspace, key)
-            if row is not None:
-                _check(row, fingerprint, now)
-                row.created_at = now
-            else:
-                session.add(
-                    IdempotencyKey(
-                        workspace=workspace, key=key, fingerprint=fingerprint, created_at=now
-                    )
-                )
-    except IntegrityError:  # another request inserted the key between our look and our insert
-        raise RequestInProgressError("The first request with this key is under way.") from None
-    return Once(workspace, key, now)
-
-
-def _check(row: IdempotencyKey, fingerprint: str, now: datetime) -> None:
-    """Return only when the key's earlier request was abandoned."""
+    with db.reading() as session:
+        now = db.now(session)
+        row = keys.get(session, workspace, key)
+    if row is None or row.created_at < now - keys.KEPT_FOR:
+        return Once(workspace, key, fingerprint, now)
     if row.fingerprint != fingerprint:
-        raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request.")
-    if row.status is not None:
-        headers = {**(row.headers or {}), "Idempotency-Replayed": "true"}
-        raise ReplayedError(
-            Response(row.body, row.status, headers=headers, media_type="application/json")
-        )
-    if now - row.created_at < ABANDONED_AFTER:
-        raise RequestInProgressError("The first request with this key is under way.")
-
-
-def release(db: Database, once: Once) -> None:
-    """Free the key of a request that made nothing."""
-    if once.key is None or once.begun_at is None:
-        return
-    with db.transaction() as session:
-        keys.release(session, once.workspace, once.key, once.begun_at)
+        raise IdempotencyKeyReusedError(_REUSED)
+    headers = {**row.headers, "Idempotency-Replayed": "true"}
+    raise ReplayedError(
+        Response(row.body, row.status, headers=headers, media_type="application/json")
+    )
 
 
 Key = Annotated[
@@ -172,37 +168,60 @@ Key = Annotated[
 class Pending:
     """One POST that takes its key when its body is known; without a key that does nothing."""
 
-    def __init__(self, db: Database, workspace: str, key: str | None, request: Request) -> None:
+    def __init__(
+        self, db: Database, under_way: UnderWay, workspace: str, key: str | None, request: Request
+    ) -> None:
         self.keyed = key is not None
-        self._db = db
-        self._workspace = workspace
-        self._key = key
+        self._db, self._under_way = db, under_way
+        self._workspace, self._key = workspace, key
         self._target = f"{request.method} {request.url.path}?{request.url.query}\n"
-        self._once = Once(workspace)
+        self._fingerprint: str | None = None  # once the key is taken
 
     async def take(self, content: bytes) -> Once:
-        """Take the key for a request of this content. Raises what `begin` raises."""
-        if self._key is not None:
-            fingerprint = hashlib.sha256(self._target.encode() + content).hexdigest()
-            self._once = await run_in_threadpool(
-                begin, self._db, self._workspace, self._key, fingerprint
-            )
-        return self._once
+        """Take the key for a request of this content.
 
-    async def release(self) -> None:
-        """Free the key, if it was taken. Once remembered, the answer stays."""
-        await run_in_threadpool(release, self._db, self._once)
+        Raises ReplayedError with the stored answer, IdempotencyKeyReusedError,
+        RequestInProgressError.
+        """
+        if self._key is None:
+            return Once(self._workspace)
+        fingerprint = hashlib.sha256(self._target.encode() + content).hexdigest()
+        entered = self._under_way.enter(self._workspace, self._key, fingerprint)
+        if entered:
+            self._fingerprint = fingerprint
+        once = await self._begin(self._key, fingerprint)
+        if not entered:
+            raise RequestInProgressError(_UNDER_WAY)
+        return once
+
+    async def replay(self) -> None:
+        """Raise ReplayedError if the key was taken, and has an answer by now."""
+        if self._key is not None and self._fingerprint is not None:
+            await self._begin(self._key, self._fingerprint)
+
+    def release(self) -> None:
+        """Free the key, if it was taken."""
+        if self._key is not None and self._fingerprint is not None:
+            self._under_way.leave(self._workspace, self._key)
+
+    async def _begin(self, key: str, fingerprint: str) -> Once:
+        return await run_in_threadpool(begin, self._db, self._workspace, key, fingerprint)
 
 
 async def _pending(
     request: Request, db: DB, workspace: Workspace, key: Key = None
 ) -> AsyncIterator[Pending]:
-    pending = Pending(db, workspace, key, request)
+    pending = Pending(db, request.app.state.under_way, workspace, key, request)
     try:
         yield pending
+    except ReplayedError:
+        raise
+    except Exception:
+        # It failed because another process has made the thing meanwhile, perhaps.
+        await pending.replay()
+        raise
     finally:
-        if pending.keyed:
-            await pending.release()
+        pending.release()
 
 
 StreamedOnce = Annotated[Pending, Depends(_pending)]

@@ -52,6 +52,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
         }
     return {
         "broker_url": settings.broker_url,
+        **_redis(settings.broker_url),
         "broker_transport_options": {
             # A server that is away holds up the dispatcher, which frees lost jobs as well, for
             # seconds only; one that is overloaded is given the time to answer.
@@ -63,3 +64,9 @@ def _transport(settings: Settings) -> dict[str, Any]:
             "retry_on_timeout": True,
         },
     }
+
+
+def _redis(url: str) -> dict[str, str]:
+    if url.startswith(("redis://", "rediss://")):
+        return {"broker_transport": "app.services.redis_transport:Transport"}
+    return {}  # whatever else Celery knows, as it comes

@@ -22,7 +22,8 @@ from app.settings import Settings
 _TICK_SECONDS = 1.0
 # A job sent this long ago and still queued is sent again: its message was lost, or waits behind
 # a long job in some worker's hands while another worker is free. Only to idle workers that were
-# seen: nobody else would read the messages, and they would pile up.
+# seen: nobody else would read the messages, and they would pile up. Half a lease, at most: whoever
+# wants lost workers noticed sooner wants lost messages noticed sooner.
 _RESEND_AFTER = timedelta(seconds=30)
 WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
@@ -50,6 +51,7 @@ class Dispatcher:
         self._db = db
         self._messages = Messages(settings)
         self._max_failures = settings.max_failures
+        self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -112,7 +114,7 @@ class Dispatcher:
             now = self._db.now(session)
             waiting = turns.waiting(session)
             seen_since = now - WORKER_SEEN_WITHIN
-            old = [job for job in waiting if job.sent_at and job.sent_at < now - _RESEND_AFTER]
+            old = [job for job in waiting if job.sent_at and job.sent_at < now - self._resend_after]
             idle = workers.queues(session, seen_since, idle=True) if old else set()
             late = [job for job in waiting if job.created_at < now - _UNSERVED_AFTER]
             served = workers.queues(session, seen_since) if late else set()

@@ -1,4 +1,4 @@
-"""The housekeeper: retention, manifests and the sweep, in the background of API processes.
+"""The housekeeper: retention, manifests and sweeps, in the background of API processes.
 
 It runs in each of them at once. A classifier that changed is followed by whoever sees it first, and
 what is done twice does no harm; of sweeps there is one at a time.
@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import classifiers, installation
+from app.db.repositories import classifiers, idempotency, installation
 from app.services import manifests, retention, sweeping
 from app.services.sweeping import ForeignStorageError
 from app.settings import Settings
@@ -96,7 +96,10 @@ class Housekeeper:
     def _take_sweep(self) -> bool:
         with self._db.transaction() as session:
             now = self._db.now(session)
-            return installation.take_sweep(session, now, next_at=now + _SWEEP_EVERY)
+            taken = installation.take_sweep(session, now, next_at=now + _SWEEP_EVERY)
+            if taken:
+                idempotency.delete_old(session, now)
+            return taken
 
     def _pause(self) -> None:
         if self._stop.wait(_PAUSE_SECONDS):

@@ -110,6 +110,8 @@ def sweep(
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
         pause()
+    if not dry_run:
+        _forget_gone(db, store, before, pause)
     log.info("swept", dry_run=dry_run, **asdict(swept))
     return swept
 
@@ -139,3 +141,19 @@ def _remove(
         released = blobs.release(session, sizes)
     gone = purging.sweep(db, store, released, before=before)
     return {sha256: sizes[sha256] for sha256 in gone}
+
+
+def _forget_gone(
+    db: Database, store: BlobStore, before: datetime, pause: Callable[[], None]
+) -> None:
+    """Remove rows that were to go with their bytes, where something died after those had gone."""
+    last = ""
+    while True:
+        with db.reading() as session:
+            found = blobs.next_unreferenced(session, last, limit=_PORTION)
+        if not found:
+            return
+        if gone := [sha256 for sha256 in found if not store.exists(sha256)]:
+            purging.sweep(db, store, gone, before=before)
+        last = found[-1]
+        pause()

@@ -258,6 +258,27 @@ def test_what_waits_is_sent_again_to_idle_workers_only(service: Service) -> None
     assert sent_after_a_minute() == 1
 
 
+@pytest.mark.parametrize(
+    ("lease", "seconds", "again"),
+    [(60, 29, 0), (60, 31, 1), (2, 1.5, 1), (3600, 31, 1)],
+)
+@ONE_KIND_AT_FIRST
+def test_messages_are_sent_again_after_half_a_lease_at_most(
+    service: Service, lease: float, seconds: float, again: int
+) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    with service.db.transaction() as session:
+        now = service.db.now(session)
+        row = {"device": "cpu", "started_at": now, "seen_at": now}
+        session.add(Worker(id="wrk_1", host="here", pid=1, queues=["default"], **row))
+        past = now - timedelta(seconds=seconds)
+        session.execute(update(Job).where(Job.id == job_id).values(sent_at=past))
+    settings = service.settings.model_copy(update={"lease_seconds": lease})
+    Dispatcher(service.db, settings).tick()
+    assert len(list(service.settings.queue_dir.glob("*.default.msg"))) == again
+
+
 @ONE_KIND_AT_FIRST
 def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     again = threading.Event()

@@ -92,13 +92,15 @@ def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
         sha256
         for chunk in _chunks(hashes)
         for sha256 in session.scalars(
-            select(Blob.sha256).where(
-                Blob.sha256.in_(chunk),
-                ~exists().where(Image.sha256 == Blob.sha256),
-                *(~exists().where(column == Blob.sha256) for column in _REFERENCES),
-            )
+            select(Blob.sha256).where(Blob.sha256.in_(chunk), _is_unreferenced())
         )
     ]
+
+
+def next_unreferenced(session: Session, after: str, *, limit: int) -> list[str]:
+    """Return the next of all recorded blobs, by their hashes, that nothing refers to."""
+    query = select(Blob.sha256).where(Blob.sha256 > after, _is_unreferenced())
+    return list(session.scalars(query.order_by(Blob.sha256).limit(limit)))
 
 
 def needed(session: Session, hashes: Sequence[str]) -> set[str]:
@@ -116,6 +118,11 @@ def forget(session: Session, hashes: Sequence[str]) -> None:
     for chunk in _chunks(hashes):
         gone = delete(Blob).where(Blob.sha256.in_(chunk))
         session.execute(gone.execution_options(synchronize_session=False))
+
+
+def _is_unreferenced() -> ColumnElement[bool]:
+    columns = (Image.sha256, *_REFERENCES)
+    return and_(*(~exists().where(column == Blob.sha256) for column in columns))
 
 
 def _image_in_use(sha256: Any) -> ColumnElement[bool]:

@@ -1,12 +1,15 @@
 """Queries about answers remembered under an Idempotency-Key."""
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.tables import IdempotencyKey
+
+# How long answers are given again.
+KEPT_FOR = timedelta(hours=24)
 
 
 def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
@@ -14,43 +17,23 @@ def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
     return session.get(IdempotencyKey, (workspace, key))
 
 
-def delete_older(session: Session, moment: datetime) -> None:
-    """Forget every key first used before `moment`."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < moment))
+def delete_old(session: Session, now: datetime) -> None:
+    """Forget the answers that are no longer given."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
 
 
-def finish(
-    session: Session,
-    workspace: str,
-    key: str,
-    begun_at: datetime,
-    *,
-    status: int,
-    headers: dict[str, Any],
-    body: str,
-) -> bool:
-    """Store the answer of the request that began at `begun_at`; False if it lost the key."""
-    done = session.execute(
-        update(IdempotencyKey)
-        .where(
-            IdempotencyKey.workspace == workspace,
-            IdempotencyKey.key == key,
-            IdempotencyKey.created_at == begun_at,
-            IdempotencyKey.status.is_(None),
-        )
-        .values(status=status, headers=headers, body=body)
-        .returning(IdempotencyKey.key)
-    )
-    return done.first() is not None
-
-
-def release(session: Session, workspace: str, key: str, begun_at: datetime) -> None:
-    """Give an unfinished key back."""
+def add(session: Session, answer: IdempotencyKey) -> bool:
+    """Store the answer under its key; False where the key has one that is still given."""
     session.execute(
         delete(IdempotencyKey).where(
-            IdempotencyKey.workspace == workspace,
-            IdempotencyKey.key == key,
-            IdempotencyKey.created_at == begun_at,
-            IdempotencyKey.status.is_(None),
+            IdempotencyKey.workspace == answer.workspace,
+            IdempotencyKey.key == answer.key,
+            IdempotencyKey.created_at < answer.created_at - KEPT_FOR,
         )
     )
+    try:
+        with session.begin_nested():
+            session.add(answer)
+    except IntegrityError:
+        return False
+    return True

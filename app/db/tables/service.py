@@ -43,8 +43,7 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     # SHA-256 of method, path and body.
     fingerprint: Mapped[str] = mapped_column(String(64))
-    # Null while the first request is under way.
-    status: Mapped[int | None]
-    headers: Mapped[dict[str, Any] | None]
-    body: Mapped[str | None]
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(index=True)

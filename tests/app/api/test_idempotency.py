@@ -1,22 +1,31 @@
 """Idempotency-Key: one thing made, one answer given."""
 
+import hashlib
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from app.api import idempotency
 from app.api.idempotency import (
-    ABANDONED_AFTER,
-    KEPT_FOR,
     IdempotencyKeyReusedError,
     ReplayedError,
     RequestInProgressError,
+    UnderWay,
 )
 from app.db.engine import Database
 from app.db.repositories import idempotency as keys
+from app.db.tables import IdempotencyKey
+from app.main import create_app
+from app.services import classifiers
+from app.services.housekeeper import Housekeeper
+from app.settings import Settings
+from app.storage import BlobStore
 
 URL = "/v1/classifiers"
 KEY = {"Idempotency-Key": "k-1"}
@@ -63,30 +72,76 @@ def later(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
     yield moved
 
 
-def test_key_under_way_and_abandoned(database: Database, later: list[timedelta]) -> None:
+def test_a_key_under_way_is_taken_and_free_again(api: TestClient, database: Database) -> None:
+    under_way: UnderWay = api.app.state.under_way  # type: ignore[attr-defined]
+    body = b'{"name":"signs"}'
+    fingerprint = hashlib.sha256(f"POST {URL}?\n".encode() + body).hexdigest()
+    assert under_way.enter("default", "k-1", fingerprint)
+    headers = {**KEY, "Content-Type": "application/json"}
+    answer = api.post(URL, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "request-in-progress")
+    other = api.post(URL, json={"name": "other"}, headers=KEY)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    under_way.leave("default", "k-1")
+    assert api.post(URL, content=body, headers=headers).status_code == 201
+
+
+def test_of_two_processes_at_one_key_the_second_sends_the_first_answer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        TestClient(create_app(settings)) as quick,
+        TestClient(create_app(settings)) as slow,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        begun, go_on = threading.Event(), threading.Event()
+        create = classifiers.create
+
+        def wait(*args: Any, **kwargs: Any) -> Any:
+            if not begun.is_set():
+                begun.set()
+                assert go_on.wait(30)
+            return create(*args, **kwargs)
+
+        monkeypatch.setattr(classifiers, "create", wait)
+        late = pool.submit(slow.post, URL, json={"name": "signs"}, headers=KEY)
+        assert begun.wait(30)
+        first = quick.post(URL, json={"name": "signs"}, headers=KEY)
+        go_on.set()
+        answer = late.result()
+        assert (first.status_code, answer.status_code) == (201, 201)
+        assert answer.json() == first.json()
+        assert answer.headers["idempotency-replayed"] == "true"
+        assert len(quick.get(URL).json()["data"]) == 1
+
+
+def test_whoever_finds_the_key_answered_makes_nothing(database: Database) -> None:
     first = idempotency.begin(database, "default", "k", "f")
-    with pytest.raises(RequestInProgressError):
-        idempotency.begin(database, "default", "k", "f")
-    with pytest.raises(IdempotencyKeyReusedError):
-        idempotency.begin(database, "default", "k", "other")
-    later[0] = ABANDONED_AFTER
     second = idempotency.begin(database, "default", "k", "f")
-    # The first request, alive after all, may no longer make anything.
-    with pytest.raises(RequestInProgressError), database.transaction() as session:
-        first.remember(session, 201, {})
-    idempotency.release(database, first)
     with database.transaction() as session:
-        second.remember(session, 201, {"made": "by the second"})
+        first.remember(session, 201, {"made": "by the first"})
+    with pytest.raises(RequestInProgressError), database.transaction() as session:
+        second.remember(session, 201, {})
     with pytest.raises(ReplayedError) as replayed:
         idempotency.begin(database, "default", "k", "f")
-    assert replayed.value.response.body == b'{"made":"by the second"}'
+    assert replayed.value.response.body == b'{"made":"by the first"}'
+    with pytest.raises(IdempotencyKeyReusedError):
+        idempotency.begin(database, "default", "k", "other")
 
 
-def test_keys_are_forgotten_after_a_day(database: Database, later: list[timedelta]) -> None:
-    once = idempotency.begin(database, "default", "k", "f")
-    with database.transaction() as session:
-        once.remember(session, 201, {})
-    later[0] = KEPT_FOR + timedelta(seconds=1)
-    idempotency.begin(database, "default", "another", "f")
+def test_keys_are_forgotten_after_a_day(
+    database: Database, store: BlobStore, settings: Settings, later: list[timedelta]
+) -> None:
+    def answer(key: str, body: str) -> None:
+        once = idempotency.begin(database, "default", key, "f")
+        with database.transaction() as session:
+            once.remember(session, 201, body)
+
+    answer("again", "first")
+    answer("gone", "first")
+    later[0] = keys.KEPT_FOR + timedelta(seconds=1)
+    answer("again", "second")
+    Housekeeper(database, store, settings).tick()
     with database.reading() as session:
-        assert keys.get(session, "default", "k") is None
+        found = {row.key: row.body for row in session.scalars(select(IdempotencyKey))}
+    assert found == {"again": '"second"'}

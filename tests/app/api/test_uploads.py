@@ -34,6 +34,7 @@ def client(database: Database, store: BlobStore, settings: Settings) -> Iterator
     app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
     app.include_router(uploads.router)
     app.state.settings, app.state.keyring = settings, None
+    app.state.under_way = idempotency.UnderWay()
     app.state.database, app.state.store = database, store
     app.state.measured = ProcessMetrics()
     with TestClient(app) as client:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db.engine import Database
+from app.db.repositories import blobs
 from app.db.tables import Blob, Image
 from app.services import purging, sweeping, uploads
 from app.services.housekeeper import Housekeeper
@@ -157,6 +158,25 @@ def test_rows_are_refused_where_the_bytes_went_meanwhile(
     with pytest.raises(StorageChangedError), service.db.transaction() as session:
         recording.record(session, store, {sha256: 1}, datetime.now(UTC))
     assert rows(service, {sha256}) == 0
+
+
+def test_a_row_whose_bytes_went_before_something_died_goes(
+    service: Service, store: BlobStore
+) -> None:
+    orphans = {store.put(f"tensor {number}".encode()) for number in range(3)}
+    age(store)
+
+    with service.db.transaction() as session:
+        blobs.record(session, dict.fromkeys(orphans, 8), service.db.now(session))
+    for sha256 in orphans:  # and whoever did so died before it removed the rows
+        store.delete(sha256)
+    assert rows(service, orphans) == 3
+    sweep(service, store, dry_run=True)
+    assert rows(service, orphans) == 3
+    again = store.put(b"tensor 0")  # by a worker that has not said so yet
+    sweep(service, store)
+    assert rows(service, orphans) == 1
+    assert store.exists(again)
 
 
 def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Settings) -> None:
