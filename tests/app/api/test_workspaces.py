@@ -51,7 +51,6 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
         given={"params": {"label": "stop"}}
     ),
-    "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
     "PUT /v1/classifiers/{name}/aliases/{alias}": Probe(given={"json": {"version": 1}}),
