@@ -48,6 +48,23 @@ def passed_on() -> set[str]:
     }
 
 
+def repeated(node: yaml.Node) -> list[str]:
+    """The keys that a mapping below a node has twice."""
+    if isinstance(node, yaml.SequenceNode):
+        return [key for item in node.value for key in repeated(item)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = [key.value for key, _ in node.value]
+    below = [key for _, value in node.value for key in repeated(value)]
+    return [key for key in set(keys) if keys.count(key) > 1] + below
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_key_is_given_twice(name: str) -> None:
+    # docker-compose 1.29 takes the last one, Docker Compose v2 refuses the file.
+    assert repeated(yaml.compose(text(name))) == []
+
+
 def test_every_setting_can_be_set() -> None:
     settings = {f"ACCRUE_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in passed_on() if name.startswith("ACCRUE_")} == settings - GIVEN
