@@ -1,6 +1,10 @@
-"""A PostgreSQL and a Redis of a test's own, to be stopped and started at will."""
+"""A PostgreSQL and a Redis of a test's own, to be stopped and started at will.
+
+Where their programs are not installed, making one skips the test.
+"""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -50,12 +54,14 @@ class OwnRedis:
         options += ["--databases", "1000"]
         place = ["--port", str(self._port), "--dir", str(folder)]
         self._command = [*within, program, *place, *options]
+        self._log = folder / "server.log"
         self._reachable = not within
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://{host}:{self._port}/"
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         if self._reachable:
             with redis.Redis.from_url(self.url) as client:
                 _until(client.ping, redis.ConnectionError)
@@ -66,9 +72,12 @@ class OwnRedis:
             self._process.wait()
             self._process = None
 
-    def flush(self) -> None:
+    def flush(self) -> int:
+        """Remove everything; return how many messages that were."""
         with redis.Redis.from_url(self.url) as client:
+            lost = int(client.llen("default")) + int(client.llen("train"))  # type: ignore[arg-type]
             client.flushall()
+        return lost
 
 
 class OwnPostgres:
@@ -85,6 +94,7 @@ class OwnPostgres:
         self._within = list(within)
         self._as_user: list[str] = []
         if os.geteuid() == 0:
+            _require_postgres_user()
             shutil.chown(folder, "postgres")
             self._as_user = ["runuser", "-u", "postgres", "--"]
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,7 +122,8 @@ class OwnPostgres:
             *("-D", str(self._folder / "data"), "-p", str(self._port)),
             *("-h", self._host, "-k", str(self._folder)),
         ]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=self._folder)
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         _until(lambda: psycopg.connect(self.local_url).close(), psycopg.OperationalError)
 
     def stop(self) -> None:
@@ -122,6 +133,23 @@ class OwnPostgres:
             os.kill(pid, signal.SIGQUIT)
             self._process.wait()
             self._process = None
+
+    def terminate_backends(self) -> int:
+        """End every connection but this; return how many."""
+        with psycopg.connect(self.local_url, autocommit=True) as connection:
+            query = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+            row = connection.execute(query).fetchone()
+            return int(row[0]) if row else 0
+
+
+def _require_postgres_user() -> None:
+    try:
+        pwd.getpwnam("postgres")
+    except KeyError:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
 
 
 def _postgres_programs() -> Path:

@@ -18,7 +18,7 @@ import psycopg
 import redis
 
 from tests.chaos.fleet import Fleet, Slot
-from tests.chaos.servers import PostgreSQL, Redis
+from tests.servers import OwnPostgres, OwnRedis
 
 T = TypeVar("T")
 
@@ -94,10 +94,10 @@ class Monkey:
         self._lasting["lock the database"] = lock
         self._sudden["empty the queue"] = drop
 
-    def add_servers(self, postgresql: PostgreSQL, broker: Redis) -> None:
+    def add_servers(self, postgresql: OwnPostgres, broker: OwnRedis) -> None:
         """Do harm to a PostgreSQL and a Redis as well."""
 
-        def restart(name: str, server: PostgreSQL | Redis) -> Callable[[Act], None]:
+        def restart(name: str, server: OwnPostgres | OwnRedis) -> Callable[[Act], None]:
             def act(act: Act) -> None:
                 server.stop()
                 time.sleep(0.2 + act.amount * self._lease)

@@ -1,33 +1,20 @@
 """A worker's prefetch window over a Redis that goes away."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kombu import Connection, Queue
 
 from app.services import broker
 from app.settings import Settings
-from tests.chaos.servers import MissingServerError, Redis
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Redis]:
-    try:
-        server = Redis(tmp_path / "redis")
-    except MissingServerError as error:
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.stop()
+from tests.servers import OwnRedis
 
 
 def test_a_message_that_could_not_be_acknowledged_leaves_room_for_the_next(
-    server: Redis, tmp_path: Path
+    own_redis: OwnRedis, tmp_path: Path
 ) -> None:
-    celery = broker.make_celery(Settings(data_dir=tmp_path, broker=server.url))
+    celery = broker.make_celery(Settings(data_dir=tmp_path, broker=own_redis.url))
     got: list[Any] = []
     with celery.connection_for_read() as connection:
         queue = Queue("default")
@@ -38,10 +25,10 @@ def test_a_message_that_could_not_be_acknowledged_leaves_room_for_the_next(
             connection.drain_events(timeout=10)
             channel = got[0].channel
             assert not channel.qos.can_consume()
-            server.stop()
+            own_redis.stop()
             got[0].ack_log_error(logging.getLogger("test"), connection.connection_errors)
             assert channel.qos.can_consume()
-            server.start()
+            own_redis.start()
 
 
 def test_with_tls_the_transport_is_the_same(tmp_path: Path) -> None:
