@@ -29,6 +29,8 @@ _CONNECTION = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # Whatever the database's own encoding is; of SQL_ASCII the driver would give bytes for text.
+    "client_encoding": "utf8",
 }
 # What the server is told of each session.
 _SESSION = {
