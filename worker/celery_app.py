@@ -10,8 +10,10 @@ def make_celery(settings: Settings) -> Celery:
     """Build the worker's Celery application, without tasks."""
     celery = broker.make_celery(settings)
     celery.conf.update(
-        # Early: a message is only a hint, and the job's lease is what survives a dead worker.
-        task_acks_late=False,
+        # Late, and one at a time: a worker that has a job leaves the next message to an idle one.
+        # Whether a message is acknowledged decides nothing else. It is a hint, which expires, and
+        # the job's lease is what survives a dead worker.
+        task_acks_late=True,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
         # The job runs in a child process of ours; a thread watches it and Celery stays responsive.

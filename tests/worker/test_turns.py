@@ -1,5 +1,6 @@
 """Classifiers take turns: whose job starts next, with one worker and with several."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -9,10 +10,11 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.tables import Job
-from app.services import classifiers, events
+from app.services import broker, classifiers, events
+from app.services.broker import DEFAULT_QUEUE
 from app.services.classifiers import ClassifierPatch
 from app.services.dispatcher import Dispatcher
-from tests.worker.harness import FOREVER, WORKSPACE, Place, Service, served
+from tests.worker.harness import FOREVER, WORKSPACE, Place, Service, served, stop, train_forever
 from worker.health import Health
 from worker.lease import Lease
 
@@ -147,6 +149,30 @@ def test_one_worker_serves_a_late_classifier_in_its_turn(served_here: Service) -
         with service.db.transaction() as session:
             session.execute(update(Job).where(Job.id == waiting[0]).values(sent_at=None))
         assert service.end(waiting[0]).state == "succeeded"
+
+
+def test_a_busy_worker_leaves_messages_to_others(served_here: Service) -> None:
+    service = served_here
+    with service.worker() as busy:
+        held = train_forever(service, "held")
+        waiting = queue(service, "next", 1)[0]
+
+        def left_in_the_queue() -> int:
+            with broker.make_celery(service.settings).connection_for_read() as connection:
+                try:
+                    found = connection.default_channel.queue_declare(DEFAULT_QUEUE, passive=True)
+                except connection.channel_errors:
+                    return 0  # Redis has no empty queues
+            return int(found.message_count)
+
+        service.wait(waiting, lambda _: left_in_the_queue() == 1)
+        # It looks several times a second: by now it would have taken it.
+        busy_until = time.monotonic() + 1
+        while time.monotonic() < busy_until:
+            assert left_in_the_queue() == 1
+        service.cancel(held)
+        assert service.end(waiting).state == "succeeded"
+        assert stop(busy) == 0
 
 
 @pytest.mark.slow
