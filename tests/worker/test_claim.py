@@ -202,6 +202,17 @@ def test_failures_are_bounded_and_stops_are_not_counted(service: Service) -> Non
     assert service.job(job_id).state == "failed"
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_an_accepted_cancel_holds_though_the_attempt_fails(service: Service, again: bool) -> None:
+    job_id = service.learn(service.upload("a", count=2), service.classifier())
+    lease = must_claim(service, job_id)
+    assert service.cancel(job_id).state == "cancelling"
+    lease.fail(Failure("timed-out", "Too late.", again=again, retryable=True))
+    job = service.job(job_id)
+    assert (job.state, job.error) == ("cancelled", None)
+    assert service.event_types(job_id)[-2:] == ["cancelling", "cancelled"]
+
+
 def test_labels_are_checked_again_when_the_job_starts(service: Service) -> None:
     service.classifier()
     first, second = (service.learn(service.upload("a", count=count)) for count in (4, 6))
