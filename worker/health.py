@@ -80,7 +80,10 @@ class Health:
         """Show every second that this process is alive."""
         seen = time.monotonic()
         while not stop.wait(_TICK_SECONDS):
-            self._presence.touch()
+            try:
+                self._presence.touch()
+            except OSError as error:  # the row goes on telling
+                log.warning("presence_not_shown", error=str(error))
             now = time.monotonic()
             if now - seen < _SEEN_SECONDS:
                 continue

@@ -148,7 +148,10 @@ class Lease:
         self._requeue(Event("requeued", "The worker stops; the job waits for another."), 0)
 
     def fail(self, failure: Failure) -> None:
-        """Have the job tried again while it may be, else end it as failed."""
+        """Have the job tried again while it may be, else end it as failed.
+
+        It is cancelled instead if that was asked for.
+        """
 
         def look() -> Job | None:
             with self._db.reading() as session:
@@ -166,7 +169,8 @@ class Lease:
             "retryable": failure.retryable,
         }
         event = Event("failed", failure.detail, "error", {"code": failure.code})
-        self._finish("failed", event, error)
+        if not self._finish("failed", event, error):
+            self.cancelled()  # a cancel that was accepted holds, however the attempt ended
 
     def _requeue(self, event: Event, failures: int) -> None:
         def requeue() -> bool:

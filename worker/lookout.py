@@ -44,6 +44,9 @@ class Lookout:
             except SQLAlchemyError as error:
                 self._idle_since = None
                 log.warning("database_unavailable", error=str(error))
+            except Exception:  # whatever a job's attempt raised, the next one is looked for
+                self._idle_since = None
+                log.exception("lookout_failed")
 
     def _look(self) -> None:
         if self._runner.take_heard():

@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
+from app.services.file_transport import remove_old
 from app.settings import Settings
 
 RUN_JOB = "accrue.run_job"
@@ -40,6 +41,8 @@ def _transport(settings: Settings) -> dict[str, Any]:
     if settings.broker_url.startswith("filesystem:"):
         folder = settings.queue_dir
         folder.mkdir(parents=True, exist_ok=True)
+        # Of processes that were killed, or for hardware that nobody has.
+        remove_old(folder, MESSAGE_EXPIRES.total_seconds())
         return {
             "broker_url": "filesystem://localhost",  # kombu warns of a URL without a host
             "broker_transport": "app.services.file_transport:Transport",

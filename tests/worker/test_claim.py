@@ -17,10 +17,12 @@ from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import Service
+from tests.worker.harness import NO_CACHE, Service
 from tests.worker.racer import race
 from worker.lease import Lease
-from worker.protocol import Failure
+from worker.lookout import Lookout
+from worker.protocol import Failure, Resources
+from worker.runner import Runner
 
 LOST = Failure("worker-lost", "It was lost.", again=True, retryable=True)
 
@@ -202,6 +204,17 @@ def test_failures_are_bounded_and_stops_are_not_counted(service: Service) -> Non
     assert service.job(job_id).state == "failed"
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_an_accepted_cancel_holds_though_the_attempt_fails(service: Service, again: bool) -> None:
+    job_id = service.learn(service.upload("a", count=2), service.classifier())
+    lease = must_claim(service, job_id)
+    assert service.cancel(job_id).state == "cancelling"
+    lease.fail(Failure("timed-out", "Too late.", again=again, retryable=True))
+    job = service.job(job_id)
+    assert (job.state, job.error) == ("cancelled", None)
+    assert service.event_types(job_id)[-2:] == ["cancelling", "cancelled"]
+
+
 def test_labels_are_checked_again_when_the_job_starts(service: Service) -> None:
     service.classifier()
     first, second = (service.learn(service.upload("a", count=count)) for count in (4, 6))
@@ -299,3 +312,28 @@ def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     assert dispatcher.alive
     dispatcher.stop()
     assert not dispatcher.alive
+
+
+def test_the_lookout_survives_whatever_is_raised(service: Service) -> None:
+    again, stop = threading.Event(), threading.Event()
+
+    class Stumbling(Lookout):
+        looks = 0
+
+        def _look(self) -> None:
+            self.looks += 1
+            if self.looks > 1:
+                again.set()
+            raise RuntimeError("unheard of")
+
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    runner = Runner(
+        service.db, service.settings, "wrk_1", ["default"], resources, on_end=lambda: None
+    )
+    thread = threading.Thread(target=Stumbling(service.db, runner, ["default"]).run, args=(stop,))
+    thread.start()
+    try:
+        assert again.wait(30)
+    finally:
+        stop.set()
+        thread.join()

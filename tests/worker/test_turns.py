@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from app.db.engine import Database
+from app.db.repositories.turns import is_next
 from app.db.tables import Job
 from app.services import broker, classifiers, events
 from app.services.broker import DEFAULT_QUEUE
@@ -207,3 +209,18 @@ def test_three_workers_serve_as_many_classifiers_side_by_side(served_here: Servi
 
 def _third(order: list[str], name: str) -> int:
     return [place for place, each in enumerate(order) if each == name][2]
+
+
+def test_nobody_reads_all_jobs_to_see_whose_turn_it_is(migrated_sqlite: Path) -> None:
+    db = Database(f"sqlite:///{migrated_sqlite}")
+    query = select(Job.id).where(Job.state == "queued", is_next())
+    text = str(query.compile(db.engine, compile_kwargs={"literal_binds": True}))
+    with db.reading() as session:
+        plan = [
+            row.detail for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+        ]
+    db.close()
+    # Another job of the same classifier, and not any other job that waits.
+    inner = [detail for detail in plan if detail.startswith("SEARCH jobs_")]
+    assert len(inner) == 2
+    assert all("classifier_id=?" in detail for detail in inner)

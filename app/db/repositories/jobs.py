@@ -234,9 +234,13 @@ def finish(
     now: datetime,
     error: dict[str, Any] | None = None,
 ) -> bool:
-    """Move a held job into a final state; False if the attempt lost it."""
+    """Move a held job into a final state; False if the attempt lost it.
+
+    Also where the job is being cancelled and `state` is another one.
+    """
+    held = _held if state == "cancelled" else _running
     changes = _released(state) | {"error": error, "finished_at": now}
-    return _changed(session, _held(job_id, attempt), changes)
+    return _changed(session, held(job_id, attempt), changes)
 
 
 def succeed(session: Session, job_id: str, attempt: int, *, now: datetime) -> bool:

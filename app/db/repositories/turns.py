@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
@@ -28,13 +28,19 @@ class Waiting:
 
 def is_next() -> ColumnElement[bool]:
     """Nothing of the same classifier runs, and nothing older waits. Ids sort by time."""
-    other = aliased(Job)
-    return ~exists().where(
-        other.classifier_id == Job.classifier_id,
-        other.id != Job.id,
-        or_(
-            other.state.in_(HOLDING_STATES),
-            and_(other.state == "queued", other.id < Job.id),
+    holder, older = aliased(Job), aliased(Job)
+    # Two questions, each answered by an index of its own: one with "or" reads all of a classifier's
+    # jobs, or all that wait, for every job that waits.
+    return and_(
+        ~exists().where(
+            holder.classifier_id == Job.classifier_id,
+            holder.id != Job.id,
+            holder.state.in_(HOLDING_STATES),
+        ),
+        ~exists().where(
+            older.classifier_id == Job.classifier_id,
+            older.state == "queued",
+            older.id < Job.id,
         ),
     )
 

@@ -28,6 +28,8 @@ class Job(Base):
             postgresql_where=text(one_of("state", HOLDING_STATES)),
         ),
         Index("ix_jobs_state_lease", "state", "lease_expires_at"),
+        # Asked of each waiting job every second: is another of its classifier first?
+        Index("ix_jobs_classifier_state", "classifier_id", "state", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

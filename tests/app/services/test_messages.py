@@ -1,7 +1,11 @@
 """Messages to workers, over the filesystem broker and without a broker."""
 
+import errno
 import json
+import os
 import socket
+import time
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +50,47 @@ def test_messages_are_taken_once_and_in_order(settings: Settings) -> None:
         with pytest.raises(queue.Empty):
             queue.get(block=False)
     assert not list(settings.queue_dir.glob("*.msg*"))
+
+
+def test_a_damaged_message_holds_up_no_other(settings: Settings) -> None:
+    messages = Messages(settings)
+    (settings.queue_dir / "0.default.msg").touch()
+    messages.send("job_1", "any")
+    with broker.make_celery(settings).connection_for_read() as connection:
+        queue = connection.SimpleQueue(broker.DEFAULT_QUEUE)
+        message = queue.get(timeout=5)
+        assert message.payload[0] == ["job_1"]
+        message.ack()
+    assert not list(settings.queue_dir.glob("*.msg*"))
+
+
+def test_what_nobody_reads_any_more_is_removed_at_a_start(settings: Settings) -> None:
+    messages = Messages(settings)
+    for _ in range(2):
+        messages.send("job_1", "gpu")
+    half = settings.queue_dir / "0_half.writing"
+    half.write_text("{")
+    young, old = sorted(settings.queue_dir.glob("*.msg"))
+    expired = time.time() - broker.MESSAGE_EXPIRES.total_seconds() - 1
+    for path in (half, old):
+        os.utime(path, (expired, expired))
+    Messages(settings)
+    assert [path for path in settings.queue_dir.iterdir() if path.is_file()] == [young]
+
+
+def test_a_message_that_cannot_be_written_leaves_nothing(settings: Settings) -> None:
+    messages = Messages(settings)
+    messages.check()
+
+    def full(_path: Path, _text: str) -> int:
+        _path.touch()
+        raise OSError(errno.ENOSPC, "no space")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(BrokerUnavailableError):
+            messages.send("job_1", "any")
+    assert not list(settings.queue_dir.glob("*.*"))
 
 
 def test_a_dead_broker_loses_nothing(service_without_broker: Service) -> None:

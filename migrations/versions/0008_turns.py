@@ -1,0 +1,18 @@
+"""An index for whose turn it is, with as many waiting jobs and classifiers as there may be."""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_index("ix_jobs_classifier_state", "jobs", ["classifier_id", "state", "id"])
+
+
+def downgrade() -> None:
+    """Undo."""
+    op.drop_index("ix_jobs_classifier_state", table_name="jobs")
