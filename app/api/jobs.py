@@ -16,17 +16,15 @@ from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
 from app.services import jobs, uploads
+from app.services.job_requests import ForgetRequest, JobRequest, OnExisting
 from app.services.job_views import JobNotFoundError, JobView, State
 from app.services.jobs import (
     CREATE_ERRORS,
     FORGET_ERRORS,
-    ForgetRequest,
     JobFinishedError,
     JobNotRetryableError,
-    JobRequest,
     LearnView,
     NoReportError,
-    OnExisting,
     ReportView,
 )
 from app.services.limits import QUOTA_ERRORS, require_room

@@ -22,8 +22,8 @@ from app.db.tables import FINAL_STATES, Job, Version, Worker
 from app.services import classifiers, events, jobs, uploads
 from app.services.classifiers import ClassifierSpec
 from app.services.dispatcher import Dispatcher
+from app.services.job_requests import ForgetRequest, LearnRequest
 from app.services.job_views import JobView
-from app.services.jobs import ForgetRequest, LearnRequest
 from app.services.sources import Item, Split, UploadLimits
 from app.settings import Settings
 from app.storage import CacheFolder, open_store

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.tables import Job, Upload
 from app.services import classifiers, jobs, learning, uploads
-from app.services.jobs import LearnRequest
+from app.services.job_requests import LearnRequest
 from app.services.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
