@@ -43,16 +43,18 @@ class Health:
         Waits for the database where it is away.
         """
         self._presence.show()
-        dead = self._presence.bury()
+        dead = self._presence.dead()
         while True:
             try:
-                self._enter(dead)
+                self._enter(list(dead))
             except UNAVAILABLE as error:
                 log.warning("database_unavailable", error=str(error))
                 self._presence.touch()
                 time.sleep(_TICK_SECONDS)
             else:
-                return
+                break
+        for file in dead.values():
+            file.unlink(missing_ok=True)
 
     def _enter(self, dead: list[str]) -> None:
         with self._db.transaction() as session:

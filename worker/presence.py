@@ -53,9 +53,12 @@ class Presence:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def bury(self) -> list[str]:
-        """Return the ids of the workers that are certain to be dead, and remove their files."""
-        dead = []
+    def dead(self) -> dict[str, Path]:
+        """Return the workers that are certain to be dead: the file of each, by its id.
+
+        Whoever has entered their deaths removes the files: until then the next one finds them.
+        """
+        dead = {}
         for path in self._folder.glob("*.alive"):
             if path == self._path:
                 continue
@@ -65,8 +68,7 @@ class Presence:
                     # A lock is seen by those who share its kernel; of others nothing is known.
                     if kernel == _kernel():
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        dead.append(worker_id)
-                        path.unlink()
+                        dead[worker_id] = path
                     elif time.time() - path.stat().st_mtime > _STALE_SECONDS:
                         path.unlink()
             except (OSError, ValueError):

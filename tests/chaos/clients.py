@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 240.0
 _SMALL = {
     "backbone": "convnet",
     "image_size": 8,
-    "memory": {"exemplars": 60},
+    "memory": {"exemplars": 200},
     "augment": {"crop": 0, "flip": False},
     "validation_fraction": 0.2,
 }

@@ -47,11 +47,12 @@ def test_a_worker_is_dead_once_its_lock_is_free(tmp_path: Path) -> None:
     own = Presence(tmp_path, "wrk_own")
     own.show()
     with living(tmp_path, "wrk_a") as process:
-        assert own.bury() == []
+        assert own.dead() == {}
         process.kill()
         process.wait()
-        assert own.bury() == ["wrk_a"]
-        assert own.bury() == []
+        (file,) = tmp_path.glob("*-wrk_a.alive")
+        assert own.dead() == {"wrk_a": file}
+    file.unlink()
     own.hide()
     assert list(tmp_path.iterdir()) == []
 
@@ -59,7 +60,7 @@ def test_a_worker_is_dead_once_its_lock_is_free(tmp_path: Path) -> None:
 def test_nothing_is_concluded_from_another_kernels_file(tmp_path: Path) -> None:
     (tmp_path / "elsewhere-1-wrk_b.alive").write_text("another\nwrk_b\n")
     (tmp_path / "here-1.alive").touch()
-    assert Presence(tmp_path, "wrk_own").bury() == []
+    assert Presence(tmp_path, "wrk_own").dead() == {}
 
 
 def test_a_worker_frees_the_jobs_of_the_dead_of_its_machine(service: Service) -> None:
@@ -77,6 +78,30 @@ def test_a_worker_frees_the_jobs_of_the_dead_of_its_machine(service: Service) ->
         Dispatcher(service.db, service.settings).tick()
         states = {worker: service.job(job_id).state for worker, job_id in jobs.items()}
     assert states == {"wrk_dead": "queued", "wrk_alive": "running", "wrk_elsewhere": "running"}
+    assert not list(folder.glob("*-wrk_dead.alive"))
+
+
+def test_a_death_that_could_not_be_entered_is_found_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = service.settings.data_dir / "workers"
+    folder.mkdir(parents=True)
+    with living(folder, "wrk_dead") as dead:
+        Health(service.db, service.settings, "wrk_dead", ["default"], "cpu")._enter([])
+        dead.kill()
+        dead.wait()
+        successor = Health(service.db, service.settings, "wrk_new", ["default"], "cpu")
+
+        def killed(_dead: list[str]) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(successor, "_enter", killed)
+            with pytest.raises(KeyboardInterrupt):
+                successor.register()
+        assert service.worker_ids() == {"wrk_dead"}
+        Health(service.db, service.settings, "wrk_newer", ["default"], "cpu").register()
+    assert service.worker_ids() == {"wrk_newer"}
 
 
 @ONE_KIND_AT_FIRST
