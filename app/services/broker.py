@@ -37,12 +37,23 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
+def remove_expired(settings: Settings) -> None:
+    """Remove the messages that nobody reads any more, where the broker does not do so itself.
+
+    They are those of processes that were killed, or for hardware that nobody has.
+    """
+    if _is_files(settings):
+        remove_old(settings.queue_dir, MESSAGE_EXPIRES.total_seconds())
+
+
+def _is_files(settings: Settings) -> bool:
+    return settings.broker_url.startswith("filesystem:")
+
+
 def _transport(settings: Settings) -> dict[str, Any]:
-    if settings.broker_url.startswith("filesystem:"):
+    if _is_files(settings):
         folder = settings.queue_dir
         folder.mkdir(parents=True, exist_ok=True)
-        # Of processes that were killed, or for hardware that nobody has.
-        remove_old(folder, MESSAGE_EXPIRES.total_seconds())
         return {
             "broker_url": "filesystem://localhost",  # kombu warns of a URL without a host
             "broker_transport": "app.services.file_transport:Transport",

@@ -14,7 +14,7 @@ from app.db.engine import Database
 from app.db.repositories import jobs, turns, workers
 from app.db.repositories.jobs import Event
 from app.db.repositories.turns import Waiting
-from app.services import endings
+from app.services import broker, endings
 from app.services.broker import queue_for
 from app.services.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
@@ -49,6 +49,7 @@ class Dispatcher:
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
+        self._settings = settings
         self._messages = Messages(settings)
         self._max_failures = settings.max_failures
         self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
@@ -58,6 +59,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Look over all jobs every second from now on, in a thread."""
+        broker.remove_expired(self._settings)
         self._thread.start()
 
     @property

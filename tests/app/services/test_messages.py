@@ -64,7 +64,9 @@ def test_a_damaged_message_holds_up_no_other(settings: Settings) -> None:
     assert not list(settings.queue_dir.glob("*.msg*"))
 
 
-def test_what_nobody_reads_any_more_is_removed_at_a_start(settings: Settings) -> None:
+def test_what_nobody_reads_any_more_is_removed_at_a_start(
+    database: Database, settings: Settings
+) -> None:
     messages = Messages(settings)
     for _ in range(2):
         messages.send("job_1", "gpu")
@@ -74,7 +76,9 @@ def test_what_nobody_reads_any_more_is_removed_at_a_start(settings: Settings) ->
     expired = time.time() - broker.MESSAGE_EXPIRES.total_seconds() - 1
     for path in (half, old):
         os.utime(path, (expired, expired))
-    Messages(settings)
+    dispatcher = Dispatcher(database, settings)
+    dispatcher.start()
+    dispatcher.stop()
     assert [path for path in settings.queue_dir.iterdir() if path.is_file()] == [young]
 
 
