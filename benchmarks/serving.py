@@ -177,7 +177,7 @@ def serve(
 
 
 async def _load(port: int, pid: int, requests: int, clients: int) -> dict[str, float]:
-    image = picture()
+    image = picture(np.random.default_rng(0))
     head = (
         "POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: image/png\r\n"
         f"Content-Length: {len(image)}\r\n\r\n"
@@ -252,9 +252,9 @@ def loop_seconds(process: psutil.Process) -> float:
     return float(taken.user_time + taken.system_time)
 
 
-def picture() -> bytes:
+def picture(draw: np.random.Generator) -> bytes:
     """Return a PNG of a kilobyte or two, like a small photograph's."""
-    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    coarse = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(file, "PNG")
     return file.getvalue()

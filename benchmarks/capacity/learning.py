@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from app.cli.client import Client
 from app.cli.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
 from benchmarks.capacity.checks import Check
 from benchmarks.capacity.model import Job, Learning, Storage
+from benchmarks.serving import picture
 
-_SIZE = 32
 _CLASSES = 4  # of a task
 _MEMORY = 200
 _ROUNDS = 3
@@ -73,7 +72,7 @@ class _Bench:
         with zipfile.ZipFile(buffer, "w") as archive:
             for number in range(images):
                 label = f"{first}.{number % _CLASSES}"
-                png = _picture(draw)
+                png = picture(draw)
                 sent += len(png)
                 archive.writestr(f"train/{label}/{number}.png", png)
         headers = {"Content-Type": "application/zip"}
@@ -221,11 +220,3 @@ def _seconds(job: dict[str, Any]) -> float:
 
 def _at(job: dict[str, Any], name: str) -> datetime:
     return datetime.fromisoformat(job[name])
-
-
-def _picture(draw: np.random.Generator) -> bytes:
-    """A PNG of a kilobyte or two, like a small photograph's."""
-    coarse = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(coarse).resize((_SIZE, _SIZE), Image.Resampling.BICUBIC).save(file, "PNG")
-    return file.getvalue()
