@@ -117,6 +117,13 @@ class Lease:
                 jobs.append_events(session, self.job_id, unsaid, now=now)
             return state
 
+    def write_last(self, values: dict[str, Any], events: Sequence[Event]) -> None:
+        """Write the last of phase, progress and events before the attempt ends.
+
+        Raises one of `UNAVAILABLE` where the database is away for longer than the lease.
+        """
+        self._persist(lambda: self.write(values, events, extend=True))
+
     def state(self) -> str | None:
         """Return ``running`` or ``cancelling``, None where the attempt lost the job."""
         with self._db.reading() as session:

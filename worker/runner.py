@@ -127,22 +127,28 @@ class Runner:
         except (OSError, EOFError) as error:
             lease.fail(_lost(f"No training process could be started: {error}."))
             return
+        watch = _Watch(lease, process, self._settings, self._stopping)
         try:
-            end = _Watch(lease, process, self._settings, self._stopping).until_end()
-            if isinstance(end, Outcome):
+            end = watch.until_end()
+        finally:
+            # It is gone before the job is anybody else's, and while the database is waited for.
+            process.end()
+        if end is not End.LOST:
+            watch.write_rest(end)
+        if isinstance(end, Outcome):
+            try:
                 number = lease.publish(plan, end)
+            except ServiceError as error:
+                end = Failure(error.code, error.detail, again=False, retryable=True)
+            except OSError as error:  # the storage, for as long as the lease lasted
+                detail = f"Not published: {error}."
+                end = Failure("storage-failed", detail, again=True, retryable=True)
+            else:
                 if number is None:
                     bound.info("job_ended", how="lost or cancelled")
                 else:
                     bound.info("job_published", version=number)
                 return
-        except ServiceError as error:
-            end = Failure(error.code, error.detail, again=False, retryable=True)
-        except OSError as error:  # the storage, for as long as the lease lasted
-            end = Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
-        finally:
-            process.end()
-        # The process is gone before the job is anybody else's.
         bound.info("job_ended", how=str(end))
         if isinstance(end, Failure):
             lease.fail(end)
@@ -182,14 +188,6 @@ class _Watch:
 
     def until_end(self) -> Outcome | Failure | End:
         """Return what came out, or why nothing did. The process may still be there."""
-        end = self._follow()
-        if end is not End.LOST:
-            if isinstance(end, Outcome):
-                self._values["progress"] = {**self._progress, "fraction": 1.0}
-            self._write()
-        return end
-
-    def _follow(self) -> Outcome | Failure | End:
         while True:
             for message in self._process.receive(_TICK_SECONDS):
                 quiet = message.seconds if isinstance(message, Quiet) else _SILENCE_SECONDS
@@ -212,6 +210,16 @@ class _Watch:
             self._ask()
             if self._asked is not None and time.monotonic() >= self._deadline:
                 return self._asked
+
+    def write_rest(self, end: Outcome | Failure | End) -> None:
+        """Write what is not written yet, before what ends the attempt; waits for the database.
+
+        Raises one of `UNAVAILABLE` where that is away for longer than the lease.
+        """
+        if isinstance(end, Outcome):
+            self._values["progress"] = {**self._progress, "fraction": 1.0}
+        if self._values or self._events:
+            self._lease.write_last(self._values, self._events)
 
     def _note(self, report: Report) -> None:
         if report.phase != self._phase:
