@@ -15,6 +15,7 @@ from app.db.repositories.jobs import Event
 from app.services.broker import queue_for
 from app.services.checkpoints import SavedCheckpoint
 from app.services.errors import ServiceError
+from app.services.plans import Plan
 from app.services.publication import Outcome
 from app.services.stored import StorageChangedError
 from app.settings import Settings
@@ -136,19 +137,10 @@ class Runner:
         if end is not End.LOST:
             watch.write_rest(end)
         if isinstance(end, Outcome):
-            try:
-                number = lease.publish(plan, end)
-            except ServiceError as error:
-                end = Failure(error.code, error.detail, again=False, retryable=True)
-            except OSError as error:  # the storage, for as long as the lease lasted
-                detail = f"Not published: {error}."
-                end = Failure("storage-failed", detail, again=True, retryable=True)
-            else:
-                if number is None:
-                    bound.info("job_ended", how="lost or cancelled")
-                else:
-                    bound.info("job_published", version=number)
+            failure = _publish(lease, plan, end)
+            if failure is None:
                 return
+            end = failure
         bound.info("job_ended", how=str(end))
         if isinstance(end, Failure):
             lease.fail(end)
@@ -159,6 +151,22 @@ class Runner:
         elif end is End.TIME_UP:
             detail = f"Not finished after max_minutes ({lease.max_minutes:g})."
             lease.fail(Failure("timed-out", detail, again=False, retryable=True))
+
+
+def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
+    """Publish what came out; return why it cannot be. That the job is lost is no failure."""
+    try:
+        number = lease.publish(plan, outcome)
+    except ServiceError as error:
+        return Failure(error.code, error.detail, again=False, retryable=True)
+    except OSError as error:  # the storage, for as long as the lease lasted
+        return Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
+    bound = log.bind(job=lease.job_id, attempt=lease.attempt)
+    if number is None:
+        bound.info("job_ended", how="lost or cancelled")
+    else:
+        bound.info("job_published", version=number)
+    return None
 
 
 class _Watch:

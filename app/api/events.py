@@ -21,14 +21,13 @@ from app.services import events
 from app.services.event_watch import EventWatch, TooManyStreamsError
 from app.services.events import EventView, Tail
 from app.services.job_views import JobNotFoundError
+from app.services.keyring import KEY_SECONDS
 from app.services.keyring import Caller as CallerOfRequest
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 _JSON, _STREAM = "application/json", "text/event-stream"
 _HEARTBEAT_SECONDS = 15.0
-# How often a stream asks whether its key is still good.
-_KEY_SECONDS = 2.5
 _HEARTBEAT = b": still here\n\n"
 # Proxies pass the stream on as it comes, and nobody keeps it.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -114,7 +113,7 @@ async def _follow(
 
     It ends with the caller's key: who comes back without a good one is refused.
     """
-    pause = min(_KEY_SECONDS, _HEARTBEAT_SECONDS)
+    pause = min(KEY_SECONDS, _HEARTBEAT_SECONDS)
     while not caller.ended:
         if tail.events:
             yield b"".join(_frame(event) for event in tail.events)
@@ -122,7 +121,7 @@ async def _follow(
         if tail.ended:
             return
         silent = 0.0
-        while not await watch.news(job_id, after=seen, seconds=pause):
+        while not await watch.events(job_id, after=seen, seconds=pause):
             if watch.closed or caller.ended:
                 return
             silent += pause

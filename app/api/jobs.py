@@ -1,6 +1,5 @@
 """Jobs: asking for one, watching it, cancelling it, trying it again."""
 
-import asyncio
 import hashlib
 import time
 from typing import Annotated, Any
@@ -15,7 +14,9 @@ from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedO
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
+from app.db.repositories.events import Head
 from app.services import jobs, uploads
+from app.services.event_watch import EventWatch
 from app.services.job_requests import ForgetRequest, JobRequest, OnExisting
 from app.services.job_views import JobNotFoundError, JobView, State
 from app.services.jobs import (
@@ -27,6 +28,8 @@ from app.services.jobs import (
     NoReportError,
     ReportView,
 )
+from app.services.keyring import KEY_SECONDS
+from app.services.keyring import Caller as CallerOfRequest
 from app.services.limits import QUOTA_ERRORS, require_room
 from app.services.sources import UploadLimits
 
@@ -34,8 +37,6 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 # How soon it makes sense to look at a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
-# How often a request that waits for a change looks.
-_LOOK_SECONDS = 0.25
 
 
 @router.post(
@@ -155,19 +156,15 @@ async def get_job(
     seen = request.headers.get("if-none-match", "")
     deadline = time.monotonic() + wait
     while True:
-        job = await run_in_threadpool(jobs.get, db, caller.workspace, job_id)
+        job, head = await run_in_threadpool(jobs.look, db, caller.workspace, job_id)
         content = job.model_dump_json()
         tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
         # Without a tag, what changes is what was found first.
         seen = seen or tag
-        left = deadline - time.monotonic()
-        if tag not in seen or job.finished or left <= 0 or watch.closed:
+        if tag not in seen or job.finished:
             break
-        if caller.ended:  # what is here is shown once more, and nothing after it
+        if not await _change(watch, caller, request, job_id, head, deadline):
             break
-        if await request.is_disconnected():
-            break
-        await asyncio.sleep(min(_LOOK_SECONDS, left))
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -221,6 +218,27 @@ def retry_job(
     dispatcher.wake()
     response.headers.update(_accepted(job))
     return job
+
+
+async def _change(
+    watch: EventWatch,
+    caller: CallerOfRequest,
+    request: Request,
+    job_id: str,
+    head: Head,
+    deadline: float,
+) -> bool:
+    """Wait until the job has changed; False where nobody waits for that any more.
+
+    That is at the deadline, when this process or the caller's key ends, and when the client goes.
+    """
+    while not watch.closed and not caller.ended and not await request.is_disconnected():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        if await watch.change(job_id, of=head, seconds=min(left, KEY_SECONDS)):
+            return True
+    return False
 
 
 def _accepted(job: JobView) -> dict[str, str]:

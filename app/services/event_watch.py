@@ -1,10 +1,10 @@
-"""Waiting for events: one short read a tick for all who wait, however many they are.
+"""Waiting for jobs to change: one short read a tick for all who wait, however many they are.
 
 Whoever waits holds neither a thread nor a connection. Everything here runs in one event loop.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import ClassVar, NamedTuple
 
 import structlog
@@ -30,11 +30,11 @@ class TooManyStreamsError(ServiceError):
 
 class _Wanted(NamedTuple):
     job_id: str
-    after: int
+    is_news: Callable[[Head], bool]
 
 
 class EventWatch:
-    """Tells streams when there is something to read, and counts them."""
+    """Tells who waits for a job when there is something to read, and counts the streams."""
 
     def __init__(self, db: Database, limit: int) -> None:
         """`limit` is how many streams may be open."""
@@ -58,15 +58,22 @@ class EventWatch:
         """Count a stream as ended."""
         self.streams -= 1
 
-    async def news(self, job_id: str, *, after: int, seconds: float) -> bool:
+    async def events(self, job_id: str, *, after: int, seconds: float) -> bool:
         """Wait until the job has later events, has ended or is gone.
 
         False where none of it came in so many seconds, or the watch was closed.
         """
+        return await self._news(job_id, lambda head: head.ended or head.seq > after, seconds)
+
+    async def change(self, job_id: str, *, of: Head, seconds: float) -> bool:
+        """Wait until the job is no more as it was, or is gone; else as `events` does."""
+        return await self._news(job_id, lambda head: head != of, seconds)
+
+    async def _news(self, job_id: str, is_news: Callable[[Head], bool], seconds: float) -> bool:
         if self.closed:
             return False
         future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = _Wanted(job_id, after)
+        self._waiting[future] = _Wanted(job_id, is_news)
         self._somebody.set()
         try:
             async with asyncio.timeout(seconds):
@@ -104,9 +111,9 @@ class EventWatch:
             return events.heads(session, job_ids)
 
     def _tell(self, asked: Collection[str], heads: dict[str, Head]) -> None:
-        for future, (job_id, after) in self._waiting.items():
+        for future, (job_id, is_news) in self._waiting.items():
             if future.done() or job_id not in asked:  # the latter came during the look
                 continue
             head = heads.get(job_id)
-            if head is None or head.ended or head.seq > after:
+            if head is None or is_news(head):
                 future.set_result(True)

@@ -56,6 +56,10 @@ class MissingScopeError(ServiceError):
     title: ClassVar[str] = "Missing scope"
 
 
+# How often whoever is answered for long is asked whether the key is still good.
+KEY_SECONDS = 2.5
+
+
 @dataclass(eq=False, slots=True)
 class Caller:
     """Who asks: a key that was good when the request came, or anybody where keys are off."""

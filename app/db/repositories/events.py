@@ -5,6 +5,7 @@ commit: a reader never finds a number before all smaller ones.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -14,9 +15,13 @@ from app.db.tables import FINAL_STATES, Job, JobEvent
 
 
 class Head(NamedTuple):
-    """The last event of a job, 0 before the first, and whether the job has ended."""
+    """The last event of a job, 0 before the first, its last sign of life, and whether it ended.
+
+    One of them differs after every change of the job.
+    """
 
     seq: int
+    beat: datetime | None
     ended: bool
 
 
@@ -34,7 +39,6 @@ def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
         .scalar_subquery()
         .correlate(Job)
     )
-    query = select(Job.id, Job.state, func.coalesce(last, 0)).where(Job.id.in_(job_ids))
-    return {
-        job_id: Head(seq, state in FINAL_STATES) for job_id, state, seq in session.execute(query)
-    }
+    query = select(Job.id, Job.state, Job.heartbeat_at, func.coalesce(last, 0))
+    found = session.execute(query.where(Job.id.in_(job_ids)))
+    return {job_id: Head(seq, beat, state in FINAL_STATES) for job_id, state, beat, seq in found}

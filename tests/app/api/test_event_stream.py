@@ -19,6 +19,7 @@ from app.db.engine import Database
 from app.db.repositories.jobs import Event
 from app.services import jobs
 from app.services.event_watch import EventWatch
+from app.services.job_views import ProgressView
 from app.services.keys import revoke
 from app.settings import Settings
 from tests.app.keyed import bearer, new_key
@@ -225,6 +226,36 @@ def test_open_streams_hold_no_thread_and_no_connection(
         assert running.http.get(f"/v1/jobs/{job_id}").status_code == 200
         service.cancel(job_id)
         assert {next(lines)["event"] for lines in following} == {"cancelled"}
+
+
+@ONE_KIND_AT_FIRST
+def test_waits_hold_no_thread_and_no_connection_and_end_with_each_change(
+    service: Service, running: Running, settings: Settings, job_id: str
+) -> None:
+    pool = running.server.config.app.state.database.engine.pool
+    before = threading.active_count()
+    lease = Lease.claim(service.db, settings, job_id, "wrk_test")
+    assert lease is not None
+
+    def waiting(client: httpx.Client) -> Any:
+        return client.get(f"/v1/jobs/{job_id}", params={"wait": 60}).json()
+
+    with (
+        httpx.Client(
+            base_url=running.http.base_url, timeout=60, limits=httpx.Limits(max_connections=None)
+        ) as http,
+        ThreadPoolExecutor(60) as clients,
+    ):
+        answers = [clients.submit(waiting, http) for _ in range(60)]
+        wait_until(lambda: len(running.watch._waiting) == 60)
+        # The clients' own 60 threads, and fewer than one a client in the server.
+        assert threading.active_count() < before + 120
+        wait_until(lambda: pool.checkedout() == 0)
+        # Progress that goes with no event.
+        progress = dict.fromkeys(ProgressView.model_fields) | {"fraction": 0.5}
+        lease.write({"phase": "training", "progress": progress}, [], extend=True)
+        found = [answer.result(30) for answer in answers]
+        assert [job["progress"]["fraction"] for job in found] == [0.5] * 60
 
 
 @ONE_KIND_AT_FIRST
