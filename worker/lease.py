@@ -55,7 +55,6 @@ class Lease:
                 worker=worker_id,
                 now=now,
                 lease=timedelta(seconds=settings.lease_seconds),
-                max_failures=settings.max_failures,
             )
             job = jobs.get(session, job_id) if attempt is not None else None
             if job is None:

@@ -99,7 +99,6 @@ def test_losing_a_classifier_in_the_moment_of_the_claim_is_no_error(service: Ser
                 worker="wrk_1",
                 now=service.db.now(session),
                 lease=timedelta(minutes=1),
-                max_failures=3,
             )
             late = pool.submit(claim, service, younger, "wrk_2")
             time.sleep(0.2)  # until it waits for this transaction

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -145,27 +145,20 @@ def claim(
     worker: str,
     now: datetime,
     lease: timedelta,
-    max_failures: int,
 ) -> int | None:
-    """Take the job for a worker and return its new attempt, None if it is not to be had.
+    """Take a waiting job for a worker and return its new attempt, None if it is not to be had.
 
-    One conditional update decides. An expired lease counts as a failure of the worker before.
+    One conditional update decides. That of a lost worker waits once its lease was ended.
     """
-    lost = and_(
-        Job.state == "running",
-        Job.lease_expires_at < now,
-        Job.failures + 1 < max_failures,
-    )
     statement = (
         update(Job)
-        .where(Job.id == job_id, or_(Job.state == "queued", lost), is_next())
+        .where(Job.id == job_id, Job.state == "queued", is_next())
         .values(
             state="running",
             phase="preparing",
             progress=None,
             error=None,
             attempt=Job.attempt + 1,
-            failures=Job.failures + case((Job.state == "running", 1), else_=0),
             worker_id=worker,
             lease_expires_at=now + lease,
             heartbeat_at=now,
