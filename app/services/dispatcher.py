@@ -53,6 +53,7 @@ class Dispatcher:
         self._messages = Messages(settings)
         self._max_failures = settings.max_failures
         self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
+        self._warned: set[tuple[str, str]] = set()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -140,10 +141,10 @@ class Dispatcher:
                 turns.mark_sent(session, sent, now=self._db.now(session))
 
     def _warn(self, unserved: list[Waiting]) -> None:
-        for job in unserved:
-            warning = _UNSERVED[job.hardware]
-            with self._db.reading() as session:
-                if not jobs.without_known_warnings(session, job.id, [warning]):
-                    continue
+        # Once each by this process; what others have said is found when it is to be said again.
+        wanted = {(job.id, job.hardware) for job in unserved}
+        for job_id, hardware in wanted - self._warned:
             with self._db.transaction() as session:
-                jobs.warn_queued(session, job.id, warning, now=self._db.now(session))
+                now = self._db.now(session)
+                jobs.warn_queued(session, job_id, _UNSERVED[hardware], now=now)
+        self._warned = wanted
