@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -71,37 +72,54 @@ def _restore(db: Database, store: BlobStore, document: str, result: Reindexed) -
     except ValidationError as error:
         result.problems.append(f"{document}: {error.error_count()} fields that cannot be read")
         return
-    versions.sort(key=lambda version: version.number)
-    with db.transaction() as session:
+    with db.reading() as session:
         if classifiers.get(session, manifest.id) is not None:
             return
         if classifiers.find(session, manifest.workspace, manifest.name) is not None:
             result.problems.append(f"{manifest.name}: another classifier has that name")
             return
-        _record_blobs(db, session, rankings, versions)
-        _add_classifier(session, manifest, versions)
-        images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
-        restoring.add_rankings(session, manifest.id, images)
-        present: set[str] = set()
-        for version in versions:
-            result.problems += _add_version(session, manifest, version, present, set(images))
-            present.add(version.id)
-        for name, alias in manifest.aliases.items():
-            if alias.version not in present:
-                result.problems.append(f"{manifest.name}: the version of alias {name} is not there")
-                continue
-            restoring.add_alias(
-                session,
-                Alias(
-                    classifier_id=manifest.id,
-                    name=name,
-                    version_id=alias.version,
-                    updated_at=alias.updated_at,
-                ),
-            )
+    versions.sort(key=lambda version: version.number)
+    try:
+        with db.transaction() as session:
+            _record_blobs(db, session, rankings, versions)
+            problems = _insert(session, manifest, rankings, versions)
+    except (IntegrityError, DataError) as error:
+        result.problems.append(f"{document}: it and those beside it contradict: {error.orig}")
+        return
     result.classifiers.append(manifest.name)
     result.versions += len(versions)
-    result.problems += _missing(store, manifest.name, rankings, versions)
+    result.problems += [*problems, *_missing(store, manifest.name, rankings, versions)]
+
+
+def _insert(
+    session: Session,
+    manifest: ClassifierManifest,
+    rankings: list[RankingManifest],
+    versions: list[VersionManifest],
+) -> list[str]:
+    """Write a classifier's rows; return what of it could not come back."""
+    _add_classifier(session, manifest, versions)
+    images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
+    restoring.add_rankings(session, manifest.id, images)
+    problems: list[str] = []
+    present: set[str] = set()
+    for version in versions:
+        problems += _add_version(session, manifest, version, present, set(images))
+        present.add(version.id)
+    for name, alias in manifest.aliases.items():
+        if alias.version not in present:
+            problems.append(f"{manifest.name}: the version of alias {name} is not there")
+            continue
+        restoring.add_alias(
+            session,
+            Alias(
+                classifier_id=manifest.id,
+                name=name,
+                version_id=alias.version,
+                updated_at=alias.updated_at,
+            ),
+        )
+    return problems
 
 
 def _read(store: BlobStore, name: str, kind: type[M]) -> M:

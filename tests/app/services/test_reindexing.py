@@ -1,12 +1,14 @@
 """What comes back from the storage comes back to its workspace; keys never go there."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.db.engine import Database
 from app.db.repositories import classifiers as rows
 from app.services import classifiers, manifests, reindexing
 from app.services.classifiers import ClassifierSpec
+from app.services.manifests import KnownClass, VersionManifest
 from app.storage import BlobStore
 from tests.app.keyed import new_key
 from tests.worker.harness import nothing
@@ -33,4 +35,46 @@ def test_classifiers_come_back_to_their_workspaces(
     assert sorted(reindexing.reindex(restored, store, merge=False).classifiers) == ["signs"] * 2
     for workspace, method in (("default", "icarl"), ("team", "finetune")):
         assert classifiers.get(restored, workspace, "signs").method == method
+    restored.close()
+
+
+def test_documents_that_contradict_keep_no_other_classifier_away(
+    database: Database, store: BlobStore, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    for name in ("broken", "whole"):
+        classifiers.create(database, "default", ClassifierSpec(name=name), on_created=nothing)
+    with database.reading() as session:
+        broken, whole = (rows.find(session, "default", name) for name in ("broken", "whole"))
+    assert broken is not None
+    assert whole is not None
+    for row in (broken, whole):
+        manifests.keep(database, store, row.id)
+    twice = KnownClass(index=0, label="a", task=0, train_images=1, ranking=None, kept=0)
+    version = VersionManifest(
+        id="ver_1",
+        number=1,
+        parent=None,
+        method="icarl",
+        spec={},
+        metrics={},
+        memory={},
+        last_index=0,
+        last_task=0,
+        created_at=datetime.now(UTC),
+        parts={},
+        classes=[twice, twice],
+        held_out={},
+    )
+    document = f"{manifests.folder(broken.id)}versions/1.json"
+    store.write_document(document, version.model_dump_json().encode())
+
+    shutil.copy(migrated_sqlite, tmp_path / "new.db")
+    restored = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    result = reindexing.reindex(restored, store)
+    assert result.classifiers == ["whole"]
+    (problem,) = result.problems
+    assert "contradict" in problem
+    assert broken.id in problem
+    with restored.reading() as session:
+        assert rows.all_ids(session) == [whole.id]
     restored.close()
