@@ -1,9 +1,26 @@
 """Which kinds of database a test runs on."""
 
+import time
+
 import pytest
+from sqlalchemy import text
+
+from app.db.engine import Database
 
 # For tests that are hardly about the database: on both kinds all the same, on the second one
 # where there is time.
 ONE_KIND_AT_FIRST = pytest.mark.parametrize(
     "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
+
+
+def wait_for_a_lock(db: Database) -> None:
+    """Return once some transaction of the PostgreSQL server waits for another's lock."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 30
+    while True:
+        with db.reading() as session:
+            if session.scalar(waiting):
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -149,6 +149,12 @@ def require(session: Session, workspace: str, name: str, *, lock: bool = False) 
     return found
 
 
+def hold(session: Session, row: Classifier) -> None:
+    """Keep a classifier from being deleted until the commit. Raises ClassifierNotFoundError."""
+    if not classifiers.hold(session, row.id):
+        raise ClassifierNotFoundError("The classifier has just been deleted.")
+
+
 def create(
     db: Database,
     workspace: str,

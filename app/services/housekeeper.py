@@ -5,6 +5,7 @@ what is done twice does no harm; of sweeps there is one at a time.
 """
 
 import threading
+import time
 from datetime import timedelta
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import classifiers, idempotency, installation
-from app.services import manifests, retention, sweeping
+from app.services import retention, sweeping
 from app.services.sweeping import ForeignStorageError
 from app.settings import Settings
 from app.storage import BlobStore
@@ -43,6 +44,8 @@ class Housekeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._foreign = False
+        # Classifiers that failed, and when they are tried again.
+        self._later: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to look after things, in a thread."""
@@ -78,16 +81,18 @@ class Housekeeper:
 
         Raises ForeignStorageError.
         """
+        now = time.monotonic()
+        self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
-            changed = classifiers.changed(session, limit=_PORTION)
+            changed = classifiers.changed(session, limit=_PORTION, but=self._later)
             identity = installation.identity(session)
             due = identity is None or installation.sweep_due(session, self._db.now(session))
         if changed or due:
             sweeping.check_ours(self._db, self._store)
             self._foreign = False
         for classifier_id in changed:
-            retention.follow(self._db, classifier_id)
-            manifests.keep(self._db, self._store, classifier_id)
+            if sweeping.see_to(self._db, self._store, classifier_id) is None:
+                self._later[classifier_id] = time.monotonic() + _RETRY_SECONDS
         if changed and not self._settings.upload_retention_days:
             retention.expire_uploads(self._db, 0)
         if due and self._take_sweep():

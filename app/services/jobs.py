@@ -313,7 +313,11 @@ def _insert(
     request: LearnRequest | ForgetRequest,
     uploads_of_job: Sequence[str],
 ) -> str:
-    """Write the rows of a job, once what can be checked before it starts has been."""
+    """Write the rows of a job, once what can be checked before it starts has been.
+
+    Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
+    """
+    classifiers.hold(session, classifier)
     job = Job(
         id=new_id("job"),
         workspace=classifier.workspace,

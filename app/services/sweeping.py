@@ -14,7 +14,7 @@ from itertools import islice
 import orjson
 import structlog
 
-from app.db.engine import Database
+from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import blobs, classifiers, installation
 from app.services import manifests, purging, retention
 from app.settings import Settings
@@ -98,8 +98,7 @@ def sweep(
     if not dry_run:
         swept.uploads = len(retention.expire_uploads(db, settings.upload_retention_days))
         for classifier_id in ids:
-            swept.versions += len(retention.follow(db, classifier_id))
-            manifests.keep(db, store, classifier_id, compare=True)
+            swept.versions += see_to(db, store, classifier_id, compare=True) or 0
             pause()
     swept.documents = manifests.remove_unknown(store, ids, dry_run=dry_run)
     swept.unfinished_writes = store.remove_unfinished(before, dry_run=dry_run)
@@ -114,6 +113,25 @@ def sweep(
         _forget_gone(db, store, before, pause)
     log.info("swept", dry_run=dry_run, **asdict(swept))
     return swept
+
+
+def see_to(
+    db: Database, store: BlobStore, classifier_id: str, *, compare: bool = False
+) -> int | None:
+    """Apply a classifier's retention, and have its documents follow it.
+
+    Return how many versions went; None where it failed, which is logged: others are not to wait for
+    what is wrong with one. Raises one of `UNAVAILABLE`, as that is not about this one.
+    """
+    try:
+        removed = retention.follow(db, classifier_id)
+        manifests.keep(db, store, classifier_id, compare=compare)
+    except UNAVAILABLE:
+        raise
+    except Exception:  # whatever it is, the others are seen to
+        log.exception("housekeeping_failed", classifier=classifier_id)
+        return None
+    return len(removed)
 
 
 def _portions(store: BlobStore, before: datetime) -> Iterator[list[StoredBlob]]:

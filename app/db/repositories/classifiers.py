@@ -1,6 +1,6 @@
 """Queries about classifiers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
@@ -53,9 +53,11 @@ def note_change(session: Session, classifier_id: str) -> None:
     )
 
 
-def changed(session: Session, *, limit: int) -> list[str]:
+def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[str]:
     """Return classifiers that housekeeping has not looked at since they changed."""
-    query = select(Classifier.id).where(Classifier.kept_revision != Classifier.revision)
+    query = select(Classifier.id).where(
+        Classifier.kept_revision != Classifier.revision, Classifier.id.not_in(but)
+    )
     return list(session.scalars(query.order_by(Classifier.id).limit(limit)))
 
 
@@ -67,6 +69,12 @@ def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
         .values(kept_revision=revision)
         .execution_options(synchronize_session=False)
     )
+
+
+def hold(session: Session, classifier_id: str) -> bool:
+    """Keep a classifier from being deleted until the commit; False where it is gone."""
+    query = select(Classifier.id).where(Classifier.id == classifier_id)
+    return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
 
 def all_ids(session: Session) -> Sequence[str]:

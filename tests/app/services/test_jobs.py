@@ -1,5 +1,6 @@
 """Jobs as clients ask for them, before any worker has seen them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -7,13 +8,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
+from app.db.repositories import classifiers as rows
 from app.db.tables import Job, Upload
 from app.services import classifiers, jobs, learning, uploads
 from app.services.job_requests import LearnRequest
 from app.services.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
-from tests.databases import ONE_KIND_AT_FIRST
+from tests.databases import ONE_KIND_AT_FIRST, wait_for_a_lock
 from tests.worker.harness import WORKSPACE, Pictures, Service, nothing
 
 
@@ -58,6 +60,21 @@ def test_what_cannot_be_done_is_refused_with_a_pointer(
     with pytest.raises(error) as raised:
         service.learn(upload, **fields)
     assert [wrong.pointer for wrong in raised.value.errors] == [pointer]  # type: ignore[attr-defined]
+    assert count(service, Job) == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_a_classifier_that_goes_meanwhile_is_not_found(service: Service) -> None:
+    service.classifier()
+    upload = service.upload("a", count=2)
+    with ThreadPoolExecutor(1) as pool:
+        with service.db.transaction() as session:
+            row = classifiers.require(session, WORKSPACE, "toy", lock=True)
+            rows.remove(session, row)
+            queued = pool.submit(service.learn, upload)
+            wait_for_a_lock(service.db)
+        with pytest.raises(classifiers.ClassifierNotFoundError):
+            queued.result()
     assert count(service, Job) == 0
 
 

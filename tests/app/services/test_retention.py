@@ -1,19 +1,20 @@
 """What is kept how long: versions, and the uploads that they were learnt from."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 
 from app.db.engine import Database
+from app.db.repositories import classifiers as rows
 from app.db.repositories import jobs
 from app.db.repositories import learning as queries
 from app.db.repositories import uploads as uploads_table
 from app.db.tables import Classifier, Job
-from app.services import classifiers, retention, uploads, versions
+from app.services import classifiers, housekeeper, manifests, retention, sweeping, uploads, versions
 from app.services.classifiers import ClassifierPatch
 from app.services.housekeeper import Housekeeper
 from app.services.retention import expire_uploads
@@ -21,6 +22,7 @@ from app.services.versions import VersionInUseError
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app.services.test_forgetting import held_out, name_version, run, taught
+from tests.databases import wait_for_a_lock
 from tests.worker.harness import WORKSPACE, Service
 
 
@@ -122,6 +124,31 @@ def test_housekeeping_follows_a_publication(
     assert there(service, first, second) == [False, False]
 
 
+def test_housekeeping_that_fails_for_one_goes_on_with_the_others(
+    service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One a tick: what fails must not be all that any tick sees to.
+    monkeypatch.setattr(housekeeper, "_PORTION", 1)
+    keeper = Housekeeper(service.db, store, settings)
+    names = [service.classifier(name) for name in ("first", "second", "third")]
+    with service.db.reading() as session:
+        failing, *others = rows.all_ids(session)
+    # A folder where its document is to be.
+    store.write_document(document := f"{manifests.folder(failing)}classifier.json", b"")
+    (path,) = Path(settings.storage_url).rglob(document)
+    path.unlink()
+    path.mkdir()
+    for _ in names:
+        keeper.tick()
+    documents = set(store.documents(manifests.FOLDER))
+    for kept in others:
+        assert f"{manifests.folder(kept)}classifier.json" in documents
+    with service.db.reading() as session:
+        assert rows.changed(session, limit=10) == [failing]
+    # Nor does it keep a sweep from the rest.
+    sweeping.sweep(service.db, store, settings)
+
+
 def ended_days_ago(service: Service, days: float, **where: str) -> None:
     with service.db.transaction() as session:
         then = service.db.now(session) - timedelta(days=days)
@@ -164,7 +191,7 @@ def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> Non
             uploads_table.lock(session, upload)
             uploads_table.remove(session, upload)
             removed = pool.submit(remove)
-            assert_waits(service)
+            wait_for_a_lock(service.db)
         removed.result()
     assert numbers(service) == [2]
     assert there(service, upload) == [False]
@@ -188,20 +215,8 @@ def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None
                     return jobs.uploads_of(other, second.job_id)
 
             inherited = pool.submit(inherit)
-            assert_waits(service)
+            wait_for_a_lock(service.db)
         assert upload not in inherited.result()
-
-
-def assert_waits(service: Service) -> None:
-    """Return once another transaction waits for a lock that this one has."""
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    deadline = time.monotonic() + 30
-    while True:
-        with service.db.reading() as session:
-            if session.scalar(waiting):
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_keep_images_keeps_uploads(service: Service) -> None:
