@@ -4,8 +4,10 @@ A request whose version is loaded meets no SQL, no thread but the batcher's and 
 its answer is a plain dict made into bytes once.
 """
 
+import asyncio
 import base64
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -42,6 +44,9 @@ from app.services.versions import VersionNotFoundError
 
 router = Router(tags=["predict"], dependencies=[needs("predict")])
 
+# Not the threads of other routes, which may all wait for a database that is away. Two, so that a
+# large body does not hold up the small ones.
+_JSON_READERS = ThreadPoolExecutor(2, "predict-json")
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
 
@@ -303,8 +308,9 @@ async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableIm
     if media_type in _RAW:
         return [await request.body()]
     if media_type == "application/json":
-        images: Sequence[bytes | UnreadableImageError] = await run_in_threadpool(
-            _from_json, await request.body()
+        loop = asyncio.get_running_loop()
+        images: Sequence[bytes | UnreadableImageError] = await loop.run_in_executor(
+            _JSON_READERS, _from_json, await request.body()
         )
     elif media_type == "multipart/form-data":
         images = await _from_form(request, limit)

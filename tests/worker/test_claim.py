@@ -114,6 +114,7 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
     stale = must_claim(service, job_id)
     plan = stale.plan()
     let_leases_run_out(service)
+    Dispatcher(service.db, service.settings).tick()
     fresh = must_claim(service, job_id, "wrk_2")
     assert stale.write({"phase": "training"}, [], extend=True) is None
     assert stale.publish(plan, outcome(plan)) is None
@@ -128,6 +129,7 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
     assert service.event_types(job_id) == [
         "created",
         "started",
+        "requeued",
         "started",
         "published",
         "succeeded",

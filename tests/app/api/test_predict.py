@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import CapacityLimiter
+from anyio.to_thread import current_default_thread_limiter
 from fastapi.testclient import TestClient
 
 from app.db.engine import Database
@@ -68,6 +70,37 @@ def test_every_body_and_both_routes_give_the_same_prediction(
     assert api.post("/predict", files=form).json() == raw
     named = api.post("/v1/classifiers/signs/predict", content=png(), headers=PNG)
     assert named.json() == raw
+
+
+def test_no_prediction_waits_for_the_threads_of_other_routes(
+    api: TestClient, publish: Publish
+) -> None:
+    publish(1)
+    raw = predict(api, png())
+    coded = {"images": [{"b64": base64.b64encode(png()).decode()}]}
+    form = [("files", ("a.png", png(), "image/png"))]
+    assert api.portal is not None
+    taken = api.portal.call(take_all_threads)
+    try:
+        assert predict(api, png()) == raw
+        assert api.post("/predict", json=coded).json() == raw
+        assert api.post("/predict", files=form).json() == raw
+        assert taken.borrowed_tokens == taken.total_tokens
+    finally:
+        api.portal.call(give_back, taken)
+
+
+async def take_all_threads() -> CapacityLimiter:
+    """Have every thread that routes run in be busy."""
+    threads = current_default_thread_limiter()
+    for number in range(int(threads.total_tokens)):
+        threads.acquire_on_behalf_of_nowait(("busy", number))
+    return threads
+
+
+async def give_back(threads: CapacityLimiter) -> None:
+    for number in range(int(threads.total_tokens)):
+        threads.release_on_behalf_of(("busy", number))
 
 
 def test_batch_answers_in_order_with_errors_in_place(api: TestClient, publish: Publish) -> None:
