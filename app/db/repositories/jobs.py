@@ -80,6 +80,11 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id, populate_existing=True)
 
 
+def newest(session: Session, classifier_id: str) -> str | None:
+    """Return the id of a classifier's newest job."""
+    return session.scalar(select(func.max(Job.id)).where(Job.classifier_id == classifier_id))
+
+
 def uploads_of(session: Session, job_id: str) -> list[str]:
     """Return the uploads a job learns from, in the order they were named."""
     query = select(JobUpload.upload_id).where(JobUpload.job_id == job_id)
