@@ -132,15 +132,21 @@ def warn_queued(session: Session, job_id: str, warning: Event, *, now: datetime)
 
 
 def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:
-    """Return the events less the warnings that an earlier attempt of the job has given."""
-    warnings = [event.message for event in events if event.type == "warning"]
+    """Return the events less the warnings that the job has been given, now or before."""
+    warnings = {event.message for event in events if event.type == "warning"}
     if not warnings:
         return list(events)
     query = select(JobEvent.message).where(
         JobEvent.job_id == job_id, JobEvent.type == "warning", JobEvent.message.in_(warnings)
     )
     known = set(session.scalars(query))
-    return [event for event in events if event.type != "warning" or event.message not in known]
+    unsaid = []
+    for event in events:
+        if event.type != "warning" or event.message not in known:
+            unsaid.append(event)
+        if event.type == "warning":
+            known.add(event.message)
+    return unsaid
 
 
 def claim(
