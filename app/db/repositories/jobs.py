@@ -344,10 +344,12 @@ def free_expired(
     """
     failed: dict[str, Any] = {"failures": Job.failures + 1}
     ended: dict[str, Any] = {"finished_at": now}
+    # Said of each: a cancel may be accepted between two of the statements.
+    running, hopeless = Job.state == "running", Job.failures + 1 >= max_failures
     steps: list[tuple[str, ColumnElement[bool], dict[str, Any]]] = [
         ("cancelled", Job.state == "cancelling", ended),
-        ("failed", Job.failures + 1 >= max_failures, {**failed, **ended, "error": error}),
-        ("queued", Job.state == "running", {**failed, "sent_at": None}),
+        ("failed", and_(running, hopeless), {**failed, **ended, "error": error}),
+        ("queued", running, {**failed, "sent_at": None}),
     ]
     return {
         state: list(
