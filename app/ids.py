@@ -14,12 +14,27 @@ def _encode(value: int, digits: int) -> str:
     return "".join(_ALPHABET[(value >> (5 * place)) & 31] for place in reversed(range(digits)))
 
 
-def new_id(prefix: str) -> str:
-    """Return ``prefix_`` and 24 characters that sort by time, strictly so within a process."""
+def _decode(text: str) -> int:
+    value = 0
+    for character in text:
+        value = value << 5 | _ALPHABET.index(character)
+    return value
+
+
+def new_id(prefix: str, *, after: str | None = None) -> str:
+    """Return ``prefix_`` and 24 characters that sort by time, strictly so within a process.
+
+    They sort behind the id `after` also where that is of a process whose clock is ahead.
+    """
     global _last  # noqa: PLW0603 - the clock's last reading, guarded by the lock
     with _lock:
         stamp = max(time.time_ns() // 1_000_000, _last >> _RANDOM_BITS)
-        value = (stamp << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
-        _last = max(value, _last + 1)
-        value = _last
+        value = _last = max(_stamped(stamp), _last + 1)
+    if after is not None and value <= (before := _decode(after.rpartition("_")[2])):
+        # By the next moment, not the next number, which another process may give out as well.
+        value = _stamped((before >> _RANDOM_BITS) + 1)
     return f"{prefix}_{_encode(value, (_TIME_BITS + _RANDOM_BITS) // 5)}"
+
+
+def _stamped(stamp: int) -> int:
+    return (stamp << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)

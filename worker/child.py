@@ -11,7 +11,9 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from typing import Any
 
 # Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
 # for it, and it takes longer than everything else before the first training step.
@@ -98,6 +100,11 @@ def main(
 
 def _die_with_parent() -> None:
     """Have Linux kill this process with the fork server, which ends with its worker."""
+    # It ends once nobody holds its pipe's other end. Each child is given one, to fork by: a child
+    # that is stopped, or stuck, would keep the server alive, and so itself.
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_alive_fd = None
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -42,14 +42,14 @@ class Health:
 
         Waits for the database where it is away.
         """
-        self._presence.show()
+        self._show()
         dead = self._presence.dead()
         while True:
             try:
                 self._enter(list(dead))
             except UNAVAILABLE as error:
                 log.warning("database_unavailable", error=str(error))
-                self._presence.touch()
+                self._show()
                 time.sleep(_TICK_SECONDS)
             else:
                 break
@@ -82,10 +82,7 @@ class Health:
         """Show every second that this process is alive."""
         seen = time.monotonic()
         while not stop.wait(_TICK_SECONDS):
-            try:
-                self._presence.touch()
-            except OSError as error:  # the row goes on telling
-                log.warning("presence_not_shown", error=str(error))
+            self._show()
             now = time.monotonic()
             if now - seen < _SEEN_SECONDS:
                 continue
@@ -94,6 +91,12 @@ class Health:
                 self._see()
             except SQLAlchemyError as error:
                 log.warning("database_unavailable", error=str(error))
+
+    def _show(self) -> None:
+        try:
+            self._presence.touch()
+        except OSError as error:  # a full disk, say: the row goes on telling, once it is there
+            log.warning("presence_not_shown", error=str(error))
 
     def unregister(self) -> None:
         """Remove this worker's row and file."""

@@ -29,20 +29,34 @@ class Presence:
         self._descriptor: int | None = None
 
     def show(self) -> None:
-        """Make the file and lock it. Without a lock nobody can tell early that this worker died."""
+        """Make the file and lock it, unless it is there already.
+
+        Without a lock nobody can tell early that this worker died. Raises OSError.
+        """
+        if self._descriptor is not None:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         hidden = self._path.with_suffix(".new")
-        hidden.write_text(f"{_kernel()}\n{self._id}\n")
-        self._descriptor = os.open(hidden, os.O_RDWR)
+        descriptor = None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            log.warning("no_locks", folder=str(self._folder), error=str(error))
-            hidden.write_text(f"\n{self._id}\n")
-        hidden.rename(self._path)  # seen only once it is locked
+            hidden.write_text(f"{_kernel()}\n{self._id}\n")
+            descriptor = os.open(hidden, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                log.warning("no_locks", folder=str(self._folder), error=str(error))
+                hidden.write_text(f"\n{self._id}\n")
+            hidden.rename(self._path)  # seen only once it is locked
+        except OSError:
+            hidden.unlink(missing_ok=True)
+            if descriptor is not None:
+                os.close(descriptor)
+            raise
+        self._descriptor = descriptor
 
     def touch(self) -> None:
-        """Show that the main loop runs."""
+        """Show that the main loop runs. Raises OSError."""
+        self.show()
         if self._descriptor is not None:
             os.utime(self._descriptor)
 

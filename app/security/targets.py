@@ -7,6 +7,8 @@ the addresses that were checked, so that a name cannot mean another machine a mo
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from httpx import URL, InvalidURL
@@ -14,6 +16,9 @@ from httpx import URL, InvalidURL
 _MAX_LENGTH = 2048
 # Gateways carry these to the IPv4 address in their last 32 bits.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Clients choose the names, and a silent resolver keeps a thread for half a minute: these are not
+# the event loop's own, by which keys and events are read. One for each try there may be at once.
+_RESOLVERS = ThreadPoolExecutor(32, "resolver")
 
 
 class TargetRefusedError(ValueError):
@@ -54,8 +59,8 @@ async def resolve(url: URL, *, private: bool) -> list[str]:
     Where one of them is not public, none is used. Raises TargetRefusedError, and OSError where
     the name cannot be resolved.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(url.raw_host, None, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, url.raw_host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         _check_address(ipaddress.ip_address(address), private=private)

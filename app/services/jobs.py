@@ -319,7 +319,8 @@ def _insert(
     """
     classifiers.hold(session, classifier)
     job = Job(
-        id=new_id("job"),
+        # The order of ids is the order of a classifier's steps: see `turns`.
+        id=new_id("job", after=jobs.newest(session, classifier.id)),
         workspace=classifier.workspace,
         classifier_id=classifier.id,
         kind=request.kind,

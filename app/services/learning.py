@@ -63,10 +63,15 @@ def find_base(session: Session, classifier: Classifier, number: int | None) -> V
 def base_of(session: Session, classifier: Classifier, job: Job) -> Version | None:
     """Return the version that a claimed job starts from, and record it in the job.
 
-    A job that was claimed before keeps the base version of its first attempt.
+    A job that was claimed before keeps the base version of its first attempt, unless another has
+    published since: an older job that was tried again, whose classes must not get lost.
     Raises UnknownBaseVersionError.
     """
-    if job.base_version_id is not None:
+    if (
+        job.base_version_id is not None
+        and job.started_at is not None
+        and not versions.any_since(session, classifier.id, job.started_at)
+    ):
         return versions.get(session, job.base_version_id)
     base = find_base(session, classifier, job.request["base_version"])
     if base is not None:

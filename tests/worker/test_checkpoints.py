@@ -248,6 +248,26 @@ def test_the_plan_is_the_same_at_every_attempt(service: Service) -> None:
     assert must_claim(service, lease.job_id).plan() == plan
 
 
+def test_what_was_published_between_two_attempts_is_not_lost(service: Service) -> None:
+    """An older job that is tried again goes first, and a later attempt starts from its version."""
+    service.classifier()
+    first = started(service)
+    plan = first.plan()
+    first.publish(plan, outcome(plan))
+    older, younger = (service.learn(service.upload(label, count=4)) for label in "bc")
+    service.cancel(older)
+    lease = must_claim(service, younger)
+    assert lease.plan().base_version_id == service.versions()[0].id
+    service.retry(older)
+    lease.hand_back()
+    again = must_claim(service, older)
+    plan = again.plan()
+    again.publish(plan, outcome(plan))
+    plan = must_claim(service, younger).plan()
+    assert plan.base_version_id == service.versions()[1].id
+    assert [planned.label for planned in plan.classes] == ["a", "b", "c"]
+
+
 @ONE_KIND_AT_FIRST
 def test_a_checkpoint_is_made_when_it_is_worth_it(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch

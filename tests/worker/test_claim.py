@@ -3,17 +3,19 @@
 import multiprocessing
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from app.db.repositories import jobs, turns
 from app.db.repositories.jobs import Event
 from app.db.tables import Job, Worker
 from app.services import learning, publication
 from app.services.dispatcher import Dispatcher
+from app.services.job_views import JobView
 from app.services.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
@@ -152,7 +154,7 @@ def test_a_warning_is_given_once_whatever_the_attempts(service: Service) -> None
     service.classifier()
     job_id = service.learn(service.upload("a", count=2))
     warnings = [Event("warning", text, "warning") for text in ("One.", "Two.")]
-    for given in (warnings[:1], warnings):
+    for given in (warnings[:1], [*warnings, warnings[1]]):
         lease = must_claim(service, job_id)
         lease.write({}, given, extend=True)
         lease.hand_back()
@@ -191,6 +193,33 @@ def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(service: Service) -> 
     Dispatcher(service.db, service.settings).tick()
     assert service.job(job_id).state == "cancelled"
     assert service.cancel(job_id).state == "cancelled"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_cancel_holds_that_is_accepted_while_the_lost_are_freed(service: Service) -> None:
+    """SQLite has one writer at a time; on PostgreSQL a cancel may come between two statements."""
+    service.classifier()
+    job_id = service.learn(service.upload("a", count=2))
+    for _ in range(service.settings.max_failures - 1):
+        must_claim(service, job_id).fail(LOST)
+    must_claim(service, job_id)
+    let_leases_run_out(service)
+    dispatcher = Dispatcher(service.db, service.settings)
+    answers: list[Future[JobView]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def cancel(*said: Any) -> None:
+            parameters = said[3]
+            if not answers and "failed" in parameters.values():
+                answers.append(pool.submit(service.cancel, job_id))
+                answers[0].result()
+
+        event.listen(service.db.engine, "before_cursor_execute", cancel)
+        dispatcher.tick()
+    assert answers[0].result().state == "cancelling"
+    dispatcher.tick()
+    job = service.job(job_id)
+    assert (job.state, job.error) == ("cancelled", None)
 
 
 def test_failures_are_bounded_and_stops_are_not_counted(service: Service) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +15,7 @@ from sqlalchemy import select, update
 from app.db.tables import Worker
 from app.services.dispatcher import Dispatcher
 from tests.databases import ONE_KIND_AT_FIRST
+from tests.disk import fill
 from tests.worker.harness import Place, Service, served, train_forever
 from tests.worker.test_claim import must_claim
 from worker.health import Health
@@ -41,6 +44,19 @@ def living(folder: Path, worker_id: str) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def running(health: Health) -> Iterator[None]:
+    """The thread of a registration."""
+    stop = threading.Event()
+    thread = threading.Thread(target=health.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_worker_is_dead_once_its_lock_is_free(tmp_path: Path) -> None:
@@ -79,6 +95,27 @@ def test_a_worker_frees_the_jobs_of_the_dead_of_its_machine(service: Service) ->
         states = {worker: service.job(job_id).state for worker, job_id in jobs.items()}
     assert states == {"wrk_dead": "queued", "wrk_alive": "running", "wrk_elsewhere": "running"}
     assert not list(folder.glob("*-wrk_dead.alive"))
+
+
+@ONE_KIND_AT_FIRST
+def test_a_worker_starts_on_a_full_disk_and_shows_itself_once_there_is_room(
+    service: Service, small_disk: Path
+) -> None:
+    folder = small_disk / "workers"
+    folder.mkdir()
+    filler = fill(small_disk)
+    settings = service.settings.model_copy(update={"data_dir": small_disk})
+    health = Health(service.db, settings, "wrk_1", ["default"], "cpu")
+    health.register()
+    assert service.worker_ids() == {"wrk_1"}
+    assert list(folder.iterdir()) == []
+    filler.unlink()
+    with running(health):
+        while not list(folder.glob("*-wrk_1.alive")):
+            time.sleep(0.05)
+    assert Presence(folder, "wrk_2").dead() == {}
+    health.unregister()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_death_that_could_not_be_entered_is_found_again(

@@ -142,6 +142,21 @@ def test_a_job_that_takes_too_long_fails(running: tuple[Service, psutil.Process]
     assert job.error.code == "timed-out"
 
 
+def test_a_process_that_does_nothing_dies_with_its_worker_too(service: Service) -> None:
+    """As one that is stuck in a call: it cannot see that its worker is gone."""
+    with service.worker() as worker:
+        train_forever(service, "stuck")
+        child = training_process(psutil.Process(worker.pid))
+        child.suspend()
+        try:
+            worker.kill()
+            worker.wait()
+            assert is_gone(child)
+        finally:
+            if child.is_running():
+                child.kill()
+
+
 def test_a_job_survives_stopped_and_killed_workers(service: Service) -> None:
     with service.worker() as worker:
         job_id = train_forever(service, "survivor")

@@ -80,6 +80,11 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id, populate_existing=True)
 
 
+def newest(session: Session, classifier_id: str) -> str | None:
+    """Return the id of a classifier's newest job."""
+    return session.scalar(select(func.max(Job.id)).where(Job.classifier_id == classifier_id))
+
+
 def uploads_of(session: Session, job_id: str) -> list[str]:
     """Return the uploads a job learns from, in the order they were named."""
     query = select(JobUpload.upload_id).where(JobUpload.job_id == job_id)
@@ -127,15 +132,21 @@ def warn_queued(session: Session, job_id: str, warning: Event, *, now: datetime)
 
 
 def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:
-    """Return the events less the warnings that an earlier attempt of the job has given."""
-    warnings = [event.message for event in events if event.type == "warning"]
+    """Return the events less the warnings that the job has been given, now or before."""
+    warnings = {event.message for event in events if event.type == "warning"}
     if not warnings:
         return list(events)
     query = select(JobEvent.message).where(
         JobEvent.job_id == job_id, JobEvent.type == "warning", JobEvent.message.in_(warnings)
     )
     known = set(session.scalars(query))
-    return [event for event in events if event.type != "warning" or event.message not in known]
+    unsaid = []
+    for event in events:
+        if event.type != "warning" or event.message not in known:
+            unsaid.append(event)
+        if event.type == "warning":
+            known.add(event.message)
+    return unsaid
 
 
 def claim(
@@ -326,10 +337,12 @@ def free_expired(
     """
     failed: dict[str, Any] = {"failures": Job.failures + 1}
     ended: dict[str, Any] = {"finished_at": now}
+    # Said of each: a cancel may be accepted between two of the statements.
+    running, hopeless = Job.state == "running", Job.failures + 1 >= max_failures
     steps: list[tuple[str, ColumnElement[bool], dict[str, Any]]] = [
         ("cancelled", Job.state == "cancelling", ended),
-        ("failed", Job.failures + 1 >= max_failures, {**failed, **ended, "error": error}),
-        ("queued", Job.state == "running", {**failed, "sent_at": None}),
+        ("failed", and_(running, hopeless), {**failed, **ended, "error": error}),
+        ("queued", running, {**failed, "sent_at": None}),
     ]
     return {
         state: list(

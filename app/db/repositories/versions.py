@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -174,6 +175,12 @@ def older_than_newest(session: Session, classifier_id: str, count: int) -> list[
     query = select(Version).where(Version.classifier_id == classifier_id)
     newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
     return list(newest_first)[::-1]
+
+
+def any_since(session: Session, classifier_id: str, moment: datetime) -> bool:
+    """Say whether a version of the classifier that is still there was published after a moment."""
+    later = exists().where(Version.classifier_id == classifier_id, Version.created_at > moment)
+    return bool(session.scalar(select(later)))
 
 
 def starts_a_job(session: Session, version: Version) -> bool:

@@ -1,10 +1,15 @@
 """Where requests may be sent on a client's word."""
 
+import asyncio
 import ipaddress
+import socket
+import threading
+from typing import Any
 
 import pytest
+from httpx import URL
 
-from app.security.targets import TargetRefusedError, check_url, is_public
+from app.security.targets import TargetRefusedError, check_url, is_public, resolve
 
 
 @pytest.mark.parametrize(
@@ -79,3 +84,27 @@ def test_what_private_allows() -> None:
     for url in ("ftp://127.0.0.1/", "http://user@receiver/", "http:///"):
         with pytest.raises(TargetRefusedError):
             check_url(url, private=True)
+
+
+def test_names_that_nobody_resolves_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that is silent keeps a thread for half a minute: not one that others need."""
+    answers = threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[Any]:
+        answers.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+
+    async def others_go_on() -> None:
+        url = URL("https://nobody.example.org/")
+        waiting = [asyncio.create_task(resolve(url, private=False)) for _ in range(40)]
+        await asyncio.sleep(0)  # all have asked
+        try:
+            # What reads keys and events does it like this.
+            await asyncio.wait_for(asyncio.to_thread(answers.is_set), 20)
+        finally:
+            answers.set()
+            await asyncio.gather(*waiting)
+
+    asyncio.run(others_go_on())

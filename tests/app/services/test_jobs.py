@@ -1,5 +1,6 @@
 """Jobs as clients ask for them, before any worker has seen them."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import ids
 from app.db.engine import Database
 from app.db.repositories import classifiers as rows
 from app.db.tables import Job, Upload
@@ -40,6 +42,22 @@ def test_a_new_job_waits_in_its_place(service: Service) -> None:
     service.cancel(first)
     assert service.job(first).queue_position is None
     assert service.job(second).queue_position == 1
+
+
+def test_jobs_wait_in_the_order_they_came_whatever_clocks_say(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a second API process answers, on a machine whose clock is an hour behind."""
+    service.classifier()
+    upload = service.upload("a", count=2)
+    first = service.learn(upload)
+    behind = time.time_ns() - 3_600_000_000_000
+    monkeypatch.setattr(ids, "_last", 0)
+    monkeypatch.setattr(ids.time, "time_ns", lambda: behind)
+    later = [service.learn(upload), service.learn(upload)]
+    assert [service.job(job_id).queue_position for job_id in (first, *later)] == [1, 2, 3]
+    # What has nothing to do with it gets the time that this process knows.
+    assert service.upload("b", count=2) < upload
 
 
 @pytest.mark.parametrize(
