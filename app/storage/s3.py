@@ -8,6 +8,7 @@ last one who held it left behind.
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
@@ -289,5 +290,7 @@ def _make_client(config: Config) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    # The region as every other client of AWS takes it; this one reads the second name alone.
+    region = os.environ.get("AWS_REGION") or None
     # A session of its own: the shared default one may not be used from several threads.
-    return boto3.session.Session().client("s3", config=common.merge(config))
+    return boto3.session.Session(region_name=region).client("s3", config=common.merge(config))

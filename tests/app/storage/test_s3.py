@@ -247,6 +247,26 @@ def test_a_link_gives_the_bytes_with_their_type(blobs: BlobStore) -> None:
     assert (answer.content, answer.headers["Content-Type"]) == (b"an image", "image/png")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_the_region_of_the_environment_is_signed_for(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    link = open_store(s3_url).link("0" * 64, "image/png", 60)
+    assert link is not None
+    assert f"%2F{expected}%2Fs3%2F" in link
+
+
 def test_a_server_that_is_away_and_comes_back(server: S3Server) -> None:
     blobs = open_store(f"s3://{BUCKET}")
     sha256 = blobs.put(b"x")
