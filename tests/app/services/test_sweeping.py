@@ -190,10 +190,13 @@ def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Sett
     assert [path.name for path in incoming.iterdir()] == ["young"]
 
 
+@pytest.mark.parametrize(
+    "identity", [b'{"format": 1, "database": "ins_another"}', b"", b"[]", b"{}"]
+)
 def test_a_new_database_over_an_old_storage_deletes_nothing(
-    service: Service, store: BlobStore, settings: Settings
+    service: Service, store: BlobStore, settings: Settings, identity: bytes
 ) -> None:
-    store.write_document("installation.json", b'{"format": 1, "database": "ins_another"}')
+    store.write_document("installation.json", identity)
     orphan = store.put(b"a version's tensor, as far as anybody knows")
     age(store)
     with pytest.raises(sweeping.ForeignStorageError):
