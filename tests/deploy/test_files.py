@@ -118,9 +118,3 @@ def test_database_and_broker_have_no_way_out() -> None:
     }
     for name in ("postgres", "redis", "migrate"):
         assert set(compose["services"][name]["networks"]) <= inside
-
-
-def test_the_image_is_built_with_the_uv_of_the_makefile() -> None:
-    makefile = re.search(r"^UV_VERSION := (.+)$", text("Makefile"), re.MULTILINE)
-    assert makefile
-    assert f"ARG UV_VERSION={makefile[1]}\n" in text("Dockerfile")
