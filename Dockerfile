@@ -2,8 +2,6 @@
 # For the classic builder and for BuildKit. The dependencies are one layer that the locked list alone
 # decides: a change of the code makes the last small layer anew and nothing else.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# As in the Makefile.
-ARG UV_VERSION=0.13.8
 
 
 FROM ${PYTHON_IMAGE} AS base
@@ -17,8 +15,9 @@ WORKDIR /src
 
 
 FROM base AS uv
-ARG UV_VERSION
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet uv==${UV_VERSION}
+COPY requirements/uv.txt requirements/
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt
 
 
 FROM uv AS lock
@@ -28,11 +27,11 @@ RUN /opt/uv/bin/uv export --frozen --no-dev --all-extras --no-emit-project --no-
 
 
 FROM base AS dependencies
-ARG UV_VERSION
+COPY requirements/uv.txt requirements/
 COPY --from=lock /src/requirements.txt ./
 # uv comes and goes within this step: what runs can install nothing.
 RUN python3 -m venv /opt/uv \
-    && /opt/uv/bin/pip install --quiet uv==${UV_VERSION} \
+    && /opt/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt \
     && /opt/uv/bin/uv venv --quiet /opt/accrue \
     && /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --requirements requirements.txt \
        --require-hashes --no-deps --compile-bytecode --quiet \
@@ -44,7 +43,7 @@ COPY --from=uv /opt/uv /opt/uv
 COPY . .
 # Into a folder of its own, to be laid over the dependencies.
 RUN /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --prefix /opt/project \
-    --no-deps --compile-bytecode --quiet .
+    --no-deps --build-constraints requirements/build.txt --compile-bytecode --quiet .
 
 
 FROM dependencies

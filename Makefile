@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer, pip and make. Everything else is installed into .venv, as locked.
 PYTHON ?= python3
-UV_VERSION := 0.13.8
+# The one that requirements/uv.txt has the hashes of; the image takes it as well.
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/uv.txt)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +12,9 @@ export UV_HTTP_TIMEOUT ?= 300
 export UV_PYTHON_DOWNLOADS := never
 # Trust what the machine trusts, as pip does: a company's own certificate, say.
 export UV_SYSTEM_CERTS ?= true
+# With the hash of every file; it takes no address of an index along.
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
 # Tests run side by side, so each keeps to one core.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
@@ -60,8 +64,11 @@ format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows
+# Another uv: make lock UV_VERSION=…
+lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows, and what builds
 	$(BIN)/uv lock --upgrade
+	echo hatchling | $(COMPILE) - --output-file requirements/build.txt
+	echo uv==$(UV_VERSION) | $(COMPILE) - --output-file requirements/uv.txt
 
 clean: ## Remove what the tools made; keep .venv and data
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache accrue-demo.png chaos-report.md
@@ -69,10 +76,12 @@ clean: ## Remove what the tools made; keep .venv and data
 
 $(UV):
 	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --force-reinstall uv==$(UV_VERSION)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --force-reinstall \
+		--require-hashes --requirement requirements/uv.txt
 	@touch $@
 
 # --inexact: uv itself lives in .venv and is not in the lock file. The tests need the extra.
-$(STAMP): uv.lock pyproject.toml | $(UV)
-	$(BIN)/uv sync --frozen --extra s3 --inexact --compile-bytecode --quiet
+$(STAMP): uv.lock pyproject.toml requirements/build.txt | $(UV)
+	$(BIN)/uv sync --frozen --extra s3 --inexact --compile-bytecode --quiet --no-install-project
+	$(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable .
 	@touch $@

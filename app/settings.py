@@ -119,6 +119,28 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @field_validator("database")
+    @classmethod
+    def _is_database(cls, database: str | None) -> str | None:
+        if database is not None:
+            from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
+            from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+            try:
+                make_url(database)
+            except (ArgumentError, ValueError):  # the second for a port; either may hold a password
+                raise ValueError("no URL such as postgresql://user@host:5432/name") from None
+        return database
+
+    @field_validator("broker")
+    @classmethod
+    def _is_broker(cls, broker: str | None) -> str | None:
+        try:
+            _ = urlsplit(broker or "").port
+        except ValueError:
+            raise ValueError("no URL such as redis://host:6379/0") from None
+        return broker
+
     @field_validator("storage")
     @classmethod
     def _offered(cls, storage: str | None) -> str | None:

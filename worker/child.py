@@ -158,6 +158,8 @@ def _failure(error: Exception) -> Failure:
     if "can't allocate memory" in str(error):  # the CPU's allocator has no class of its own
         code = "out-of-memory"
     detail = f"{type(error).__name__}: {error}"
+    if isinstance(error, (BlobMissingError, BlobCorruptError)):
+        detail = f"{error}; send that image again or restore the storage, then make the job anew"
     return Failure(code, detail, again=again, retryable=again)
 
 

@@ -28,6 +28,9 @@ from worker.protocol import Failure
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.5
+# How much of a lease a storage that does not answer is waited for. In the rest of it the job is
+# still held, and can be told so; else another process finds that its worker was lost.
+_STORAGE_SHARE = 2 / 3
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +43,7 @@ class Lease:
         self._max_failures = settings.max_failures
         self._storage_url = settings.storage_url
         self._length = timedelta(seconds=settings.lease_seconds)
+        self._extended = time.monotonic()
         self.job_id = job.id
         self.attempt = job.attempt
         self.max_minutes: float | None = job.request["max_minutes"]
@@ -105,6 +109,7 @@ class Lease:
 
         Return the job's state, None where the attempt lost it. Raises one of `UNAVAILABLE`.
         """
+        begun = time.monotonic()
         with self._db.transaction() as session:
             now = self._db.now(session)
             lease = self._length if extend else None
@@ -114,7 +119,9 @@ class Lease:
             if state is not None:
                 unsaid = jobs.without_known_warnings(session, self.job_id, events)
                 jobs.append_events(session, self.job_id, unsaid, now=now)
-            return state
+        if extend:
+            self._extended = begun
+        return state
 
     def write_last(self, values: dict[str, Any], events: Sequence[Event]) -> None:
         """Write the last of phase, progress and events before the attempt ends.
@@ -219,12 +226,15 @@ class Lease:
 
     def _persist(self, write: Callable[[], T]) -> T:
         """Try a write as long as the lease lasts; after that the job is another's anyway."""
-        deadline = time.monotonic() + self._length.total_seconds()
+        length = self._length.total_seconds()
+        without_database = time.monotonic() + length
+        without_storage = self._extended + length * _STORAGE_SHARE
         while True:
             try:
                 return write()
             except (*UNAVAILABLE, OSError) as error:
-                if time.monotonic() > deadline:
+                storage = isinstance(error, OSError)
+                if time.monotonic() > (without_storage if storage else without_database):
                     raise
                 log.warning("write_refused", job=self.job_id, error=str(error))
                 time.sleep(_RETRY_SECONDS)

@@ -151,12 +151,8 @@ def migrate_database(settings: Settings) -> None:
 def database_refused(settings: Settings, error: Exception) -> str:
     """Return why a database cannot be used, in words and without its password."""
     from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
-    try:
-        name = make_url(settings.database_url).render_as_string()
-    except ArgumentError:
-        return "ACCRUE_DATABASE is no URL of a database."
+    name = make_url(settings.database_url).render_as_string()
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
 
 

@@ -10,16 +10,24 @@ from app.doctor.findings import Finding, Installation, Say
 from app.doctor.folders import look_at
 from app.doctor.opening import NoDatabaseError, opened
 from app.services import sweeping
-from app.storage import BlobStore, open_store
+from app.storage import BlobStore, names, open_store
+
+_NOBODY = "It is nobody's yet"
 
 
 def check(installation: Installation) -> Iterator[Finding]:
     """Write, read and remove something, and ask whose it is."""
     say, url = Say("storage"), installation.settings.storage_url
+    help_ = f"Mend the bucket, the AWS_… variables, or ACCRUE_STORAGE, now {url}."
     if "://" not in url:
+        help_ = f"See to its owner and mode for this user, or set ACCRUE_STORAGE, now {url}."
         found = list(look_at(say, Path(url), "ACCRUE_STORAGE"))
         yield from found
         if not Path(url).exists() or any(finding.state == "problem" for finding in found):
+            return
+        # Opened, it would get a folder of its own: one that is not ours is left as it is.
+        if not any(Path(url, own).exists() for own in (names.INCOMING, names.DOCUMENTS)):
+            yield say.ok(_NOBODY)
             return
     try:
         store = open_store(url)
@@ -29,7 +37,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     except OSError as error:
         yield say.problem(
             f"It cannot be used: {error.strerror or error}",
-            f"See to its owner and mode for this user, or set ACCRUE_STORAGE, now {url}.",
+            help_,
         )
 
 
@@ -41,7 +49,7 @@ def _owner(say: Say, installation: Installation, store: BlobStore) -> Finding:
     except (NoDatabaseError, SQLAlchemyError):
         return say.skipped("Whose it is, is not known without the database")
     if owner is None:
-        return say.ok("It is nobody's yet")
+        return say.ok(_NOBODY)
     if owner == own:
         return say.ok("It belongs to this database")
     return say.problem(

@@ -22,6 +22,8 @@ _TICK_SECONDS = 1.0
 # After a failure: the database away, the disk full.
 _RETRY_SECONDS = 10.0
 _SWEEP_EVERY = timedelta(hours=1)
+# After a sweep that failed: it lists the whole storage, which may have failed at the end.
+_SWEEP_AGAIN_SECONDS = 600.0
 # Between the portions of a sweep, so that it holds up nobody.
 _PAUSE_SECONDS = 0.02
 # Classifiers that changed, seen to in one tick.
@@ -44,8 +46,12 @@ class Housekeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._foreign = False
+<<<<<<< HEAD
         # Classifiers that failed, and when they are tried again.
         self._later: dict[str, float] = {}
+=======
+        self._no_sweep_before = 0.0
+>>>>>>> review-stores
 
     def start(self) -> None:
         """Begin to look after things, in a thread."""
@@ -84,9 +90,16 @@ class Housekeeper:
         now = time.monotonic()
         self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
+<<<<<<< HEAD
             changed = classifiers.changed(session, limit=_PORTION, but=self._later)
             identity = installation.identity(session)
             due = identity is None or installation.sweep_due(session, self._db.now(session))
+=======
+            changed = classifiers.changed(session, limit=_PORTION)
+            due_at = installation.sweep_due_at(session)
+            due = due_at is None or due_at <= self._db.now(session)
+        due = due and time.monotonic() >= self._no_sweep_before
+>>>>>>> review-stores
         if changed or due:
             sweeping.check_ours(self._db, self._store)
             self._foreign = False
@@ -95,16 +108,24 @@ class Housekeeper:
                 self._later[classifier_id] = time.monotonic() + _RETRY_SECONDS
         if changed and not self._settings.upload_retention_days:
             retention.expire_uploads(self._db, 0)
-        if due and self._take_sweep():
-            sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
+        if due:
+            self._sweep()
 
-    def _take_sweep(self) -> bool:
+    def _sweep(self) -> None:
         with self._db.transaction() as session:
             now = self._db.now(session)
-            taken = installation.take_sweep(session, now, next_at=now + _SWEEP_EVERY)
-            if taken:
-                idempotency.delete_old(session, now)
-            return taken
+            due_at, next_at = installation.sweep_due_at(session), now + _SWEEP_EVERY
+            if due_at is None or not installation.take_sweep(session, now, next_at=next_at):
+                return
+            idempotency.delete_old(session, now)
+        try:
+            sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
+        except (SQLAlchemyError, OSError):
+            self._no_sweep_before = time.monotonic() + _SWEEP_AGAIN_SECONDS
+            # Still due, so that whoever watches sees in time that none succeeds.
+            with self._db.transaction() as session:
+                installation.put_back_sweep(session, next_at, due_at)
+            raise
 
     def _pause(self) -> None:
         if self._stop.wait(_PAUSE_SECONDS):

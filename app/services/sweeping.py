@@ -64,9 +64,18 @@ def check_ours(db: Database, store: BlobStore) -> None:
 
 
 def owner(store: BlobStore) -> str | None:
-    """Return the identity of the database that the storage belongs to, None for nobody's."""
+    """Return the identity of the database that the storage belongs to, None for nobody's.
+
+    Where it cannot be read it is that of no database: what is there may be somebody's.
+    """
     document = store.read_document(_IDENTITY)
-    return None if document is None else str(orjson.loads(document)["database"])
+    if document is None:
+        return None
+    try:
+        return str(orjson.loads(document)["database"])
+    except (ValueError, KeyError, TypeError):
+        log.warning("storage_identity_unreadable", document=_IDENTITY)
+        return "unreadable"
 
 
 def take_over(db: Database, store: BlobStore) -> None:

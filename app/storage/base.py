@@ -12,9 +12,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class BlobMissingError(Exception):
     """No blob under that hash."""
 
+    def __str__(self) -> str:
+        return f"the storage has no blob {self.args[0]}"
+
 
 class BlobCorruptError(Exception):
     """The bytes under a hash do not have that hash."""
+
+    def __str__(self) -> str:
+        return f"the bytes of blob {self.args[0]} in the storage are damaged"
 
 
 class StoredBlob(NamedTuple):

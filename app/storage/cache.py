@@ -79,7 +79,7 @@ class CachedBlobStore:
         """Remove the blob, here as well; other machines' caches lose it when they need room."""
         self._origin.delete(sha256)
         if names.is_hash(sha256):
-            self._file(sha256).unlink(missing_ok=True)
+            self._drop(sha256)
 
     def stored(self) -> Iterator[StoredBlob]:
         """List the blobs in the order of their hashes."""
@@ -126,16 +126,24 @@ class CachedBlobStore:
         path = self._file(sha256)
         try:
             data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == sha256:
-                os.utime(path)  # used lately
-                return data
-            log.warning("cache_corrupt", blob=sha256)
-            path.unlink(missing_ok=True)
         except FileNotFoundError:
-            pass
+            return None
         except OSError as error:
             log.warning("cache_unreadable", blob=sha256, error=str(error))
+            return None
+        if hashlib.sha256(data).hexdigest() == sha256:
+            with contextlib.suppress(OSError):  # gone meanwhile, or of a disk for reading alone
+                os.utime(path)  # used lately
+            return data
+        log.warning("cache_corrupt", blob=sha256)
+        self._drop(sha256)
         return None
+
+    def _drop(self, sha256: str) -> None:
+        try:
+            self._file(sha256).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("cache_not_written", blob=sha256, error=str(error))
 
     def _keep(self, sha256: str, data: bytes) -> None:
         """Write a file, whole or not at all. A cache that cannot be written costs time alone."""

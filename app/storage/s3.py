@@ -8,6 +8,7 @@ last one who held it left behind.
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
@@ -31,6 +32,8 @@ from app.storage.s3_errors import as_os_errors, code_of, is_missing
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 15
 _ATTEMPTS = 3
+# Bytes with another hash may have been damaged on their way. Twice, they are so in the bucket.
+_READINGS = 2
 # `check` answers a health probe, which waits for a few seconds only.
 _PROBE_SECONDS = 3
 # Small requests wait for the network, some ten milliseconds each, and the interpreter starts
@@ -80,12 +83,13 @@ class S3BlobStore:
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
         """Return the bytes; raises BlobMissingError and BlobCorruptError."""
-        data = self._read(self._key(sha256)) if names.is_hash(sha256) else None
-        if data is None:
-            raise BlobMissingError(sha256)
-        if verify and hashlib.sha256(data).hexdigest() != sha256:
-            raise BlobCorruptError(sha256)
-        return data
+        for _ in range(_READINGS):
+            data = self._read(self._key(sha256)) if names.is_hash(sha256) else None
+            if data is None:
+                raise BlobMissingError(sha256)
+            if not verify or hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise BlobCorruptError(sha256)
 
     def exists(self, sha256: str) -> bool:
         """Say whether the blob is there."""
@@ -286,5 +290,7 @@ def _make_client(config: Config) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    # The region as every other client of AWS takes it; this one reads the second name alone.
+    region = os.environ.get("AWS_REGION") or None
     # A session of its own: the shared default one may not be used from several threads.
-    return boto3.session.Session().client("s3", config=common.merge(config))
+    return boto3.session.Session(region_name=region).client("s3", config=common.merge(config))

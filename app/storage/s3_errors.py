@@ -19,6 +19,9 @@ _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a
 _FULL = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull")
 _INSUFFICIENT_STORAGE = 507
 _FORBIDDEN = 403
+# Forbidden as well, and no key would help: the object is archived, say.
+_NO_KEY_HELPS = ("InvalidObjectState",)
+_ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301")
 
 
 def code_of(error: ClientError) -> str:
@@ -27,8 +30,14 @@ def code_of(error: ClientError) -> str:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Say whether the object is not there, which is for the caller to judge."""
-    return code_of(error) in ("NoSuchKey", "404", "NotFound")
+    """Say whether the object is not there, which is for the caller to judge.
+
+    The bare status says so of a HEAD alone. Elsewhere it is not the object store's answer: what
+    stands before it has lost its way, and nothing is known of the object.
+    """
+    if error.operation_name == "HeadObject":
+        return code_of(error) in ("404", "NotFound")
+    return code_of(error) == "NoSuchKey"
 
 
 @contextmanager
@@ -51,12 +60,26 @@ def as_os_errors(bucket: str) -> Iterator[None]:
 def _answered(error: ClientError, bucket: str) -> OSError:
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    number, what = errno.EIO, str(error)
     if code == "NoSuchBucket":
+        number = errno.ENOENT
         what = f"there is no bucket {bucket}: make it, or name another in ACCRUE_STORAGE"
-        return FileNotFoundError(errno.ENOENT, what)
-    if code in _FULL or status == _INSUFFICIENT_STORAGE:
-        return OSError(errno.ENOSPC, f"the object store takes no more ({code})")
-    if status == _FORBIDDEN:
-        what = f"access to bucket {bucket} is refused ({code}): {_KEYS}, with a policy that allows"
-        return PermissionError(errno.EACCES, f"{what} {error.operation_name}")
-    return OSError(errno.EIO, str(error))
+    elif code in _FULL or status == _INSUFFICIENT_STORAGE:
+        number, what = errno.ENOSPC, f"the object store takes no more ({code})"
+    elif code == "RequestTimeTooSkewed":
+        what = f"this machine's clock and the object store's differ ({code}): set both by NTP"
+    elif code in _ELSEWHERE:
+        what = f"bucket {bucket} is in {_region_of(error)} ({code}): set AWS_REGION"
+    elif status == _FORBIDDEN and code not in _NO_KEY_HELPS:
+        number = errno.EACCES
+        what = f"access to bucket {bucket} is refused ({code}): {_KEYS}"
+        what += f", with the policy of docs/operations.md: {error.operation_name} needs it"
+    elif not code:  # a page of something that stands before the object store
+        what = f"the object store is not there: {error.operation_name} was answered by a {status}"
+    return OSError(number, what)  # of the class that the number has, such as PermissionError
+
+
+def _region_of(error: ClientError) -> str:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    named = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    return f"the region {named}" if named else "another region"

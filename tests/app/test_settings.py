@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -43,6 +44,23 @@ def test_a_password_may_hold_any_character() -> None:
 def test_a_password_without_what_it_is_for_is_refused() -> None:
     with pytest.raises(ValidationError, match="no ACCRUE_BROKER"):
         Settings(broker_password="secret")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"database": "nonsense"},
+        {"database": "postgresql://accrue:a-secret@db:port/accrue"},
+        {"broker": "redis://:a-secret@redis:port/0"},
+    ],
+)
+def test_what_is_no_url_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(**given)
+    (error,) = caught.value.errors()
+    assert error["loc"] == tuple(given)
+    assert "no URL such as" in error["msg"]
+    assert "a-secret" not in error["msg"]
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/prefix", "s3://bucket/p/", "folder"])

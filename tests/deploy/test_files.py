@@ -38,6 +38,11 @@ def example() -> dict[str, str]:
     return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text(".env.example"), re.MULTILINE))
 
 
+def test_no_variable_is_shown_twice() -> None:
+    names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text(".env.example"), re.MULTILINE)
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
 def passed_on() -> set[str]:
     """Variables that reach one of our containers as they are."""
     return {
@@ -113,9 +118,3 @@ def test_database_and_broker_have_no_way_out() -> None:
     }
     for name in ("postgres", "redis", "migrate"):
         assert set(compose["services"][name]["networks"]) <= inside
-
-
-def test_the_image_is_built_with_the_uv_of_the_makefile() -> None:
-    makefile = re.search(r"^UV_VERSION := (.+)$", text("Makefile"), re.MULTILINE)
-    assert makefile
-    assert f"ARG UV_VERSION={makefile[1]}\n" in text("Dockerfile")

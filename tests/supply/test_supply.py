@@ -36,6 +36,24 @@ def test_everything_locked_has_a_hash_and_comes_from_one_place() -> None:
     assert scheme == "https"
 
 
+@pytest.mark.parametrize("name", ["uv", "build"])
+def test_what_installs_and_builds_is_locked_as_well(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[a-z-]+==\S+( ;.*?)?(\s+--hash=sha256:[0-9a-f]{64})+", line.rstrip())
+
+
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+def test_nothing_is_installed_without_a_hash(name: str) -> None:
+    text = (ROOT / name).read_text().replace("\\\n", "")
+    installs = re.findall(r"(?:pip|uv pip)\b.* install [^\n&]*|uv pip install [^\n&]*", text)
+    assert len(installs) >= 2
+    for command in installs:
+        assert "--require-hashes" in command or "--build-constraints requirements/build" in command
+
+
 # -- licences
 
 
@@ -208,5 +226,23 @@ def test_what_is_not_what_was_locked_is_not_installed(uv: str, tmp_path: Path) -
     shutil.rmtree(tmp_path / ".venv")
     lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
     done = call("sync", "--frozen")
+    assert done.returncode != 0
+    assert "Hash mismatch" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_not_what_was_locked_builds_nothing(uv: str, tmp_path: Path) -> None:
+    def build(constraints: Path) -> subprocess.CompletedProcess[str]:
+        command = [uv, "pip", "install", "--no-cache", "--no-deps", "--target", tmp_path / "out"]
+        command += ["--build-constraints", constraints, ROOT]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    locked = ROOT / "requirements" / "build.txt"
+    if build(locked).returncode:
+        pytest.skip("no package index can be reached")
+    (tmp_path / "other.txt").write_text(
+        re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", locked.read_text())
+    )
+    done = build(tmp_path / "other.txt")
     assert done.returncode != 0
     assert "Hash mismatch" in done.stderr

@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
 from tests.worker.racer import race
+from worker import lease as lease_module
 from worker.lease import Lease
 from worker.lookout import Lookout
 from worker.protocol import Failure, Resources
@@ -136,6 +138,42 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
         "published",
         "succeeded",
     ]
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_storage_that_is_away_is_told_while_the_job_is_held(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.classifier()
+    job_id = service.learn(service.upload("a", "b", count=4))
+    (tmp_path / "file").touch()
+    away = service.settings.model_copy(update={"storage": str(tmp_path / "file" / "blobs")})
+    clock = Clock()
+    monkeypatch.setattr(lease_module, "time", clock)
+    lease = Lease.claim(service.db, away, job_id, "wrk_1")
+    assert lease is not None
+    plan = lease.plan()
+    clock.sleep(away.lease_seconds / 6)
+    lease.write({}, [], extend=True)
+    clock.sleep(away.lease_seconds / 6)
+    with pytest.raises(NotADirectoryError):
+        lease.publish(plan, outcome(plan))
+    # The lease was extended at a sixth of its length.
+    assert away.lease_seconds * 5 / 6 <= clock.now < away.lease_seconds * 6 / 6
+    lease.fail(Failure("storage-failed", "It is away.", again=True, retryable=True))
+    assert service.job(job_id).state == "queued"
 
 
 def test_a_job_whose_cancel_was_accepted_publishes_nothing(service: Service) -> None:

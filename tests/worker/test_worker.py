@@ -108,12 +108,13 @@ def test_an_image_that_is_gone_fails_the_job_at_once(
     upload = service.upload("lost", "found", count=3)
     store = open_store(service.settings.storage_url)
     with service.db.reading() as session:
-        for image in uploads.images(session, upload)[:1]:
-            store.delete(image.sha256)
+        (lost, *_) = uploads.images(session, upload)
+    store.delete(lost.sha256)
     job = service.end(service.learn(upload, service.classifier("lossy")))
     assert (job.state, job.attempt) == ("failed", 1)
     assert job.error is not None
     assert (job.error.code, job.error.retryable) == ("data-missing", False)
+    assert f"no blob {lost.sha256}; send that image again" in job.error.detail
 
 
 def test_a_memory_too_small_is_found_before_training_and_mended_by_a_patch(

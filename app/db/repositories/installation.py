@@ -26,11 +26,9 @@ def ensure_identity(session: Session, now: datetime) -> str:
     return found
 
 
-def sweep_due(session: Session, now: datetime) -> bool:
-    """Say whether the storage is to be swept."""
-    return (
-        session.scalar(select(Installation.id).where(Installation.sweep_due_at <= now)) is not None
-    )
+def sweep_due_at(session: Session) -> datetime | None:
+    """Return when the storage is to be swept next, None where there is no identity yet."""
+    return session.scalar(select(Installation.sweep_due_at))
 
 
 def take_sweep(session: Session, now: datetime, *, next_at: datetime) -> bool:
@@ -43,3 +41,13 @@ def take_sweep(session: Session, now: datetime, *, next_at: datetime) -> bool:
         .execution_options(synchronize_session=False)
     )
     return taken is not None
+
+
+def put_back_sweep(session: Session, next_at: datetime, due_at: datetime) -> None:
+    """Say that the sweep that was taken is still due, unless another has been taken since."""
+    session.execute(
+        update(Installation)
+        .where(Installation.sweep_due_at == next_at)
+        .values(sweep_due_at=due_at)
+        .execution_options(synchronize_session=False)
+    )

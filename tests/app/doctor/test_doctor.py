@@ -203,7 +203,6 @@ def test_a_database_that_is_well(settings: Settings) -> None:
         ("postgresql://root@127.0.0.1:9/x", "refused"),
         ("postgresql://nobody:a-secret@127.0.0.1:{port}/nowhere", "does not exist"),
         ("sqlite:///{tmp}/no-database", "not a database"),
-        ("nonsense", "URL"),
         ("oracle://x", "oracle"),
     ],
 )
@@ -290,6 +289,14 @@ def test_storage(settings: Settings, database: Database) -> None:
     assert "not there yet" in said(found, "warning")
     Path(settings.storage_url).mkdir(parents=True)
     assert ask(storage.check, settings)[-1].what == "It is nobody's yet"
+    assert list(Path(settings.storage_url).iterdir()) == [], "the doctor changes nothing"
+
+
+@sqlite_only
+def test_a_bucket_that_is_not_there(settings: Settings, s3_url: str) -> None:
+    gone = settings.model_copy(update={"storage": "s3://no-such-bucket/prefix"})
+    message = said(ask(storage.check, gone), "problem", help_="AWS_… variables")
+    assert "no bucket no-such-bucket: make it" in message
 
 
 def test_storage_of_another_database(

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db.engine import Database
-from app.db.repositories import blobs
+from app.db.repositories import blobs, installation
 from app.db.tables import Blob, Image
 from app.services import purging, sweeping, uploads
 from app.services.housekeeper import Housekeeper
 from app.services.stored import StorageChangedError
 from app.settings import Settings
-from app.storage import BlobStore
+from app.storage import BlobStore, StoredBlob
 from tests.app.services.test_forgetting import images_of, taught
 from tests.e2e.harness import wait_for
 from tests.worker.harness import WORKSPACE, Service
@@ -190,10 +190,13 @@ def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Sett
     assert [path.name for path in incoming.iterdir()] == ["young"]
 
 
+@pytest.mark.parametrize(
+    "identity", [b'{"format": 1, "database": "ins_another"}', b"", b"[]", b"{}"]
+)
 def test_a_new_database_over_an_old_storage_deletes_nothing(
-    service: Service, store: BlobStore, settings: Settings
+    service: Service, store: BlobStore, settings: Settings, identity: bytes
 ) -> None:
-    store.write_document("installation.json", b'{"format": 1, "database": "ins_another"}')
+    store.write_document("installation.json", identity)
     orphan = store.put(b"a version's tensor, as far as anybody knows")
     age(store)
     with pytest.raises(sweeping.ForeignStorageError):
@@ -201,6 +204,35 @@ def test_a_new_database_over_an_old_storage_deletes_nothing(
     with pytest.raises(sweeping.ForeignStorageError):
         Housekeeper(service.db, store, settings).tick()
     assert store.exists(orphan)
+
+
+def test_a_sweep_that_fails_stays_due(
+    service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def due_at() -> datetime:
+        with service.db.reading() as session:
+            found = installation.sweep_due_at(session)
+        assert found is not None
+        return found
+
+    keeper = Housekeeper(service.db, store, settings)
+    sweeping.check_ours(service.db, store)
+    first = due_at()
+    listed: list[int] = []
+
+    def refuses() -> Iterator[StoredBlob]:
+        listed.append(1)
+        raise PermissionError("it may not be listed")
+
+    monkeypatch.setattr(store, "stored", refuses)
+    with pytest.raises(PermissionError):
+        keeper.tick()
+    assert due_at() == first, "it shows as overdue"
+    keeper.tick()
+    assert listed == [1], "but the storage is left in peace for a while"
+    monkeypatch.undo()
+    Housekeeper(service.db, store, settings).tick()
+    assert due_at() > first
 
 
 def test_one_of_many_housekeepers_sweeps(

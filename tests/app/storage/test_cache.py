@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(s3_url: str, tmp_path: 
     (tmp_path / "file").write_text("no folder can be in here")
     store = near(open_store(s3_url), CacheFolder(tmp_path / "file" / "cache", 1000))
     assert store.get(store.put(b"x")) == b"x"
+
+
+def test_a_cache_for_reading_alone_is_read(s3_url: str, small_disk: Path) -> None:
+    origin = open_store(s3_url)
+    store = near(origin, CacheFolder(small_disk, 1000))
+    good, damaged = store.put(b"good"), store.put(b"damaged")
+    (small_disk / damaged).write_bytes(b"damage")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert store.get(damaged) == b"damaged"
+    origin.delete(good)
+    assert store.get(good) == b"good"
+    store.delete(damaged)
+    assert not store.exists(damaged)
 
 
 def test_no_cache_for_a_folder_or_without_room(s3_url: str, tmp_path: Path) -> None:

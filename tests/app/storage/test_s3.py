@@ -1,10 +1,11 @@
 """What is of S3 alone: parts, credentials, and a server that is away, silent or empty."""
 
+import hashlib
 import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.storage import BlobStore, is_full, open_store, s3, s3_parts
+from app.storage import BlobCorruptError, BlobStore, is_full, open_store, s3, s3_parts
 from tests.s3 import BUCKET, S3Server
 
 LARGE = os.urandom(17 * 2**20)
@@ -90,27 +91,81 @@ def test_uploads_that_never_ended_are_aborted(
 
 
 @contextmanager
-def refusing(status: int, code: str) -> Iterator[str]:
-    """The address of a server that answers everything with one error."""
+def answering(status: int, *bodies: bytes, **headers: str) -> Iterator[str]:
+    """The address of a server that answers with one body after the other, then with the last."""
+    left = list(bodies)
 
-    class Refusal(BaseHTTPRequestHandler):
+    class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            body = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
-        do_PUT = do_GET  # noqa: N815 - the library looks for that name
+        do_HEAD = do_PUT = do_GET  # noqa: N815 - the library looks for those names
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def refusing(status: int, code: str, **headers: str) -> AbstractContextManager[str]:
+    """The address of a server that answers everything with one error."""
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    return answering(status, body, **headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (403, "RequestTimeTooSkewed", "clock.*: set both by NTP"),
+        (403, "InvalidObjectState", "InvalidObjectState"),
+        (301, "PermanentRedirect", r"in the region eu-west-1 \(.*: set AWS_REGION"),
+        (400, "AuthorizationHeaderMalformed", r"in the region eu-west-1 \(.*: set AWS_REGION"),
+    ],
+)
+def test_what_no_key_helps_is_not_said_of_the_key(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
+) -> None:
+    with refusing(status, code, x_amz_bucket_region="eu-west-1") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        with pytest.raises(OSError, match=said) as caught:
+            open_store(s3_url).get("0" * 64)
+    assert not isinstance(caught.value, PermissionError)
+    assert "AWS_ACCESS_KEY_ID" not in str(caught.value)
+
+
+def test_a_gateway_that_has_lost_its_server_says_nothing_of_the_object(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(404, b"<html>no such backend</html>") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        blobs = open_store(s3_url)
+        for call in (lambda: blobs.get("0" * 64), lambda: blobs.read_document("a.json")):
+            with pytest.raises(OSError, match="404"):
+                call()
+
+
+def test_bytes_damaged_on_their_way_are_fetched_again(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = hashlib.sha256(b"some bytes").hexdigest()
+    with answering(200, b"some bytez", b"some bytes") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        assert open_store(s3_url).get(sha256) == b"some bytes"
+    with answering(200, b"some bytez") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        with pytest.raises(BlobCorruptError):
+            open_store(s3_url).get(sha256)
 
 
 def test_a_server_that_cannot_list_unfinished_uploads(
@@ -190,6 +245,26 @@ def test_a_link_gives_the_bytes_with_their_type(blobs: BlobStore) -> None:
     assert "X-Amz-Expires=60" in link
     answer = httpx.get(link)
     assert (answer.content, answer.headers["Content-Type"]) == (b"an image", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_the_region_of_the_environment_is_signed_for(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    link = open_store(s3_url).link("0" * 64, "image/png", 60)
+    assert link is not None
+    assert f"%2F{expected}%2Fs3%2F" in link
 
 
 def test_a_server_that_is_away_and_comes_back(server: S3Server) -> None:
