@@ -145,6 +145,13 @@ def check_from_within(container: str) -> None:
     assert docker("exec", container, "ls", "/keys").stdout == ""
 
 
+def test_the_health_check_asks_no_proxy(stack: Stack) -> None:
+    # Docker puts the proxies of its client's configuration into every container's environment.
+    (api,) = stack.containers("api")
+    check = inspect(api)["Config"]["Healthcheck"]["Test"][1:]
+    docker("exec", "--env", "http_proxy=http://127.0.0.1:9", "--env", "no_proxy=", api, *check)
+
+
 def memory(container: str) -> str:
     usage = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", container).stdout
     return usage.split("/")[0].strip()
