@@ -104,6 +104,25 @@ def migrate_command() -> list[str]:
     return ["accrue keys create admin --scope admin --if-none --output /keys/admin"]
 
 
+def test_the_key_of_prometheus_is_good_whatever_was_restored(stack: Stack) -> None:
+    def key() -> str:
+        stack.compose("run", "--rm", "-T", "--no-deps", "metrics-key")
+        cat = ("--rm", "-T", "--no-deps", "--entrypoint", "cat", "metrics-key", "/keys/metrics")
+        return str(stack.compose("run", *cat).stdout).strip()
+
+    def status(key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return stack.http.get("/metrics", headers=headers).status_code
+
+    first = key()
+    assert (status(first), key()) == (200, first)
+    # The database of a backup knows the key, the fresh volume does not.
+    rm = ("--rm", "-T", "--no-deps", "--entrypoint", "rm", "metrics-key", "/keys/metrics")
+    stack.compose("run", *rm)
+    second = key()
+    assert (second != first, status(second)) == (True, 200)
+
+
 def test_containers_may_do_little(stack: Stack, report: Report) -> None:
     with report.step("what containers may do") as step:
         for service in ("api", "worker", "postgres", "redis"):
