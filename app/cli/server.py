@@ -223,9 +223,7 @@ class _Announcement:
             return
         try:
             # Past any proxy of the environment: it does not reach this machine's loopback.
-            answer = httpx.get(
-                f"{self._url}/health/live", timeout=_PROBE_SECONDS, trust_env=False
-            )
+            answer = httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS, trust_env=False)
             answer.raise_for_status()
         except httpx.HTTPError:
             return
