@@ -35,7 +35,7 @@ RUN python3 -m venv /opt/uv \
     && /opt/uv/bin/uv venv --quiet /opt/accrue \
     && /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --requirements requirements.txt \
        --require-hashes --no-deps --compile-bytecode --quiet \
-    && rm -rf /opt/uv /tmp/*
+    && rm -rf /opt/uv /opt/accrue/.lock /tmp/*
 
 
 FROM dependencies AS project
@@ -47,6 +47,9 @@ RUN /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --prefix /opt/pro
 
 
 FROM dependencies
+LABEL org.opencontainers.image.title="Accrue" \
+    org.opencontainers.image.description="Teaches image classifiers new classes, and serves them" \
+    org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 accrue \
     && useradd --uid 10001 --gid accrue --no-create-home --home-dir /data --shell /usr/sbin/nologin accrue \
     && install --directory --owner accrue --group accrue /data /spool /keys
@@ -65,9 +68,9 @@ ENV PATH=/opt/accrue/bin:$PATH \
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
-# Of the API; a worker's is in docker-compose.yml.
+# Of the API; a worker's is in docker-compose.yml. Past any proxy that Docker puts into the environment.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
+    CMD ["python3", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=4); c.request('GET', '/health/live'); assert c.getresponse().status == 200"]
 ENTRYPOINT ["accrue"]
 CMD ["up"]
 COPY --from=project /opt/project /opt/accrue

@@ -88,7 +88,10 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
     if if_none and _is_there(db, spec, output):
         return
     _, token = tokens.new_token()
-    left = _left_behind(db, output) if if_none and output is not None else None
+    left = None
+    if if_none and output is not None:
+        _remove_ended(db, output)
+        left = _left_behind(db, output)
 
     def hand_over() -> None:
         if output is None:
@@ -119,6 +122,17 @@ def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
     if output is not None and not output.exists():
         _say(f"It is not in {output}: if it is lost, revoke it and run this again.")
     return True
+
+
+def _remove_ended(db: "Database", output: Path) -> None:
+    """Make room for a key where the file holds one that was revoked or has expired."""
+    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+
+    token = key_file.read_own(output)
+    key_id = tokens.id_of(token) if token is not None else None
+    if key_id is not None and keys.has_ended(db, key_id):
+        output.unlink()
+        _say(f"The key that was in {output} is good no more: the file is replaced.")
 
 
 def _left_behind(db: "Database", output: Path) -> str | None:

@@ -218,7 +218,9 @@ class _Announcement:
         if self._made:
             return
         try:
-            httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS).raise_for_status()
+            # Past any proxy of the environment: it does not reach this machine's loopback.
+            answer = httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS, trust_env=False)
+            answer.raise_for_status()
         except httpx.HTTPError:
             return
         self._made = True

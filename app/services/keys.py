@@ -109,6 +109,13 @@ def is_known(db: Database, key_id: str) -> bool:
         return keys.get(session, key_id) is not None
 
 
+def has_ended(db: Database, key_id: str) -> bool:
+    """Say whether the key of that id was good once and is so no more, for good."""
+    with db.reading() as session:
+        row = keys.get(session, key_id)
+        return row is not None and state(row, db.now(session)) != "active"
+
+
 def revoke(db: Database, reference: str) -> ApiKey:
     """Revoke a key by its id or name; again changes nothing. Raises KeyNotFoundError."""
     with db.transaction() as session:

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.e2e.harness import Digits
 
 IMAGE = "accrue:test-deploy"
 PROXY_IMAGE = "accrue-test-proxy"
+BUCKET_IMAGE = "accrue-test-bucket"
 REPORT = ROOT / "deploy-report.md"
 
 
@@ -77,3 +79,10 @@ def stack(image: str, report: Report, tmp_path_factory: pytest.TempPathFactory) 
 def proxy_image(engine: None) -> str:
     build(PROXY_IMAGE, str(ROOT / "tests/deploy/proxy"))
     return PROXY_IMAGE
+
+
+@pytest.fixture(scope="session")
+def bucket_image(engine: None) -> str:
+    moto = f"MOTO_VERSION={version('moto')}"
+    build(BUCKET_IMAGE, "--build-arg", moto, str(ROOT / "tests/deploy/bucket"))
+    return BUCKET_IMAGE

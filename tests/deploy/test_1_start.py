@@ -104,6 +104,25 @@ def migrate_command() -> list[str]:
     return ["accrue keys create admin --scope admin --if-none --output /keys/admin"]
 
 
+def test_the_key_of_prometheus_is_good_whatever_was_restored(stack: Stack) -> None:
+    def key() -> str:
+        stack.compose("run", "--rm", "-T", "--no-deps", "metrics-key")
+        cat = ("--rm", "-T", "--no-deps", "--entrypoint", "cat", "metrics-key", "/keys/metrics")
+        return str(stack.compose("run", *cat).stdout).strip()
+
+    def status(key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return stack.http.get("/metrics", headers=headers).status_code
+
+    first = key()
+    assert (status(first), key()) == (200, first)
+    # The database of a backup knows the key, the fresh volume does not.
+    rm = ("--rm", "-T", "--no-deps", "--entrypoint", "rm", "metrics-key", "/keys/metrics")
+    stack.compose("run", *rm)
+    second = key()
+    assert (second != first, status(second)) == (True, 200)
+
+
 def test_containers_may_do_little(stack: Stack, report: Report) -> None:
     with report.step("what containers may do") as step:
         for service in ("api", "worker", "postgres", "redis"):
@@ -143,6 +162,13 @@ def check_from_within(container: str) -> None:
     assert "Read-only file system" in refused.stderr
     # The volume with the admin key is not theirs.
     assert docker("exec", container, "ls", "/keys").stdout == ""
+
+
+def test_the_health_check_asks_no_proxy(stack: Stack) -> None:
+    # Docker puts the proxies of its client's configuration into every container's environment.
+    (api,) = stack.containers("api")
+    check = inspect(api)["Config"]["Healthcheck"]["Test"][1:]
+    docker("exec", "--env", "http_proxy=http://127.0.0.1:9", "--env", "no_proxy=", api, *check)
 
 
 def memory(container: str) -> str:

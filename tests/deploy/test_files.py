@@ -80,6 +80,11 @@ def test_the_example_names_every_variable_and_no_other() -> None:
     assert set(example()) == used | passed_on()
 
 
+def test_the_example_names_each_variable_once() -> None:
+    names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text(".env.example"), re.MULTILINE)
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_example_shows_the_defaults() -> None:
     for file in FILES:
         for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", text(file)):

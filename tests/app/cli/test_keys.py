@@ -170,6 +170,22 @@ def test_a_file_that_is_there_is_not_overwritten(
     assert len(service.every(database)) == 1
 
 
+def test_a_file_with_a_revoked_key_gets_the_next_one_where_scripts_ask(
+    run: Run, database: Database, tmp_path: Path
+) -> None:
+    arguments = ("create", "admin", "--scope=admin", "--output", tmp_path / "key")
+    ok(run(*arguments, "--if-none"))
+    before = (tmp_path / "key").read_text()
+    ok(run("revoke", "admin"))
+    refused(run(*arguments), "exists already")
+    assert (tmp_path / "key").read_text() == before
+    # Else a deployment whose first key was revoked could not be started again.
+    assert "good no more" in run(*arguments, "--if-none").stderr
+    (good,) = [row for row in service.every(database) if row.revoked_at is None]
+    assert tokens.matches((tmp_path / "key").read_text().strip(), good.digest)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
 # Dies as the row is to be committed: the key is on the disk, and not in the database.
 _DIES = """
 import os, signal, sys
