@@ -1,6 +1,7 @@
 """The HTTP service: `create_app(settings)`."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -46,6 +47,9 @@ from app.storage import CacheFolder, near, open_store
 _MEGABYTE = 10**6
 # A batch of images, base64 included, in one /predict.
 _PREDICT_IMAGES = 4
+# The routes that take images.
+_UPLOADS = re.compile(r"/v1/uploads(/[^/]+/images)?|/v1/classifiers/[^/]+/learn")
+_PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -146,9 +150,10 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
     predicting = settings.max_image_megabytes * _PREDICT_IMAGES * _MEGABYTE
 
     def limit(path: str) -> int:
-        if path.startswith("/v1/uploads") or path.endswith("/learn"):
+        # Whole paths: what only ends like one of these is read into memory.
+        if _UPLOADS.fullmatch(path):
             return uploading
-        return predicting if path.endswith("/predict") else _MEGABYTE
+        return predicting if _PREDICTIONS.fullmatch(path) else _MEGABYTE
 
     return limit
 

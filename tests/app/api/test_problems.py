@@ -88,6 +88,19 @@ def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
         assert answer.json()["title"] == "Body too large"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/v1/classifiers/learn"),
+        ("PUT", "/v1/classifiers/signs/aliases/learn"),
+        ("PUT", "/v1/classifiers/signs/aliases/predict"),
+    ],
+)
+def test_names_do_not_make_room_for_large_bodies(api: TestClient, method: str, path: str) -> None:
+    answer = api.request(method, path, content=b" " * (10**6 + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
 def test_unexpected_errors_show_nothing(database_url: str) -> None:
     app = FastAPI()
     app.add_middleware(RequestContext)
