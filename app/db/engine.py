@@ -48,7 +48,10 @@ _SESSION = {
 
 
 def make_engine(url: str) -> Engine:
-    """Return an engine for ``sqlite:///…`` or ``postgresql+psycopg://…``."""
+    """Return an engine for ``sqlite:///…`` or ``postgresql+psycopg://…``.
+
+    Its errors, which are logged, name no values: secrets of webhooks would be among them.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
@@ -65,6 +68,7 @@ def _postgres_engine(url: URL) -> Engine:
         # A connection that the server dropped is replaced, not handed to a request.
         pool_pre_ping=True,
         connect_args=connection,
+        hide_parameters=True,
         **_POOL,
     )
 
@@ -81,7 +85,9 @@ def _postgres_engine(url: URL) -> Engine:
 
 def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
-        url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False}
+        url,
+        connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
