@@ -222,3 +222,21 @@ def test_a_database_without_tables_is_named(
     monkeypatch.setenv("ACCRUE_DATABASE", f"sqlite:///{tmp_path}/empty.db")
     for arguments in (("list",), ("create", "ci", "--scope=train"), ("revoke", "ci")):
         refused(run(*arguments), "accrue migrate")
+
+
+def test_a_password_file_that_cannot_be_read(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "accrue_database_password").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("ACCRUE_SECRETS_DIR", str(tmp_path))
+    refused(run("list"), "database_password")
+
+
+def test_a_password_in_the_query_of_a_url_is_not_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://accrue@127.0.0.1:1/accrue?password=opensesame"
+    monkeypatch.setenv("ACCRUE_DATABASE", url)
+    result = run("list")
+    refused(result, "127.0.0.1:1/accrue")
+    assert "opensesame" not in str(result.exception)
