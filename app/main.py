@@ -115,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        # Behind a proxy with TLS it would send clients, and their keys, to plain HTTP.
+        redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings, app.state.measured = settings, measured

@@ -29,6 +29,11 @@ def test_unknown_path_and_method(api: TestClient) -> None:
         assert problem["type"].endswith(code)
 
 
+def test_a_slash_too_many_leads_nowhere(api: TestClient) -> None:
+    answer = api.get("/v1/classifiers/", follow_redirects=False)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
 def test_harmless_request_ids_are_kept(api: TestClient) -> None:
     kept = api.get("/version", headers={"X-Request-ID": "trace-1"})
     assert kept.headers["x-request-id"] == "trace-1"
