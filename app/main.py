@@ -28,6 +28,7 @@ from app.api import (
     uploads,
     versions,
 )
+from app.api.browsers import OwnSiteOnly
 from app.api.middleware import BodyLimit, Measured, RequestContext
 from app.api.query import require_known
 from app.db.engine import Database
@@ -114,6 +115,8 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        # Behind a proxy with TLS it would send clients, and their keys, to plain HTTP.
+        redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings, app.state.measured = settings, measured
@@ -138,11 +141,18 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(resource.router)
     app.webhooks.include_router(deliveries.sent)
     access.check_routes(app)
+    _add_middleware(app, settings, measured)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, measured: ProcessMetrics) -> None:
+    """Add what is around every route, the innermost first."""
+    if settings.keys == "off":
+        app.add_middleware(OwnSiteOnly, own=settings.host)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
     app.add_middleware(Measured, metrics=measured.http)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return app
 
 
 def _body_limits(settings: Settings) -> Callable[[str], int]:

@@ -4,6 +4,7 @@ import socket
 
 import uvicorn
 
+from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
 from app.services.event_watch import EventWatch
 from app.settings import Settings
@@ -23,6 +24,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
     """Return the server of `create_app`; it runs until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         create_app(settings),
+        http=BoundedProtocol,
         log_level=settings.log_level,
         access_log=False,
         server_header=False,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from setproctitle import setproctitle
 
@@ -80,6 +81,7 @@ def serve(
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
+    _require_database_url(settings)
     _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
@@ -96,6 +98,7 @@ def serve(
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
     settings = make_settings(data_dir=data_dir)
+    _require_database_url(settings)
     _require_storage(settings, now=False)
     environment = _environment(settings)
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
@@ -113,6 +116,10 @@ def make_settings(**given: Any) -> Settings:
     except ValidationError as error:
         lines = [_setting_refused(e["loc"], e["msg"]) for e in error.errors()]
         raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+    except SettingsError as error:
+        why = error.__cause__
+        said = why.strerror if isinstance(why, OSError) else "it is not what it should be"
+        raise CommandError(f"A file with a setting cannot be read: {error}: {said}.") from error
 
 
 def _setting_refused(location: tuple[int | str, ...], message: str) -> str:
@@ -150,10 +157,34 @@ def migrate_database(settings: Settings) -> None:
 
 def database_refused(settings: Settings, error: Exception) -> str:
     """Return why a database cannot be used, in words and without its password."""
+<<<<<<< HEAD
     from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
 
     name = make_url(settings.database_url).render_as_string()
+=======
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - client commands do not wait for it
+
+    from app.db.engine import parse_url  # noqa: PLC0415
+
+    try:
+        # Drivers take passwords in the query too.
+        name = parse_url(settings.database_url).set(query={}).render_as_string()
+    except ArgumentError as wrong:
+        return f"ACCRUE_DATABASE cannot be used: {wrong}."
+>>>>>>> review-keys
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
+
+
+def _require_database_url(settings: Settings) -> None:
+    """Refuse what is no URL of a database; whether it answers shows later. Raises CommandError."""
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - client commands do not wait for it
+
+    from app.db.engine import parse_url  # noqa: PLC0415
+
+    try:
+        parse_url(settings.database_url)
+    except ArgumentError as error:
+        raise CommandError(database_refused(settings, error)) from error
 
 
 def _require_storage(settings: Settings, *, now: bool = True) -> None:

@@ -6,13 +6,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 # What is raised where the database is away, locked, overloaded, or chose this transaction as the
 # victim of a deadlock or as one that cannot be serialised. Another time the same may succeed.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+# What URLs may begin with, and the driver that is meant.
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
 
 # How long a writer waits for another before it gives up, on both kinds. A client waits no longer
 # for an answer, and a worker tries again for as long as its lease lasts.
@@ -47,7 +55,22 @@ _SESSION = {
 }
 
 
+def parse_url(url: str) -> URL:
+    """Return a database's URL in parts: ``sqlite:///…`` or ``postgresql://…``.
+
+    Raises ArgumentError, which does not repeat it: a password may be in any part.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ArgumentError("It is no URL of a database") from None
+    if parsed.drivername not in _DRIVERS:
+        raise ArgumentError("It begins with neither sqlite:/// nor postgresql://")
+    return parsed.set(drivername=_DRIVERS[parsed.drivername])
+
+
 def make_engine(url: str) -> Engine:
+<<<<<<< HEAD
     """Return an engine for ``sqlite:///…`` or ``postgresql+psycopg://…``.
 
     Its errors, which are logged, name no values: secrets of webhooks would be among them.
@@ -58,6 +81,14 @@ def make_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return _postgres_engine(parsed)
+=======
+    """Return an engine for a URL that `parse_url` takes, or raise its ArgumentError.
+
+    The engine's errors, which are logged, name no values: secrets of webhooks would be among them.
+    """
+    parsed = parse_url(url)
+    return _sqlite_engine(parsed) if parsed.drivername == "sqlite" else _postgres_engine(parsed)
+>>>>>>> review-keys
 
 
 def _postgres_engine(url: URL) -> Engine:
@@ -83,7 +114,7 @@ def _postgres_engine(url: URL) -> Engine:
     return engine
 
 
-def _sqlite_engine(url: str) -> Engine:
+def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False},

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.engine import Database
+from app.db.engine import Database, parse_url
 from app.doctor.findings import Installation
 
 
@@ -18,13 +17,10 @@ class NoDatabaseError(Exception):
 @contextmanager
 def opened(installation: Installation) -> Iterator[Database]:
     """Open the database. Raises NoDatabaseError, and SQLAlchemyError when it cannot be used."""
-    url = make_url(installation.settings.database_url)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+    url = parse_url(installation.settings.database_url)
+    if url.drivername == "sqlite" and not Path(url.database or "").is_file():
         raise NoDatabaseError(url.database)
-    try:
-        database = Database(installation.settings.database_url)
-    except ModuleNotFoundError as error:  # a driver that is not installed
-        raise SQLAlchemyError(str(error)) from error
+    database = Database(installation.settings.database_url)
     try:
         yield database
     finally:

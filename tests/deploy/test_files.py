@@ -38,11 +38,6 @@ def example() -> dict[str, str]:
     return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text(".env.example"), re.MULTILINE))
 
 
-def test_no_variable_is_shown_twice() -> None:
-    names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text(".env.example"), re.MULTILINE)
-    assert {name for name in names if names.count(name) > 1} == set()
-
-
 def passed_on() -> set[str]:
     """Variables that reach one of our containers as they are."""
     return {

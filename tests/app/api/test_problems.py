@@ -29,6 +29,11 @@ def test_unknown_path_and_method(api: TestClient) -> None:
         assert problem["type"].endswith(code)
 
 
+def test_a_slash_too_many_leads_nowhere(api: TestClient) -> None:
+    answer = api.get("/v1/classifiers/", follow_redirects=False)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
 def test_harmless_request_ids_are_kept(api: TestClient) -> None:
     kept = api.get("/version", headers={"X-Request-ID": "trace-1"})
     assert kept.headers["x-request-id"] == "trace-1"
@@ -86,6 +91,19 @@ def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
     ):
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
         assert answer.json()["title"] == "Body too large"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/v1/classifiers/learn"),
+        ("PUT", "/v1/classifiers/signs/aliases/learn"),
+        ("PUT", "/v1/classifiers/signs/aliases/predict"),
+    ],
+)
+def test_names_do_not_make_room_for_large_bodies(api: TestClient, method: str, path: str) -> None:
+    answer = api.request(method, path, content=b" " * (10**6 + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 def test_unexpected_errors_show_nothing(database_url: str) -> None:
