@@ -123,13 +123,14 @@ class Settings(BaseSettings):
     @classmethod
     def _is_database(cls, database: str | None) -> str | None:
         if database is not None:
-            from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
-            from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+            from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - clients do not wait for it
+
+            from app.db.engine import parse_url  # noqa: PLC0415
 
             try:
-                make_url(database)
-            except (ArgumentError, ValueError):  # the second for a port; either may hold a password
-                raise ValueError("no URL such as postgresql://user@host:5432/name") from None
+                parse_url(database)
+            except ArgumentError as error:
+                raise ValueError(str(error)) from None
         return database
 
     @field_validator("broker")

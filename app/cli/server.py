@@ -81,7 +81,6 @@ def serve(
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
-    _require_database_url(settings)
     _require_storage(settings, now=False)
 
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
@@ -98,7 +97,6 @@ def serve(
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which takes jobs and trains."""
     settings = make_settings(data_dir=data_dir)
-    _require_database_url(settings)
     _require_storage(settings, now=False)
     environment = _environment(settings)
     os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
@@ -157,34 +155,11 @@ def migrate_database(settings: Settings) -> None:
 
 def database_refused(settings: Settings, error: Exception) -> str:
     """Return why a database cannot be used, in words and without its password."""
-<<<<<<< HEAD
-    from sqlalchemy import make_url  # noqa: PLC0415 - client commands do not wait for it
+    from app.db.engine import parse_url  # noqa: PLC0415 - client commands do not wait for it
 
-    name = make_url(settings.database_url).render_as_string()
-=======
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - client commands do not wait for it
-
-    from app.db.engine import parse_url  # noqa: PLC0415
-
-    try:
-        # Drivers take passwords in the query too.
-        name = parse_url(settings.database_url).set(query={}).render_as_string()
-    except ArgumentError as wrong:
-        return f"ACCRUE_DATABASE cannot be used: {wrong}."
->>>>>>> review-keys
+    # Drivers take passwords in the query too.
+    name = parse_url(settings.database_url).set(query={}).render_as_string()
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
-
-
-def _require_database_url(settings: Settings) -> None:
-    """Refuse what is no URL of a database; whether it answers shows later. Raises CommandError."""
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - client commands do not wait for it
-
-    from app.db.engine import parse_url  # noqa: PLC0415
-
-    try:
-        parse_url(settings.database_url)
-    except ArgumentError as error:
-        raise CommandError(database_refused(settings, error)) from error
 
 
 def _require_storage(settings: Settings, *, now: bool = True) -> None:

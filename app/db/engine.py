@@ -62,33 +62,20 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ArgumentError("It is no URL of a database") from None
-    if parsed.drivername not in _DRIVERS:
-        raise ArgumentError("It begins with neither sqlite:/// nor postgresql://")
+    except (ArgumentError, ValueError):  # the second for a port
+        parsed = None
+    if parsed is None or parsed.drivername not in _DRIVERS:
+        raise ArgumentError("no URL such as postgresql://user@host:5432/name or sqlite:///file")
     return parsed.set(drivername=_DRIVERS[parsed.drivername])
 
 
 def make_engine(url: str) -> Engine:
-<<<<<<< HEAD
-    """Return an engine for ``sqlite:///…`` or ``postgresql+psycopg://…``.
-
-    Its errors, which are logged, name no values: secrets of webhooks would be among them.
-    """
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return _postgres_engine(parsed)
-=======
     """Return an engine for a URL that `parse_url` takes, or raise its ArgumentError.
 
     The engine's errors, which are logged, name no values: secrets of webhooks would be among them.
     """
     parsed = parse_url(url)
     return _sqlite_engine(parsed) if parsed.drivername == "sqlite" else _postgres_engine(parsed)
->>>>>>> review-keys
 
 
 def _postgres_engine(url: URL) -> Engine:

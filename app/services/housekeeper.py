@@ -46,12 +46,9 @@ class Housekeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._foreign = False
-<<<<<<< HEAD
         # Classifiers that failed, and when they are tried again.
         self._later: dict[str, float] = {}
-=======
         self._no_sweep_before = 0.0
->>>>>>> review-stores
 
     def start(self) -> None:
         """Begin to look after things, in a thread."""
@@ -90,16 +87,10 @@ class Housekeeper:
         now = time.monotonic()
         self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
-<<<<<<< HEAD
             changed = classifiers.changed(session, limit=_PORTION, but=self._later)
-            identity = installation.identity(session)
-            due = identity is None or installation.sweep_due(session, self._db.now(session))
-=======
-            changed = classifiers.changed(session, limit=_PORTION)
             due_at = installation.sweep_due_at(session)
             due = due_at is None or due_at <= self._db.now(session)
-        due = due and time.monotonic() >= self._no_sweep_before
->>>>>>> review-stores
+        due = due and now >= self._no_sweep_before
         if changed or due:
             sweeping.check_ours(self._db, self._store)
             self._foreign = False

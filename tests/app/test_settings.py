@@ -50,6 +50,7 @@ def test_a_password_without_what_it_is_for_is_refused() -> None:
     "given",
     [
         {"database": "nonsense"},
+        {"database": "mysql://accrue:a-secret@db/accrue"},
         {"database": "postgresql://accrue:a-secret@db:port/accrue"},
         {"broker": "redis://:a-secret@redis:port/0"},
     ],

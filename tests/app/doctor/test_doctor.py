@@ -203,7 +203,6 @@ def test_a_database_that_is_well(settings: Settings) -> None:
         ("postgresql://root@127.0.0.1:9/x", "refused"),
         ("postgresql://nobody:a-secret@127.0.0.1:{port}/nowhere", "does not exist"),
         ("sqlite:///{tmp}/no-database", "not a database"),
-        ("oracle://x", "oracle"),
     ],
 )
 @postgres_only
