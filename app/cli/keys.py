@@ -92,7 +92,12 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
 
     def hand_over() -> None:
         if output is None:
-            print(token, flush=True)
+            try:
+                print(token, flush=True)
+            except OSError as error:
+                raise CommandError(
+                    f"The key could not be shown, and was not made: {error.strerror}."
+                ) from error
         elif left is None:
             key_file.write_new(output, token)
 

@@ -240,3 +240,16 @@ def test_a_password_in_the_query_of_a_url_is_not_shown(
     result = run("list")
     refused(result, "127.0.0.1:1/accrue")
     assert "opensesame" not in str(result.exception)
+
+
+def test_a_key_that_cannot_be_shown_is_not_made(database: Database, database_url: str) -> None:
+    command = [sys.executable, "-P", "-m", "app.cli", "keys", "create", "ci", "--scope", "train"]
+    with Path("/dev/full").open("w") as full:
+        environment = os.environ | {"ACCRUE_DATABASE": database_url}
+        done = subprocess.run(
+            command, check=False, env=environment, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "was not made: No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert service.every(database) == []
