@@ -8,7 +8,6 @@ last one who held it left behind.
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
@@ -287,8 +286,5 @@ def _make_client(config: Config) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # AWS_REGION is what other software calls the region; boto3 reads AWS_DEFAULT_REGION alone.
-    region = os.environ.get("AWS_REGION") or None
     # A session of its own: the shared default one may not be used from several threads.
-    session = boto3.session.Session(region_name=region)
-    return session.client("s3", config=common.merge(config))
+    return boto3.session.Session().client("s3", config=common.merge(config))

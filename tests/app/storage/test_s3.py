@@ -183,18 +183,6 @@ def test_a_folder_copied_into_a_bucket_is_a_storage(
     assert blobs.documents("a/") == ["a/b.json"]
 
 
-@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_the_region_is_taken_by_either_name(
-    server: S3Server, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    monkeypatch.setenv(name, "eu-west-3")
-    link = open_store(f"s3://{BUCKET}/region").link("a" * 64, "image/png", 60)
-    assert link is not None
-    # Of a bucket in another region a link that is signed for the wrong one is refused.
-    assert "%2Feu-west-3%2Fs3%2F" in link
-
-
 def test_a_link_gives_the_bytes_with_their_type(blobs: BlobStore) -> None:
     sha256 = blobs.put(b"an image")
     link = blobs.link(sha256, "image/png", 60)
