@@ -119,6 +119,7 @@ class Service(Client):
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
+        self.settings = settings
         threads = {"ACCRUE_TRAIN_THREADS": "1", "ACCRUE_INFERENCE_THREADS": "1"}
         environment = os.environ | threads | settings
         with self.log.open("a") as log:

@@ -18,7 +18,7 @@ def test_commands_with_keys(start: Callable[..., Service], digits: Digits, tmp_p
         return subprocess.run(
             [*ACCRUE, *arguments],
             check=False,
-            env=os.environ | given | {"OMP_NUM_THREADS": "1"} | environment,
+            env=os.environ | service.settings | given | {"OMP_NUM_THREADS": "1"} | environment,
             capture_output=True,
             text=True,
             timeout=240,
