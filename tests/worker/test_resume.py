@@ -37,6 +37,7 @@ LONG = {
     "lwm": {"epochs": 20},
     "finetune": {"epochs": 60},
     "joint": {"epochs": 60},
+    "cs_kd": {"epochs": 60},
 }
 FIRST = ("icarl", "lwf", "mas", "piggyback", "packnet")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LONG if name not in FIRST]
