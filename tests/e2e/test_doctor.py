@@ -1,6 +1,7 @@
 """`accrue doctor` beside a service that runs."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,7 +15,13 @@ def test_a_service_that_is_well(start: Callable[..., Service]) -> None:
     wait_for(lambda: "accrue_workers{" in service.http.get("/metrics").text)
     wait_for((service.data_dir / "blobs" / "documents" / "installation.json").exists)
     command = [*ACCRUE, "doctor", "--data-dir", str(service.data_dir), "--url", service.url]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | service.settings,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     said = {finding["what"] for finding in json.loads(done.stdout)["findings"]}
     assert f"Accrue {version('accrue')} answers at {service.url}" in said

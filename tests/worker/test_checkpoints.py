@@ -8,6 +8,7 @@ import pytest
 from app.db.tables import Blob, Job
 from app.services import jobs, sweeping, uploads
 from app.services.checkpoints import SavedCheckpoint
+from app.services.dispatcher import Dispatcher
 from app.services.publication import Outcome
 from app.services.stored import StorageChangedError
 from app.storage import BlobStore, LocalBlobStore
@@ -56,6 +57,7 @@ def test_only_the_newest_is_kept_and_only_the_holder_writes(
     assert stale.checkpoint() == second
     assert not store.exists(first.sha256)
     let_leases_run_out(service)
+    Dispatcher(service.db, service.settings).tick()
     holder = must_claim(service, stale.job_id, "wrk_2")
     stale.keep(third)
     assert holder.checkpoint() == second

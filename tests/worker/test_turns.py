@@ -167,11 +167,12 @@ def test_a_busy_worker_leaves_messages_to_others(served_here: Service) -> None:
                     return 0  # Redis has no empty queues
             return int(found.message_count)
 
-        service.wait(waiting, lambda _: left_in_the_queue() == 1)
-        # It looks several times a second: by now it would have taken it.
-        busy_until = time.monotonic() + 1
+        service.wait(waiting, lambda _: left_in_the_queue() > 0)
+        # It looks several times a second: by now it would have taken one.
+        busy_until, left = time.monotonic() + 1, 1
         while time.monotonic() < busy_until:
-            assert left_in_the_queue() == 1
+            before, left = left, left_in_the_queue()
+            assert left >= before  # two dispatchers may have sent one each
         service.cancel(held)
         assert service.end(waiting).state == "succeeded"
         assert stop(busy) == 0

@@ -141,7 +141,7 @@ def test_defaults_follow_the_options_they_depend_on(api: TestClient) -> None:
     assert listed["options"] == made
 
 
-@ONE_KIND_AT_FIRST
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # which has one writer
 def test_checking_options_holds_up_no_writer(
     api: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
