@@ -15,7 +15,7 @@ from tests.e2e.harness import Digits, wait_for
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1200)]
 
 CONTEXT = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "uv.lock")
-PACKAGES = ("app", "migrations", "models", "worker")
+FOLDERS = ("app", "migrations", "models", "requirements", "worker")
 
 
 def layers(image: str) -> list[str]:
@@ -28,7 +28,7 @@ def test_a_change_of_the_code_makes_one_small_layer_anew(
 ) -> None:
     for name in CONTEXT:
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in PACKAGES:
+    for name in FOLDERS:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "app/ids.py").open("a") as file:
         file.write("# A change of the code.\n")
