@@ -1,5 +1,6 @@
 """`accrue keys`: make, list and revoke keys, in the database itself."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
             try:
                 print(token, flush=True)
             except OSError as error:
+                # What is left of it would be tried again at the exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise CommandError(
                     f"The key could not be shown, and was not made: {error.strerror}."
                 ) from error

@@ -258,10 +258,13 @@ def test_a_password_in_the_query_of_a_url_is_not_shown(
     assert "opensesame" not in str(result.exception)
 
 
-def test_a_key_that_cannot_be_shown_is_not_made(database: Database, database_url: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_key_that_cannot_be_shown_is_not_made(
+    database: Database, database_url: str, unbuffered: str
+) -> None:
     command = [sys.executable, "-P", "-m", "app.cli", "keys", "create", "ci", "--scope", "train"]
     with Path("/dev/full").open("w") as full:
-        environment = os.environ | {"ACCRUE_DATABASE": database_url}
+        environment = os.environ | {"ACCRUE_DATABASE": database_url, "PYTHONUNBUFFERED": unbuffered}
         done = subprocess.run(
             command, check=False, env=environment, stdout=full, stderr=subprocess.PIPE, text=True
         )
