@@ -14,7 +14,6 @@ from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedO
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
-from app.db.repositories.events import Head
 from app.services import jobs, uploads
 from app.services.event_watch import EventWatch
 from app.services.job_requests import ForgetRequest, JobRequest, OnExisting
@@ -156,14 +155,14 @@ async def get_job(
     seen = request.headers.get("if-none-match", "")
     deadline = time.monotonic() + wait
     while True:
-        job, head = await run_in_threadpool(jobs.look, db, caller.workspace, job_id)
+        job = await run_in_threadpool(jobs.get, db, caller.workspace, job_id)
         content = job.model_dump_json()
         tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
         # Without a tag, what changes is what was found first.
         seen = seen or tag
         if tag not in seen or job.finished:
             break
-        if not await _change(watch, caller, request, job_id, head, deadline):
+        if not await _change(watch, caller, request, job, deadline):
             break
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
@@ -224,8 +223,7 @@ async def _change(
     watch: EventWatch,
     caller: CallerOfRequest,
     request: Request,
-    job_id: str,
-    head: Head,
+    job: JobView,
     deadline: float,
 ) -> bool:
     """Wait until the job has changed; False where nobody waits for that any more.
@@ -236,7 +234,7 @@ async def _change(
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        if await watch.change(job_id, of=head, seconds=min(left, KEY_SECONDS)):
+        if await watch.change(job, seconds=min(left, KEY_SECONDS)):
             return True
     return False
 

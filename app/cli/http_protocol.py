@@ -5,28 +5,28 @@ take all memory and all time of the process. Whoever can connect may send that: 
 by then.
 """
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.api.problems import MEDIA_TYPE, problem_response
 
 # What a request's line and headers, or the trailers of its body, may have.
 MAX_HEAD_BYTES = 2**16
 
 _STATUS = 431
-_ANSWER = orjson.dumps(
-    {
-        "type": "urn:accrue:problem:head-too-large",
-        "title": "Request header fields too large",
-        "status": _STATUS,
-        "detail": f"Line and headers of a request may have {MAX_HEAD_BYTES} bytes.",
-        "instance": "",
-        "code": "head-too-large",
-        "errors": [],
-    }
+# Of a request that has no scope yet, and no id.
+_ANSWER = bytes(
+    problem_response(
+        {},
+        status=_STATUS,
+        code="head-too-large",
+        title="Request header fields too large",
+        detail=f"Line and headers of a request may have {MAX_HEAD_BYTES} bytes.",
+    ).body
 )
 _REFUSAL = b"".join(
     [
         STATUS_LINE[_STATUS],
-        b"content-type: application/problem+json\r\n",
+        f"content-type: {MEDIA_TYPE}\r\n".encode(),
         b"content-length: %d\r\n" % len(_ANSWER),
         b"connection: close\r\n\r\n",
         _ANSWER,

@@ -14,6 +14,7 @@ from app.db.engine import Database
 from app.db.repositories import events
 from app.db.repositories.events import Head
 from app.services.errors import ServiceError
+from app.services.job_views import JobView
 
 _TICK_SECONDS = 0.25
 
@@ -65,9 +66,16 @@ class EventWatch:
         """
         return await self._news(job_id, lambda head: head.ended or head.seq > after, seconds)
 
-    async def change(self, job_id: str, *, of: Head, seconds: float) -> bool:
-        """Wait until the job is no more as it was, or is gone; else as `events` does."""
-        return await self._news(job_id, lambda head: head != of, seconds)
+    async def change(self, job: JobView, *, seconds: float) -> bool:
+        """Wait until the job is no more as it is shown, or is gone; else as `events` does.
+
+        Its place in the queue does not count: that changes with other jobs.
+        """
+        # Whatever else of it changes, a worker writes with a sign of life.
+        seen = job.state, job.heartbeat_at
+        return await self._news(
+            job.id, lambda head: (head.state, head.heartbeat_at) != seen, seconds
+        )
 
     async def _news(self, job_id: str, is_news: Callable[[Head], bool], seconds: float) -> bool:
         if self.closed:

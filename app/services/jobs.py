@@ -12,9 +12,8 @@ from pydantic import (
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import events, jobs, uploads
+from app.db.repositories import jobs, uploads
 from app.db.repositories import learning as queries
-from app.db.repositories.events import Head
 from app.db.repositories.jobs import Event
 from app.db.tables import Classifier, Job
 from app.ids import new_id
@@ -200,13 +199,10 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
         classifiers.require(session, workspace, name)
 
 
-def look(db: Database, workspace: str, job_id: str) -> tuple[JobView, Head]:
-    """Return a job, and what `EventWatch` tells a change by. Raises JobNotFoundError."""
+def get(db: Database, workspace: str, job_id: str) -> JobView:
+    """Return a job. Raises JobNotFoundError."""
     with db.reading() as session:
-        # The head first: a change between the two is then seen as one to come.
-        heads = events.heads(session, [job_id])
-        view = job_views.view(session, workspace, job_id)
-        return view, heads[job_id]
+        return job_views.view(session, workspace, job_id)
 
 
 def page(

@@ -115,7 +115,7 @@ class Service:
         return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
 
     def job(self, job_id: str) -> JobView:
-        return jobs.look(self.db, WORKSPACE, job_id)[0]
+        return jobs.get(self.db, WORKSPACE, job_id)
 
     def cancel(self, job_id: str) -> JobView:
         return jobs.cancel(self.db, WORKSPACE, job_id)

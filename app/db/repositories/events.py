@@ -15,14 +15,16 @@ from app.db.tables import FINAL_STATES, Job, JobEvent
 
 
 class Head(NamedTuple):
-    """The last event of a job, 0 before the first, its last sign of life, and whether it ended.
-
-    One of them differs after every change of the job.
-    """
+    """The last event of a job, 0 before the first, its state, and its last sign of life."""
 
     seq: int
-    beat: datetime | None
-    ended: bool
+    state: str
+    heartbeat_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in FINAL_STATES
 
 
 def page(session: Session, job_id: str, *, after: int, limit: int) -> list[JobEvent]:
@@ -39,6 +41,6 @@ def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
         .scalar_subquery()
         .correlate(Job)
     )
-    query = select(Job.id, Job.state, Job.heartbeat_at, func.coalesce(last, 0))
+    query = select(Job.id, func.coalesce(last, 0), Job.state, Job.heartbeat_at)
     found = session.execute(query.where(Job.id.in_(job_ids)))
-    return {job_id: Head(seq, beat, state in FINAL_STATES) for job_id, state, beat, seq in found}
+    return {job_id: Head(*head) for job_id, *head in found}
