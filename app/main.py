@@ -28,7 +28,7 @@ from app.api import (
     uploads,
     versions,
 )
-from app.api.browsers import OwnSiteOnly
+from app.api.csrf import OwnSiteOnly
 from app.api.middleware import BodyLimit, Measured, RequestContext
 from app.api.query import require_known
 from app.db.engine import Database
@@ -36,12 +36,12 @@ from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
-from app.services.dispatcher import Dispatcher
-from app.services.event_watch import EventWatch
-from app.services.housekeeper import Housekeeper
-from app.services.keyring import KeyRing
-from app.services.messages import Messages
-from app.services.webhook_sender import WebhookSender
+from app.services.access.keyring import KeyRing
+from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.webhook_sender import WebhookSender
+from app.services.queue.dispatcher import Dispatcher
+from app.services.queue.messages import Messages
+from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
 from app.storage import CacheFolder, near, open_store
 

@@ -17,9 +17,9 @@ from statistics import fmean
 from typing import Any
 
 from app.bench.tasks import Task, read_tasks
-from app.cli.client import Client, classifier_path
-from app.cli.folder import TarStream
-from app.cli.jobs import require_success, watch
+from app.client.client import Client, classifier_path
+from app.client.folder import TarStream
+from app.client.jobs import require_success, watch
 from benchmarks.datasets import load_module
 
 RESULTS = Path(__file__).parent / "results" / "cs_kd.json"

@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.client import Client, ClientError
-from app.cli.folder import TarStream, find_members
-from app.cli.jobs import FINAL_STATES, require_success
+from app.client.client import Client, ClientError
+from app.client.folder import TarStream, find_members
+from app.client.jobs import FINAL_STATES, require_success
 from app.demo.digits import IMAGE_SIZE, write_digits
 from app.demo.server import running_service
 

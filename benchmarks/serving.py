@@ -32,10 +32,10 @@ from PIL import Image
 
 import migrations
 from app.db.engine import Database
-from app.db.repositories import aliases, blobs, versions
+from app.db.repositories import aliases as alias_rows, blobs as blob_rows, versions as version_rows
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
-from app.services.classifiers import ClassifierSpec, create, to_model_spec
+from app.services.classifiers.classifiers import ClassifierSpec, create, to_model_spec
 from app.settings import Settings
 from app.storage import open_store
 from models import methods, networks
@@ -111,7 +111,7 @@ def publish(settings: Settings, wanted: ClassifierSpec) -> tuple[Spec, State]:
     with database.transaction() as session:
         owner = session.query(Classifier).one()
         sizes = {parts[name]: len(content) for name, content in data.items()}
-        blobs.record(session, sizes, now)
+        blob_rows.record(session, sizes, now)
         version = Version(
             id=new_id("ver"),
             classifier_id=owner.id,
@@ -128,8 +128,8 @@ def publish(settings: Settings, wanted: ClassifierSpec) -> tuple[Spec, State]:
             )
             for index in range(CLASSES)
         ]
-        versions.add(session, version, parts=parts, classes=classes, held_out={})
-        aliases.point(session, owner.id, "live", version.id, now=now)
+        version_rows.add(session, version, parts=parts, classes=classes, held_out={})
+        alias_rows.point(session, owner.id, "live", version.id, now=now)
     database.close()
     return spec, state
 

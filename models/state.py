@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load as _load
-from safetensors.torch import save as _save
+from safetensors.torch import load as _load, save as _save
 from torch import Tensor
 
 Tensors = dict[str, Tensor]

@@ -1,8 +1,8 @@
-"""How Celery is configured on the side that works. The broker's part is `app.services.broker`."""
+"""How Celery is configured in a worker; `app.services.queue.broker` has what both sides share."""
 
 from celery import Celery
 
-from app.services import broker
+from app.services.queue import broker
 from app.settings import Settings
 
 

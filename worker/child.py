@@ -22,9 +22,9 @@ from setproctitle import setproctitle
 
 from app.db.repositories.learning import SizedImage
 from app.imaging.reading import UnreadableImageError
-from app.services.checkpoints import SavedCheckpoint
-from app.services.plans import ForgetPlan, LearnPlan, Plan
-from app.services.publication import Outcome
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
+from app.services.steps.publication import Outcome
 from app.storage import (
     BlobCorruptError,
     BlobMissingError,
@@ -47,7 +47,7 @@ from models.learner import (
 )
 from models.spec import Spec
 from models.state import encode
-from worker import foresight, reading, resuming
+from worker import preflight, reading, resuming
 from worker.protocol import Failure, Message, Resources, Send, Stopped
 from worker.reporter import PART_SECONDS, Reporter
 from worker.saving import Saver, StopOrder
@@ -174,10 +174,10 @@ def _learn(
 ) -> Outcome:
     # Defaults are filled in once: the version keeps those that it was trained with.
     spec = methods.complete(Spec.model_validate(plan.spec))
-    foresight.check_memory(plan, spec)
+    preflight.check_memory(plan, spec)
     own = resuming.fingerprint(plan, spec)
     checkpoint = resuming.read(saved, own, resources, store, reporter) if saved else None
-    reporter.warn(foresight.warnings(plan))
+    reporter.warn(preflight.warnings(plan))
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     tensors = near(store, resources.cache)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import jobs, turns, workers
+from app.db.repositories import jobs as job_rows, turns as turn_rows, workers as worker_rows
 from app.db.tables import Worker
 from app.settings import Settings
 from worker.presence import Presence
@@ -59,10 +59,10 @@ class Health:
     def _enter(self, dead: list[str]) -> None:
         with self._db.transaction() as session:
             now = self._db.now(session)
-            jobs.expire_leases_of(session, dead, now=now)
-            turns.forget_messages(session)
-            workers.remove(session, dead)
-            workers.remove_silent(session, since=now - _FORGOTTEN_AFTER)
+            job_rows.expire_leases_of(session, dead, now=now)
+            turn_rows.forget_messages(session)
+            worker_rows.remove(session, dead)
+            worker_rows.remove_silent(session, since=now - _FORGOTTEN_AFTER)
             self._add(session, now)
 
     def _add(self, session: Session, now: datetime) -> None:
@@ -76,7 +76,7 @@ class Health:
             seen_at=now,
         )
         self._started_at = row.started_at
-        workers.add(session, row)
+        worker_rows.add(session, row)
 
     def run(self, stop: threading.Event) -> None:
         """Show every second that this process is alive."""
@@ -102,7 +102,7 @@ class Health:
         """Remove this worker's row and file."""
         try:
             with self._db.transaction() as session:
-                workers.remove(session, [self._id])
+                worker_rows.remove(session, [self._id])
         except UNAVAILABLE as error:  # its row is forgotten when it has been silent for long
             log.warning("database_unavailable", error=str(error))
         self._presence.hide()
@@ -111,5 +111,5 @@ class Health:
         with self._db.transaction() as session:
             now = self._db.now(session)
             # Its row is gone where it was silent for long, or the database is an older one.
-            if not workers.seen(session, self._id, now=now):
+            if not worker_rows.seen(session, self._id, now=now):
                 self._add(session, now)

@@ -13,14 +13,14 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import checkpoints as rows
-from app.db.repositories import jobs, turns
+from app.db.repositories import checkpoints as checkpoint_rows, jobs as job_rows, turns as turn_rows
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
-from app.services import checkpoints, endings, planning, publication, purging
-from app.services.checkpoints import SavedCheckpoint
-from app.services.plans import Plan
-from app.services.publication import Outcome
+from app.services.jobs import checkpoints, endings
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps import planning, publication, purging
+from app.services.steps.plans import Plan
+from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from worker.protocol import Failure
@@ -53,18 +53,18 @@ class Lease:
         """Take the job; None where it is not to be had, which is no error."""
         with db.transaction() as session:
             now = db.now(session)
-            attempt = jobs.claim(
+            attempt = job_rows.claim(
                 session,
                 job_id,
                 worker=worker_id,
                 now=now,
                 lease=timedelta(seconds=settings.lease_seconds),
             )
-            job = jobs.get(session, job_id) if attempt is not None else None
+            job = job_rows.get(session, job_id) if attempt is not None else None
             if job is None:
                 return None
             started = Event("started", f"Attempt {attempt}.", data={"attempt": attempt})
-            jobs.append_events(session, job_id, [started], now=now)
+            job_rows.append_events(session, job_id, [started], now=now)
             return cls(db, settings, job)
 
     @classmethod
@@ -73,7 +73,7 @@ class Lease:
     ) -> Self | None:
         """Take the job for this hardware whose turn it is; None where none is to be had."""
         with db.reading() as session:
-            waiting = turns.in_turn(session, hardware)
+            waiting = turn_rows.in_turn(session, hardware)
         leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
         return next((lease for lease in leases if lease is not None), None)
 
@@ -82,7 +82,7 @@ class Lease:
 
         def decide() -> Plan:
             with self._db.transaction() as session:
-                job = jobs.get(session, self.job_id)
+                job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
                 return planning.plan(session, job)
 
@@ -113,12 +113,12 @@ class Lease:
         with self._db.transaction() as session:
             now = self._db.now(session)
             lease = self._length if extend else None
-            state = jobs.beat(
+            state = job_rows.beat(
                 session, self.job_id, self.attempt, now=now, lease=lease, values=values
             )
             if state is not None:
-                unsaid = jobs.without_known_warnings(session, self.job_id, events)
-                jobs.append_events(session, self.job_id, unsaid, now=now)
+                unsaid = job_rows.without_known_warnings(session, self.job_id, events)
+                job_rows.append_events(session, self.job_id, unsaid, now=now)
         if extend:
             self._extended = begun
         return state
@@ -133,7 +133,7 @@ class Lease:
     def state(self) -> str | None:
         """Return ``running`` or ``cancelling``, None where the attempt lost the job."""
         with self._db.reading() as session:
-            return jobs.held_state(session, self.job_id, self.attempt)
+            return job_rows.held_state(session, self.job_id, self.attempt)
 
     def publish(self, plan: Plan, outcome: Outcome) -> int | None:
         """Publish the version; None where the attempt lost the job, or was told to cancel it.
@@ -168,7 +168,7 @@ class Lease:
 
         def look() -> Job | None:
             with self._db.reading() as session:
-                return jobs.get(session, self.job_id)
+                return job_rows.get(session, self.job_id)
 
         job = self._persist(look)
         # Only the holder of the attempt counts failures, so what was read stays true.
@@ -189,9 +189,9 @@ class Lease:
         def requeue() -> bool:
             with self._db.transaction() as session:
                 now = self._db.now(session)
-                if not jobs.requeue(session, self.job_id, self.attempt, failures=failures):
+                if not job_rows.requeue(session, self.job_id, self.attempt, failures=failures):
                     return False
-                jobs.append_events(session, self.job_id, [event], now=now)
+                job_rows.append_events(session, self.job_id, [event], now=now)
                 return True
 
         if not self._persist(requeue):
@@ -201,13 +201,15 @@ class Lease:
         def finish() -> list[str] | None:
             with self._db.transaction() as session:
                 now = self._db.now(session)
-                held = jobs.finish(session, self.job_id, self.attempt, state, now=now, error=error)
+                held = job_rows.finish(
+                    session, self.job_id, self.attempt, state, now=now, error=error
+                )
                 if not held:
                     return None
                 endings.announce(session, self.job_id, [event], now=now)
                 if error is None or error["retryable"]:
                     return []  # a retry goes on from the checkpoint
-                return rows.remove(session, self.job_id)
+                return checkpoint_rows.remove(session, self.job_id)
 
         released = self._persist(finish)
         if released is None:

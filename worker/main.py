@@ -13,14 +13,14 @@ from setproctitle import setproctitle
 from app import logs
 from app.db.engine import Database
 from app.ids import new_id
-from app.services.broker import DEFAULT_QUEUE, TRAIN_QUEUE
-from app.services.dispatcher import Dispatcher
+from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE
+from app.services.queue.dispatcher import Dispatcher
 from app.settings import Settings
 from app.storage import CacheFolder
 from worker import processes, tasks
 from worker.celery_app import make_celery
 from worker.health import Health
-from worker.lookout import Lookout
+from worker.polling import Lookout
 from worker.protocol import Resources
 from worker.runner import Runner
 

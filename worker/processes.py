@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
-from app.services.checkpoints import SavedCheckpoint
-from app.services.plans import Plan
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.plans import Plan
 from worker.protocol import Message, Resources
 
 _CONTEXT = multiprocessing.get_context("forkserver")

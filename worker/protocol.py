@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from app.db.repositories.jobs import Event
-from app.services.checkpoints import SavedCheckpoint
-from app.services.publication import Outcome
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.publication import Outcome
 from app.storage import CacheFolder
 
 

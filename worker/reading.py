@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from app.imaging.decode import decode
-from app.services.plans import LearnPlan, Plan
+from app.services.steps.plans import LearnPlan, Plan
 from app.storage import BlobStore
 from models.learner import Cancelled, StepData
-from models.state import State
-from models.state import decode as decode_part
+from models.state import State, decode as decode_part
 from worker.reporter import PART_SECONDS, Reporter
 from worker.saving import StopOrder
 

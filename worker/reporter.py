@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.db.repositories.jobs import Event
-from app.services.checkpoints import SavedCheckpoint
+from app.services.jobs.checkpoints import SavedCheckpoint
 from models.learner import Progress
 from worker.protocol import Quiet, Report, Send
 

@@ -7,8 +7,8 @@ training depends on must be the one that the checkpoint was saved under.
 import hashlib
 import json
 
-from app.services.checkpoints import SavedCheckpoint
-from app.services.plans import LearnPlan
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.plans import LearnPlan
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 from models.checkpoint import Checkpoint
 from models.spec import Spec

@@ -10,13 +10,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import turns
+from app.db.repositories import turns as turn_rows
 from app.db.repositories.jobs import Event
-from app.services.broker import queue_for
-from app.services.checkpoints import SavedCheckpoint
-from app.services.errors import ServiceError
-from app.services.plans import Plan
-from app.services.publication import Outcome
+from app.errors import ServiceError
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.queue.broker import queue_for
+from app.services.steps.plans import Plan
+from app.services.steps.publication import Outcome
 from app.services.stored import StorageChangedError
 from app.settings import Settings
 from worker.lease import Lease
@@ -110,7 +110,7 @@ class Runner:
 
     def _claim(self, named: str) -> Lease | None:
         with self._db.reading() as session:
-            hardware = turns.hardware_of(session, named)
+            hardware = turn_rows.hardware_of(session, named)
         # Its classifier may have been changed since the message was sent.
         if hardware is None or queue_for(hardware) not in self._queues:
             return None

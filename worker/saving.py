@@ -3,7 +3,7 @@
 import threading
 import time
 
-from app.services.checkpoints import SavedCheckpoint
+from app.services.jobs.checkpoints import SavedCheckpoint
 from app.storage import BlobStore
 from models.checkpoint import Checkpoint
 from worker.protocol import Resources, Send

@@ -2,7 +2,7 @@
 
 from celery import Celery
 
-from app.services.broker import RUN_JOB
+from app.services.queue.broker import RUN_JOB
 from worker.runner import Runner
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from fastapi import Request
 
-from app.services.errors import ServiceError
+from app.errors import ServiceError
 
 
 class NotAcceptableError(ServiceError):

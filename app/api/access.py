@@ -21,8 +21,8 @@ from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api.problems import responses as problem_responses
-from app.services.keyring import ANYBODY, KeyRing, MissingScopeError, UnauthorizedError
-from app.services.keys import Scope
+from app.services.access.keyring import ANYBODY, KeyRing, MissingScopeError, UnauthorizedError
+from app.services.access.keys import Scope
 
 # Open to everybody, for reading.
 PUBLIC = frozenset({"/health/live", "/health/ready", "/version", "/openapi.json", "/docs"})

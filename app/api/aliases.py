@@ -6,8 +6,8 @@ from app.api.access import Router, needs
 from app.api.deps import DB, LoadedModels, Workspace
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
-from app.services import aliases
-from app.services.aliases import (
+from app.services.classifiers import aliases
+from app.services.classifiers.aliases import (
     AliasMove,
     AliasName,
     AliasNotFoundError,
@@ -15,8 +15,8 @@ from app.services.aliases import (
     LiveAliasError,
     StaleAliasError,
 )
-from app.services.classifiers import ClassifierNotFoundError
-from app.services.versions import VersionNotFoundError
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.versions import VersionNotFoundError
 
 router = Router(
     prefix="/v1/classifiers/{name}/aliases",

@@ -10,12 +10,12 @@ from app.api.deps import DB, Tensors, Workspace
 from app.api.problems import responses
 from app.api.ranges import UnsatisfiableRangeError, asked_for
 from app.api.versions import Reference
-from app.services import checkpoint_files
-from app.services.checkpoint_files import TensorsUnreadableError
-from app.services.classifiers import ClassifierNotFoundError
-from app.services.errors import ServiceError
+from app.errors import ServiceError
+from app.services.classifiers import version_file
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.version_file import TensorsUnreadableError
+from app.services.classifiers.versions import VersionNotFoundError
 from app.services.stored import StorageUnavailableError
-from app.services.versions import VersionNotFoundError
 
 router = Router(tags=["versions"], dependencies=[needs("train")])
 
@@ -57,7 +57,7 @@ def get_checkpoint(
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Download a version: manifest.json, and its tensors as safetensors, in a tar file."""
-    file = checkpoint_files.find(db, tensors, workspace, name, version)
+    file = version_file.find(db, tensors, workspace, name, version)
     headers = {
         "ETag": file.etag,
         "Accept-Ranges": "bytes",

@@ -7,8 +7,8 @@ from app.api.deps import DB, Caller, LoadedModels, Workspace
 from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
-from app.services import classifiers
-from app.services.classifiers import (
+from app.services.classifiers import classifiers
+from app.services.classifiers.classifiers import (
     ClassifierExistsError,
     ClassifierInUseError,
     ClassifierNotFoundError,

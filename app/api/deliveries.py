@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from app.api.access import Router, needs
 from app.api.deps import DB, Workspace
 from app.api.problems import responses
-from app.services import webhooks
-from app.services.endings import Payload
-from app.services.job_views import JobNotFoundError
-from app.services.webhooks import DeliveryView
+from app.services.jobs import webhooks
+from app.services.jobs.endings import Payload
+from app.services.jobs.views import JobNotFoundError
+from app.services.jobs.webhooks import DeliveryView
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 # Requests that the service makes: documented, never served.

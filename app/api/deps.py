@@ -12,10 +12,10 @@ from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
-from app.services.dispatcher import Dispatcher
-from app.services.event_watch import EventWatch
-from app.services.keyring import Caller as CallerOfRequest
-from app.services.messages import Messages
+from app.services.access.keyring import Caller as CallerOfRequest
+from app.services.jobs.event_watch import EventWatch
+from app.services.queue.dispatcher import Dispatcher
+from app.services.queue.messages import Messages
 from app.settings import Settings
 from app.storage import BlobStore
 

@@ -17,12 +17,11 @@ from app.api.deps import DB, Caller, Watch
 from app.api.paging import DEFAULT_LIMIT, Limit
 from app.api.problems import responses
 from app.db.engine import Database
-from app.services import events
-from app.services.event_watch import EventWatch, TooManyStreamsError
-from app.services.events import EventView, Tail
-from app.services.job_views import JobNotFoundError
-from app.services.keyring import KEY_SECONDS
-from app.services.keyring import Caller as CallerOfRequest
+from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
+from app.services.jobs import events
+from app.services.jobs.event_watch import EventWatch, TooManyStreamsError
+from app.services.jobs.events import EventView, Tail
+from app.services.jobs.views import JobNotFoundError
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 

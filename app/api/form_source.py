@@ -10,9 +10,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.problems import InvalidRequestError, field_errors
-from app.services.errors import FieldError, ServiceError
+from app.errors import FieldError, ServiceError
 from app.services.labels import clean_label
-from app.services.sources import Item, Rejection, UploadLimits
+from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 # More files than this are sent as an archive: a part costs far more than an archive's member.
 MAX_PARTS = 5000

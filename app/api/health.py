@@ -12,8 +12,8 @@ from app.api.access import Router
 from app.api.deps import DB, Queue, Store
 from app.api.problems import responses
 from app.db.engine import Database
-from app.services.errors import FieldError, ServiceError
-from app.services.messages import BrokerUnavailableError
+from app.errors import FieldError, ServiceError
+from app.services.queue.messages import BrokerUnavailableError
 
 VERSION = version("accrue")
 

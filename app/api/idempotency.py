@@ -35,9 +35,9 @@ from sqlalchemy.orm import Session
 
 from app.api.deps import DB, Workspace
 from app.db.engine import Database
-from app.db.repositories import idempotency as keys
+from app.db.repositories import idempotency as idempotency_rows
 from app.db.tables import IdempotencyKey
-from app.services.errors import ServiceError
+from app.errors import ServiceError
 
 
 class IdempotencyKeyReusedError(ServiceError):
@@ -131,7 +131,7 @@ class Once:
             body=text,
             created_at=self.begun_at,
         )
-        if not keys.add(session, answer):
+        if not idempotency_rows.add(session, answer):
             raise RequestInProgressError(_UNDER_WAY)
 
 
@@ -142,8 +142,8 @@ def begin(db: Database, workspace: str, key: str, fingerprint: str) -> Once:
     """
     with db.reading() as session:
         now = db.now(session)
-        row = keys.get(session, workspace, key)
-    if row is None or row.created_at < now - keys.KEPT_FOR:
+        row = idempotency_rows.get(session, workspace, key)
+    if row is None or row.created_at < now - idempotency_rows.KEPT_FOR:
         return Once(workspace, key, fingerprint, now)
     if row.fingerprint != fingerprint:
         raise IdempotencyKeyReusedError(_REUSED)

@@ -14,11 +14,11 @@ from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedO
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
-from app.services import jobs, uploads
-from app.services.event_watch import EventWatch
-from app.services.job_requests import ForgetRequest, JobRequest, OnExisting
-from app.services.job_views import JobNotFoundError, JobView, State
-from app.services.jobs import (
+from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
+from app.services.access.limits import QUOTA_ERRORS, require_room
+from app.services.jobs import jobs
+from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.jobs import (
     CREATE_ERRORS,
     FORGET_ERRORS,
     JobFinishedError,
@@ -27,10 +27,10 @@ from app.services.jobs import (
     NoReportError,
     ReportView,
 )
-from app.services.keyring import KEY_SECONDS
-from app.services.keyring import Caller as CallerOfRequest
-from app.services.limits import QUOTA_ERRORS, require_room
-from app.services.sources import UploadLimits
+from app.services.jobs.views import JobNotFoundError, JobView, State
+from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
+from app.services.uploads import uploads
+from app.services.uploads.sources import UploadLimits
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 

@@ -8,7 +8,7 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.api.problems import InvalidRequestError, field_errors
-from app.services.sources import Item, Rejection, UploadLimits
+from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 MAX_IMAGES = 20_000
 

@@ -23,6 +23,7 @@ from app.api.deps import Caller, Inference, LoadedModels
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
 from app.db.tables import LIVE
+from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.inference.batcher import Answer, Batcher
 from app.inference.errors import (
@@ -35,12 +36,11 @@ from app.inference.errors import (
 from app.inference.loaded import LoadedVersion
 from app.inference.registry import ClassifierRequiredError, Registry
 from app.inference.results import describe
-from app.services.classifiers import ClassifierNotFoundError
-from app.services.errors import FieldError, ServiceError
-from app.services.keyring import Caller as CallerOfRequest
-from app.services.limits import RateLimitedError
+from app.services.access.keyring import Caller as CallerOfRequest
+from app.services.access.limits import RateLimitedError
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.versions import VersionNotFoundError
 from app.services.requests import RequestBody
-from app.services.versions import VersionNotFoundError
 
 router = Router(tags=["predict"], dependencies=[needs("predict")])
 

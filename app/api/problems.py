@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.db.engine import UNAVAILABLE
-from app.services.errors import FieldError, ServiceError
+from app.errors import FieldError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:accrue:problem:"

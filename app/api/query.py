@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from app.api.problems import InvalidRequestError, pointer
-from app.services.errors import FieldError
+from app.errors import FieldError
 
 
 def known_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:

@@ -18,14 +18,14 @@ from app.api.idempotency import IDEMPOTENCY_ERRORS, Once, Pending, StreamedOnce
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import BodyTooLargeError, responses
+from app.errors import ServiceError
 from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
-from app.services import uploads
-from app.services.archive_source import ArchiveSource
-from app.services.errors import ServiceError
-from app.services.limits import StorageQuotaError, require_room
-from app.services.sources import MEGABYTE, Source, Split, UploadLimits
+from app.services.access.limits import StorageQuotaError, require_room
 from app.services.stored import StorageFullError
-from app.services.uploads import UploadInUseError, UploadNotFoundError, UploadView
+from app.services.uploads import uploads
+from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.sources import MEGABYTE, Source, Split, UploadLimits
+from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, UploadView
 from app.settings import Settings
 
 router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])

@@ -9,10 +9,9 @@ from app.api.access import Router, needs
 from app.api.deps import DB, Config, LoadedModels, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
-from app.services import versions
-from app.services.classifiers import ClassifierNotFoundError
-from app.services.stored import StorageUnavailableError
-from app.services.versions import (
+from app.services.classifiers import versions
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.versions import (
     ClassNotFoundError,
     ExemplarView,
     ImageNotFoundError,
@@ -21,6 +20,7 @@ from app.services.versions import (
     VersionNotFoundError,
     VersionView,
 )
+from app.services.stored import StorageUnavailableError
 
 router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.bench.course import Measured
 from app.bench.tasks import Task
-from app.cli.client import Client, classifier_path
+from app.client.client import Client, classifier_path
 
 # Requests of so many images keep the server's batches full.
 _IMAGES_A_REQUEST = 128

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 
 
 class Row(BaseModel):

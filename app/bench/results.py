@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.bench.course import Course
 from app.bench.plan import Plan, Row
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 
 
 class Results(BaseModel):

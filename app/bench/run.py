@@ -12,10 +12,10 @@ from app.bench.plan import Plan, Row
 from app.bench.results import Results, table
 from app.bench.tasks import Task, fingerprint, folders_as_tasks, read_tasks
 from app.bench.teaching import Learnt, Look, School
-from app.cli.client import Client
-from app.cli.errors import CommandError
-from app.cli.jobs import JobProgress
-from app.cli.text import percent
+from app.client.client import Client
+from app.client.errors import CommandError
+from app.client.jobs import JobProgress
+from app.client.text import percent
 
 
 def run(

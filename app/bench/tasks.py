@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.cli.errors import CommandError
-from app.cli.folder import Member, find_members
+from app.client.errors import CommandError
+from app.client.folder import Member, find_members
 from app.services.labels import clean_label
 
 # Of a class that brings no test images of its own, one image in five is kept to measure on.

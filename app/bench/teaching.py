@@ -10,10 +10,10 @@ from app.bench import measuring
 from app.bench.course import Course, Measured, Record
 from app.bench.plan import Plan, Row
 from app.bench.tasks import Task
-from app.cli.client import Client, classifier_path
-from app.cli.errors import CommandError
-from app.cli.folder import TarStream
-from app.cli.jobs import require_success, warnings, watch
+from app.client.client import Client, classifier_path
+from app.client.errors import CommandError
+from app.client.folder import TarStream
+from app.client.jobs import require_success, warnings, watch
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from app.cli import keys, server, storage
 from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.doctor import doctor
-from app.cli.errors import CommandError
 from app.cli.forget import forget
 from app.cli.learn import learn
 from app.cli.predict import predict
 from app.cli.versions import rollback, versions
+from app.client.errors import CommandError
 
 __all__ = ["main"]
 

@@ -6,7 +6,7 @@ import uvicorn
 
 from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
-from app.services.event_watch import EventWatch
+from app.services.jobs.event_watch import EventWatch
 from app.settings import Settings
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from app.cli.errors import CommandError
 from app.cli.options import DEFAULT_URL, KeyFile, Options, Url, connect, parse_options
+from app.client.errors import CommandError
 
 _METHODS = ("finetune", "lwf", "icarl", "joint")
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.errors import CommandError
 from app.cli.server import DataDir, make_settings, url_of
+from app.client.errors import CommandError
 
 if TYPE_CHECKING:
     from app.doctor.findings import Finding

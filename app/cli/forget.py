@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from app.cli.client import classifier_path
-from app.cli.jobs import follow, warnings
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.versions import described
+from app.client.client import classifier_path
+from app.client.jobs import follow, warnings
 
 
 def forget(

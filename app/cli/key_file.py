@@ -5,7 +5,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 
 
 def write_new(path: Path, token: str) -> None:

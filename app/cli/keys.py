@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli import key_file
-from app.cli.errors import CommandError
 from app.cli.server import DataDir, database_refused, make_settings
+from app.client.errors import CommandError
 from app.security import tokens
 
 if TYPE_CHECKING:
     from app.db.engine import Database
-    from app.services.keys import KeySpec
+    from app.services.access.keys import KeySpec
 
 commands = typer.Typer(
     name="keys", help="Make, list and revoke the keys that requests need.", no_args_is_help=True
@@ -84,7 +84,7 @@ def create(
 
 
 def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | None) -> None:
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     if if_none and _is_there(db, spec, output):
         return
@@ -121,7 +121,7 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
 
 def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
     """Say whether a key may do as much already, and say so to the user."""
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     found = keys.find_usable(db, spec)
     if found is None:
@@ -134,7 +134,7 @@ def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
 
 def _remove_ended(db: "Database", output: Path) -> None:
     """Make room for a key where the file holds one that was revoked or has expired."""
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     token = key_file.read_own(output)
     key_id = tokens.id_of(token) if token is not None else None
@@ -145,7 +145,7 @@ def _remove_ended(db: "Database", output: Path) -> None:
 
 def _left_behind(db: "Database", output: Path) -> str | None:
     """Return the key in the file that an earlier run had no time to enter in the database."""
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     token = key_file.read_own(output)
     key_id = tokens.id_of(token) if token is not None else None
@@ -155,7 +155,7 @@ def _left_behind(db: "Database", output: Path) -> str | None:
 @commands.command("list")
 def show(data_dir: DataDir = None) -> None:
     """List the keys: what each may do and when it was last used."""
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:
         rows = keys.every(db)
@@ -188,7 +188,7 @@ def revoke(
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key, for good: it is refused within five seconds."""
-    from app.services import keys  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:
         try:
@@ -201,7 +201,7 @@ def revoke(
 def _spec(**given: object) -> "KeySpec":
     from pydantic import ValidationError  # noqa: PLC0415 - client commands do not wait for it
 
-    from app.services.keys import KeySpec  # noqa: PLC0415
+    from app.services.access.keys import KeySpec  # noqa: PLC0415
 
     try:
         return KeySpec.model_validate(given)

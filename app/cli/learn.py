@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from app.cli.client import Client, ClientError, classifier_path
-from app.cli.errors import CommandError
-from app.cli.folder import Member, TarStream, find_members
-from app.cli.jobs import follow, warnings
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, parse_options
 from app.cli.versions import described
+from app.client.client import Client, ClientError, classifier_path
+from app.client.errors import CommandError
+from app.client.folder import Member, TarStream, find_members
+from app.client.jobs import follow, warnings
 
 
 def learn(

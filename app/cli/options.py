@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from app.cli.client import DEFAULT_URL, Client
-from app.cli.errors import CommandError
+from app.client.client import DEFAULT_URL, Client
+from app.client.errors import CommandError
 from app.security import tokens
 
 Name = Annotated[

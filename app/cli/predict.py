@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.cli.client import classifier_path
-from app.cli.errors import CommandError
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
-from app.cli.text import percent
+from app.client.client import classifier_path
+from app.client.errors import CommandError
+from app.client.text import percent
 
 # Images a request; more keep the server's queue full without keeping the answer waiting.
 _BATCH = 64

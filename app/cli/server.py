@@ -15,8 +15,8 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from setproctitle import setproctitle
 
-from app.cli.errors import CommandError
 from app.cli.supervisor import Child, Supervisor
+from app.client.errors import CommandError
 from app.security.addresses import is_loopback
 from app.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from app import logs
-from app.cli.errors import CommandError
 from app.cli.server import DataDir, database_refused, make_settings, migrate_database
+from app.client.errors import CommandError
 from app.settings import Settings
 
 
@@ -19,7 +19,7 @@ def sweep(
     ] = False,
 ) -> None:
     """Remove what nothing needs from the storage. The service does so every hour by itself."""
-    from app.services import sweeping  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.upkeep import sweeping  # noqa: PLC0415 - client commands do not wait for it
 
     settings = make_settings(data_dir=data_dir)
     with _opened(settings) as (database, store):
@@ -42,7 +42,7 @@ def reindex(
     ] = False,
 ) -> None:
     """Make the database again from the storage, after it was lost. Stop the service before."""
-    from app.services import reindexing  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.upkeep import reindexing  # noqa: PLC0415 - client commands do not wait for it
 
     settings = make_settings(data_dir=data_dir)
     migrate_database(settings)

@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.client import classifier_path
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
-from app.cli.text import percent, size
+from app.client.client import classifier_path
+from app.client.text import percent, size
 
 
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from app.bench.tasks import Task, read_tasks
-from app.cli.client import Client, classifier_path
-from app.cli.errors import CommandError
+from app.client.client import Client, classifier_path
+from app.client.errors import CommandError
 from app.demo import tables
 from app.demo.digits import write_digits
 from app.demo.picture import draw

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.text import percent
+from app.client.text import percent
 from app.demo.teaching import Course
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from app.bench.tasks import Task
-from app.cli.client import Client, classifier_path
-from app.cli.folder import TarStream
-from app.cli.jobs import JobProgress, require_success, watch
+from app.client.client import Client, classifier_path
+from app.client.folder import TarStream
+from app.client.jobs import JobProgress, require_success, watch
 
 METHODS = ("finetune", "icarl")
 

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from app.doctor.findings import Finding, Installation, Say
 from app.doctor.folders import look_at
-from app.services.messages import BrokerUnavailableError, Messages
+from app.services.queue.messages import BrokerUnavailableError, Messages
 
 _SECONDS = 3
 _OLDEST = (6, 2)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.repositories import fleet
+from app.db.repositories import fleet as fleet_rows
 from app.db.repositories.fleet import FleetCounts
 from app.doctor.findings import Finding, Installation, Say
 from app.doctor.opening import NoDatabaseError, opened
-from app.services.broker import TRAIN_QUEUE, queue_for
-from app.services.dispatcher import WORKER_SEEN_WITHIN
+from app.services.queue.broker import TRAIN_QUEUE, queue_for
+from app.services.queue.dispatcher import WORKER_SEEN_WITHIN
 
 _LONG_SECONDS = 1800.0
 _LATE_SECONDS = 3600.0
@@ -21,7 +21,7 @@ def check(installation: Installation) -> Iterator[Finding]:
     try:
         with opened(installation) as database, database.reading() as session:
             now = database.now(session)
-            counts = fleet.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
+            counts = fleet_rows.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
     except (NoDatabaseError, SQLAlchemyError):
         yield say.skipped("Nothing is known of workers and jobs without the database")
         return

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.repositories import keys
+from app.db.repositories import keys as key_rows
 from app.doctor.findings import Finding, Installation, Say
 from app.doctor.opening import NoDatabaseError, opened
 from app.security.addresses import is_loopback
@@ -72,7 +72,7 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
         return
     try:
         with opened(installation) as database, database.reading() as session:
-            usable = keys.usable(session, now=database.now(session))
+            usable = key_rows.usable(session, now=database.now(session))
     except (NoDatabaseError, SQLAlchemyError):
         yield say.skipped("Required; which there are is not known without the database")
         return

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.repositories import installation as rows
+from app.db.repositories import installation as installation_rows
 from app.doctor.findings import Finding, Installation, Say
 from app.doctor.folders import look_at
 from app.doctor.opening import NoDatabaseError, opened
-from app.services import sweeping
+from app.services.upkeep import sweeping
 from app.storage import BlobStore, names, open_store
 
 _NOBODY = "It is nobody's yet"
@@ -45,7 +45,7 @@ def _owner(say: Say, installation: Installation, store: BlobStore) -> Finding:
     owner = sweeping.owner(store)
     try:
         with opened(installation) as database, database.reading() as session:
-            own = rows.identity(session)
+            own = installation_rows.identity(session)
     except (NoDatabaseError, SQLAlchemyError):
         return say.skipped("Whose it is, is not known without the database")
     if owner is None:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from app.services.errors import ServiceError
+from app.errors import ServiceError
 
 
 class NoVersionYetError(ServiceError):

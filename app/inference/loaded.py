@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.db.engine import Database
-from app.db.repositories import versions
+from app.db.repositories import versions as version_rows
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
 from app.inference.batcher import Run
@@ -21,7 +21,7 @@ from app.inference.errors import (
     UnknownTaskError,
     VersionUnreadableError,
 )
-from app.services.versions import VersionNotFoundError
+from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 from models import methods, state
 from models.classify import Servable
@@ -196,11 +196,11 @@ def load(
     Raises VersionNotFoundError and VersionUnreadableError.
     """
     with database.reading() as session:
-        version = versions.get(session, version_id)
+        version = version_rows.get(session, version_id)
         if version is None:
             raise VersionNotFoundError("The version was deleted.")
-        classes = versions.classes(session, [version_id])[version_id]
-        parts = versions.parts(session, version_id)
+        classes = version_rows.classes(session, [version_id])[version_id]
+        parts = version_rows.parts(session, version_id)
     return LoadedVersion(
         version_id=version_id,
         number=version.number,

@@ -13,17 +13,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import classifiers as classifier_rows
-from app.db.repositories import versions as version_rows
+from app.db.repositories import classifiers as classifier_rows, versions as version_rows
 from app.db.repositories.versions import Served
 from app.db.tables import LIVE
+from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
 from app.inference.loaded import LoadedVersion, load
-from app.services import classifiers, versions
-from app.services.classifiers import ClassifierNotFoundError
-from app.services.errors import ServiceError
-from app.services.versions import VersionNotFoundError
+from app.services.classifiers import classifiers, versions
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import BlobStore
 

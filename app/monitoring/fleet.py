@@ -13,9 +13,9 @@ from prometheus_client import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import fleet
+from app.db.repositories import fleet as fleet_rows
 from app.monitoring.fleet_families import away, described
-from app.services.dispatcher import WORKER_SEEN_WITHIN
+from app.services.queue.dispatcher import WORKER_SEEN_WITHIN
 
 # How long a read serves: long enough that reading takes 2 % of the time at most, within bounds.
 _KEPT_TIMES = 50.0
@@ -62,5 +62,5 @@ class Fleet:
         begun = time.monotonic()
         with self._db.reading() as session:
             now = self._db.now(session)
-            counts = fleet.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
+            counts = fleet_rows.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
         return described(counts, now, seconds=time.monotonic() - begun)

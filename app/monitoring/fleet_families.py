@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from app.db.repositories.fleet import FleetCounts, Waiting
 from app.db.tables import JOB_STATES
-from app.services.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
+from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
 
 _UP = ("accrue_database_up", "1 if the database was read, 0 if it is away or slow.")
 _QUEUES = (DEFAULT_QUEUE, TRAIN_QUEUE)

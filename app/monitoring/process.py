@@ -13,7 +13,7 @@ from app.inference.registry import Registry
 from app.monitoring.http import HttpMetrics
 from app.monitoring.predictions import PredictMetrics
 from app.monitoring.uploads import UploadMetrics
-from app.services.event_watch import EventWatch
+from app.services.jobs.event_watch import EventWatch
 from app.settings import Settings
 
 # All series of a process begin with it, and `process_start_time_seconds` says when.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter
 
-from app.services.sources import Item, Rejection, Source, UploadLimits
+from app.services.uploads.sources import Item, Rejection, Source, UploadLimits
 
 
 class UploadMetrics:

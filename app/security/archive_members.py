@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.services.errors import ServiceError
+from app.errors import ServiceError
 
 _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 

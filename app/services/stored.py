@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from sqlalchemy.orm import Session
 
-from app.db.repositories import blobs
-from app.services.errors import ServiceError
+from app.db.repositories import blobs as blob_rows
+from app.errors import ServiceError
 from app.storage import BlobStore, each
 
 
@@ -44,7 +44,7 @@ def record(session: Session, store: BlobStore, sizes: Mapping[str, int], now: da
     Raises StorageChangedError where one was deleted since: the same bytes may have been those of
     something that was purged a moment ago. Raises OSError.
     """
-    blobs.record(session, sizes, now)
+    blob_rows.record(session, sizes, now)
     # Asked after the rows are locked: who deletes bytes holds their rows meanwhile, and has been
     # told that they are gone before it lets go. A store may not answer from before that.
     if not all(each(store, store.exists, sizes)):

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from app.cli.client import Client
-from app.cli.jobs import FINAL_STATES, require_success
+from app.client.client import Client
+from app.client.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
 from benchmarks.capacity.checks import Check
 from benchmarks.capacity.model import Job, Learning, Storage

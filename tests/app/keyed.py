@@ -3,8 +3,8 @@
 from app.db.engine import Database
 from app.ids import new_id
 from app.security import tokens
-from app.services import keys
-from app.services.keys import KeySpec
+from app.services.access import keys
+from app.services.access.keys import KeySpec
 
 
 def new_key(database: Database, *scopes: str, **spec: object) -> str:

@@ -9,16 +9,20 @@ import numpy as np
 import torch
 
 from app.db.engine import Database
-from app.db.repositories import aliases, blobs, classifiers, versions
+from app.db.repositories import (
+    aliases as alias_rows,
+    blobs as blob_rows,
+    classifiers as classifier_rows,
+    versions as version_rows,
+)
 from app.db.tables import Image, Ranking, RankingImage, Version, VersionClass
 from app.ids import new_id
-from app.services.classifiers import to_model_spec
+from app.services.classifiers.classifiers import to_model_spec
 from app.storage import BlobStore
 from models.learner import StepData, StepResult, learn
 from models.spec import Spec
 from models.state import encode
-from tests.pictures import pixels
-from tests.pictures import png as picture
+from tests.pictures import pixels, png as picture
 
 SIZE = 16
 LABELS = ("stop", "yield", "a class, with ünïcode / slashes")
@@ -93,13 +97,13 @@ def publish(
     images = [store.put(image) for image in exemplars]
     now = datetime.now(UTC)
     with database.transaction() as session:
-        owner = classifiers.find(session, "default", classifier, lock=True)
+        owner = classifier_rows.find(session, "default", classifier, lock=True)
         assert owner is not None
         owner.last_version += 1
         sizes = {parts[name]: len(content) for name, content in data.items()}
         sizes |= {key: len(image) for key, image in zip(images, exemplars, strict=True)}
-        blobs.record(session, sizes, now)
-        blobs.record_images(
+        blob_rows.record(session, sizes, now)
+        blob_rows.record_images(
             session,
             [Image(sha256=key, media_type="image/png", width=SIZE, height=SIZE) for key in images],
         )
@@ -133,7 +137,7 @@ def publish(
             )
             for index, task in enumerate(result.state.tasks)
         ]
-        versions.add(session, version, parts=parts, classes=classes, held_out={})
+        version_rows.add(session, version, parts=parts, classes=classes, held_out={})
         if alias is not None:
-            aliases.point(session, owner.id, alias, version.id, now=now)
+            alias_rows.point(session, owner.id, alias, version.id, now=now)
     return Published(version.id, version.number, parts)

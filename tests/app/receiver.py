@@ -11,7 +11,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.db.engine import Database
-from app.services.webhook_sender import WebhookSender
+from app.services.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 
 

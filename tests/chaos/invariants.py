@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import select, text
 
 from app.db.engine import Database
-from app.db.repositories import blobs
+from app.db.repositories import blobs as blob_rows
 from app.db.tables import (
     FINAL_STATES,
     Alias,
@@ -131,7 +131,7 @@ def storage(db: Database, store: BlobStore) -> Iterator[str]:
     """After a sweep: bytes, rows and what refers to them are the same set; nothing half-written."""
     with db.reading() as session:
         rows = dict(session.execute(select(Blob.sha256, Blob.size)).all())
-        needed = blobs.needed(session, list(rows))
+        needed = blob_rows.needed(session, list(rows))
     stored = {blob.sha256: blob.size for blob in store.stored()}
     if lost := rows.keys() - stored.keys():
         yield f"{len(lost)} blobs have a row and no bytes: {sorted(lost)}"

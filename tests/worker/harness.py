@@ -19,12 +19,14 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.tables import FINAL_STATES, Job, Version, Worker
-from app.services import classifiers, events, jobs, uploads
-from app.services.classifiers import ClassifierSpec
-from app.services.dispatcher import Dispatcher
-from app.services.job_requests import ForgetRequest, LearnRequest
-from app.services.job_views import JobView
-from app.services.sources import Item, Split, UploadLimits
+from app.services.classifiers import classifiers
+from app.services.classifiers.classifiers import ClassifierSpec
+from app.services.jobs import events, jobs
+from app.services.jobs.views import JobView
+from app.services.queue.dispatcher import Dispatcher
+from app.services.steps.requests import ForgetRequest, LearnRequest
+from app.services.uploads import uploads
+from app.services.uploads.sources import Item, Split, UploadLimits
 from app.settings import Settings
 from app.storage import CacheFolder, open_store
 

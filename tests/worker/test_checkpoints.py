@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 
 from app.db.tables import Blob, Job
-from app.services import jobs, sweeping, uploads
-from app.services.checkpoints import SavedCheckpoint
-from app.services.dispatcher import Dispatcher
-from app.services.publication import Outcome
+from app.services.jobs import jobs
+from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.queue.dispatcher import Dispatcher
+from app.services.steps.publication import Outcome
 from app.services.stored import StorageChangedError
+from app.services.upkeep import sweeping
+from app.services.uploads import uploads
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
 from tests.app.services.test_sweeping import age

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from app.db.repositories import jobs, turns
+from app.db.repositories import jobs as job_rows, turns as turn_rows
 from app.db.repositories.jobs import Event
 from app.db.tables import Job, Worker
-from app.services import learning, publication
-from app.services.dispatcher import Dispatcher
-from app.services.job_views import JobView
-from app.services.publication import Outcome
+from app.services.jobs.views import JobView
+from app.services.queue.dispatcher import Dispatcher
+from app.services.steps import learning, publication
+from app.services.steps.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
 from tests.worker.racer import race
 from worker import lease as lease_module
 from worker.lease import Lease
-from worker.lookout import Lookout
+from worker.polling import Lookout
 from worker.protocol import Failure, Resources
 from worker.runner import Runner
 
@@ -96,8 +96,8 @@ def test_losing_a_classifier_in_the_moment_of_the_claim_is_no_error(service: Ser
     service.cancel(older)
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            jobs.restart(session, older)
-            attempt = jobs.claim(
+            job_rows.restart(session, older)
+            attempt = job_rows.claim(
                 session,
                 older,
                 worker="wrk_1",
@@ -305,7 +305,7 @@ def test_only_jobs_that_can_start_are_sent_and_lost_messages_again(service: Serv
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 2
     with service.db.transaction() as session:
-        turns.forget_messages(session)
+        turn_rows.forget_messages(session)
     dispatcher.tick()
     assert len(list(sent.glob("*.default.msg"))) == 3
     assert service.job(second).queue_position == 1

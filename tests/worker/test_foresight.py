@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from app.db.repositories.learning import SizedImage
-from app.services.plans import FreshImage, LearnPlan, PlannedClass
+from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
 from models.learner import LearningError
 from models.spec import Spec
-from worker import foresight
+from worker import preflight
 
 
 def a_class(label: str, **fields: Any) -> PlannedClass:
@@ -49,24 +49,24 @@ def test_a_memory_that_must_be_too_small_is_found_before_training(
 ) -> None:
     plan = a_plan(KNOWN, NEW, fresh={1: [700, 500]})
     if too_small is None:
-        foresight.check_memory(plan, Spec(memory=memory))
+        preflight.check_memory(plan, Spec(memory=memory))
         return
     with pytest.raises(LearningError, match=too_small) as refused:
-        foresight.check_memory(plan, Spec(memory=memory))
+        preflight.check_memory(plan, Spec(memory=memory))
     assert refused.value.code == "memory-too-small"
-    foresight.check_memory(plan, Spec(method="finetune", memory=memory))
+    preflight.check_memory(plan, Spec(method="finetune", memory=memory))
 
 
 def test_new_images_may_replace_the_first_exemplar() -> None:
     plan = a_plan(KNOWN, NEW, fresh={0: [900], 1: [500]})
-    foresight.check_memory(plan, Spec(memory={"megabytes": 0.001}))
+    preflight.check_memory(plan, Spec(memory={"megabytes": 0.001}))
 
 
 def test_what_accuracy_suffers_from_is_said() -> None:
     one = a_class("one", train_images=1)
     bare = a_class("bare", new_held_out=())
     plan = a_plan(KNOWN, one, bare, fresh={1: [9], 2: [9] * 3})
-    single, unmeasured = foresight.warnings(plan)
+    single, unmeasured = preflight.warnings(plan)
     assert single == "only one image to train on: 'one'"
     assert unmeasured.startswith("nothing is held out to measure on")
     assert unmeasured.endswith(": 'bare'")
@@ -75,5 +75,5 @@ def test_what_accuracy_suffers_from_is_said() -> None:
 def test_of_many_classes_the_first_are_named() -> None:
     classes = [a_class(f"c{number}", new_held_out=()) for number in range(30)]
     plan = a_plan(*classes, fresh={column: [9] * 10 for column in range(30)})
-    (unmeasured,) = foresight.warnings(plan)
+    (unmeasured,) = preflight.warnings(plan)
     assert unmeasured.endswith("'c19' and 10 more")

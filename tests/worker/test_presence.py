@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.tables import Worker
-from app.services.dispatcher import Dispatcher
+from app.services.queue.dispatcher import Dispatcher
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.disk import fill
 from tests.worker.harness import Place, Service, served, train_forever

@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from app.db.repositories import checkpoints, versions
+from app.db.repositories import checkpoints as checkpoint_rows, versions as version_rows
 from app.db.tables import Job
-from app.services import events, jobs
-from app.services.job_views import JobView
+from app.services.jobs import events, jobs
+from app.services.jobs.views import JobView
 from tests.worker.harness import (
     WORKSPACE,
     Place,
@@ -82,7 +82,7 @@ def twins(service: Service, method: str) -> list[str]:
 def row(service: Service, job_id: str) -> Any:
     """Return a job's checkpoint, None where it has none."""
     with service.db.reading() as session:
-        return checkpoints.newest(session, job_id)
+        return checkpoint_rows.newest(session, job_id)
 
 
 def failures(service: Service, job_id: str) -> int:
@@ -107,7 +107,7 @@ def parts(service: Service, job_id: str) -> dict[str, str]:
     assert job.state == "succeeded", job
     with service.db.reading() as session:
         (version,) = [v for v in service.versions() if v.job_id == job_id]
-        return versions.parts(session, version.id)
+        return version_rows.parts(session, version.id)
 
 
 def resumed(service: Service, job_id: str) -> list[int]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.db.repositories import uploads, versions
+from app.db.repositories import uploads as upload_rows, versions as version_rows
 from app.db.tables import Job
-from app.services.dispatcher import Dispatcher
-from app.services.publication import Outcome
+from app.services.queue.dispatcher import Dispatcher
+from app.services.steps.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
@@ -75,7 +75,7 @@ def test_a_hung_process_loses_its_job(service: Service) -> None:
     upload = service.upload("a", count=3)
     store = open_store(service.settings.storage_url)
     with service.db.reading() as session:
-        path = store.path(uploads.images(session, upload)[0].sha256)
+        path = store.path(upload_rows.images(session, upload)[0].sha256)
     assert path is not None
     block(path)
     job_id = service.learn(upload)
@@ -126,7 +126,7 @@ def test_an_announced_long_call_keeps_its_job(service: Service) -> None:
         assert service.end(first).state == "succeeded"
     (version,) = service.versions()
     with service.db.reading() as session:
-        parts = versions.parts(session, version.id)
+        parts = version_rows.parts(session, version.id)
     path = open_store(service.settings.storage_url).path(parts["backbone"])
     assert path is not None
     data = block(path)

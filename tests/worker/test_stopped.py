@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.services.sweeping import sweep
+from app.services.upkeep.sweeping import sweep
 from app.storage import LocalBlobStore, open_store
 from tests.worker.harness import (
     Place,

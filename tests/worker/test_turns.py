@@ -12,10 +12,12 @@ from sqlalchemy import select, update
 from app.db.engine import Database
 from app.db.repositories.turns import is_next
 from app.db.tables import Job
-from app.services import broker, classifiers, events
-from app.services.broker import DEFAULT_QUEUE
-from app.services.classifiers import ClassifierPatch
-from app.services.dispatcher import Dispatcher
+from app.services.classifiers import classifiers
+from app.services.classifiers.classifiers import ClassifierPatch
+from app.services.jobs import events
+from app.services.queue import broker
+from app.services.queue.broker import DEFAULT_QUEUE
+from app.services.queue.dispatcher import Dispatcher
 from tests.worker.harness import FOREVER, WORKSPACE, Place, Service, served, stop, train_forever
 from worker.health import Health
 from worker.lease import Lease

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.repositories import classifiers
+from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import Alias, Version
 
 
@@ -41,7 +41,7 @@ def point(
         session.add(alias)
     alias.version_id, alias.updated_at = version_id, now
     session.flush()
-    classifiers.note_change(session, classifier_id)
+    classifier_rows.note_change(session, classifier_id)
     return alias
 
 
@@ -49,4 +49,4 @@ def remove(session: Session, alias: Alias) -> None:
     """Delete an alias; its version stays."""
     session.delete(alias)
     session.flush()
-    classifiers.note_change(session, alias.classifier_id)
+    classifier_rows.note_change(session, alias.classifier_id)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
-from app.db.repositories import blobs
+from app.db.repositories import blobs as blob_rows
 from app.db.tables import FINAL_STATES, Checkpoint, Job
 
 
@@ -19,7 +19,7 @@ def replace(session: Session, checkpoint: Checkpoint) -> list[str]:
     released = remove(session, checkpoint.job_id)
     session.add(checkpoint)
     session.flush()
-    return blobs.unreferenced(session, released)
+    return blob_rows.unreferenced(session, released)
 
 
 def remove(session: Session, job_id: str) -> list[str]:

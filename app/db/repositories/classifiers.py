@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from app.db.repositories import deliveries
+from app.db.repositories import deliveries as delivery_rows
 from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
 
 
@@ -31,7 +31,7 @@ def has_unfinished_job(session: Session, classifier_id: str) -> bool:
 
 def remove(session: Session, classifier: Classifier) -> None:
     """Delete a classifier and all that hangs on it; uploads and blobs stay."""
-    deliveries.forget_settled(session, classifier.id)
+    delivery_rows.forget_settled(session, classifier.id)
     # In this order, because an alias holds its version and a version its rankings.
     for table in (Alias, Version, Ranking, Job):
         session.execute(

@@ -12,9 +12,16 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db.repositories import jobs, turns
-from app.db.tables import Blob, Classifier, Installation, Job, Version, Worker
-from app.db.tables import WebhookDelivery as Delivery
+from app.db.repositories import jobs as job_rows, turns as turn_rows
+from app.db.tables import (
+    Blob,
+    Classifier,
+    Installation,
+    Job,
+    Version,
+    WebhookDelivery as Delivery,
+    Worker,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     return FleetCounts(
         jobs={(kind, state): count for kind, state, count in session.execute(by_kind)},
         waiting=_waiting(session),
-        expired_leases=jobs.count_expired(session, now=now),
+        expired_leases=job_rows.count_expired(session, now=now),
         failures=_failures(session),
         workers=_workers(session, workers_since),
         deliveries=_deliveries(session),
@@ -68,7 +75,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
 
 def _waiting(session: Session) -> dict[str, Waiting]:
     since: dict[str, list[datetime]] = {}
-    for hardware, moment in turns.waiting_since(session):
+    for hardware, moment in turn_rows.waiting_since(session):
         since.setdefault(hardware, []).append(moment)
     return {hardware: Waiting(len(found), min(found)) for hardware, found in since.items()}
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db.repositories import turns
+from app.db.repositories import turns as turn_rows
 from app.db.repositories.turns import is_next
 from app.db.tables import (
     HOLDING_STATES,
@@ -410,5 +410,5 @@ def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> 
     )
     rows = session.execute(query).all()
     queued = [job.id for job, *_ in rows if job.state == "queued"]
-    positions = turns.positions(session, queued) if queued else {}
+    positions = turn_rows.positions(session, queued) if queued else {}
     return [JobRow(*row, positions.get(row[0].id)) for row in rows]

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import classifiers
+from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import (
     HOLDING_STATES,
     Alias,
@@ -84,7 +84,7 @@ def add(
     )
     session.flush()
     _add_held_out(session, version.id, held_out)
-    classifiers.note_change(session, version.classifier_id)
+    classifier_rows.note_change(session, version.classifier_id)
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
@@ -198,7 +198,7 @@ def remove(session: Session, version: Version) -> None:
     """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
     session.delete(version)
     session.flush()
-    classifiers.note_change(session, version.classifier_id)
+    classifier_rows.note_change(session, version.classifier_id)
 
 
 def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:

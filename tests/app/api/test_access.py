@@ -14,7 +14,7 @@ from app.db.engine import Database
 from app.db.tables import ApiKey
 from app.main import create_app
 from app.security import tokens
-from app.services import keys
+from app.services.access import keys
 from app.settings import Settings
 from tests.app.api.test_event_stream import wait_until
 from tests.app.keyed import bearer, new_key

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.db.engine import Database
-from app.db.repositories import classifiers
+from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import Job
 from app.ids import new_id
 from models import methods
@@ -184,7 +184,7 @@ def test_delete_waits_for_jobs(api: TestClient, database: Database, state: str) 
         created_at=datetime.now(UTC),
     )
     with database.transaction() as session:
-        owner = classifiers.find(session, "default", "signs")
+        owner = classifier_rows.find(session, "default", "signs")
         assert owner is not None
         job.classifier_id = owner.id
         session.add(job)

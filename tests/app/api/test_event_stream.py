@@ -17,10 +17,10 @@ from app.api import events as route
 from app.cli import api_process
 from app.db.engine import Database
 from app.db.repositories.jobs import Event
-from app.services import jobs
-from app.services.event_watch import EventWatch
-from app.services.job_views import ProgressView
-from app.services.keys import revoke
+from app.services.access.keys import revoke
+from app.services.jobs import jobs
+from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.views import ProgressView
 from app.settings import Settings
 from tests.app.keyed import bearer, new_key
 from tests.databases import ONE_KIND_AT_FIRST

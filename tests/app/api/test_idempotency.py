@@ -19,11 +19,11 @@ from app.api.idempotency import (
     UnderWay,
 )
 from app.db.engine import Database
-from app.db.repositories import idempotency as keys
+from app.db.repositories import idempotency as idempotency_rows
 from app.db.tables import IdempotencyKey
 from app.main import create_app
-from app.services import classifiers
-from app.services.housekeeper import Housekeeper
+from app.services.classifiers import classifiers
+from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
 from app.storage import BlobStore
 
@@ -139,7 +139,7 @@ def test_keys_are_forgotten_after_a_day(
 
     answer("again", "first")
     answer("gone", "first")
-    later[0] = keys.KEPT_FOR + timedelta(seconds=1)
+    later[0] = idempotency_rows.KEPT_FOR + timedelta(seconds=1)
     answer("again", "second")
     Housekeeper(database, store, settings).tick()
     with database.reading() as session:

@@ -11,9 +11,9 @@ from httpx import Response
 from sqlalchemy import func, select
 
 from app.db.engine import Database
-from app.db.repositories import workspaces
+from app.db.repositories import workspaces as workspace_rows
 from app.db.tables import Blob
-from app.services.limits import Rate, RateLimitedError
+from app.services.access.limits import Rate, RateLimitedError
 from app.settings import Settings
 from tests.app import learnt
 from tests.app.keyed import bearer, new_key
@@ -77,7 +77,7 @@ def test_predictions_are_limited_by_images(
 
 def test_a_rate_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("app.services.limits.time.monotonic", lambda: now)
+    monkeypatch.setattr("app.services.access.limits.time.monotonic", lambda: now)
     rate = Rate(10)
     rate.require()
     rate.spend(64)
@@ -164,9 +164,9 @@ def test_all_that_a_workspace_has_counts_once(
     image = len(png(0, 16, 16))
     with database.reading() as session:
         everything = session.scalar(select(func.sum(Blob.size)))
-        assert workspaces.stored_bytes(session, "default") == everything
-        assert workspaces.stored_bytes(session, "another") == image
-        assert workspaces.stored_bytes(session, "none") == 0
+        assert workspace_rows.stored_bytes(session, "default") == everything
+        assert workspace_rows.stored_bytes(session, "another") == image
+        assert workspace_rows.stored_bytes(session, "none") == 0
     api.delete(f"/v1/uploads/{upload['id']}", headers=other).raise_for_status()
     with database.reading() as session:
-        assert workspaces.stored_bytes(session, "another") == 0
+        assert workspace_rows.stored_bytes(session, "another") == 0

@@ -309,7 +309,7 @@ def test_fleet(api: TestClient, database: Database) -> None:
 
 def test_expired_leases_are_counted(settings: Settings, database: Database) -> None:
     # The service does not run: its dispatcher would free the job.
-    from app.db.repositories import fleet
+    from app.db.repositories import fleet as fleet_rows
     from app.db.tables import Classifier
 
     with database.transaction() as session:
@@ -329,7 +329,7 @@ def test_expired_leases_are_counted(settings: Settings, database: Database) -> N
             )
         )
     with database.reading() as session:
-        counts = fleet.counts(session, now=now, workers_since=now)
+        counts = fleet_rows.counts(session, now=now, workers_since=now)
     assert counts.expired_leases == 1
 
 

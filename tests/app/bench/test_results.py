@@ -10,7 +10,7 @@ from app.bench.course import Course, Measured, Record
 from app.bench.picture import draw
 from app.bench.plan import Plan, Row, read_plan
 from app.bench.results import Results, table
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 
 PLAN = """
 classes_per_task = 3

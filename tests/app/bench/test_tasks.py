@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.bench.tasks import fingerprint, folders_as_tasks, read_tasks
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 
 
 def fill(folder: Path, labels: str, train: int = 3, test: int = 2) -> Path:

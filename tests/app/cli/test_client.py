@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.client import Client, ClientError, classifier_path
+from app.client.client import Client, ClientError, classifier_path
 
 Answer = tuple[int, str, str]
 

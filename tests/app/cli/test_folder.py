@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.errors import CommandError
-from app.cli.folder import TarStream, find_members
+from app.client.errors import CommandError
+from app.client.folder import TarStream, find_members
 
 
 @pytest.fixture

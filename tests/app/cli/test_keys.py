@@ -13,12 +13,12 @@ from sqlalchemy import Connection, event
 from typer.testing import CliRunner, Result
 
 from app.cli import keys
-from app.cli.errors import CommandError
+from app.client.errors import CommandError
 from app.db.engine import Database
 from app.db.tables import ApiKey
 from app.security import tokens
-from app.services import keys as service
-from app.services.keys import KeySpec
+from app.services.access import keys as service
+from app.services.access.keys import KeySpec
 from tests.app.keyed import new_key
 
 Run = Callable[..., Result]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.errors import CommandError
 from app.cli.options import connect
+from app.client.errors import CommandError
 from app.security import tokens
 
 

@@ -29,6 +29,7 @@ from app.db.repositories import installation as installation_rows
 from app.db.tables import ApiKey, Classifier, Installation, Job, JobEvent, WebhookDelivery, Worker
 from app.doctor import (
     broker,
+    database as database_check,
     environment,
     examination,
     folders,
@@ -38,10 +39,8 @@ from app.doctor import (
     software,
     storage,
 )
-from app.doctor import database as database_check
-from app.doctor.findings import Check, Finding
-from app.doctor.findings import Installation as Looked
-from app.services import sweeping
+from app.doctor.findings import Check, Finding, Installation as Looked
+from app.services.upkeep import sweeping
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app import learnt

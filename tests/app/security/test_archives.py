@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
+from app.errors import ServiceError
 from app.security.archives import (
     ArchiveKind,
     ArchiveLimits,
@@ -18,7 +18,6 @@ from app.security.archives import (
     UnsafeArchiveError,
     members,
 )
-from app.services.errors import ServiceError
 
 LIMITS = ArchiveLimits(members=100, member_bytes=10_000, ratio=10, free_bytes=100_000)
 KINDS: tuple[ArchiveKind, ...] = ("zip", "tar", "tar.gz")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from httpx import URL
 
-from app.security.targets import TargetRefusedError, check_url, is_public, resolve
+from app.security.ssrf import TargetRefusedError, check_url, is_public, resolve
 
 
 @pytest.mark.parametrize(

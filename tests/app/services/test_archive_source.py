@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from app.services.archive_source import ArchiveSource
-from app.services.sources import Item, Rejection, UploadLimits
+from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.sources import Item, Rejection, UploadLimits
 from app.settings import Settings
 
 LIMITS = UploadLimits.of(Settings())

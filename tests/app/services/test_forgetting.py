@@ -8,17 +8,21 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db.engine import Database
-from app.db.repositories import aliases, versions
-from app.db.repositories import learning as queries
+from app.db.repositories import (
+    aliases as alias_rows,
+    learning as learning_rows,
+    versions as version_rows,
+)
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Blob, Image, Ranking, RankingImage, Version, VersionClass
-from app.services import jobs, uploads
-from app.services.forgetting import CannotForgetError, UnknownClassError
-from app.services.jobs import NoReportError
-from app.services.plans import ForgetPlan, Plan
-from app.services.publication import Outcome
-from app.services.purging import CannotPurgeError
-from app.services.uploads import UploadNotFoundError
+from app.services.jobs import jobs
+from app.services.jobs.jobs import NoReportError
+from app.services.steps.forgetting import CannotForgetError, UnknownClassError
+from app.services.steps.plans import ForgetPlan, Plan
+from app.services.steps.publication import Outcome
+from app.services.steps.purging import CannotPurgeError
+from app.services.uploads import uploads
+from app.services.uploads.uploads import UploadNotFoundError
 from app.settings import Settings
 from app.storage import open_store
 from tests.worker.harness import WORKSPACE, Service
@@ -74,14 +78,14 @@ def taught(service: Service, *tasks: str, **fields: Any) -> list[str]:
 def class_map(service: Service, number: int) -> list[tuple[str, int, int]]:
     (version,) = [version for version in service.versions() if version.number == number]
     with service.db.reading() as session:
-        rows = versions.classes(session, [version.id])[version.id]
+        rows = version_rows.classes(session, [version.id])[version.id]
         return [(row.label, row.index, row.task) for row in rows]
 
 
 def held_out(service: Service, number: int) -> dict[int, list[str]]:
     (version,) = [version for version in service.versions() if version.number == number]
     with service.db.reading() as session:
-        return queries.held_out(session, version.id)
+        return learning_rows.held_out(session, version.id)
 
 
 def images_of(service: Service, upload: str, label: str) -> set[str]:
@@ -94,16 +98,16 @@ def name_version(service: Service, alias: str, number: int) -> None:
     with service.db.transaction() as session:
         classifier = session.scalars(select(Version.classifier_id)).first()
         assert classifier is not None
-        version = versions.by_number(session, classifier, number)
+        version = version_rows.by_number(session, classifier, number)
         assert version is not None
-        aliases.point(session, classifier, alias, version.id, now=service.db.now(session))
+        alias_rows.point(session, classifier, alias, version.id, now=service.db.now(session))
 
 
 def live(service: Service) -> int | None:
     with service.db.reading() as session:
         classifier = session.scalars(select(Version.classifier_id)).first()
         assert classifier is not None
-        found = versions.by_alias(session, classifier, "live")
+        found = version_rows.by_alias(session, classifier, "live")
         return found.number if found else None
 
 
@@ -266,7 +270,7 @@ def test_a_purge_leaves_nothing_of_a_class(service: Service) -> None:
     apart = images_of(service, first, "a") | images_of(service, third, "d")
     with service.db.reading() as session:
         tensors = {
-            version.number: set(versions.parts(session, version.id).values())
+            version.number: set(version_rows.parts(session, version.id).values())
             for version in service.versions()
         }
         exemplars = set(session.scalars(select(RankingImage.sha256)))
@@ -387,8 +391,10 @@ def test_what_cannot_be_purged(service: Service) -> None:
         service.forget("a", purge=True)
     run(service, service.forget("a"))
     with service.db.transaction() as session:
-        row = session.scalars(select(aliases.Alias).where(aliases.Alias.name == "canary")).one()
-        aliases.remove(session, row)
+        row = session.scalars(
+            select(alias_rows.Alias).where(alias_rows.Alias.name == "canary")
+        ).one()
+        alias_rows.remove(session, row)
     # Another classifier is about to learn from the upload.
     waiting = service.learn(upload, service.classifier("other"))
     with pytest.raises(CannotPurgeError, match=upload):
@@ -407,8 +413,10 @@ def test_what_cannot_be_purged(service: Service) -> None:
         lease.publish(plan, outcome(service, plan))
     service.cancel(later)
     with service.db.transaction() as session:
-        row = session.scalars(select(aliases.Alias).where(aliases.Alias.name == "canary")).one()
-        aliases.remove(session, row)
+        row = session.scalars(
+            select(alias_rows.Alias).where(alias_rows.Alias.name == "canary")
+        ).one()
+        alias_rows.remove(session, row)
     assert lease.publish(plan, outcome(service, plan)) == 3
     assert [version.number for version in service.versions()] == [3]
     assert class_map(service, 3) == [("c", 2, 0)]

@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 
 from app import ids
 from app.db.engine import Database
-from app.db.repositories import classifiers as rows
+from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import Job, Upload
-from app.services import classifiers, jobs, learning, uploads
-from app.services.job_requests import LearnRequest
-from app.services.sources import UploadLimits
+from app.services.classifiers import classifiers
+from app.services.jobs import jobs
+from app.services.steps import learning
+from app.services.steps.requests import LearnRequest
+from app.services.uploads import uploads
+from app.services.uploads.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST, wait_for_a_lock
@@ -88,7 +91,7 @@ def test_a_classifier_that_goes_meanwhile_is_not_found(service: Service) -> None
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
             row = classifiers.require(session, WORKSPACE, "toy", lock=True)
-            rows.remove(session, row)
+            classifier_rows.remove(session, row)
             queued = pool.submit(service.learn, upload)
             wait_for_a_lock(service.db)
         with pytest.raises(classifiers.ClassifierNotFoundError):

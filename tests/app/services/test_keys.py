@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from app.db.engine import Database
 from app.db.tables import ApiKey
 from app.security import tokens
-from app.services import keyring, keys
-from app.services.keyring import Caller, KeyRing, UnauthorizedError
-from app.services.keys import KeyNameTakenError, KeyNotFoundError, KeySpec
-from app.services.limits import Quota
+from app.services.access import keyring, keys
+from app.services.access.keyring import Caller, KeyRing, UnauthorizedError
+from app.services.access.keys import KeyNameTakenError, KeyNotFoundError, KeySpec
+from app.services.access.limits import Quota
 from app.settings import Settings
 from tests.app.keyed import new_key
 

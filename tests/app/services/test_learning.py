@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from app.db.engine import Database
-from app.db.repositories import learning as queries
+from app.db.repositories import learning as learning_rows
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Alias, Version
-from app.services import events
-from app.services.learning import NoTrainingImagesError
-from app.services.plans import LearnPlan
-from app.services.publication import Outcome
+from app.services.jobs import events
+from app.services.steps.learning import NoTrainingImagesError
+from app.services.steps.plans import LearnPlan
+from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
@@ -122,7 +122,7 @@ def test_versions_carry_what_came_before(service: Service) -> None:
     assert [v.memory["exemplars"] for v in (one, two)] == [6, 6]
     assert [v.memory["held_out"] for v in (one, two)] == [4, 6]
     with service.db.reading() as session:
-        kept = queries.exemplars(session, two.id)
+        kept = learning_rows.exemplars(session, two.id)
     # Old rankings are shared and only shorter.
     assert kept[0] == list(second.classes[0].exemplars[:2])
     stored = sum(image.size for ranked in kept.values() for image in ranked)

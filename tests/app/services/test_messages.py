@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Database
-from app.services import broker
-from app.services.dispatcher import Dispatcher
-from app.services.messages import BrokerUnavailableError, Messages
+from app.services.queue import broker
+from app.services.queue.dispatcher import Dispatcher
+from app.services.queue.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import Service

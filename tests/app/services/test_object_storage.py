@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Database
-from app.db.repositories import classifiers
-from app.services import manifests, reindexing, sweeping, uploads
+from app.db.repositories import classifiers as classifier_rows
+from app.services.upkeep import manifests, reindexing, sweeping
+from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app.services.test_forgetting import images_of, taught
@@ -81,7 +82,7 @@ def test_a_lost_database_is_made_again(
 ) -> None:
     taught(service, "ab")
     with service.db.reading() as session:
-        (classifier_id,) = classifiers.changed(session, limit=10)
+        (classifier_id,) = classifier_rows.changed(session, limit=10)
     manifests.keep(service.db, store, classifier_id)
     sweeping.check_ours(service.db, store)
     shutil.copy(migrated_sqlite, tmp_path / "new.db")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kombu import Connection, Queue
 
-from app.services import broker
+from app.services.queue import broker
 from app.settings import Settings
 from tests.servers import OwnRedis
 
@@ -35,5 +35,5 @@ def test_with_tls_the_transport_is_the_same(tmp_path: Path) -> None:
     url = "rediss://broker:6379/0?ssl_cert_reqs=required"
     celery = broker.make_celery(Settings(data_dir=tmp_path, broker=url))
     connection: Connection = celery.connection_for_write()
-    assert connection.transport_cls == "app.services.redis_transport:Transport"
+    assert connection.transport_cls == "app.services.queue.redis_transport:Transport"
     assert connection.ssl

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.db.engine import Database
-from app.db.repositories import classifiers as rows
-from app.services import classifiers, manifests, reindexing
-from app.services.classifiers import ClassifierSpec
-from app.services.manifests import KnownClass, VersionManifest
+from app.db.repositories import classifiers as classifier_rows
+from app.services.classifiers import classifiers
+from app.services.classifiers.classifiers import ClassifierSpec
+from app.services.upkeep import manifests, reindexing
+from app.services.upkeep.manifests import KnownClass, VersionManifest
 from app.storage import BlobStore
 from tests.app.keyed import new_key
 from tests.worker.harness import nothing
@@ -22,7 +23,7 @@ def test_classifiers_come_back_to_their_workspaces(
         spec = ClassifierSpec(name="signs", method=method)
         classifiers.create(database, workspace, spec, on_created=nothing)
     with database.reading() as session:
-        ids = rows.all_ids(session)
+        ids = classifier_rows.all_ids(session)
     for classifier_id in ids:
         manifests.keep(database, store, classifier_id)
     written = b"".join(store.read_document(name) or b"" for name in store.documents(""))
@@ -44,7 +45,9 @@ def test_documents_that_contradict_keep_no_other_classifier_away(
     for name in ("broken", "whole"):
         classifiers.create(database, "default", ClassifierSpec(name=name), on_created=nothing)
     with database.reading() as session:
-        broken, whole = (rows.find(session, "default", name) for name in ("broken", "whole"))
+        broken, whole = (
+            classifier_rows.find(session, "default", name) for name in ("broken", "whole")
+        )
     assert broken is not None
     assert whole is not None
     for row in (broken, whole):
@@ -76,5 +79,5 @@ def test_documents_that_contradict_keep_no_other_classifier_away(
     assert "contradict" in problem
     assert broken.id in problem
     with restored.reading() as session:
-        assert rows.all_ids(session) == [whole.id]
+        assert classifier_rows.all_ids(session) == [whole.id]
     restored.close()

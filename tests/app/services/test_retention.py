@@ -9,16 +9,20 @@ import pytest
 from sqlalchemy import update
 
 from app.db.engine import Database
-from app.db.repositories import classifiers as rows
-from app.db.repositories import jobs
-from app.db.repositories import learning as queries
-from app.db.repositories import uploads as uploads_table
+from app.db.repositories import (
+    classifiers as classifier_rows,
+    jobs as job_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+)
 from app.db.tables import Classifier, Job
-from app.services import classifiers, housekeeper, manifests, retention, sweeping, uploads, versions
-from app.services.classifiers import ClassifierPatch
-from app.services.housekeeper import Housekeeper
-from app.services.retention import expire_uploads
-from app.services.versions import VersionInUseError
+from app.services.classifiers import classifiers, versions
+from app.services.classifiers.classifiers import ClassifierPatch
+from app.services.classifiers.versions import VersionInUseError
+from app.services.upkeep import housekeeper, manifests, retention, sweeping
+from app.services.upkeep.housekeeper import Housekeeper
+from app.services.upkeep.retention import expire_uploads
+from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app.services.test_forgetting import held_out, name_version, run, taught
@@ -56,16 +60,16 @@ def test_the_newest_stay_and_lose_nothing(service: Service) -> None:
     before = service.versions()[-1]
     measured = held_out(service, 4)
     with service.db.reading() as session:
-        exemplars = queries.exemplars(session, before.id)
-        used = queries.last_used(session, before.id)
+        exemplars = learning_rows.exemplars(session, before.id)
+        used = learning_rows.last_used(session, before.id)
     patch(service, retention={"keep_last": 1})
     assert retention.follow(service.db, classifier_id(service)) == [1, 2, 3]
     (after,) = service.versions()
     assert (after.parent_id, after.metrics, after.memory) == (None, before.metrics, before.memory)
     assert held_out(service, 4) == measured
     with service.db.reading() as session:
-        assert queries.exemplars(session, after.id) == exemplars
-        assert queries.last_used(session, after.id) == used
+        assert learning_rows.exemplars(session, after.id) == exemplars
+        assert learning_rows.last_used(session, after.id) == used
     run(service, service.learn(service.upload("x", count=8)))
     assert numbers(service) == [4, 5]
 
@@ -132,7 +136,7 @@ def test_housekeeping_that_fails_for_one_goes_on_with_the_others(
     keeper = Housekeeper(service.db, store, settings)
     names = [service.classifier(name) for name in ("first", "second", "third")]
     with service.db.reading() as session:
-        failing, *others = rows.all_ids(session)
+        failing, *others = classifier_rows.all_ids(session)
     # A folder where its document is to be.
     store.write_document(document := f"{manifests.folder(failing)}classifier.json", b"")
     (path,) = Path(settings.storage_url).rglob(document)
@@ -144,7 +148,7 @@ def test_housekeeping_that_fails_for_one_goes_on_with_the_others(
     for kept in others:
         assert f"{manifests.folder(kept)}classifier.json" in documents
     with service.db.reading() as session:
-        assert rows.changed(session, limit=10) == [failing]
+        assert classifier_rows.changed(session, limit=10) == [failing]
     # Nor does it keep a sweep from the rest.
     sweeping.sweep(service.db, store, settings)
 
@@ -188,8 +192,8 @@ def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> Non
 
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            uploads_table.lock(session, upload)
-            uploads_table.remove(session, upload)
+            upload_rows.lock(session, upload)
+            upload_rows.remove(session, upload)
             removed = pool.submit(remove)
             wait_for_a_lock(service.db)
         removed.result()
@@ -206,13 +210,13 @@ def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None
     assert second.job_id
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            uploads_table.lock(session, upload)
-            uploads_table.remove(session, upload)
+            upload_rows.lock(session, upload)
+            upload_rows.remove(session, upload)
 
             def inherit() -> list[str]:
                 with service.db.transaction() as other:
-                    jobs.inherit_uploads(other, first.job_id, second.job_id)
-                    return jobs.uploads_of(other, second.job_id)
+                    job_rows.inherit_uploads(other, first.job_id, second.job_id)
+                    return job_rows.uploads_of(other, second.job_id)
 
             inherited = pool.submit(inherit)
             wait_for_a_lock(service.db)

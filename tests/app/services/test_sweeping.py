@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db.engine import Database
-from app.db.repositories import blobs, installation
+from app.db.repositories import blobs as blob_rows, installation as installation_rows
 from app.db.tables import Blob, Image
-from app.services import purging, sweeping, uploads
-from app.services.housekeeper import Housekeeper
+from app.services.steps import purging
 from app.services.stored import StorageChangedError
+from app.services.upkeep import sweeping
+from app.services.upkeep.housekeeper import Housekeeper
+from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
 from tests.app.services.test_forgetting import images_of, taught
@@ -167,7 +169,7 @@ def test_a_row_whose_bytes_went_before_something_died_goes(
     age(store)
 
     with service.db.transaction() as session:
-        blobs.record(session, dict.fromkeys(orphans, 8), service.db.now(session))
+        blob_rows.record(session, dict.fromkeys(orphans, 8), service.db.now(session))
     for sha256 in orphans:  # and whoever did so died before it removed the rows
         store.delete(sha256)
     assert rows(service, orphans) == 3
@@ -211,7 +213,7 @@ def test_a_sweep_that_fails_stays_due(
 ) -> None:
     def due_at() -> datetime:
         with service.db.reading() as session:
-            found = installation.sweep_due_at(session)
+            found = installation_rows.sweep_due_at(session)
         assert found is not None
         return found
 

@@ -18,13 +18,14 @@ from httpx import URL
 from sqlalchemy import select, update
 
 from app.db.engine import Database
-from app.db.repositories import deliveries as queries
+from app.db.repositories import deliveries as delivery_rows
 from app.db.repositories.deliveries import Claimed
 from app.db.tables import Job, Webhook, WebhookDelivery
-from app.services import classifiers, jobs, webhook_sender, webhooks
-from app.services.dispatcher import Dispatcher
-from app.services.webhook_sender import DELAYS, WebhookSender
-from app.services.webhooks import DeliveryView
+from app.services.classifiers import classifiers
+from app.services.jobs import jobs, webhook_sender, webhooks
+from app.services.jobs.webhook_sender import DELAYS, WebhookSender
+from app.services.jobs.webhooks import DeliveryView
+from app.services.queue.dispatcher import Dispatcher
 from app.settings import Settings
 from tests.app.receiver import Receiver, sending, wait_until
 from tests.app.services.test_learning import finish
@@ -338,7 +339,7 @@ def test_who_dies_while_sending_leaves_the_delivery_to_others(
     def take(lasts: timedelta) -> list[Claimed]:
         with service.db.transaction() as session:
             now = service.db.now(session)
-            return queries.claim(session, now=now, lasts=lasts, limit=5)
+            return delivery_rows.claim(session, now=now, lasts=lasts, limit=5)
 
     (lost,) = take(timedelta(0))
     assert SECRET not in repr(lost)
@@ -347,7 +348,7 @@ def test_who_dies_while_sending_leaves_the_delivery_to_others(
     assert take(timedelta(seconds=60)) == []
     with service.db.transaction() as session:
         # It was not dead, only slow: what it found out does not count any more.
-        assert not queries.end(session, lost, {"last_status": 500}, state="failed")
+        assert not delivery_rows.end(session, lost, {"last_status": 500}, state="failed")
     make_due(service)  # the second one died as well, and its minute is over
     with sending(settings):
         wait_until(settled(service, job_id))

@@ -1,0 +1,1 @@
+"""What the commands, the benchmark and the demo share to speak to a service."""

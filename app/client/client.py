@@ -1,0 +1,119 @@
+"""The HTTP client of the commands and the demo: paths in, JSON out, problems as one exception."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from app.client.errors import CommandError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+# The answer to a large upload comes when every image has been looked at.
+_TIMEOUT = httpx.Timeout(10.0, read=600.0)
+
+
+def classifier_path(name: str) -> str:
+    """Return the path of a classifier."""
+    return f"/v1/classifiers/{quote(name, safe='')}"
+
+
+class ClientError(CommandError):
+    """The server refused a request, or did not answer.
+
+    `status` and `code` are those of the problem document, None where no answer came.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Client:
+    """One server, and the key to send it. Whatever is not a 2xx answer is raised as ClientError."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        try:
+            self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, headers=headers)
+        except httpx.InvalidURL as error:
+            raise ClientError(f"{url} is not the URL of a server: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON at a path."""
+        return self._send("GET", path, params=query)
+
+    def post(self, path: str, body: Any, **query: Any) -> Any:
+        """Post JSON and return the answer's."""
+        return self._send("POST", path, json=body, params=query)
+
+    def put(self, path: str, body: Any) -> Any:
+        """Put JSON and return the answer's."""
+        return self._send("PUT", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """Delete what a path names."""
+        self._send("DELETE", path)
+
+    def post_bytes(
+        self, path: str, content: bytes | Iterable[bytes], headers: Mapping[str, str], **query: Any
+    ) -> Any:
+        """Post a body of bytes, streamed when it comes in chunks, and return the answer's JSON."""
+        return self._send("POST", path, content=content, headers=headers, params=query)
+
+    def post_files(self, path: str, files: Iterable[tuple[str, bytes]], **query: Any) -> Any:
+        """Post named files as multipart ``files`` and return the answer's JSON."""
+        parts = [("files", (name, data)) for name, data in files]
+        return self._send("POST", path, files=parts, params=query)
+
+    def each(self, path: str) -> Iterable[Any]:
+        """Yield the items of a list, page by page."""
+        after = None
+        while True:
+            page = self.get(path, **({} if after is None else {"after": after}))
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            after = page["next"]
+
+    def _send(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.UnsupportedProtocol as error:
+            raise ClientError(f"{self.url} is not the URL of a server: {error}") from error
+        except httpx.ConnectError as error:
+            raise ClientError(
+                f"Nothing answers at {self.url}.\n"
+                "Start a server with `accrue up`, or name another with --url or ACCRUE_URL."
+            ) from error
+        except httpx.HTTPError as error:
+            raise ClientError(f"{self.url} did not answer as it should: {error!r}") from error
+        if response.is_success:
+            return response.json() if response.content else None
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> ClientError:
+    """Read a problem document; answers of something else in between are shown as they are."""
+    try:
+        problem = response.json()
+        lines = [f"{problem['title']}: {problem['detail']}"]
+    except (ValueError, KeyError, TypeError):
+        return ClientError(
+            f"{response.request.url} answered {response.status_code} {response.reason_phrase}",
+            status=response.status_code,
+        )
+    if problem.get("code") == "unauthorized":
+        lines.append(
+            "The key of the commands is in ACCRUE_KEY, or in the file that --key-file names."
+        )
+    lines += [f"  {field['pointer']}: {field['detail']}" for field in problem.get("errors") or ()]
+    return ClientError("\n".join(lines), status=response.status_code, code=problem.get("code"))

@@ -1,0 +1,90 @@
+"""Following a job to its end, with a progress bar and its loss."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from app.client.client import Client
+from app.client.errors import CommandError
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+# Often enough for a bar that moves, and cheap for the server.
+_POLL_SECONDS = 0.2
+
+
+def watch(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the job a few times a second, until it has finished."""
+    job = client.get(f"/v1/jobs/{job_id}")
+    yield job
+    while job["state"] not in FINAL_STATES:
+        time.sleep(_POLL_SECONDS)
+        job = client.get(f"/v1/jobs/{job_id}")
+        yield job
+
+
+def follow(client: Client, job: Mapping[str, Any], console: Console) -> dict[str, Any]:
+    """Show a job until it has finished, and return it. Raises CommandError if it failed."""
+    try:
+        with JobProgress(console) as progress:
+            row = progress.add(job["classifier"])
+            for latest in watch(client, job["id"]):
+                progress.show(row, latest)
+    except KeyboardInterrupt:
+        console.print(f"The job goes on without you: {client.url}/v1/jobs/{job['id']}")
+        raise
+    return require_success(latest)
+
+
+def require_success(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a finished job that succeeded; raise CommandError with the reason for another."""
+    if job["state"] == "succeeded":
+        return job
+    error = job["error"]
+    reason = f": {error['detail']} ({error['code']})" if error else "."
+    raise CommandError(f"{job['id']} {job['state']}{reason}")
+
+
+def warnings(client: Client, job_id: str) -> list[str]:
+    """Return the messages of the job's warning events."""
+    events = client.each(f"/v1/jobs/{job_id}/events")
+    return [event["message"] for event in events if event["level"] == "warning"]
+
+
+class JobProgress(Progress):
+    """One bar a row; `show` brings a row to the state of a job."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("[cyan]{task.fields[doing]}"),
+            console=console,
+        )
+
+    def add(self, description: str, steps: int = 1) -> TaskID:
+        """Add a row for `steps` jobs one after another."""
+        return self.add_task(description, total=steps, doing="")
+
+    def show(self, row: TaskID, job: dict[str, Any], *, step: int = 0) -> None:
+        """Show a job, the row's `step`-th."""
+        progress = job["progress"] or {}
+        done = 1.0 if job["state"] == "succeeded" else progress.get("fraction") or 0.0
+        self.update(row, completed=step + done, doing=_doing(job, progress))
+
+
+def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
+    """Say what the job is at; in training, the epoch, its loss and the time left."""
+    if job["state"] != "running":
+        return str(job["state"])
+    if job["phase"] != "training" or not progress.get("epoch"):
+        return (job["phase"] or "").replace("_", " ")
+    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    if progress.get("loss") is not None:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("eta_seconds") is not None:
+        parts.append(f"{progress['eta_seconds']:.0f} s left")
+    return " · ".join(parts)

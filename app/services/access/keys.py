@@ -1,0 +1,127 @@
+"""Keys: made, listed and revoked. What a request may do with one is in `keyring`."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from sqlalchemy.exc import IntegrityError
+
+from app.db.engine import Database
+from app.db.repositories import keys as key_rows
+from app.db.tables import DEFAULT_WORKSPACE, ApiKey
+from app.security import tokens
+from app.services.requests import RequestBody
+
+Scope = Literal["predict", "train", "admin", "metrics"]
+KeyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)
+]
+WorkspaceName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+]
+
+
+class KeyNameTakenError(Exception):
+    """A key that is not revoked has the name."""
+
+
+class KeyNotFoundError(Exception):
+    """No key has that id or name."""
+
+
+class KeySpec(RequestBody):
+    """What a key is to be. Limits that are None are those of the settings."""
+
+    name: KeyName
+    scopes: frozenset[Scope] = Field(min_length=1)
+    workspace: WorkspaceName = DEFAULT_WORKSPACE
+    expires_days: int | None = Field(None, ge=1, le=100_000)
+    images_per_second: float | None = Field(None, gt=0)
+    waiting_jobs: int | None = Field(None, ge=1, lt=2**53)
+    stored_megabytes: int | None = Field(None, ge=1, lt=2**53)
+
+
+def grants(held: Collection[str], wanted: Iterable[str]) -> bool:
+    """Say whether scopes allow what is open to each of the wanted ones; `admin` allows all."""
+    return "admin" in held or any(scope in held for scope in wanted)
+
+
+def find_usable(db: Database, spec: KeySpec) -> ApiKey | None:
+    """Return a key of the workspace that may do all that the one described could."""
+    with db.reading() as session:
+        for row in key_rows.usable(session, now=db.now(session)):
+            if row.workspace == spec.workspace and all(
+                grants(row.scopes, [scope]) for scope in spec.scopes
+            ):
+                return row
+    return None
+
+
+def create(
+    db: Database, spec: KeySpec, token: str, hand_over: Callable[[], None] = lambda: None
+) -> ApiKey:
+    """Make the key that `tokens.new_token` gave.
+
+    `hand_over` gives the key to whoever asked for it. It is called just before the commit, so that
+    there never is a key that nobody has. Raises KeyNameTakenError.
+    """
+    key_id = tokens.id_of(token)
+    assert key_id is not None  # noqa: S101 - narrows the type
+    try:
+        with db.transaction() as session:
+            now = db.now(session)
+            row = ApiKey(
+                id=key_id,
+                name=spec.name,
+                workspace=spec.workspace,
+                digest=tokens.digest(token),
+                scopes=sorted(spec.scopes),
+                images_per_second=spec.images_per_second,
+                waiting_jobs=spec.waiting_jobs,
+                stored_megabytes=spec.stored_megabytes,
+                created_at=now,
+                expires_at=spec.expires_days and now + timedelta(days=spec.expires_days),
+            )
+            key_rows.add(session, row)
+            hand_over()
+    except IntegrityError:
+        raise KeyNameTakenError from None
+    return row
+
+
+def every(db: Database) -> list[ApiKey]:
+    """Return all keys, oldest first."""
+    with db.reading() as session:
+        return list(key_rows.every(session))
+
+
+def state(row: ApiKey, now: datetime) -> str:
+    """Return ``active``, ``expired`` or ``revoked``."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
+
+
+def is_known(db: Database, key_id: str) -> bool:
+    """Say whether there is, or was, a key of that id."""
+    with db.reading() as session:
+        return key_rows.get(session, key_id) is not None
+
+
+def has_ended(db: Database, key_id: str) -> bool:
+    """Say whether the key of that id was good once and is so no more, for good."""
+    with db.reading() as session:
+        row = key_rows.get(session, key_id)
+        return row is not None and state(row, db.now(session)) != "active"
+
+
+def revoke(db: Database, reference: str) -> ApiKey:
+    """Revoke a key by its id or name; again changes nothing. Raises KeyNotFoundError."""
+    with db.transaction() as session:
+        row = key_rows.get(session, reference) or key_rows.named(session, reference)
+        if row is None:
+            raise KeyNotFoundError
+        if row.revoked_at is None:
+            row.revoked_at = db.now(session)
+        return row

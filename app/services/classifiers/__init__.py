@@ -1,0 +1,1 @@
+"""Classifiers: what they are, their versions and the names of those."""

@@ -1,0 +1,182 @@
+"""A version as one tar file: its tensors, and what is needed to make use of them.
+
+The file is never made: where each byte of it is follows from the sizes of what is in it, so any
+part of it can be sent at once, and again later, byte for byte the same.
+"""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+import structlog
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import versions as version_rows
+from app.db.tables import Classifier, Version
+from app.errors import ServiceError
+from app.services.classifiers import classifiers, versions
+from app.services.stored import StorageUnavailableError
+from app.storage import BlobCorruptError, BlobMissingError, BlobStore, each
+
+MANIFEST = "manifest.json"
+# A part is read as a whole, so that its hash is checked, and then sent in pieces of so many bytes.
+_PIECE_BYTES = 2**20
+
+log = structlog.get_logger(__name__)
+
+
+class TensorsUnreadableError(ServiceError):
+    """The stored tensors of the version are gone or damaged."""
+
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "tensors-unreadable"
+    title: ClassVar[str] = "Tensors unreadable"
+
+
+class TensorFile(BaseModel):
+    """A file of tensors (safetensors)."""
+
+    part: str
+    file: str
+    sha256: str
+    size: int
+
+
+class Column(BaseModel):
+    """A class: columns of the head follow their order here."""
+
+    label: str
+    index: int
+    task: int
+
+
+class CheckpointManifest(BaseModel):
+    """What manifest.json says. It holds nothing that changes later, such as aliases."""
+
+    format: Literal[1] = 1
+    classifier: str
+    version: int
+    created_at: datetime
+    method: str
+    spec: dict[str, Any]
+    metrics: dict[str, Any]
+    classes: list[Column]
+    parts: list[TensorFile]
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A stretch of the tar: bytes, or the blob of that hash."""
+
+    size: int
+    content: bytes | str
+
+
+class CheckpointFile:
+    """The tar file of one version."""
+
+    def __init__(self, manifest: CheckpointManifest, store: BlobStore) -> None:
+        self._store = store
+        text = manifest.model_dump_json(indent=1).encode()
+        # All else follows from the manifest.
+        self.etag = f'"{hashlib.sha256(text).hexdigest()}"'
+        self.name = f"{manifest.classifier}-{manifest.version}.tar"
+        members: list[tuple[str, int, bytes | str]] = [(MANIFEST, len(text), text)]
+        members += [(part.file, part.size, part.sha256) for part in manifest.parts]
+        self._segments = list(_layout(members, int(manifest.created_at.timestamp())))
+        self.size = sum(segment.size for segment in self._segments)
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """Return the bytes from `start` to before `end`, in pieces.
+
+        Raises TensorsUnreadableError and StorageUnavailableError before the first piece where
+        a part is missing, and while the pieces are read where one is damaged.
+        """
+        touched = list(self._touched(start, end))
+        parts = [content for _, _, content in touched if isinstance(content, str)]
+        with _readable():
+            present = each(self._store, self._store.exists, parts)
+            for sha256, there in zip(parts, present, strict=True):
+                if not there:
+                    raise BlobMissingError(sha256)
+        return self._pieces(touched)
+
+    def _touched(self, start: int, end: int) -> Iterator[tuple[int, int, bytes | str]]:
+        at = 0
+        for segment in self._segments:
+            low, high = max(start - at, 0), min(end - at, segment.size)
+            if low < high:
+                yield low, high, segment.content
+            at += segment.size
+
+    def _pieces(self, touched: list[tuple[int, int, bytes | str]]) -> Iterator[bytes]:
+        for low, high, content in touched:
+            with _readable():
+                data = self._store.get(content) if isinstance(content, str) else content
+            for piece in range(low, high, _PIECE_BYTES):
+                yield data[piece : min(piece + _PIECE_BYTES, high)]
+
+
+def find(
+    db: Database, store: BlobStore, workspace: str, name: str, reference: str
+) -> CheckpointFile:
+    """Return a version's file by number or alias.
+
+    Raises ClassifierNotFoundError and VersionNotFoundError.
+    """
+    with db.reading() as session:
+        classifier = classifiers.require(session, workspace, name)
+        version = versions.require(session, classifier, reference)
+        return CheckpointFile(_manifest(session, classifier, version), store)
+
+
+def _manifest(session: Session, classifier: Classifier, version: Version) -> CheckpointManifest:
+    parts: Mapping[str, str] = version_rows.parts(session, version.id)
+    sizes = version_rows.part_sizes(session, [version.id]).get(version.id, {})
+    return CheckpointManifest(
+        classifier=classifier.name,
+        version=version.number,
+        created_at=version.created_at,
+        method=version.method,
+        spec=version.spec,
+        metrics=version.metrics,
+        classes=[
+            Column(label=row.label, index=row.index, task=row.task)
+            for row in version_rows.classes(session, [version.id])[version.id]
+        ],
+        parts=[
+            TensorFile(part=part, file=f"{part}.safetensors", sha256=sha256, size=sizes[sha256])
+            for part, sha256 in sorted(parts.items())
+        ],
+    )
+
+
+def _layout(members: list[tuple[str, int, bytes | str]], made_at: int) -> Iterator[_Segment]:
+    for name, size, content in members:
+        header = tarfile.TarInfo(name)
+        header.size, header.mtime = size, made_at
+        block = header.tobuf(tarfile.PAX_FORMAT)
+        yield _Segment(len(block), block)
+        yield _Segment(size, content)
+        padding = bytes(-size % tarfile.BLOCKSIZE)
+        yield _Segment(len(padding), padding)
+    end = bytes(2 * tarfile.BLOCKSIZE)
+    yield _Segment(len(end), end)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("tensors_not_read", error=str(error))
+        raise StorageUnavailableError from error
+    except (BlobMissingError, BlobCorruptError) as error:
+        log.error("tensors_unreadable", error=repr(error))
+        raise TensorsUnreadableError("The stored tensors are gone or damaged.") from error

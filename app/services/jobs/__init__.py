@@ -1,0 +1,1 @@
+"""Jobs as clients see them: their state, events and end."""

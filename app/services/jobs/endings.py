@@ -1,0 +1,53 @@
+"""The end of a job, whoever ends it: its last events, and what its webhook is to be told.
+
+Both are written in the transaction that ends the job, so that no end goes untold and none is told
+twice over.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.db.repositories import deliveries as delivery_rows, jobs as job_rows
+from app.db.repositories.jobs import Event
+from app.db.tables import WebhookDelivery
+from app.ids import new_id
+from app.services.jobs import views
+from app.services.jobs.views import JobView
+
+
+class Payload(BaseModel):
+    """What a webhook is sent: the job as it was when it ended."""
+
+    type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
+    timestamp: datetime
+    data: JobView
+
+
+def announce(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
+    """Append the last events of a job that was just given a final state.
+
+    To be called when everything that is shown of the job has been written.
+    """
+    job_rows.append_events(session, job_id, events, now=now)
+    webhook = delivery_rows.webhook_of(session, job_id)
+    job = job_rows.get(session, job_id) if webhook else None
+    if webhook is None or job is None:
+        return
+    view = views.view(session, job.workspace, job_id)
+    payload = Payload(type=f"job.{view.state}", timestamp=now, data=view)
+    session.add(
+        WebhookDelivery(
+            id=new_id("dlv"),
+            job_id=job_id,
+            type=payload.type,
+            url=webhook.url,
+            secret=webhook.secret,
+            payload=payload.model_dump_json(),
+            next_at=now,
+            created_at=now,
+        )
+    )
+    session.flush()

@@ -1,0 +1,61 @@
+"""What happened to a job, for those who ask again and again and for those who stay."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from app.db.engine import Database
+from app.db.repositories import events as event_rows
+from app.db.tables import FINAL_STATES, JobEvent
+from app.services.jobs import views
+
+# Events that are read at once.
+_PORTION = 500
+
+
+class EventView(BaseModel):
+    """Something that happened to a job."""
+
+    seq: int
+    at: datetime
+    type: str
+    level: str
+    message: str
+    data: dict[str, Any]
+
+
+class Tail(NamedTuple):
+    """The next events of a job; `ended` where it has finished and these are its last."""
+
+    events: list[EventView]
+    ended: bool
+
+
+def page(db: Database, workspace: str, job_id: str, *, after: int, limit: int) -> list[EventView]:
+    """Return up to `limit` events of a job after a sequence number. Raises JobNotFoundError."""
+    with db.reading() as session:
+        views.require(session, workspace, job_id)
+        return [
+            _view(event) for event in event_rows.page(session, job_id, after=after, limit=limit)
+        ]
+
+
+def tail(db: Database, workspace: str, job_id: str, *, after: int) -> Tail:
+    """Return a portion of a job's events after a sequence number. Raises JobNotFoundError."""
+    with db.reading() as session:
+        # The state first: what ended the job is then among the events, or behind them.
+        finished = views.require(session, workspace, job_id).job.state in FINAL_STATES
+        found = event_rows.page(session, job_id, after=after, limit=_PORTION)
+        return Tail([_view(event) for event in found], finished and len(found) < _PORTION)
+
+
+def _view(event: JobEvent) -> EventView:
+    return EventView(
+        seq=event.seq,
+        at=event.at,
+        type=event.type,
+        level=event.level,
+        message=event.message,
+        data=event.data,
+    )

@@ -1,0 +1,106 @@
+"""Jobs as clients see them."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.db.repositories import jobs as job_rows
+from app.db.repositories.jobs import JobRow
+from app.db.tables import FINAL_STATES
+from app.errors import ServiceError
+
+State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class JobNotFoundError(ServiceError):
+    """No job has that id."""
+
+    status: ClassVar[int] = 404
+    code: ClassVar[str] = "job-not-found"
+    title: ClassVar[str] = "Job not found"
+
+
+class ProgressView(BaseModel):
+    """How far a running job is."""
+
+    fraction: float = Field(description="Of the whole job, from 0 to 1.")
+    epoch: int | None = Field(description="Counts from 1; null while nothing is trained.")
+    epochs: int | None
+    step: int | None
+    steps: int | None
+    loss: float | None = Field(description="Mean of the epoch so far.")
+    images_per_second: float | None
+    eta_seconds: float | None = Field(description="Until training ends.")
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    retryable: bool
+
+
+class JobView(BaseModel):
+    """A job as clients see it."""
+
+    id: str
+    classifier: str
+    kind: str
+    state: State
+    phase: str | None
+    attempt: int = Field(description="How often a worker has taken the job.")
+    progress: ProgressView | None
+    queue_position: int | None = Field(
+        description="Place among the jobs for the same hardware, as things are: 1 is the next to "
+        "start. Classifiers take turns. Null unless queued."
+    )
+    error: JobErrorView | None
+    version: int | None = Field(description="The number of the version that the job made.")
+    created_at: datetime
+    started_at: datetime | None
+    heartbeat_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in FINAL_STATES
+
+
+def require(session: Session, workspace: str, job_id: str) -> JobRow:
+    """Return a job of the workspace. Raises JobNotFoundError."""
+    row = job_rows.find(session, workspace, job_id)
+    if row is None:
+        raise JobNotFoundError("There is no such job.")
+    return row
+
+
+def view(session: Session, workspace: str, job_id: str) -> JobView:
+    """Return a job of the workspace as it is shown. Raises JobNotFoundError."""
+    return of(require(session, workspace, job_id))
+
+
+def of(row: JobRow) -> JobView:
+    """Return what is shown of a job."""
+    job = row.job
+    return JobView.model_validate(
+        {
+            "id": job.id,
+            "classifier": row.classifier,
+            "kind": job.kind,
+            "state": job.state,
+            "phase": job.phase,
+            "attempt": job.attempt,
+            "progress": job.progress,
+            "queue_position": row.queue_position,
+            "error": job.error,
+            "version": row.version,
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "heartbeat_at": job.heartbeat_at,
+            "finished_at": job.finished_at,
+        }
+    )

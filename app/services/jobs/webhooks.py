@@ -1,0 +1,127 @@
+"""Webhooks: a job tells somebody that it has ended, signed as Standard Webhooks says.
+
+The secret comes with the job and never goes out again: it is in no answer, so that one stored under
+an idempotency key holds none, and in no log.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import deliveries as delivery_rows
+from app.db.tables import Webhook as WebhookRow, WebhookDelivery
+from app.errors import FieldError, ServiceError
+from app.security.ssrf import TargetRefusedError, check_url
+from app.services.jobs import views
+from app.services.requests import RequestBody, Text
+
+_PREFIX = "whsec_"
+_LONGEST_SECRET = 200
+_SECRET_BYTES = range(24, 65)
+
+
+class InvalidWebhookError(ServiceError):
+    """The webhook's URL leads where this server sends nothing to."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "invalid-webhook"
+    title: ClassVar[str] = "Invalid webhook"
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    try:
+        key = _key(secret.get_secret_value())
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) not in _SECRET_BYTES:
+        raise ValueError(f"must be {_PREFIX} and the base64 of 24 to 64 random bytes")
+    return secret
+
+
+def _key(secret: str) -> bytes:
+    """Return the bytes to sign with. Raises ValueError where there are none."""
+    if not secret.startswith(_PREFIX):
+        raise ValueError("no secret of Standard Webhooks")
+    return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+
+
+class Webhook(RequestBody):
+    """Whom to tell that the job has ended, and what to sign it with."""
+
+    url: Text = Field(description="Where to POST: https, and a public address.")
+    secret: Annotated[
+        SecretStr,
+        AfterValidator(_check_secret),
+        Field(
+            max_length=_LONGEST_SECRET,
+            description="`whsec_` and the base64 of 24 to 64 random bytes. Never shown again.",
+        ),
+    ]
+
+
+class DeliveryView(BaseModel):
+    """How it went to tell somebody that a job has ended."""
+
+    id: str = Field(description="The `webhook-id` of every try.")
+    type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
+    state: str = Field(description="`pending`, `delivered` or `failed`.")
+    attempts: int = Field(description="Tries begun.")
+    next_at: datetime | None = Field(description="When the next is due; null if there is none.")
+    last_status: int | None = Field(description="HTTP status of the last answer.")
+    last_error: str | None = Field(description="Why the last try was in vain.")
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+def check(webhook: Webhook, *, private: bool) -> None:
+    """Refuse a URL that would never be sent to. Raises InvalidWebhookError."""
+    try:
+        check_url(webhook.url, private=private)
+    except TargetRefusedError as error:
+        wrong = FieldError("/webhook/url", str(error))
+        raise InvalidWebhookError(f"The webhook's URL {error}.", errors=[wrong]) from error
+
+
+def add(session: Session, job_id: str, webhook: Webhook) -> None:
+    """Write down whom a new job tells."""
+    secret = webhook.secret.get_secret_value()
+    session.add(WebhookRow(job_id=job_id, url=webhook.url, secret=secret))
+
+
+def list_deliveries(db: Database, workspace: str, job_id: str) -> list[DeliveryView]:
+    """Return a job's deliveries, oldest first. Raises JobNotFoundError."""
+    with db.reading() as session:
+        views.require(session, workspace, job_id)
+        return [_view(row) for row in delivery_rows.of_job(session, job_id)]
+
+
+def signed_headers(secret: str, message_id: str, timestamp: int, payload: bytes) -> dict[str, str]:
+    """Return the three headers of Standard Webhooks; `timestamp` is in seconds since 1970."""
+    content = f"{message_id}.{timestamp}.".encode() + payload
+    signature = base64.b64encode(hmac.digest(_key(secret), content, hashlib.sha256)).decode()
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+def _view(row: WebhookDelivery) -> DeliveryView:
+    return DeliveryView(
+        id=row.id,
+        type=row.type,
+        state=row.state,
+        attempts=row.attempts,
+        next_at=row.next_at,
+        last_status=row.last_status,
+        last_error=row.last_error,
+        created_at=row.created_at,
+        delivered_at=row.delivered_at,
+    )

@@ -1,0 +1,1 @@
+"""Everything that is Celery's: broker, transports, messages and the dispatcher."""

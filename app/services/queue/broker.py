@@ -1,0 +1,86 @@
+"""The Celery application: what the side that sends and the side that works must agree on."""
+
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from app.services.queue.file_transport import remove_old
+from app.settings import Settings
+
+RUN_JOB = "accrue.run_job"
+DEFAULT_QUEUE = "default"
+TRAIN_QUEUE = "train"
+
+# A message is only a hint: one that nobody took in this time is dropped, and another one sent.
+MESSAGE_EXPIRES = timedelta(seconds=90)
+
+
+def queue_for(hardware: str) -> str:
+    """Return the queue of jobs that ask for this hardware (``any`` or ``gpu``)."""
+    return TRAIN_QUEUE if hardware == "gpu" else DEFAULT_QUEUE
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Build the application. Nothing connects before the first message."""
+    celery = Celery("accrue", set_as_current=False)
+    celery.conf.update(
+        task_queues=[Queue(DEFAULT_QUEUE), Queue(TRAIN_QUEUE)],
+        task_default_queue=DEFAULT_QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        broker_connection_timeout=2,
+        **_transport(settings),
+    )
+    return celery
+
+
+def remove_expired(settings: Settings) -> None:
+    """Remove the messages that nobody reads any more, where the broker does not do so itself.
+
+    They are those of processes that were killed, or for hardware that nobody has.
+    """
+    if _is_files(settings):
+        remove_old(settings.queue_dir, MESSAGE_EXPIRES.total_seconds())
+
+
+def _is_files(settings: Settings) -> bool:
+    return settings.broker_url.startswith("filesystem:")
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    if _is_files(settings):
+        folder = settings.queue_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        return {
+            "broker_url": "filesystem://localhost",  # kombu warns of a URL without a host
+            "broker_transport": "app.services.queue.file_transport:Transport",
+            "broker_transport_options": {
+                "data_folder_in": str(folder),
+                "data_folder_out": str(folder),
+                "control_folder": str(folder / "control"),
+                "polling_interval": 0.05,
+            },
+        }
+    return {
+        "broker_url": settings.broker_url,
+        **_redis(settings.broker_url),
+        "broker_transport_options": {
+            # A server that is away holds up the dispatcher, which frees lost jobs as well, for
+            # seconds only; one that is overloaded is given the time to answer.
+            "socket_connect_timeout": 2,
+            "socket_timeout": 10,
+            # Whoever waits for messages sends nothing: only these tell that nobody is there.
+            "health_check_interval": 25,
+            "socket_keepalive": True,
+            "retry_on_timeout": True,
+        },
+    }
+
+
+def _redis(url: str) -> dict[str, str]:
+    if url.startswith(("redis://", "rediss://")):
+        return {"broker_transport": "app.services.queue.redis_transport:Transport"}
+    return {}  # whatever else Celery knows, as it comes

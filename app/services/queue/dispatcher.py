@@ -1,0 +1,151 @@
+"""The dispatcher: what keeps every job moving, whatever was lost on the way.
+
+It runs in every API and worker process at once. Each step is a conditional update or a message
+that may arrive twice, so any number of dispatchers may do the same work.
+"""
+
+import threading
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.engine import Database
+from app.db.repositories import jobs as job_rows, turns as turn_rows, workers as worker_rows
+from app.db.repositories.jobs import Event
+from app.db.repositories.turns import Waiting
+from app.services.jobs import endings
+from app.services.queue import broker
+from app.services.queue.broker import queue_for
+from app.services.queue.messages import BrokerUnavailableError, Messages
+from app.settings import Settings
+
+_TICK_SECONDS = 1.0
+# A job sent this long ago and still queued is sent again: its message was lost, or waits behind
+# a long job in some worker's hands while another worker is free. Only to idle workers that were
+# seen: nobody else would read the messages, and they would pile up. Half a lease, at most: whoever
+# wants lost workers noticed sooner wants lost messages noticed sooner.
+_RESEND_AFTER = timedelta(seconds=30)
+WORKER_SEEN_WITHIN = timedelta(seconds=60)
+
+_LOST = "The worker was lost, as often as jobs are tried again."
+_EVENTS = {
+    "cancelled": Event("cancelled", "Cancelled; its worker was lost."),
+    "failed": Event("failed", _LOST, "error", {"code": "worker-lost"}),
+    "queued": Event("requeued", "The worker was lost; the job waits for another.", "warning"),
+}
+
+# What a job is told that has waited for so long while nobody takes jobs for its hardware.
+_UNSERVED_AFTER = timedelta(seconds=60)
+_UNSERVED = {
+    "any": Event("warning", "No worker is running: the job waits for one.", "warning"),
+    "gpu": Event("warning", "No worker with a GPU is running: the job waits for one.", "warning"),
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Frees the jobs of lost workers, sends the queued ones, and says what they wait for."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._settings = settings
+        self._messages = Messages(settings)
+        self._max_failures = settings.max_failures
+        self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
+        self._warned: set[tuple[str, str]] = set()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Look over all jobs every second from now on, in a thread."""
+        broker.remove_expired(self._settings)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread looks over the jobs."""
+        return self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Have the thread look at once: a job was created or has ended. Never blocks."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread, after the look it may be at."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._messages.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.tick()
+            except SQLAlchemyError as error:
+                # The database is away or locked; what is to be done will still be there.
+                log.warning("dispatcher_tick_failed", error=str(error))
+            except Exception:  # whatever it is, jobs go on being looked after
+                log.exception("dispatcher_tick_failed")
+            self._wake.wait(_TICK_SECONDS)
+            self._wake.clear()
+
+    def tick(self) -> None:
+        """Look once over all jobs."""
+        self._free_lost()
+        self._send_waiting()
+
+    def _free_lost(self) -> None:
+        with self._db.reading() as session:
+            if not job_rows.any_expired(session, now=self._db.now(session)):
+                return
+        with self._db.transaction() as session:
+            now = self._db.now(session)
+            error = {"code": "worker-lost", "detail": _LOST, "retryable": True}
+            freed = job_rows.free_expired(
+                session, now=now, max_failures=self._max_failures, error=error
+            )
+            for state, job_ids in freed.items():
+                write = job_rows.append_events if state == "queued" else endings.announce
+                for job_id in job_ids:
+                    write(session, job_id, [_EVENTS[state]], now=now)
+                    log.warning("lease_expired", job=job_id, state=state)
+
+    def _send_waiting(self) -> None:
+        with self._db.reading() as session:
+            now = self._db.now(session)
+            waiting = turn_rows.waiting(session)
+            seen_since = now - WORKER_SEEN_WITHIN
+            old = [job for job in waiting if job.sent_at and job.sent_at < now - self._resend_after]
+            idle = worker_rows.queues(session, seen_since, idle=True) if old else set()
+            late = [job for job in waiting if job.created_at < now - _UNSERVED_AFTER]
+            served = worker_rows.queues(session, seen_since) if late else set()
+        self._warn([job for job in late if queue_for(job.hardware) not in served])
+        due = [job for job in waiting if job.sent_at is None]
+        due += [job for job in old if queue_for(job.hardware) in idle]
+        sent: list[str] = []
+        try:
+            for job in due:
+                self._messages.send(job.id, job.hardware)
+                sent.append(job.id)
+        except BrokerUnavailableError as error:
+            log.warning("broker_unavailable", error=str(error))
+        finally:
+            # What was sent is written down in any case, or it would be sent at every tick.
+            self._mark_sent(sent)
+
+    def _mark_sent(self, sent: list[str]) -> None:
+        if sent:
+            with self._db.transaction() as session:
+                turn_rows.mark_sent(session, sent, now=self._db.now(session))
+
+    def _warn(self, unserved: list[Waiting]) -> None:
+        # Once each by this process; what others have said is found when it is to be said again.
+        wanted = {(job.id, job.hardware) for job in unserved}
+        for job_id, hardware in wanted - self._warned:
+            with self._db.transaction() as session:
+                now = self._db.now(session)
+                job_rows.warn_queued(session, job_id, _UNSERVED[hardware], now=now)
+        self._warned = wanted

@@ -1,0 +1,139 @@
+"""Purging: when classes are forgotten for good, what else holds them goes as well.
+
+What goes are all versions of the classifier that know one of the classes, by label and on every
+branch, the uploads with images of them that jobs of this classifier have used, and every image and
+tensor that nothing else refers to then. An upload goes whole, as `DELETE /v1/uploads/{id}` would
+remove it: what versions keep of its other images stays with them. Versions that remain take the
+place of the deleted ones in the tree, with their held-out images of classes that remain.
+
+Nothing is purged by half: where an alias or a job that is not finished needs what would be deleted,
+the purge is refused as a whole. Only `live` does not stand in the way: where it names a version
+that goes, it moves to the new one, whatever the classifier's promotion says.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import blobs as blob_rows, uploads as upload_rows, versions as version_rows
+from app.db.tables import LIVE, Classifier, Version
+from app.errors import ServiceError
+from app.services.classifiers import lineage
+from app.services.steps.plans import ForgetPlan
+from app.storage import BlobStore, each
+
+log = structlog.get_logger(__name__)
+
+
+class CannotPurgeError(ServiceError):
+    """An alias, or a job that is not finished, needs what would be deleted."""
+
+    status: ClassVar[int] = 409
+    code: ClassVar[str] = "cannot-purge"
+    title: ClassVar[str] = "Cannot be purged"
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was deleted: numbers of versions, ids of uploads, and blobs that nothing needs now."""
+
+    versions: list[int]
+    uploads: list[str]
+    blobs: list[str]
+
+
+def check(session: Session, classifier: Classifier, labels: Collection[str]) -> None:
+    """Refuse at once what could not be purged once the job's turn has come.
+
+    Jobs that wait before it are finished by then, so only those of others count.
+    Raises CannotPurgeError.
+    """
+    _check_aliases(session, version_rows.knowing(session, classifier.id, labels))
+    for upload_id in upload_rows.learnt_from(session, classifier.id, labels):
+        if upload_rows.used_by_unfinished_job(session, upload_id, besides=classifier.id):
+            raise _in_use(upload_id)
+
+
+def lock(session: Session, plan: ForgetPlan) -> list[str]:
+    """Return the uploads that go, kept from being given to another job until the commit.
+
+    To be called before the classifier is locked: whoever makes a job locks in this order.
+    """
+    found = upload_rows.learnt_from(session, plan.classifier_id, plan.labels)
+    return [upload_id for upload_id in sorted(found) if upload_rows.lock(session, upload_id)]
+
+
+def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
+    """Delete all that holds the plan's classes, once the version without them is there.
+
+    `upload_ids` are those of `lock`. Raises CannotPurgeError.
+    """
+    doomed = version_rows.knowing(session, plan.classifier_id, plan.labels)
+    _check_aliases(session, doomed)
+    for old in doomed:
+        if version_rows.starts_a_job(session, old):
+            raise CannotPurgeError(f"A job that is not finished starts from version {old.number}.")
+    for upload_id in upload_ids:
+        if upload_rows.used_by_unfinished_job(session, upload_id):
+            raise _in_use(upload_id)
+    candidates = version_rows.blobs_of(session, [old.id for old in doomed])
+    candidates |= upload_rows.blobs_of(session, upload_ids)
+    for old in doomed:
+        lineage.remove(session, old)
+    for upload_id in upload_ids:
+        upload_rows.remove(session, upload_id)
+    return Purged(
+        versions=[old.number for old in doomed],
+        uploads=list(upload_ids),
+        blobs=blob_rows.release(session, candidates),
+    )
+
+
+def sweep(
+    db: Database, store: BlobStore, hashes: Sequence[str], *, before: datetime | None = None
+) -> list[str]:
+    """Delete released blobs from the storage, and return those that were.
+
+    Not those that something refers to again or, where a moment is given, that were put since then.
+    After the commit, never before: bytes that are gone do not come back. A blob that could not be
+    deleted keeps its row, and so is known as one that nothing refers to.
+    """
+    with db.transaction() as session:
+        blob_rows.lock(session, hashes)
+        doomed = blob_rows.unreferenced(session, hashes)
+        gone = each(store, lambda sha256: _delete(store, sha256, before), doomed)
+        deleted = [sha256 for sha256, went in zip(doomed, gone, strict=True) if went]
+        blob_rows.forget(session, deleted)
+        return deleted
+
+
+def _delete(store: BlobStore, sha256: str, before: datetime | None) -> bool:
+    """Delete a blob unless it was put since; say whether it is gone."""
+    try:
+        put_at = store.put_at(sha256) if before else None
+        if before and put_at and put_at >= before:
+            return False
+        store.delete(sha256)
+    except OSError as error:
+        log.warning("blob_not_deleted", sha256=sha256, error=str(error))
+        return False
+    return True
+
+
+def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:
+    """Refuse to delete what an alias names; `live` moves to the new version."""
+    names = version_rows.aliases(session, [old.id for old in doomed])
+    for old in doomed:
+        if others := [name for name in names[old.id] if name != LIVE]:
+            raise CannotPurgeError(
+                f"Version {old.number} has aliases: {', '.join(others)}. Move or delete them first."
+            )
+
+
+def _in_use(upload_id: str) -> CannotPurgeError:
+    return CannotPurgeError(f"A job that is not finished uses {upload_id}, which holds images.")

@@ -1,0 +1,82 @@
+"""What a job may be asked: to learn uploads, or to forget classes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from app.services.jobs.webhooks import Webhook
+from app.services.labels import clean_label
+from app.services.requests import GivenOptions, RequestBody, UploadId
+
+OnExisting = Literal["error", "extend"]
+
+
+class _Request(RequestBody):
+    """What every job is asked."""
+
+    base_version: int | None = Field(
+        None,
+        ge=1,
+        lt=10**9,
+        description="Version to start from; null: the live one when the job starts.",
+    )
+    max_minutes: float | None = Field(
+        None, gt=0, description="The job fails when an attempt has taken so long."
+    )
+    webhook: Webhook | None = Field(None, description="Told when the job has ended.")
+
+
+class LearnRequest(_Request):
+    """Learn the images of uploads."""
+
+    kind: Literal["learn"] = "learn"
+    uploads: list[UploadId] = Field(
+        min_length=1, max_length=1000, description="Learnt in this order."
+    )
+    options: GivenOptions = Field(
+        default_factory=dict, description="The method's options, over the classifier's own."
+    )
+    on_existing: OnExisting = Field(
+        "error", description="`extend` takes more images of classes that are known already."
+    )
+
+
+class ForgetRequest(_Request):
+    """Make a version without some classes."""
+
+    kind: Literal["forget"]
+    classes: list[Annotated[str, AfterValidator(clean_label)]] = Field(
+        min_length=1, max_length=10_000, description="By their labels."
+    )
+    purge: bool = Field(
+        False,
+        strict=True,  # what is deleted does not come back: no guessing at "yes" and 1
+        description="Also delete versions and uploads that hold images of these classes.",
+    )
+
+
+class _AnyKind(BaseModel):
+    kind: Literal["learn", "forget"]
+
+
+_REQUESTS: dict[str, type[_Request]] = {"learn": LearnRequest, "forget": ForgetRequest}
+
+
+def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Validate by the one model that is meant, so that errors point into the body as it was sent.
+
+    A job learns where the body does not say.
+    """
+    if not isinstance(given, dict):
+        return handler(given)
+    kind = _AnyKind.model_validate({"kind": "learn", **given}).kind
+    return _REQUESTS[kind].model_validate(given)
+
+
+JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]

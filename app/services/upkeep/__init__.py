@@ -1,0 +1,1 @@
+"""What keeps the service tidy: retention, the sweep, manifests."""

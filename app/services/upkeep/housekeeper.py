@@ -1,0 +1,127 @@
+"""The housekeeper: retention, manifests and sweeps, in the background of API processes.
+
+It runs in each of them at once. A classifier that changed is followed by whoever sees it first, and
+what is done twice does no harm; of sweeps there is one at a time.
+"""
+
+import threading
+import time
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.engine import Database
+from app.db.repositories import (
+    classifiers as classifier_rows,
+    idempotency as idempotency_rows,
+    installation as installation_rows,
+)
+from app.services.upkeep import retention, sweeping
+from app.services.upkeep.sweeping import ForeignStorageError
+from app.settings import Settings
+from app.storage import BlobStore
+
+_TICK_SECONDS = 1.0
+# After a failure: the database away, the disk full.
+_RETRY_SECONDS = 10.0
+_SWEEP_EVERY = timedelta(hours=1)
+# After a sweep that failed: it lists the whole storage, which may have failed at the end.
+_SWEEP_AGAIN_SECONDS = 600.0
+# Between the portions of a sweep, so that it holds up nobody.
+_PAUSE_SECONDS = 0.02
+# Classifiers that changed, seen to in one tick.
+_PORTION = 20
+
+log = structlog.get_logger(__name__)
+
+
+class _StoppingError(Exception):
+    """Ends a sweep when its process ends."""
+
+
+class Housekeeper:
+    """Keeps what is needed and removes what is not."""
+
+    def __init__(self, db: Database, store: BlobStore, settings: Settings) -> None:
+        self._db = db
+        self._store = store
+        self._settings = settings
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._foreign = False
+        # Classifiers that failed, and when they are tried again.
+        self._later: dict[str, float] = {}
+        self._no_sweep_before = 0.0
+
+    def start(self) -> None:
+        """Begin to look after things, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the step it may be at."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._stop.wait(wait):
+            wait = _TICK_SECONDS
+            try:
+                self.tick()
+            except _StoppingError:
+                return
+            except ForeignStorageError as error:
+                if not self._foreign:
+                    log.error("storage_of_another_database", detail=str(error))
+                self._foreign = True
+                wait = _RETRY_SECONDS
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("housekeeping_failed", error=str(error))
+                wait = _RETRY_SECONDS
+            except Exception:  # whatever it is, it must not end housekeeping for good
+                log.exception("housekeeping_failed")
+                wait = _RETRY_SECONDS
+
+    def tick(self) -> None:
+        """See to the classifiers that changed, and sweep if it is time and nobody else does.
+
+        Raises ForeignStorageError.
+        """
+        now = time.monotonic()
+        self._later = {failed: at for failed, at in self._later.items() if at > now}
+        with self._db.reading() as session:
+            changed = classifier_rows.changed(session, limit=_PORTION, but=self._later)
+            due_at = installation_rows.sweep_due_at(session)
+            due = due_at is None or due_at <= self._db.now(session)
+        due = due and now >= self._no_sweep_before
+        if changed or due:
+            sweeping.check_ours(self._db, self._store)
+            self._foreign = False
+        for classifier_id in changed:
+            if sweeping.see_to(self._db, self._store, classifier_id) is None:
+                self._later[classifier_id] = time.monotonic() + _RETRY_SECONDS
+        if changed and not self._settings.upload_retention_days:
+            retention.expire_uploads(self._db, 0)
+        if due:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        with self._db.transaction() as session:
+            now = self._db.now(session)
+            due_at, next_at = installation_rows.sweep_due_at(session), now + _SWEEP_EVERY
+            if due_at is None or not installation_rows.take_sweep(session, now, next_at=next_at):
+                return
+            idempotency_rows.delete_old(session, now)
+        try:
+            sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
+        except (SQLAlchemyError, OSError):
+            self._no_sweep_before = time.monotonic() + _SWEEP_AGAIN_SECONDS
+            # Still due, so that whoever watches sees in time that none succeeds.
+            with self._db.transaction() as session:
+                installation_rows.put_back_sweep(session, next_at, due_at)
+            raise
+
+    def _pause(self) -> None:
+        if self._stop.wait(_PAUSE_SECONDS):
+            raise _StoppingError

@@ -1,0 +1,244 @@
+"""`accrue reindex`: the database made again from the manifests in the storage.
+
+What comes back: classifiers, versions with their class maps, exemplars, held-out images and
+metrics, and aliases. What does not: uploads, jobs and their events.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import (
+    blobs as blob_rows,
+    classifiers as classifier_rows,
+    restoring as restoring_rows,
+    versions as version_rows,
+)
+from app.db.repositories.manifests import StoredImage
+from app.db.tables import Alias, Classifier, Image, Version, VersionClass
+from app.services.upkeep import sweeping
+from app.services.upkeep.manifests import (
+    FOLDER,
+    ClassifierManifest,
+    RankingManifest,
+    VersionManifest,
+    folder,
+)
+from app.storage import BlobStore, each
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class DatabaseNotEmptyError(Exception):
+    """The database knows classifiers already."""
+
+
+@dataclass
+class Reindexed:
+    """What came back, and what is wrong with it."""
+
+    classifiers: list[str] = field(default_factory=list)
+    versions: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def reindex(db: Database, store: BlobStore, *, merge: bool = False) -> Reindexed:
+    """Write the rows that the manifests tell of, and make the storage this database's.
+
+    With `merge`, classifiers that the database has are left as they are; without it one is enough
+    to raise DatabaseNotEmptyError. Each classifier comes back whole, or is listed with a problem.
+    """
+    with db.reading() as session:
+        if not merge and not restoring_rows.is_empty(session):
+            raise DatabaseNotEmptyError
+    result = Reindexed()
+    for name in store.documents(FOLDER):
+        if name.endswith("/classifier.json"):
+            _restore(db, store, name, result)
+    sweeping.take_over(db, store)
+    return result
+
+
+def _restore(db: Database, store: BlobStore, document: str, result: Reindexed) -> None:
+    try:
+        manifest = _read(store, document, ClassifierManifest)
+        home = folder(manifest.id)
+        rankings = [
+            _read(store, name, RankingManifest) for name in store.documents(f"{home}rankings/")
+        ]
+        versions = [
+            _read(store, name, VersionManifest) for name in store.documents(f"{home}versions/")
+        ]
+    except ValidationError as error:
+        result.problems.append(f"{document}: {error.error_count()} fields that cannot be read")
+        return
+    with db.reading() as session:
+        if classifier_rows.get(session, manifest.id) is not None:
+            return
+        if classifier_rows.find(session, manifest.workspace, manifest.name) is not None:
+            result.problems.append(f"{manifest.name}: another classifier has that name")
+            return
+    versions.sort(key=lambda version: version.number)
+    try:
+        with db.transaction() as session:
+            _record_blobs(db, session, rankings, versions)
+            problems = _insert(session, manifest, rankings, versions)
+    except (IntegrityError, DataError) as error:
+        result.problems.append(f"{document}: it and those beside it contradict: {error.orig}")
+        return
+    result.classifiers.append(manifest.name)
+    result.versions += len(versions)
+    result.problems += [*problems, *_missing(store, manifest.name, rankings, versions)]
+
+
+def _insert(
+    session: Session,
+    manifest: ClassifierManifest,
+    rankings: list[RankingManifest],
+    versions: list[VersionManifest],
+) -> list[str]:
+    """Write a classifier's rows; return what of it could not come back."""
+    _add_classifier(session, manifest, versions)
+    images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
+    restoring_rows.add_rankings(session, manifest.id, images)
+    problems: list[str] = []
+    present: set[str] = set()
+    for version in versions:
+        problems += _add_version(session, manifest, version, present, set(images))
+        present.add(version.id)
+    for name, alias in manifest.aliases.items():
+        if alias.version not in present:
+            problems.append(f"{manifest.name}: the version of alias {name} is not there")
+            continue
+        restoring_rows.add_alias(
+            session,
+            Alias(
+                classifier_id=manifest.id,
+                name=name,
+                version_id=alias.version,
+                updated_at=alias.updated_at,
+            ),
+        )
+    return problems
+
+
+def _read(store: BlobStore, name: str, kind: type[M]) -> M:
+    return kind.model_validate_json(store.read_document(name) or b"")
+
+
+def _record_blobs(
+    db: Database,
+    session: Session,
+    rankings: list[RankingManifest],
+    versions: list[VersionManifest],
+) -> None:
+    images = _images(rankings, versions)
+    sizes = {sha256: image.size for sha256, image in images.items()}
+    sizes |= {part.sha256: part.size for version in versions for part in version.parts.values()}
+    blob_rows.record(session, sizes, db.now(session))
+    blob_rows.record_images(
+        session,
+        [
+            Image(
+                sha256=image.sha256,
+                media_type=image.media_type,
+                width=image.width,
+                height=image.height,
+            )
+            for image in images.values()
+        ],
+    )
+
+
+def _images(
+    rankings: list[RankingManifest], versions: list[VersionManifest]
+) -> dict[str, StoredImage]:
+    held_out = (images for version in versions for images in version.held_out.values())
+    ranked = (ranking.images for ranking in rankings)
+    return {image.sha256: image for images in (*ranked, *held_out) for image in images}
+
+
+def _add_classifier(
+    session: Session, manifest: ClassifierManifest, versions: list[VersionManifest]
+) -> None:
+    numbers = [version.number for version in versions]
+    restoring_rows.add_classifier(
+        session,
+        Classifier(
+            id=manifest.id,
+            workspace=manifest.workspace,
+            name=manifest.name,
+            spec=manifest.spec,
+            last_version=max([manifest.last_version, *numbers]),
+            created_at=manifest.created_at,
+        ),
+    )
+
+
+def _add_version(
+    session: Session,
+    owner: ClassifierManifest,
+    manifest: VersionManifest,
+    present: set[str],
+    rankings: set[str],
+) -> list[str]:
+    problems = []
+    parent = manifest.parent
+    if parent is not None and parent not in present:
+        problems.append(f"{owner.name}: the parent of version {manifest.number} is not there")
+        parent = None
+    lost = {known.ranking for known in manifest.classes if known.ranking} - rankings
+    if lost:
+        problems.append(f"{owner.name}: exemplars of version {manifest.number} are not there")
+    version_rows.add(
+        session,
+        Version(
+            id=manifest.id,
+            classifier_id=owner.id,
+            number=manifest.number,
+            parent_id=parent,
+            method=manifest.method,
+            spec=manifest.spec,
+            metrics=manifest.metrics,
+            memory=manifest.memory,
+            last_index=manifest.last_index,
+            last_task=manifest.last_task,
+            created_at=manifest.created_at,
+        ),
+        parts={name: part.sha256 for name, part in manifest.parts.items()},
+        classes=[
+            VersionClass(
+                version_id=manifest.id,
+                index=known.index,
+                label=known.label,
+                task=known.task,
+                train_images=known.train_images,
+                ranking_id=None if known.ranking in lost else known.ranking,
+                kept=0 if known.ranking in lost else known.kept,
+            )
+            for known in manifest.classes
+        ],
+        held_out={
+            index: [image.sha256 for image in images] for index, images in manifest.held_out.items()
+        },
+    )
+    return problems
+
+
+def _missing(
+    store: BlobStore, name: str, rankings: list[RankingManifest], versions: list[VersionManifest]
+) -> list[str]:
+    """Say which versions lack tensors, and how many images are not in the storage."""
+    problems = [
+        f"{name}: tensors of version {version.number} are not in the storage"
+        for version in versions
+        if not all(store.exists(part.sha256) for part in version.parts.values())
+    ]
+    lost = each(store, store.exists, _images(rankings, versions)).count(False)
+    if lost:
+        problems.append(f"{name}: {lost} images are not in the storage")
+    return problems

@@ -1,0 +1,1 @@
+"""Uploads: labelled images, from whatever form they are sent in."""

@@ -1,0 +1,80 @@
+"""An archive as a source of labelled images: a folder a class."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Self, cast, get_args
+
+from app.security.archives import ArchiveKind, MemberError, members
+from app.services.uploads.sources import Item, Rejection, Split, UploadLimits
+
+_SPLITS: tuple[str, ...] = get_args(Split)
+
+
+class ArchiveSource:
+    """A zip or tar in a seekable file."""
+
+    def __init__(self, file: IO[bytes], kind: ArchiveKind) -> None:
+        self._file = file
+        self._kind = kind
+
+    def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
+        """Yield the members under the name of their folder.
+
+        All names are looked at before the first image is read: they say how the folders are meant,
+        and an unsafe archive is refused with nothing taken from it.
+        """
+        layout = _Layout.of(
+            member.path for member in members(self._file, self._kind, limits.archive)
+        )
+        for member in members(self._file, self._kind, limits.archive):
+            place = layout.place(member.path)
+            if isinstance(place, str):
+                yield Rejection(member.name, place)
+                continue
+            label, split = place
+            try:
+                yield Item(member.name, label, member.read(), split)
+            except MemberError as error:
+                yield Rejection(member.name, str(error))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an archive's folders are meant."""
+
+    # Folders around everything: 0 or 1.
+    wrapping: int
+    # Whether the classes are inside train/ and test/.
+    splits: bool
+
+    @classmethod
+    def of(cls, paths: Iterable[tuple[str, ...]]) -> Self:
+        # Files outside any folder are rejected one by one and say nothing about the others.
+        known = {path[:4] for path in paths if len(path) > 1}
+        if _has_splits(known):
+            return cls(wrapping=0, splits=True)
+        if len({path[0] for path in known}) == 1 and any(len(path) > 2 for path in known):
+            return cls(wrapping=1, splits=_has_splits({path[1:] for path in known}))
+        return cls(wrapping=0, splits=False)
+
+    def place(self, path: tuple[str, ...]) -> tuple[str, Split | None] | str:
+        """Return a member's class and split, or why it has none."""
+        folders = path[self.wrapping : -1]
+        split: Split | None = None
+        if self.splits and folders:
+            split, folders = cast(Split, folders[0]), folders[1:]
+        if not folders:
+            return "not in a folder named after a class"
+        if len(folders) > 1:
+            return "deeper than one folder a class"
+        return folders[0], split
+
+
+def _has_splits(paths: set[tuple[str, ...]]) -> bool:
+    """Say whether train and test hold folders and are alone; files beside them do not count."""
+    inside = [path for path in paths if len(path) > 1]
+    return all(path[0] in _SPLITS for path in inside) and any(len(path) > 2 for path in inside)

@@ -1,0 +1,81 @@
+"""What can be told of a step before it starts: that it must fail, or what it will suffer from.
+
+The training process does this, not the plan: what a method needs is known where PyTorch is.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from app.services.steps.learning import named
+from app.services.steps.plans import LearnPlan
+from models import methods
+from models.learner import LearningError
+from models.memory import trim
+from models.spec import Spec
+
+_LABELS = 20
+
+
+def check_memory(plan: LearnPlan, spec: Spec) -> None:
+    """Raise LearningError where the memory budget is sure to leave a class without exemplars."""
+    if not methods.needs(spec.method).exemplars:
+        return
+    firsts = _firsts(plan)
+    kept = trim([torch.tensor(sizes) for sizes in firsts], spec.memory)
+    left_out = [
+        planned.label
+        for planned, sizes, images in zip(plan.classes, firsts, kept, strict=True)
+        if sizes and not images
+    ]
+    if left_out:
+        unit, budget = _budget(spec)
+        raise LearningError(
+            "memory-too-small",
+            f"memory.{unit} of {budget:g}, shared by {len(plan.classes)} classes, leaves no room "
+            f"for an image of {named(left_out, _LABELS)}",
+        )
+
+
+def warnings(plan: LearnPlan) -> list[str]:
+    """Return what accuracy will suffer from, of the classes that get images in this step."""
+    return [f"{what}: {named(labels, _LABELS)}" for what, labels in _shortages(plan) if labels]
+
+
+def _shortages(plan: LearnPlan) -> Iterator[tuple[str, list[str]]]:
+    taught = [plan.classes[column] for column in sorted({image.column for image in plan.fresh})]
+    yield (
+        "only one image to train on",
+        [planned.label for planned in taught if planned.train_images == 1],
+    )
+    yield (
+        "nothing is held out to measure on (send more images, raise validation_fraction, or send "
+        "an upload with split=test)",
+        [p.label for p in taught if not p.held_out and not p.new_held_out],
+    )
+
+
+def _budget(spec: Spec) -> tuple[str, float]:
+    if spec.memory.exemplars is not None:
+        return "exemplars", spec.memory.exemplars
+    assert spec.memory.megabytes is not None  # noqa: S101 - Budget has one of the two
+    return "megabytes", spec.memory.megabytes
+
+
+def _sizes(plan: LearnPlan) -> list[list[int]]:
+    """Return the stored bytes of every image that each class could keep, by column."""
+    sizes = [[image.size for image in planned.exemplars] for planned in plan.classes]
+    for image in plan.fresh:
+        sizes[image.column].append(image.size)
+    return sizes
+
+
+def _firsts(plan: LearnPlan) -> list[list[int]]:
+    """Return the fewest bytes that each class's first exemplar can have; none for no images.
+
+    A class that gets no images keeps its ranking, and so the first of it.
+    """
+    got = {image.column for image in plan.fresh}
+    return [
+        [min(sizes)] if column in got else sizes[:1] for column, sizes in enumerate(_sizes(plan))
+    ]
