@@ -16,9 +16,10 @@ from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import checkpoints as checkpoint_rows, jobs as job_rows, turns as turn_rows
 from app.db.repositories.jobs import Event
 from app.db.tables import Job
+from app.services import stored
 from app.services.jobs import checkpoints, endings
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps import planning, publication, purging
+from app.services.steps import planning, publication
 from app.services.steps.plans import Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
@@ -220,7 +221,7 @@ class Lease:
     def _sweep(self, released: Sequence[str]) -> None:
         """Delete blobs that nothing needs, once the transaction that released them is over."""
         if released:
-            purging.sweep(self._db, self._store, released)
+            stored.delete_unreferenced(self._db, self._store, released)
 
     @cached_property
     def _store(self) -> BlobStore:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from app.services.steps.learning import named
+from app.services.labels import named
 from app.services.steps.plans import LearnPlan
 from models import methods
 from models.learner import LearningError

@@ -19,15 +19,14 @@ from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
 from app.services.jobs.event_watch import EventWatch
 from app.services.jobs.jobs import (
-    CREATE_ERRORS,
-    FORGET_ERRORS,
     JobFinishedError,
     JobNotRetryableError,
-    LearnView,
     NoReportError,
     ReportView,
 )
 from app.services.jobs.views import JobNotFoundError, JobView, State
+from app.services.steps import creation
+from app.services.steps.creation import CREATE_ERRORS, FORGET_ERRORS, LearnView
 from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
 from app.services.uploads import uploads
 from app.services.uploads.sources import UploadLimits
@@ -59,7 +58,7 @@ def create_job(
     """
     if isinstance(body, ForgetRequest) and body.purge:
         caller.require("admin")
-    job = jobs.create(
+    job = creation.create(
         db,
         caller.workspace,
         name,
@@ -95,14 +94,14 @@ async def learn(
 ) -> LearnView:
     """Send labelled images and learn them: upload and job at once, or neither."""
     if not pending.keyed:  # under a key, the first answer goes before what is so now
-        await run_in_threadpool(jobs.require_classifier, db, caller.workspace, name)
+        await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, pending)
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
         collected = uploads.collect(store, source, limits=limits, split=split)
-        return jobs.create_with_upload(
+        return creation.create_with_upload(
             db,
             caller.workspace,
             name,

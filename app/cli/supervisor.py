@@ -1,6 +1,5 @@
 """Keeps child processes running: starts them, starts again what died, stops them together."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+
+from app.processes import die_with_parent
 
 # A child that lives this long has started well: its earlier deaths are forgotten.
 SETTLED_SECONDS = 10.0
@@ -137,16 +138,3 @@ def _describe_exit(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
-
-
-def die_with_parent(parent: int) -> Callable[[], None]:
-    """Return a hook with which Linux ends the new child when its parent is killed."""
-
-    def arrange() -> None:
-        if sys.platform == "linux":
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the call
-                os._exit(1)
-
-    return arrange

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.cli.supervisor import die_with_parent
 from app.client.errors import CommandError
+from app.processes import die_with_parent
 
 _ANNOUNCEMENT = re.compile(r"listens on (\S+)")
 

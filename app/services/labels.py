@@ -1,6 +1,7 @@
 """Names of classes: any Unicode text that a person could have meant."""
 
 import unicodedata
+from collections.abc import Sequence
 
 MAX_LABEL_LENGTH = 200
 
@@ -20,3 +21,9 @@ def clean_label(label: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned):
         raise ValueError("a class name must not hold control characters")
     return cleaned
+
+
+def named(labels: Sequence[str], limit: int = 10) -> str:
+    """Name the first few labels."""
+    shown = ", ".join(repr(label) for label in labels[:limit])
+    return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"

@@ -24,6 +24,7 @@ from app.services.classifiers.classifiers import ClassifierSpec
 from app.services.jobs import events, jobs
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
+from app.services.steps import creation
 from app.services.steps.requests import ForgetRequest, LearnRequest
 from app.services.uploads import uploads
 from app.services.uploads.sources import Item, Split, UploadLimits
@@ -109,12 +110,12 @@ class Service:
 
     def learn(self, upload: str, name: str = "toy", **fields: Any) -> str:
         request = LearnRequest.model_validate({"uploads": [upload]} | fields)
-        return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+        return creation.create(self.db, WORKSPACE, name, request, on_created=nothing).id
 
     def forget(self, *classes: str, name: str = "toy", **fields: Any) -> str:
         body = {"kind": "forget", "classes": list(classes), **fields}
         request = ForgetRequest.model_validate(body)
-        return jobs.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+        return creation.create(self.db, WORKSPACE, name, request, on_created=nothing).id
 
     def job(self, job_id: str) -> JobView:
         return jobs.get(self.db, WORKSPACE, job_id)

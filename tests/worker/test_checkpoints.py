@@ -15,7 +15,7 @@ from app.services.upkeep import sweeping
 from app.services.uploads import uploads
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
-from tests.app.services.test_sweeping import age
+from tests.app.services.upkeep.test_sweeping import age
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome

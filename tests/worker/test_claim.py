@@ -17,6 +17,7 @@ from app.db.tables import Job, Worker
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps import learning, publication
+from app.services.steps.plans import LearnPlan
 from app.services.steps.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
@@ -49,7 +50,7 @@ def let_leases_run_out(service: Service) -> None:
         )
 
 
-def outcome(plan: learning.LearnPlan) -> Outcome:
+def outcome(plan: LearnPlan) -> Outcome:
     return Outcome(
         spec=plan.spec,
         parts={},

@@ -87,6 +87,12 @@ def check_waiting(session: Session, workspace: str, quota: Quota) -> None:
         )
 
 
+def check_new_job(session: Session, workspace: str, quota: Quota) -> None:
+    """Raise TooManyJobsError or StorageQuotaError where no further job may be queued."""
+    check_waiting(session, workspace, quota)
+    check_stored(session, workspace, quota)  # a job's version will add to it
+
+
 def _full(limit: int, used: int) -> StorageQuotaError:
     return StorageQuotaError(
         f"This needs {used / 1e6:.1f} megabytes in the workspace, and this key may fill "

@@ -18,7 +18,6 @@ from app.db.tables import LIVE, Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
 from app.services.requests import GivenOptions, RequestBody, Text
-from app.services.upkeep.retention import Retention
 from models import methods
 from models.errors import InvalidSpecError
 from models.spec import Augment, Budget, Spec
@@ -75,6 +74,17 @@ class Promotion(RequestBody):
         if (self.policy == "guarded") != (self.max_accuracy_drop is not None):
             raise ValueError("max_accuracy_drop goes with the policy guarded, and only with it")
         return self
+
+
+class Retention(RequestBody):
+    """Which versions are kept."""
+
+    keep_last: int | None = Field(
+        None,
+        ge=1,
+        description="The newest so many, and those that an alias names or a job starts from; null "
+        "keeps all.",
+    )
 
 
 class ClassifierSpec(RequestBody):

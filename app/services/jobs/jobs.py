@@ -1,35 +1,17 @@
-"""Jobs: asked for here, done by workers, watched from here. The database is the queue."""
+"""Jobs as their owner handles them: looked at, cancelled, tried again."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar
 
-from pydantic import (
-    BaseModel,
-    Field,
-)
-from sqlalchemy.orm import Session
+from pydantic import BaseModel, Field
 
 from app.db.engine import Database
-from app.db.repositories import jobs as job_rows, learning as learning_rows, uploads as upload_rows
+from app.db.repositories import jobs as job_rows
 from app.db.repositories.jobs import Event
-from app.db.tables import Classifier, Job
-from app.errors import FieldError, ServiceError
-from app.ids import new_id
+from app.errors import ServiceError
 from app.services.access.keyring import MissingScopeError
-from app.services.access.limits import NO_QUOTA, Quota, check_stored, check_waiting
-from app.services.classifiers import classifiers
-from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
-from app.services.jobs import endings, views, webhooks
-from app.services.jobs.views import JobView, State
-from app.services.jobs.webhooks import InvalidWebhookError
-from app.services.steps import forgetting, learning, purging
-from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
-from app.services.uploads import uploads
-from models import methods
-from models.errors import LearningError
-from models.spec import Spec
+from app.services.access.limits import NO_QUOTA, Quota, check_new_job
+from app.services.jobs import endings, views
+from app.services.jobs.views import JobView, OnCreated, State
 
 
 class JobFinishedError(ServiceError):
@@ -56,49 +38,6 @@ class NoReportError(ServiceError):
     title: ClassVar[str] = "No report"
 
 
-class UnknownUploadError(ServiceError):
-    """The job names an upload that does not exist."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unknown-upload"
-    title: ClassVar[str] = "Unknown upload"
-
-
-class MemoryTooSmallError(ServiceError):
-    """The exemplar memory cannot hold one image of each class."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "memory-too-small"
-    title: ClassVar[str] = "Memory too small"
-
-
-class TaskIsFrozenError(ServiceError):
-    """The method never changes a task once it is learnt."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "task-is-frozen"
-    title: ClassVar[str] = "Task is frozen"
-
-
-# What creating a job may raise.
-CREATE_ERRORS = (
-    ClassifierNotFoundError,
-    UnknownUploadError,
-    InvalidOptionsError,
-    learning.UnknownBaseVersionError,
-    learning.NoTrainingImagesError,
-    learning.ClassAlreadyLearntError,
-    MemoryTooSmallError,
-    TaskIsFrozenError,
-    InvalidWebhookError,
-)
-FORGET_ERRORS = (
-    forgetting.UnknownClassError,
-    forgetting.CannotForgetError,
-    purging.CannotPurgeError,
-)
-
-
 class ReportView(BaseModel):
     """What a job that forgot classes tells."""
 
@@ -118,86 +57,6 @@ class PurgedView(BaseModel):
 
     versions: list[int]
     uploads: list[str]
-
-
-class LearnView(JobView):
-    """A job made together with its upload."""
-
-    uploads: list[str]
-
-
-View = TypeVar("View", bound=JobView)
-# Called in the transaction that makes a job, with its view.
-OnCreated = Callable[[Session, View], None]
-
-
-def create(
-    db: Database,
-    workspace: str,
-    classifier_name: str,
-    request: LearnRequest | ForgetRequest,
-    *,
-    on_created: OnCreated[JobView],
-    private_webhooks: bool = False,
-    quota: Quota = NO_QUOTA,
-) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`, of `FORGET_ERRORS` or of `QUOTA_ERRORS`.
-
-    `private_webhooks` allows a webhook on a private network and by plain http.
-    """
-    if request.webhook is not None:
-        webhooks.check(request.webhook, private=private_webhooks)
-    check: Callable[[Session, Classifier], list[str]]
-    if isinstance(request, ForgetRequest):
-        check = partial(_check_forget, request=request)
-    else:
-        checked = _check_options(db, workspace, classifier_name, request.options)
-        check = partial(_check_learn, request=request, checked=checked)
-    with db.transaction() as session:
-        classifier = classifiers.require(session, workspace, classifier_name)
-        uploads_of_job = check(session, classifier)
-        _check_quota(session, workspace, quota)
-        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        view = views.view(session, workspace, job_id)
-        on_created(session, view)
-        return view
-
-
-def create_with_upload(
-    db: Database,
-    workspace: str,
-    classifier_name: str,
-    collected: uploads.Collected,
-    *,
-    base_version: int | None,
-    on_existing: OnExisting,
-    on_created: OnCreated[LearnView],
-    quota: Quota = NO_QUOTA,
-) -> LearnView:
-    """Make an upload of collected images and queue a job that learns it: both or neither.
-
-    Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
-    """
-    checked = _check_options(db, workspace, classifier_name, {})
-    with db.transaction() as session:
-        classifier = classifiers.require(session, workspace, classifier_name)
-        upload_id = uploads.insert(session, workspace, collected)
-        request = LearnRequest(
-            uploads=[upload_id], base_version=base_version, on_existing=on_existing
-        )
-        uploads_of_job = _check_learn(session, classifier, request, checked)
-        _check_quota(session, workspace, quota)
-        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        job = views.view(session, workspace, job_id)
-        view = LearnView(**dict(job), uploads=[upload_id])
-        on_created(session, view)
-        return view
-
-
-def require_classifier(db: Database, workspace: str, name: str) -> None:
-    """Raise ClassifierNotFoundError early, before a body is read for nothing."""
-    with db.reading() as session:
-        classifiers.require(session, workspace, name)
 
 
 def get(db: Database, workspace: str, job_id: str) -> JobView:
@@ -270,7 +129,7 @@ def retry(
         job = views.require(session, workspace, job_id).job
         if job.request.get("purge") and not may_purge:
             raise MissingScopeError("A job that purges is tried again with the scope admin.")
-        _check_quota(session, workspace, quota)
+        check_new_job(session, workspace, quota)
         if not job_rows.restart(session, job_id):
             raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")
         if job_rows.uploads_of(session, job_id) != job.request["uploads"]:
@@ -280,129 +139,3 @@ def retry(
         view = views.view(session, workspace, job_id)
         on_created(session, view)
         return view
-
-
-def _check_quota(session: Session, workspace: str, quota: Quota) -> None:
-    check_waiting(session, workspace, quota)
-    check_stored(session, workspace, quota)  # a job's version will add to it
-
-
-class _Checked(NamedTuple):
-    """A classifier as it was found, and as the learning core sees it with a job's options."""
-
-    stored: dict[str, Any]
-    spec: Spec
-
-
-def _check_options(
-    db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
-) -> _Checked:
-    """Check options before the transaction, which holds up every writer: it may take long."""
-    with db.reading() as session:
-        stored = classifiers.require(session, workspace, classifier_name).spec
-    return _Checked(stored, classifiers.to_model_spec(stored, options))
-
-
-def _insert(
-    session: Session,
-    now: datetime,
-    classifier: Classifier,
-    request: LearnRequest | ForgetRequest,
-    uploads_of_job: Sequence[str],
-) -> str:
-    """Write the rows of a job, once what can be checked before it starts has been.
-
-    Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
-    """
-    classifiers.hold(session, classifier)
-    job = Job(
-        # The order of ids is the order of a classifier's steps: see `turns`.
-        id=new_id("job", after=job_rows.newest(session, classifier.id)),
-        workspace=classifier.workspace,
-        classifier_id=classifier.id,
-        kind=request.kind,
-        request={
-            **request.model_dump(mode="json", exclude={"kind", "webhook"}),
-            "uploads": list(uploads_of_job),
-        },
-        state="queued",
-        created_at=now,
-    )
-    job_rows.add(session, job, uploads_of_job)
-    job_rows.append_events(session, job.id, [Event("created", "Queued.")], now=now)
-    if request.webhook is not None:
-        webhooks.add(session, job.id, request.webhook)
-    return job.id
-
-
-def _check_learn(
-    session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
-) -> list[str]:
-    """Return the uploads to learn from, which nobody changes until the commit."""
-    upload_ids = list(dict.fromkeys(request.uploads))
-    spec = (
-        checked.spec
-        if classifier.spec == checked.stored
-        else classifiers.to_model_spec(classifier.spec, request.options)
-    )
-    _lock_uploads(session, classifier.workspace, upload_ids)
-    base = learning.find_base(session, classifier, request.base_version)
-    counts = learning_rows.train_counts(session, upload_ids)
-    learning.check_labels(session, base, counts, request.on_existing)
-    _check_method(spec, {row.label for row in learning.classes_of(session, base)}, counts)
-    return upload_ids
-
-
-def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
-    """Refuse what the method cannot learn. `train_counts` are images to train on by label.
-
-    Raises TaskIsFrozenError and MemoryTooSmallError.
-    """
-    needs = methods.needs(spec.method)
-    if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
-        detail = f"{spec.method} never changes a task once it is learnt"
-        raise TaskIsFrozenError(
-            f"{detail}, so it cannot learn more of a known class: learn under a new label, or with "
-            "a method that has no tasks.",
-            errors=[FieldError("/on_existing", detail)],
-        )
-    budget = spec.memory.exemplars
-    classes = len(known.union(train_counts))
-    if needs.exemplars and budget is not None and budget < classes:
-        raise MemoryTooSmallError(
-            f"{budget} exemplars cannot hold one image of each of {classes} classes: raise "
-            "memory.exemplars of the classifier."
-        )
-
-
-def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
-    """Return the uploads that the job learns from: none."""
-    base = learning.find_base(session, classifier, request.base_version)
-    columns, tasks = forgetting.columns_of(session, classifier, base, request.model_dump())
-    assert base is not None  # noqa: S101 - a class of no version is unknown
-    try:
-        if columns:
-            methods.get(base.method).check_forget(tasks, columns)
-    except LearningError as error:
-        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
-        raise forgetting.CannotForgetError(detail) from error
-    if request.purge:
-        purging.check(session, classifier, request.classes)
-    return []
-
-
-def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
-    """Keep the uploads from being changed or deleted until the job that uses them is there."""
-    # In one order for everybody: two jobs that lock the same uploads in two orders deadlock.
-    missing = {
-        upload_id
-        for upload_id in sorted(upload_ids)
-        if upload_rows.find(session, workspace, upload_id, lock=True) is None
-    }
-    if missing:
-        errors = [
-            FieldError(f"/uploads/{place}", "there is no such upload")
-            for place, upload_id in enumerate(upload_ids)
-            if upload_id in missing
-        ]
-        raise UnknownUploadError("The job names uploads that do not exist.", errors=errors)

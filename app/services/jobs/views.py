@@ -1,7 +1,8 @@
 """Jobs as clients see them."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -68,6 +69,11 @@ class JobView(BaseModel):
     def finished(self) -> bool:
         """Whether the job has ended."""
         return self.state in FINAL_STATES
+
+
+View = TypeVar("View", bound=JobView)
+# Called in the transaction that makes or restarts a job, with its view.
+OnCreated = Callable[[Session, View], None]
 
 
 def require(session: Session, workspace: str, job_id: str) -> JobRow:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from app.db.repositories import learning as learning_rows, versions as version_rows
 from app.db.tables import Classifier, Job, Version
 from app.errors import FieldError, ServiceError
-from app.services.steps import learning
+from app.services.classifiers import lineage
+from app.services.labels import named
 from app.services.steps.plans import ForgetPlan, PlannedClass
 
 
@@ -36,7 +37,7 @@ def columns_of(
     With `purge`, a class that only other versions know has no column: forgotten on the way here, or
     learnt on another branch, it can still be purged. Raises UnknownClassError.
     """
-    known = learning.classes_of(session, base)
+    known = lineage.classes_of(session, base)
     columns = {row.label: column for column, row in enumerate(known)}
     absent = {label for label in request["classes"] if label not in columns}
     if request["purge"]:
@@ -48,7 +49,7 @@ def columns_of(
             if label in absent
         ]
         who = "No version knows" if request["purge"] else "The version to start from does not know"
-        raise UnknownClassError(f"{who} {learning.named(sorted(absent))}.", errors=errors)
+        raise UnknownClassError(f"{who} {named(sorted(absent))}.", errors=errors)
     chosen = {columns[label] for label in request["classes"] if label in columns}
     return tuple(sorted(chosen)), tuple(row.task for row in known)
 
@@ -60,10 +61,10 @@ def plan(session: Session, job: Job) -> ForgetPlan:
     process, not here in its parent. Raises UnknownClassError and UnknownBaseVersionError.
     """
     classifier = session.get_one(Classifier, job.classifier_id)
-    base = learning.base_of(session, classifier, job)
+    base = lineage.base_of(session, classifier, job)
     columns, tasks = columns_of(session, classifier, base, job.request)
     assert base is not None  # noqa: S101 - a class of no version is unknown
-    known = learning.classes_of(session, base)
+    known = lineage.classes_of(session, base)
     labels = [known[column].label for column in columns]
     exemplars = learning_rows.exemplars(session, base.id)
     held_out = learning_rows.held_out(session, base.id)

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
-    jobs as job_rows,
     learning as learning_rows,
     versions as version_rows,
 )
 from app.db.repositories.learning import LabelledImage
-from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
-from app.errors import FieldError, ServiceError
+from app.db.tables import Classifier, Job, Version
+from app.errors import ServiceError
+from app.services.classifiers.lineage import base_of, classes_of
+from app.services.labels import named
 from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
 from models.spec import Spec
 
@@ -29,57 +30,12 @@ class ClassAlreadyLearntError(ServiceError):
     title: ClassVar[str] = "Class already learnt"
 
 
-class UnknownBaseVersionError(ServiceError):
-    """The classifier has no version of the number that the job should start from."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unknown-base-version"
-    title: ClassVar[str] = "Unknown base version"
-
-
 class NoTrainingImagesError(ServiceError):
     """There is nothing to train on, or a new class has test images only."""
 
     status: ClassVar[int] = 422
     code: ClassVar[str] = "no-training-images"
     title: ClassVar[str] = "No training images"
-
-
-def find_base(session: Session, classifier: Classifier, number: int | None) -> Version | None:
-    """Return the version that a job starts from, None at a classifier's first.
-
-    Without a number that is the one `live` names or, where versions are promoted by hand, the
-    newest that descends from it. Raises UnknownBaseVersionError.
-    """
-    if number is not None:
-        version = version_rows.by_number(session, classifier.id, number)
-        if version is None:
-            error = FieldError("/base_version", "there is no such version")
-            raise UnknownBaseVersionError(f"There is no version {number}.", errors=[error])
-        return version
-    live = version_rows.by_alias(session, classifier.id, LIVE)
-    if live is None or classifier.spec["promotion"]["policy"] != "manual":
-        return live
-    return version_rows.newest_descendant(session, live.id)
-
-
-def base_of(session: Session, classifier: Classifier, job: Job) -> Version | None:
-    """Return the version that a claimed job starts from, and record it in the job.
-
-    A job that was claimed before keeps the base version of its first attempt, unless another has
-    published since: an older job that was tried again, whose classes must not get lost.
-    Raises UnknownBaseVersionError.
-    """
-    if (
-        job.base_version_id is not None
-        and job.started_at is not None
-        and not version_rows.any_since(session, classifier.id, job.started_at)
-    ):
-        return version_rows.get(session, job.base_version_id)
-    base = find_base(session, classifier, job.request["base_version"])
-    if base is not None:
-        job_rows.record_base(session, job.id, job.attempt, base.id)
-    return base
 
 
 def check_labels(
@@ -136,11 +92,6 @@ def model_spec(stored: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
     """
     fields = {name: stored[name] for name in Spec.model_fields}
     return Spec.model_validate({**fields, "options": {**fields["options"], **options}})
-
-
-def classes_of(session: Session, version: Version | None) -> list[VersionClass]:
-    """Return a version's classes in column order, none where there is no version."""
-    return version_rows.classes(session, [version.id])[version.id] if version else []
 
 
 def _classes_and_images(
@@ -272,9 +223,3 @@ def _chosen(hashes: Sequence[str], fraction: float, seed: int) -> list[str]:
         return hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
 
     return sorted(hashes, key=draw)[:count]
-
-
-def named(labels: Sequence[str], limit: int = 10) -> str:
-    """Name the first few labels."""
-    shown = ", ".join(repr(label) for label in labels[:limit])
-    return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"

@@ -13,19 +13,16 @@ that goes, it moves to the new one, whatever the classifier's promotion says.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 import structlog
 from sqlalchemy.orm import Session
 
-from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows, versions as version_rows
 from app.db.tables import LIVE, Classifier, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.steps.plans import ForgetPlan
-from app.storage import BlobStore, each
 
 log = structlog.get_logger(__name__)
 
@@ -92,37 +89,6 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
         uploads=list(upload_ids),
         blobs=blob_rows.release(session, candidates),
     )
-
-
-def sweep(
-    db: Database, store: BlobStore, hashes: Sequence[str], *, before: datetime | None = None
-) -> list[str]:
-    """Delete released blobs from the storage, and return those that were.
-
-    Not those that something refers to again or, where a moment is given, that were put since then.
-    After the commit, never before: bytes that are gone do not come back. A blob that could not be
-    deleted keeps its row, and so is known as one that nothing refers to.
-    """
-    with db.transaction() as session:
-        blob_rows.lock(session, hashes)
-        doomed = blob_rows.unreferenced(session, hashes)
-        gone = each(store, lambda sha256: _delete(store, sha256, before), doomed)
-        deleted = [sha256 for sha256, went in zip(doomed, gone, strict=True) if went]
-        blob_rows.forget(session, deleted)
-        return deleted
-
-
-def _delete(store: BlobStore, sha256: str, before: datetime | None) -> bool:
-    """Delete a blob unless it was put since; say whether it is gone."""
-    try:
-        put_at = store.put_at(sha256) if before else None
-        if before and put_at and put_at >= before:
-            return False
-        store.delete(sha256)
-    except OSError as error:
-        log.warning("blob_not_deleted", sha256=sha256, error=str(error))
-        return False
-    return True
 
 
 def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -14,21 +13,10 @@ from app.db.repositories import (
 )
 from app.db.tables import Classifier
 from app.services.classifiers import lineage
-from app.services.requests import RequestBody
+from app.services.classifiers.classifiers import Retention
 
 # Uploads whose retention has ended, looked for at a time.
 _PORTION = 100
-
-
-class Retention(RequestBody):
-    """Which versions are kept."""
-
-    keep_last: int | None = Field(
-        None,
-        ge=1,
-        description="The newest so many, and those that an alias names or a job starts from; null "
-        "keeps all.",
-    )
 
 
 def trim_versions(session: Session, classifier: Classifier) -> list[int]:

@@ -20,7 +20,7 @@ from app.db.repositories import (
     classifiers as classifier_rows,
     installation as installation_rows,
 )
-from app.services.steps import purging
+from app.services import stored
 from app.services.upkeep import manifests, retention
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
@@ -171,7 +171,7 @@ def _remove(
         # Bytes without a row get one, to be locked while they are deleted.
         blob_rows.record(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
-    gone = purging.sweep(db, store, released, before=before)
+    gone = stored.delete_unreferenced(db, store, released, before=before)
     return {sha256: sizes[sha256] for sha256 in gone}
 
 
@@ -186,6 +186,6 @@ def _forget_gone(
         if not found:
             return
         if gone := [sha256 for sha256 in found if not store.exists(sha256)]:
-            purging.sweep(db, store, gone, before=before)
+            stored.delete_unreferenced(db, store, gone, before=before)
         last = found[-1]
         pause()

@@ -13,14 +13,13 @@ from sqlalchemy import func, select
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, installation as installation_rows
 from app.db.tables import Blob, Image
-from app.services.steps import purging
-from app.services.stored import StorageChangedError
+from app.services.stored import StorageChangedError, delete_unreferenced
 from app.services.upkeep import sweeping
 from app.services.upkeep.housekeeper import Housekeeper
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
-from tests.app.services.test_forgetting import images_of, taught
+from tests.app.services.steps.test_forgetting import images_of, taught
 from tests.e2e.harness import wait_for
 from tests.worker.harness import WORKSPACE, Service
 
@@ -100,14 +99,14 @@ def test_bytes_sent_again_while_the_sweep_decides_stay(
 ) -> None:
     orphan = store.put(b"sent again")
     age(store)
-    ask = purging.blobs.unreferenced
+    ask = blob_rows.unreferenced
 
     def put_meanwhile(*given: object) -> list[str]:
         found = ask(*given)  # type: ignore[arg-type]
         store.put(b"sent again")
         return found
 
-    monkeypatch.setattr(purging.blobs, "unreferenced", put_meanwhile)
+    monkeypatch.setattr(blob_rows, "unreferenced", put_meanwhile)
     assert sweep(service, store).blobs == 0
     assert store.exists(orphan)
 
@@ -123,9 +122,9 @@ def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
         while not ended.is_set():
             hashes = sorted(stored(store))
             with service.db.transaction() as session:
-                purging.blobs.record(session, dict.fromkeys(hashes, 1), datetime.now(UTC))
-                released = purging.blobs.release(session, hashes)
-            purging.sweep(service.db, store, released)
+                blob_rows.record(session, dict.fromkeys(hashes, 1), datetime.now(UTC))
+                released = blob_rows.release(session, hashes)
+            delete_unreferenced(service.db, store, released)
 
     thread = threading.Thread(target=delete)
     thread.start()

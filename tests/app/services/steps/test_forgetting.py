@@ -11,10 +11,11 @@ from app.db.engine import Database
 from app.db.repositories import (
     aliases as alias_rows,
     learning as learning_rows,
+    uploads as upload_rows,
     versions as version_rows,
 )
 from app.db.repositories.learning import SizedImage
-from app.db.tables import Blob, Image, Ranking, RankingImage, Version, VersionClass
+from app.db.tables import Alias, Blob, Image, Ranking, RankingImage, Version, VersionClass
 from app.services.jobs import jobs
 from app.services.jobs.jobs import NoReportError
 from app.services.steps.forgetting import CannotForgetError, UnknownClassError
@@ -90,7 +91,7 @@ def held_out(service: Service, number: int) -> dict[int, list[str]]:
 
 def images_of(service: Service, upload: str, label: str) -> set[str]:
     with service.db.reading() as session:
-        found = uploads.repository.images(session, upload)
+        found = upload_rows.images(session, upload)
         return {image.sha256 for image in found if image.label == label}
 
 
@@ -391,9 +392,7 @@ def test_what_cannot_be_purged(service: Service) -> None:
         service.forget("a", purge=True)
     run(service, service.forget("a"))
     with service.db.transaction() as session:
-        row = session.scalars(
-            select(alias_rows.Alias).where(alias_rows.Alias.name == "canary")
-        ).one()
+        row = session.scalars(select(Alias).where(Alias.name == "canary")).one()
         alias_rows.remove(session, row)
     # Another classifier is about to learn from the upload.
     waiting = service.learn(upload, service.classifier("other"))
@@ -413,9 +412,7 @@ def test_what_cannot_be_purged(service: Service) -> None:
         lease.publish(plan, outcome(service, plan))
     service.cancel(later)
     with service.db.transaction() as session:
-        row = session.scalars(
-            select(alias_rows.Alias).where(alias_rows.Alias.name == "canary")
-        ).one()
+        row = session.scalars(select(Alias).where(Alias.name == "canary")).one()
         alias_rows.remove(session, row)
     assert lease.publish(plan, outcome(service, plan)) == 3
     assert [version.number for version in service.versions()] == [3]

@@ -12,9 +12,9 @@ from app import ids
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import Job, Upload
-from app.services.classifiers import classifiers
+from app.services.classifiers import classifiers, lineage
 from app.services.jobs import jobs
-from app.services.steps import learning
+from app.services.steps import creation, learning
 from app.services.steps.requests import LearnRequest
 from app.services.uploads import uploads
 from app.services.uploads.sources import UploadLimits
@@ -66,10 +66,10 @@ def test_jobs_wait_in_the_order_they_came_whatever_clocks_say(
 @pytest.mark.parametrize(
     ("fields", "error", "pointer"),
     [
-        ({"uploads": ["upl_none"]}, jobs.UnknownUploadError, "/uploads/0"),
+        ({"uploads": ["upl_none"]}, creation.UnknownUploadError, "/uploads/0"),
         ({"options": {"speed": 1}}, classifiers.InvalidOptionsError, "/options/speed"),
         ({"options": {"epochs": 0}}, classifiers.InvalidOptionsError, "/options/epochs"),
-        ({"base_version": 7}, learning.UnknownBaseVersionError, "/base_version"),
+        ({"base_version": 7}, lineage.UnknownBaseVersionError, "/base_version"),
     ],
 )
 @ONE_KIND_AT_FIRST
@@ -117,7 +117,7 @@ def test_uploads_of_others_are_unknown(service: Service) -> None:
         Pictures(["a"], 2),
         limits=UploadLimits.of(service.settings),
     )
-    with pytest.raises(jobs.UnknownUploadError):
+    with pytest.raises(creation.UnknownUploadError):
         service.learn(theirs.id)
 
 
@@ -127,8 +127,8 @@ def test_a_refused_job_leaves_no_upload_behind(service: Service) -> None:
     limits = UploadLimits.of(service.settings)
     collected = uploads.collect(store, Pictures(["a"], 2), limits=limits)
 
-    def learn(base_version: int | None) -> jobs.LearnView:
-        return jobs.create_with_upload(
+    def learn(base_version: int | None) -> creation.LearnView:
+        return creation.create_with_upload(
             service.db,
             WORKSPACE,
             "toy",
@@ -138,7 +138,7 @@ def test_a_refused_job_leaves_no_upload_behind(service: Service) -> None:
             on_created=nothing,
         )
 
-    with pytest.raises(learning.UnknownBaseVersionError):
+    with pytest.raises(lineage.UnknownBaseVersionError):
         learn(3)
     assert (count(service, Upload), count(service, Job)) == (0, 0)
     job = learn(None)
@@ -154,7 +154,7 @@ def test_what_follows_creation_fails_with_it(service: Service) -> None:
 
     request = LearnRequest(uploads=[upload])
     with pytest.raises(RuntimeError):
-        jobs.create(service.db, WORKSPACE, "toy", request, on_created=refuse)
+        creation.create(service.db, WORKSPACE, "toy", request, on_created=refuse)
     assert count(service, Job) == 0
 
 

@@ -25,7 +25,7 @@ from app.services.upkeep.retention import expire_uploads
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
-from tests.app.services.test_forgetting import held_out, name_version, run, taught
+from tests.app.services.steps.test_forgetting import held_out, name_version, run, taught
 from tests.databases import wait_for_a_lock
 from tests.worker.harness import WORKSPACE, Service
 

@@ -28,7 +28,7 @@ from app.services.jobs.webhooks import DeliveryView
 from app.services.queue.dispatcher import Dispatcher
 from app.settings import Settings
 from tests.app.receiver import Receiver, sending, wait_until
-from tests.app.services.test_learning import finish
+from tests.app.services.steps.test_learning import finish
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease

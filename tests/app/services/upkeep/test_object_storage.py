@@ -16,8 +16,8 @@ from app.services.upkeep import manifests, reindexing, sweeping
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
-from tests.app.services.test_forgetting import images_of, taught
-from tests.app.services.test_sweeping import rows, stored
+from tests.app.services.steps.test_forgetting import images_of, taught
+from tests.app.services.upkeep.test_sweeping import rows, stored
 from tests.s3 import S3Server
 from tests.worker.harness import WORKSPACE, Service
 
