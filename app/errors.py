@@ -1,4 +1,6 @@
-"""What services raise: each class is one kind of problem, with its status and stable code.
+"""Errors that clients may see: a class is one kind of problem, with its status and stable code.
+
+    class UploadNotFoundError(ServiceError, status=404, code="upload-not-found"): ...
 
 `app.api.problems` turns them into RFC 9457 documents and into each route's OpenAPI responses.
 """
@@ -17,11 +19,16 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """Base of every error a client may see."""
+    """Base of every error a client may see. The title is the code in words unless one is given."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
+
+    def __init_subclass__(cls, *, status: int, code: str, title: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.status, cls.code = status, code
+        cls.title = title or code.replace("-", " ").capitalize()
 
     def __init__(
         self,

@@ -1,19 +1,14 @@
 """Which of the media types a route offers a client would like best (RFC 9110, 12.5.1)."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 from fastapi import Request
 
 from app.errors import ServiceError
 
 
-class NotAcceptableError(ServiceError):
+class NotAcceptableError(ServiceError, status=406, code="not-acceptable"):
     """The answer is not offered in any media type that was asked for."""
-
-    status: ClassVar[int] = 406
-    code: ClassVar[str] = "not-acceptable"
-    title: ClassVar[str] = "Not acceptable"
 
 
 def negotiate(request: Request, offered: Sequence[str]) -> str:

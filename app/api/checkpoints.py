@@ -1,6 +1,6 @@
 """``/v1/classifiers/{name}/versions/{version}/checkpoint``."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from fastapi import Header, Response
 from fastapi.responses import StreamingResponse
@@ -22,12 +22,8 @@ router = Router(tags=["versions"], dependencies=[needs("train")])
 _TAR = "application/x-tar"
 
 
-class RangeNotSatisfiableError(ServiceError):
+class RangeNotSatisfiableError(ServiceError, status=416, code="range-not-satisfiable"):
     """The file has no such bytes."""
-
-    status: ClassVar[int] = 416
-    code: ClassVar[str] = "range-not-satisfiable"
-    title: ClassVar[str] = "Range not satisfiable"
 
 
 @router.get(

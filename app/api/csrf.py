@@ -7,7 +7,6 @@ keys are needed none of this is.
 """
 
 import ipaddress
-from typing import ClassVar
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -19,12 +18,8 @@ from app.errors import ServiceError
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class ForeignSiteError(ServiceError):
+class ForeignSiteError(ServiceError, status=403, code="foreign-site"):
     """Keys are off, and the request comes from another site, or by a name of the network."""
-
-    status: ClassVar[int] = 403
-    code: ClassVar[str] = "foreign-site"
-    title: ClassVar[str] = "Foreign site"
 
 
 class OwnSiteOnly:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, ClassVar
+from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 from python_multipart.exceptions import FormParserError
@@ -22,20 +22,12 @@ _CHUNK_BYTES = 2**16
 _Manifest = TypeAdapter(dict[str, str])
 
 
-class MalformedFormError(ServiceError):
+class MalformedFormError(ServiceError, status=400, code="malformed-form"):
     """The multipart body does not follow its own boundary."""
 
-    status: ClassVar[int] = 400
-    code: ClassVar[str] = "malformed-form"
-    title: ClassVar[str] = "Malformed form"
 
-
-class TooManyPartsError(ServiceError):
+class TooManyPartsError(ServiceError, status=413, code="too-many-parts"):
     """The form has more parts than this server reads."""
-
-    status: ClassVar[int] = 413
-    code: ClassVar[str] = "too-many-parts"
-    title: ClassVar[str] = "Too many parts"
 
 
 FORM_ERRORS = (MalformedFormError, TooManyPartsError)

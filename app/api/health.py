@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import ClassVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy import text
@@ -20,12 +19,8 @@ VERSION = version("accrue")
 router = Router(tags=["health"])
 
 
-class NotReadyError(ServiceError):
+class NotReadyError(ServiceError, status=503, code="not-ready"):
     """Something the service needs does not answer."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "not-ready"
-    title: ClassVar[str] = "Not ready"
 
 
 class HealthView(BaseModel):

@@ -25,7 +25,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request, Response
@@ -40,20 +40,12 @@ from app.db.tables import IdempotencyKey
 from app.errors import ServiceError
 
 
-class IdempotencyKeyReusedError(ServiceError):
+class IdempotencyKeyReusedError(ServiceError, status=422, code="idempotency-key-reused"):
     """The key was used for another request."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "idempotency-key-reused"
-    title: ClassVar[str] = "Idempotency key reused"
 
-
-class RequestInProgressError(ServiceError):
+class RequestInProgressError(ServiceError, status=409, code="request-in-progress"):
     """The first request with this key has not been answered yet."""
-
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "request-in-progress"
-    title: ClassVar[str] = "Request in progress"
 
 
 _REUSED = "This Idempotency-Key was used for another request."

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Depends, Query, Request, Response
@@ -50,28 +50,16 @@ _JSON_READERS = ThreadPoolExecutor(2, "predict-json")
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
 
-class UnreadableError(ServiceError):
+class UnreadableError(ServiceError, status=422, code="unreadable-image"):
     """The one image that was sent cannot be read."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unreadable-image"
-    title: ClassVar[str] = "Unreadable image"
 
-
-class UnsupportedMediaTypeError(ServiceError):
+class UnsupportedMediaTypeError(ServiceError, status=415, code="unsupported-media-type"):
     """Images are not read from that content type."""
 
-    status: ClassVar[int] = 415
-    code: ClassVar[str] = "unsupported-media-type"
-    title: ClassVar[str] = "Unsupported media type"
 
-
-class TooManyImagesError(ServiceError):
+class TooManyImagesError(ServiceError, status=413, code="too-many-images"):
     """The request holds more images than the server takes at once."""
-
-    status: ClassVar[int] = 413
-    code: ClassVar[str] = "too-many-images"
-    title: ClassVar[str] = "Too many images"
 
 
 class Base64Image(RequestBody):

@@ -6,7 +6,7 @@ client's input is never echoed, and an unexpected error shows nothing but its re
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 import structlog
@@ -47,28 +47,16 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(default_factory=list)
 
 
-class InvalidRequestError(ServiceError):
+class InvalidRequestError(ServiceError, status=422, code="invalid-request"):
     """A parameter or a field of the body is wrong."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "invalid-request"
-    title: ClassVar[str] = "Invalid request"
 
-
-class BodyTooLargeError(ServiceError):
+class BodyTooLargeError(ServiceError, status=413, code="body-too-large"):
     """The body is larger than this server takes."""
 
-    status: ClassVar[int] = 413
-    code: ClassVar[str] = "body-too-large"
-    title: ClassVar[str] = "Body too large"
 
-
-class DatabaseUnavailableError(ServiceError):
+class DatabaseUnavailableError(ServiceError, status=503, code="database-unavailable"):
     """The database is locked or cannot be reached; trying again may help."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "database-unavailable"
-    title: ClassVar[str] = "Database unavailable"
 
 
 _HTTP_CODES = {

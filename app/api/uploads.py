@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import IO, Annotated, Any, ClassVar, cast
+from typing import IO, Annotated, Any, cast
 
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -43,12 +43,8 @@ _JSON_MEGABYTES = 32
 _SPOOL_BYTES = 2**20
 
 
-class UnsupportedUploadError(ServiceError):
+class UnsupportedUploadError(ServiceError, status=415, code="unsupported-media-type"):
     """Labelled images are not read from that content type."""
-
-    status: ClassVar[int] = 415
-    code: ClassVar[str] = "unsupported-media-type"
-    title: ClassVar[str] = "Unsupported media type"
 
 
 # What reading a body of labelled images may raise: for `responses` of the routes that take one.

@@ -7,7 +7,6 @@ swaps one reference. Requests find what is loaded without a lock on it and witho
 import threading
 import time
 from collections import OrderedDict
-from typing import ClassVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,12 +34,8 @@ _Owner = tuple[str, str]  # workspace and name of a classifier
 log = structlog.get_logger(__name__)
 
 
-class ClassifierRequiredError(ServiceError):
+class ClassifierRequiredError(ServiceError, status=422, code="classifier-required"):
     """There are several classifiers, so the request must name one."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "classifier-required"
-    title: ClassVar[str] = "Classifier required"
 
 
 class Registry:

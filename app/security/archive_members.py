@@ -4,27 +4,18 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
 
 from app.errors import ServiceError
 
 _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 
 
-class UnsafeArchiveError(ServiceError):
+class UnsafeArchiveError(ServiceError, status=422, code="unsafe-archive"):
     """The archive leads outside its folder, overlaps itself or inflates without measure."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unsafe-archive"
-    title: ClassVar[str] = "Unsafe archive"
 
-
-class UnreadableArchiveError(ServiceError):
+class UnreadableArchiveError(ServiceError, status=422, code="unreadable-archive"):
     """The archive is broken, or not of the kind it was sent as."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unreadable-archive"
-    title: ClassVar[str] = "Unreadable archive"
 
 
 class MemberError(Exception):

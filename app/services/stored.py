@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -15,31 +14,19 @@ from app.storage import BlobStore, each
 log = structlog.get_logger(__name__)
 
 
-class StorageFullError(ServiceError):
+class StorageFullError(ServiceError, status=507, code="storage-full"):
     """The storage takes no more."""
 
-    status: ClassVar[int] = 507
-    code: ClassVar[str] = "storage-full"
-    title: ClassVar[str] = "Storage full"
 
-
-class StorageUnavailableError(ServiceError):
+class StorageUnavailableError(ServiceError, status=503, code="storage-unavailable"):
     """The storage cannot be read from or written to; trying again may help."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "storage-unavailable"
-    title: ClassVar[str] = "Storage unavailable"
 
     def __init__(self) -> None:
         super().__init__("The storage does not answer as it should.", headers={"Retry-After": "5"})
 
 
-class StorageChangedError(ServiceError):
+class StorageChangedError(ServiceError, status=503, code="storage-changed"):
     """What was put into the storage has been deleted from it before its rows were written."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "storage-changed"
-    title: ClassVar[str] = "Storage changed"
 
 
 def record(session: Session, store: BlobStore, sizes: Mapping[str, int], now: datetime) -> None:

@@ -9,7 +9,7 @@ good for an hour, so that what is loaded is served on.
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,24 +36,16 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class UnauthorizedError(ServiceError):
+class UnauthorizedError(ServiceError, status=401, code="unauthorized"):
     """The request has no key that is good here."""
-
-    status: ClassVar[int] = 401
-    code: ClassVar[str] = "unauthorized"
-    title: ClassVar[str] = "Unauthorized"
 
     def __init__(self, detail: str, *, given: bool) -> None:
         challenge = 'Bearer realm="accrue"' + (', error="invalid_token"' if given else "")
         super().__init__(detail, headers={"WWW-Authenticate": challenge})
 
 
-class MissingScopeError(ServiceError):
+class MissingScopeError(ServiceError, status=403, code="missing-scope"):
     """The key is good, but not for this."""
-
-    status: ClassVar[int] = 403
-    code: ClassVar[str] = "missing-scope"
-    title: ClassVar[str] = "Missing scope"
 
 
 # How often whoever is answered for long is asked whether the key is still good.

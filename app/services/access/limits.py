@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sqlalchemy.orm import Session
 
@@ -17,28 +16,16 @@ _JOBS_RETRY_AFTER = "30"
 _STORAGE_RETRY_AFTER = "3600"
 
 
-class RateLimitedError(ServiceError):
+class RateLimitedError(ServiceError, status=429, code="rate-limited"):
     """The key predicts more images a second than it may."""
 
-    status: ClassVar[int] = 429
-    code: ClassVar[str] = "rate-limited"
-    title: ClassVar[str] = "Rate limited"
 
-
-class TooManyJobsError(ServiceError):
+class TooManyJobsError(ServiceError, status=429, code="too-many-jobs"):
     """As many jobs wait in the workspace as the key may have wait."""
 
-    status: ClassVar[int] = 429
-    code: ClassVar[str] = "too-many-jobs"
-    title: ClassVar[str] = "Too many jobs"
 
-
-class StorageQuotaError(ServiceError):
+class StorageQuotaError(ServiceError, status=429, code="storage-quota"):
     """The workspace stores as much as the key may have it store."""
-
-    status: ClassVar[int] = 429
-    code: ClassVar[str] = "storage-quota"
-    title: ClassVar[str] = "Storage quota"
 
 
 QUOTA_ERRORS = (TooManyJobsError, StorageQuotaError)

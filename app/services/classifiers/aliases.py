@@ -1,7 +1,7 @@
 """Aliases: promote and roll back are one move of a name."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -20,28 +20,16 @@ AliasName = Annotated[
 ]
 
 
-class AliasNotFoundError(ServiceError):
+class AliasNotFoundError(ServiceError, status=404, code="alias-not-found"):
     """The classifier has no alias of that name."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "alias-not-found"
-    title: ClassVar[str] = "Alias not found"
 
-
-class StaleAliasError(ServiceError):
+class StaleAliasError(ServiceError, status=409, code="stale-alias"):
     """The alias names another version than the one expected."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "stale-alias"
-    title: ClassVar[str] = "Stale alias"
 
-
-class LiveAliasError(ServiceError):
+class LiveAliasError(ServiceError, status=409, code="live-alias", title="The live alias stays"):
     """The alias `live` cannot be deleted, only moved."""
-
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "live-alias"
-    title: ClassVar[str] = "The live alias stays"
 
 
 class AliasMove(RequestBody):

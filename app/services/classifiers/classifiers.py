@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 from sqlalchemy.exc import IntegrityError
@@ -29,36 +29,20 @@ Name = Annotated[
 ]
 
 
-class ClassifierNotFoundError(ServiceError):
+class ClassifierNotFoundError(ServiceError, status=404, code="classifier-not-found"):
     """No classifier has that name."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "classifier-not-found"
-    title: ClassVar[str] = "Classifier not found"
 
-
-class ClassifierExistsError(ServiceError):
+class ClassifierExistsError(ServiceError, status=409, code="classifier-exists"):
     """Another classifier has that name."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "classifier-exists"
-    title: ClassVar[str] = "Classifier exists"
 
-
-class ClassifierInUseError(ServiceError):
+class ClassifierInUseError(ServiceError, status=409, code="classifier-in-use"):
     """A job of the classifier has not ended."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "classifier-in-use"
-    title: ClassVar[str] = "Classifier in use"
 
-
-class InvalidOptionsError(ServiceError):
+class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
     """The method, its options or the backbone do not fit together."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "invalid-options"
-    title: ClassVar[str] = "Invalid options"
 
 
 class Promotion(RequestBody):

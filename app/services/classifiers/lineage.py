@@ -1,7 +1,5 @@
 """Taking a version out of its tree: what stands in the way, and what its children take over."""
 
-from typing import ClassVar
-
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
@@ -13,12 +11,8 @@ from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
 from app.errors import FieldError, ServiceError
 
 
-class UnknownBaseVersionError(ServiceError):
+class UnknownBaseVersionError(ServiceError, status=422, code="unknown-base-version"):
     """The classifier has no version of the number that the job should start from."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unknown-base-version"
-    title: ClassVar[str] = "Unknown base version"
 
 
 def find_base(session: Session, classifier: Classifier, number: int | None) -> Version | None:

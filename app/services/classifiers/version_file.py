@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import structlog
 from pydantic import BaseModel
@@ -31,12 +31,8 @@ _PIECE_BYTES = 2**20
 log = structlog.get_logger(__name__)
 
 
-class TensorsUnreadableError(ServiceError):
+class TensorsUnreadableError(ServiceError, status=503, code="tensors-unreadable"):
     """The stored tensors of the version are gone or damaged."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "tensors-unreadable"
-    title: ClassVar[str] = "Tensors unreadable"
 
 
 class TensorFile(BaseModel):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import structlog
 from pydantic import BaseModel, Field
@@ -28,44 +28,24 @@ log = structlog.get_logger(__name__)
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-class VersionNotFoundError(ServiceError):
+class VersionNotFoundError(ServiceError, status=404, code="version-not-found"):
     """The classifier has no such version or alias."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "version-not-found"
-    title: ClassVar[str] = "Version not found"
 
-
-class VersionInUseError(ServiceError):
+class VersionInUseError(ServiceError, status=409, code="version-in-use"):
     """An alias or a job that has not ended needs the version."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "version-in-use"
-    title: ClassVar[str] = "Version in use"
 
-
-class ClassNotFoundError(ServiceError):
+class ClassNotFoundError(ServiceError, status=404, code="class-not-found"):
     """The version does not know that class."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "class-not-found"
-    title: ClassVar[str] = "Class not found"
 
-
-class ImageNotFoundError(ServiceError):
+class ImageNotFoundError(ServiceError, status=404, code="image-not-found"):
     """No image has that hash."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "image-not-found"
-    title: ClassVar[str] = "Image not found"
 
-
-class ImageUnreadableError(ServiceError):
+class ImageUnreadableError(ServiceError, status=503, code="image-unreadable"):
     """The stored bytes of the image are gone or damaged."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "image-unreadable"
-    title: ClassVar[str] = "Image unreadable"
 
 
 class ClassView(BaseModel):

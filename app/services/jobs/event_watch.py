@@ -5,7 +5,7 @@ Whoever waits holds neither a thread nor a connection. Everything here runs in o
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,12 +21,8 @@ _TICK_SECONDS = 0.25
 log = structlog.get_logger(__name__)
 
 
-class TooManyStreamsError(ServiceError):
+class TooManyStreamsError(ServiceError, status=503, code="too-many-streams"):
     """As many streams are open as this process holds."""
-
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "too-many-streams"
-    title: ClassVar[str] = "Too many streams"
 
 
 class _Wanted(NamedTuple):

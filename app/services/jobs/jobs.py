@@ -1,7 +1,5 @@
 """Jobs as their owner handles them: looked at, cancelled, tried again."""
 
-from typing import ClassVar
-
 from pydantic import BaseModel, Field
 
 from app.db.engine import Database
@@ -14,28 +12,16 @@ from app.services.jobs import endings, views
 from app.services.jobs.views import JobView, OnCreated, State
 
 
-class JobFinishedError(ServiceError):
+class JobFinishedError(ServiceError, status=409, code="job-finished"):
     """The job has ended, so there is nothing to cancel."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "job-finished"
-    title: ClassVar[str] = "Job finished"
 
-
-class JobNotRetryableError(ServiceError):
+class JobNotRetryableError(ServiceError, status=409, code="job-not-retryable"):
     """Only failed and cancelled jobs, whose uploads are still there, can be tried again."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "job-not-retryable"
-    title: ClassVar[str] = "Job not retryable"
 
-
-class NoReportError(ServiceError):
+class NoReportError(ServiceError, status=404, code="no-report"):
     """The job has not ended with a report; what learning found out is in its version."""
-
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "no-report"
-    title: ClassVar[str] = "No report"
 
 
 class ReportView(BaseModel):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -15,12 +15,8 @@ from app.errors import ServiceError
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
-class JobNotFoundError(ServiceError):
+class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
     """No job has that id."""
-
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "job-not-found"
-    title: ClassVar[str] = "Job not found"
 
 
 class ProgressView(BaseModel):

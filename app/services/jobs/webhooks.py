@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from sqlalchemy.orm import Session
@@ -27,12 +27,8 @@ _LONGEST_SECRET = 200
 _SECRET_BYTES = range(24, 65)
 
 
-class InvalidWebhookError(ServiceError):
+class InvalidWebhookError(ServiceError, status=422, code="invalid-webhook"):
     """The webhook's URL leads where this server sends nothing to."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "invalid-webhook"
-    title: ClassVar[str] = "Invalid webhook"
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:

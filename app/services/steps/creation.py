@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -27,28 +27,16 @@ from models.errors import LearningError
 from models.spec import Spec
 
 
-class UnknownUploadError(ServiceError):
+class UnknownUploadError(ServiceError, status=422, code="unknown-upload"):
     """The job names an upload that does not exist."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unknown-upload"
-    title: ClassVar[str] = "Unknown upload"
 
-
-class MemoryTooSmallError(ServiceError):
+class MemoryTooSmallError(ServiceError, status=422, code="memory-too-small"):
     """The exemplar memory cannot hold one image of each class."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "memory-too-small"
-    title: ClassVar[str] = "Memory too small"
 
-
-class TaskIsFrozenError(ServiceError):
+class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
     """The method never changes a task once it is learnt."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "task-is-frozen"
-    title: ClassVar[str] = "Task is frozen"
 
 
 # What creating a job may raise.

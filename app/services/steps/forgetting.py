@@ -1,7 +1,7 @@
 """What a job that forgets classes will do, and what cannot be forgotten."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,20 +13,14 @@ from app.services.labels import named
 from app.services.steps.plans import ForgetPlan, PlannedClass
 
 
-class UnknownClassError(ServiceError):
+class UnknownClassError(ServiceError, status=422, code="unknown-class"):
     """The version does not know a class that should be forgotten."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "unknown-class"
-    title: ClassVar[str] = "Unknown class"
 
-
-class CannotForgetError(ServiceError):
+class CannotForgetError(
+    ServiceError, status=422, code="cannot-forget", title="Cannot be forgotten"
+):
     """The method cannot forget these classes, or nothing would be left."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "cannot-forget"
-    title: ClassVar[str] = "Cannot be forgotten"
 
 
 def columns_of(

@@ -5,7 +5,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -22,20 +22,12 @@ from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
 from models.spec import Spec
 
 
-class ClassAlreadyLearntError(ServiceError):
+class ClassAlreadyLearntError(ServiceError, status=409, code="class-already-learnt"):
     """A label is known to the version the job starts from, and `on_existing` is `error`."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "class-already-learnt"
-    title: ClassVar[str] = "Class already learnt"
 
-
-class NoTrainingImagesError(ServiceError):
+class NoTrainingImagesError(ServiceError, status=422, code="no-training-images"):
     """There is nothing to train on, or a new class has test images only."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "no-training-images"
-    title: ClassVar[str] = "No training images"
 
 
 def check_labels(

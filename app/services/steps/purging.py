@@ -13,7 +13,6 @@ that goes, it moves to the new one, whatever the classifier's promotion says.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -27,12 +26,8 @@ from app.services.steps.plans import ForgetPlan
 log = structlog.get_logger(__name__)
 
 
-class CannotPurgeError(ServiceError):
+class CannotPurgeError(ServiceError, status=409, code="cannot-purge", title="Cannot be purged"):
     """An alias, or a job that is not finished, needs what would be deleted."""
-
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "cannot-purge"
-    title: ClassVar[str] = "Cannot be purged"
 
 
 @dataclass(frozen=True)

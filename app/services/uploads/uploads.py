@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import structlog
 from pydantic import BaseModel, Field
@@ -47,44 +47,24 @@ _Out = TypeVar("_Out")
 log = structlog.get_logger(__name__)
 
 
-class UploadNotFoundError(ServiceError):
+class UploadNotFoundError(ServiceError, status=404, code="upload-not-found"):
     """No upload has that id."""
 
-    status: ClassVar[int] = 404
-    code: ClassVar[str] = "upload-not-found"
-    title: ClassVar[str] = "Upload not found"
 
-
-class UploadInUseError(ServiceError):
+class UploadInUseError(ServiceError, status=409, code="upload-in-use"):
     """A job uses the upload."""
 
-    status: ClassVar[int] = 409
-    code: ClassVar[str] = "upload-in-use"
-    title: ClassVar[str] = "Upload in use"
 
-
-class NoUsableImagesError(ServiceError):
+class NoUsableImagesError(ServiceError, status=422, code="no-usable-images"):
     """Nothing that was sent can be trained on."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "no-usable-images"
-    title: ClassVar[str] = "No usable images"
 
-
-class RejectedImagesError(ServiceError):
+class RejectedImagesError(ServiceError, status=422, code="rejected-images"):
     """Some images are refused, and `strict` makes it all or nothing."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "rejected-images"
-    title: ClassVar[str] = "Rejected images"
 
-
-class TooManyImagesError(ServiceError):
+class TooManyImagesError(ServiceError, status=413, code="too-many-images"):
     """The upload holds more images than this server takes at once."""
-
-    status: ClassVar[int] = 413
-    code: ClassVar[str] = "too-many-images"
-    title: ClassVar[str] = "Too many images"
 
 
 # What `collect` may raise, besides what its source does.
