@@ -55,7 +55,7 @@ def delete_unreferenced(
     deleted keeps its row, and so is known as one that nothing refers to.
     """
     with db.transaction() as session:
-        blob_rows.lock(session, hashes)
+        blob_rows.lock_for_update(session, hashes)
         doomed = blob_rows.unreferenced(session, hashes)
         gone = each(store, lambda sha256: _delete(store, sha256, before), doomed)
         deleted = [sha256 for sha256, went in zip(doomed, gone, strict=True) if went]

@@ -37,10 +37,10 @@ def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
         rows = [{"sha256": key, "size": sizes[key], "created_at": now} for key in missing]
         _insert_new(session, Blob, rows)
         # A row that another transaction was deleting is gone once that has committed.
-        missing -= _keep(session, sorted(missing))
+        missing -= _lock_for_share(session, sorted(missing))
 
 
-def _keep(session: Session, hashes: Sequence[str]) -> set[str]:
+def _lock_for_share(session: Session, hashes: Sequence[str]) -> set[str]:
     """Have whoever would delete these rows wait for this transaction; return those there are."""
     kept: set[str] = set()
     for chunk in _chunks(hashes):
@@ -69,14 +69,14 @@ def release(session: Session, hashes: Iterable[str]) -> list[str]:
     Their own rows stay until the bytes are gone: see `forget`.
     """
     ordered = sorted(hashes)
-    lock(session, ordered)
+    lock_for_update(session, ordered)
     for chunk in _chunks(ordered):
         unused = and_(Image.sha256.in_(chunk), ~_image_in_use(Image.sha256))
         session.execute(delete(Image).where(unused).execution_options(synchronize_session=False))
     return unreferenced(session, ordered)
 
 
-def lock(session: Session, hashes: Sequence[str]) -> None:
+def lock_for_update(session: Session, hashes: Sequence[str]) -> None:
     """Have whoever refers to one of these blobs wait for this transaction, which may delete them.
 
     What refers to them already is seen by the statements that follow.

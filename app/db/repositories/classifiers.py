@@ -9,10 +9,12 @@ from app.db.repositories import deliveries as delivery_rows
 from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
 
 
-def find(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier | None:
+def find(
+    session: Session, workspace: str, name: str, *, for_update: bool = False
+) -> Classifier | None:
     """Return the classifier of that name; `lock` keeps others from changing it meanwhile."""
     query = select(Classifier).where(Classifier.workspace == workspace, Classifier.name == name)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update() if for_update else query)
 
 
 def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Classifier]:
@@ -71,7 +73,7 @@ def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
     )
 
 
-def hold(session: Session, classifier_id: str) -> bool:
+def lock_for_share(session: Session, classifier_id: str) -> bool:
     """Keep a classifier from being deleted until the commit; False where it is gone."""
     query = select(Classifier.id).where(Classifier.id == classifier_id)
     return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
@@ -82,8 +84,8 @@ def all_ids(session: Session) -> Sequence[str]:
     return session.scalars(select(Classifier.id).order_by(Classifier.id)).all()
 
 
-def get(session: Session, classifier_id: str, *, lock: bool = False) -> Classifier | None:
+def get(session: Session, classifier_id: str, *, for_update: bool = False) -> Classifier | None:
     """Return the classifier of that id."""
     query = select(Classifier).where(Classifier.id == classifier_id)
     query = query.execution_options(populate_existing=True)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update() if for_update else query)

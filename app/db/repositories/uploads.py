@@ -28,10 +28,12 @@ def add_images(session: Session, images: Sequence[UploadImage]) -> None:
     session.bulk_save_objects(images)
 
 
-def find(session: Session, workspace: str, upload_id: str, *, lock: bool = False) -> Upload | None:
+def find(
+    session: Session, workspace: str, upload_id: str, *, for_update: bool = False
+) -> Upload | None:
     """Return an upload; locked, nobody else changes it or gives it to a job until the commit."""
     query = select(Upload).where(Upload.workspace == workspace, Upload.id == upload_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update() if for_update else query)
 
 
 def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Upload]:
@@ -42,19 +44,19 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
     return list(session.scalars(query.order_by(Upload.id.desc()).limit(limit)))
 
 
-def lock(session: Session, upload_id: str) -> bool:
+def lock_for_update(session: Session, upload_id: str) -> bool:
     """Keep an upload, if it is there, from being changed or given to a job until the commit."""
     query = select(Upload.id).where(Upload.id == upload_id).with_for_update()
     return session.scalar(query) is not None
 
 
-def keep_used(session: Session, classifier_id: str) -> None:
-    """Keep all uploads that jobs of a classifier have used from being deleted until the commit.
+def lock_for_share(session: Session, *, used_by: str) -> None:
+    """Keep all uploads that jobs of a classifier used from being deleted until the commit.
 
-    To be called before the classifier is locked: whoever makes a job locks in this order.
+    Call it before the classifier is locked: the creation of a job locks in this order.
     """
     used = select(JobUpload.upload_id).join(Job, Job.id == JobUpload.job_id)
-    query = select(Upload.id).where(Upload.id.in_(used.where(Job.classifier_id == classifier_id)))
+    query = select(Upload.id).where(Upload.id.in_(used.where(Job.classifier_id == used_by)))
     session.execute(query.order_by(Upload.id).with_for_update(read=True, key_share=True))
 
 

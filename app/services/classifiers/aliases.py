@@ -70,7 +70,7 @@ def move(db: Database, workspace: str, classifier: str, name: str, request: Alia
     Raises ClassifierNotFoundError, VersionNotFoundError and StaleAliasError.
     """
     with db.transaction() as session:
-        owner = classifiers.require(session, workspace, classifier, lock=True)
+        owner = classifiers.require(session, workspace, classifier, for_update=True)
         version = version_rows.by_number(session, owner.id, request.version)
         if version is None:
             raise VersionNotFoundError("This classifier has no version of that number.")
@@ -94,7 +94,7 @@ def delete(db: Database, workspace: str, classifier: str, name: str) -> None:
     if name == LIVE:
         raise LiveAliasError("The alias live can be moved, not deleted.")
     with db.transaction() as session:
-        owner = classifiers.require(session, workspace, classifier, lock=True)
+        owner = classifiers.require(session, workspace, classifier, for_update=True)
         alias = alias_rows.get(session, owner.id, name)
         if alias is None:
             raise AliasNotFoundError("This classifier has no alias of that name.")

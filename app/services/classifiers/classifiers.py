@@ -139,17 +139,17 @@ def to_model_spec(
         ) from error
 
 
-def require(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier:
+def require(session: Session, workspace: str, name: str, *, for_update: bool = False) -> Classifier:
     """Return the classifier of that name. Raises ClassifierNotFoundError."""
-    found = classifier_rows.find(session, workspace, name, lock=lock)
+    found = classifier_rows.find(session, workspace, name, for_update=for_update)
     if found is None:
         raise ClassifierNotFoundError("There is no classifier of that name.")
     return found
 
 
-def hold(session: Session, row: Classifier) -> None:
+def lock_for_share(session: Session, row: Classifier) -> None:
     """Keep a classifier from being deleted until the commit. Raises ClassifierNotFoundError."""
-    if not classifier_rows.hold(session, row.id):
+    if not classifier_rows.lock_for_share(session, row.id):
         raise ClassifierNotFoundError("The classifier has just been deleted.")
 
 
@@ -207,7 +207,7 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
     # Checking may take long, so it is done outside the transaction, which holds up every writer.
     after = _changed(before, patch)
     with db.transaction() as session:
-        row = require(session, workspace, name, lock=True)
+        row = require(session, workspace, name, for_update=True)
         row.spec = after if row.spec == before else _changed(row.spec, patch)
         session.flush()
         classifier_rows.note_change(session, row.id)
@@ -220,7 +220,7 @@ def delete(db: Database, workspace: str, name: str) -> None:
     Raises ClassifierNotFoundError, and ClassifierInUseError while a job waits or runs.
     """
     with db.transaction() as session:
-        row = require(session, workspace, name, lock=True)
+        row = require(session, workspace, name, for_update=True)
         if classifier_rows.has_unfinished_job(session, row.id):
             raise ClassifierInUseError("A job of this classifier has not ended: cancel it first.")
         classifier_rows.remove(session, row)

@@ -192,8 +192,9 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
     names it or a job that has not ended starts from it.
     """
     with db.transaction() as session:
-        upload_rows.keep_used(session, classifiers.require(session, workspace, name).id)
-        classifier = classifiers.require(session, workspace, name, lock=True)
+        classifier = classifiers.require(session, workspace, name)
+        upload_rows.lock_for_share(session, used_by=classifier.id)
+        classifier = classifiers.require(session, workspace, name, for_update=True)
         version = require(session, classifier, reference)
         if reason := lineage.in_use(session, classifier, version):
             raise VersionInUseError(reason)

@@ -162,7 +162,7 @@ def _insert(
 
     Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
     """
-    classifiers.hold(session, classifier)
+    classifiers.lock_for_share(session, classifier)
     job = Job(
         # The order of ids is the order of a classifier's steps: see `turns`.
         id=new_id("job", after=job_rows.newest(session, classifier.id)),
@@ -245,7 +245,7 @@ def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -
     missing = {
         upload_id
         for upload_id in sorted(upload_ids)
-        if upload_rows.find(session, workspace, upload_id, lock=True) is None
+        if upload_rows.find(session, workspace, upload_id, for_update=True) is None
     }
     if missing:
         errors = [

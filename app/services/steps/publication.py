@@ -68,7 +68,7 @@ def publish(
         # The fence comes first: whoever lost the job changes nothing, and the row stays locked.
         if not job_rows.succeed(session, plan.job_id, attempt, now=now):
             return None
-        uploads = purging.lock(session, plan) if _purges(plan) else []
+        uploads = purging.lock_for_update(session, plan) if _purges(plan) else []
         classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)
         classifier.last_version += 1
         metrics = _by_label(plan, outcome.metrics)

@@ -51,13 +51,15 @@ def check(session: Session, classifier: Classifier, labels: Collection[str]) -> 
             raise _in_use(upload_id)
 
 
-def lock(session: Session, plan: ForgetPlan) -> list[str]:
+def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
     """Return the uploads that go, kept from being given to another job until the commit.
 
     To be called before the classifier is locked: whoever makes a job locks in this order.
     """
     found = upload_rows.learnt_from(session, plan.classifier_id, plan.labels)
-    return [upload_id for upload_id in sorted(found) if upload_rows.lock(session, upload_id)]
+    return [
+        upload_id for upload_id in sorted(found) if upload_rows.lock_for_update(session, upload_id)
+    ]
 
 
 def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:

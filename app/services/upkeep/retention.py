@@ -55,7 +55,7 @@ def expire_uploads(db: Database, days: float) -> list[str]:
         with db.transaction() as session:
             for upload_id in due:
                 # Locked, no job is given it any more; one may have been since we looked.
-                if upload_rows.lock(session, upload_id) and upload_rows.expired(
+                if upload_rows.lock_for_update(session, upload_id) and upload_rows.expired(
                     session, _limit(db.now(session), days), only=upload_id
                 ):
                     upload_rows.remove(session, upload_id)
@@ -69,8 +69,8 @@ def follow(db: Database, classifier_id: str) -> list[int]:
         if found is None or _keep_last(found.spec) is None:
             return []
     with db.transaction() as session:
-        upload_rows.keep_used(session, classifier_id)
-        classifier = classifier_rows.get(session, classifier_id, lock=True)
+        upload_rows.lock_for_share(session, used_by=classifier_id)
+        classifier = classifier_rows.get(session, classifier_id, for_update=True)
         return trim_versions(session, classifier) if classifier else []
 
 

@@ -245,7 +245,7 @@ def add_images(
         raise
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
-        upload = _require(session, workspace, upload_id, lock=True)
+        upload = _require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
         if upload_rows.count_images(session, upload_id) + len(collected.images) > limits.images:
             raise _too_many(limits.images)
@@ -276,14 +276,16 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
     Raises UploadNotFoundError, and UploadInUseError while a job that uses it is not finished.
     """
     with db.transaction() as session:
-        _require(session, workspace, upload_id, lock=True)
+        _require(session, workspace, upload_id, for_update=True)
         if upload_rows.used_by_unfinished_job(session, upload_id):
             raise UploadInUseError("A job that uses this upload is not finished.")
         upload_rows.remove(session, upload_id)
 
 
-def _require(session: Session, workspace: str, upload_id: str, *, lock: bool = False) -> Upload:
-    upload = upload_rows.find(session, workspace, upload_id, lock=lock)
+def _require(
+    session: Session, workspace: str, upload_id: str, *, for_update: bool = False
+) -> Upload:
+    upload = upload_rows.find(session, workspace, upload_id, for_update=for_update)
     if upload is None:
         raise UploadNotFoundError("There is no such upload.")
     return upload

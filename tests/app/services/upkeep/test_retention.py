@@ -192,7 +192,7 @@ def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> Non
 
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            upload_rows.lock(session, upload)
+            upload_rows.lock_for_update(session, upload)
             upload_rows.remove(session, upload)
             removed = pool.submit(remove)
             wait_for_a_lock(service.db)
@@ -210,7 +210,7 @@ def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None
     assert second.job_id
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            upload_rows.lock(session, upload)
+            upload_rows.lock_for_update(session, upload)
             upload_rows.remove(session, upload)
 
             def inherit() -> list[str]:
