@@ -13,7 +13,7 @@ from sqlalchemy.exc import (
     OperationalError,
     TimeoutError as PoolTimeoutError,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 # What is raised where the database is away, locked, overloaded, or chose this transaction as the
 # victim of a deadlock or as one that cannot be serialised. Another time the same may succeed.
@@ -132,6 +132,16 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+class _Session(Session):
+    """A session in which UPDATE and DELETE statements do not search the objects it has loaded."""
+
+
+@event.listens_for(_Session, "do_orm_execute")
+def _leave_loaded_objects(execution: ORMExecuteState) -> None:
+    if execution.is_update or execution.is_delete:
+        execution.update_execution_options(synchronize_session=False)
+
+
 class Database:
     """Sessions over one engine. Services open transactions; repositories never commit."""
 
@@ -142,13 +152,13 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Commit all that happens inside, or nothing of it."""
         writing = self.engine.execution_options(accrue_writes=True)
-        with Session(writing, expire_on_commit=False) as session, session.begin():
+        with _Session(writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that only reads: one consistent view, no write lock."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with _Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def now(self, session: Session) -> datetime:

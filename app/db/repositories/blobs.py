@@ -72,7 +72,7 @@ def release(session: Session, hashes: Iterable[str]) -> list[str]:
     lock_for_update(session, ordered)
     for chunk in _chunks(ordered):
         unused = and_(Image.sha256.in_(chunk), ~_image_in_use(Image.sha256))
-        session.execute(delete(Image).where(unused).execution_options(synchronize_session=False))
+        session.execute(delete(Image).where(unused))
     return unreferenced(session, ordered)
 
 
@@ -117,7 +117,7 @@ def forget(session: Session, hashes: Sequence[str]) -> None:
     """Delete the rows of blobs whose bytes are gone."""
     for chunk in _chunks(hashes):
         gone = delete(Blob).where(Blob.sha256.in_(chunk))
-        session.execute(gone.execution_options(synchronize_session=False))
+        session.execute(gone)
 
 
 def _is_unreferenced() -> ColumnElement[bool]:

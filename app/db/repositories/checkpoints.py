@@ -35,4 +35,4 @@ def remove_of_finished(session: Session, classifier_id: str) -> list[str]:
 
 def _delete(session: Session, where: ColumnElement[bool]) -> list[str]:
     statement: Any = delete(Checkpoint).where(where).returning(Checkpoint.sha256)
-    return list(session.scalars(statement.execution_options(synchronize_session=False)))
+    return list(session.scalars(statement))

@@ -36,11 +36,7 @@ def remove(session: Session, classifier: Classifier) -> None:
     delivery_rows.forget_settled(session, classifier.id)
     # In this order, because an alias holds its version and a version its rankings.
     for table in (Alias, Version, Ranking, Job):
-        session.execute(
-            delete(table)
-            .where(table.classifier_id == classifier.id)
-            .execution_options(synchronize_session=False)
-        )
+        session.execute(delete(table).where(table.classifier_id == classifier.id))
     session.delete(classifier)
     session.flush()
 
@@ -51,7 +47,6 @@ def note_change(session: Session, classifier_id: str) -> None:
         update(Classifier)
         .where(Classifier.id == classifier_id)
         .values(revision=Classifier.revision + 1)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -66,10 +61,7 @@ def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[
 def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
     """Write down that housekeeping has done all up to a revision."""
     session.execute(
-        update(Classifier)
-        .where(Classifier.id == classifier_id)
-        .values(kept_revision=revision)
-        .execution_options(synchronize_session=False)
+        update(Classifier).where(Classifier.id == classifier_id).values(kept_revision=revision)
     )
 
 

@@ -63,7 +63,6 @@ def claim(session: Session, *, now: datetime, lasts: timedelta, limit: int) -> l
                 WebhookDelivery.attempts,
                 WebhookDelivery.secret,
             )
-            .execution_options(synchronize_session=False)
         ).one_or_none()
         if row is not None:
             claimed.append(
@@ -86,9 +85,9 @@ def end(session: Session, claimed: Claimed, result: dict[str, Any], *, state: st
     if not _settle(session, claimed, values):
         return False
     session.execute(
-        delete(WebhookDelivery)
-        .where(WebhookDelivery.id == claimed.id, WebhookDelivery.job_id.is_(None))
-        .execution_options(synchronize_session=False)
+        delete(WebhookDelivery).where(
+            WebhookDelivery.id == claimed.id, WebhookDelivery.job_id.is_(None)
+        )
     )
     return True
 
@@ -97,9 +96,9 @@ def forget_settled(session: Session, classifier_id: str) -> None:
     """Delete what is settled of a classifier's jobs; what is still to be sent stays."""
     owned = select(Job.id).where(Job.classifier_id == classifier_id)
     session.execute(
-        delete(WebhookDelivery)
-        .where(WebhookDelivery.job_id.in_(owned), WebhookDelivery.state != "pending")
-        .execution_options(synchronize_session=False)
+        delete(WebhookDelivery).where(
+            WebhookDelivery.job_id.in_(owned), WebhookDelivery.state != "pending"
+        )
     )
 
 
@@ -117,6 +116,5 @@ def _settle(session: Session, claimed: Claimed, values: dict[str, Any]) -> bool:
         .where(_tried(claimed.id, claimed.attempt), WebhookDelivery.state == "pending")
         .values(values)
         .returning(WebhookDelivery.id)
-        .execution_options(synchronize_session=False)
     )
     return session.scalar(statement) is not None

@@ -38,7 +38,6 @@ def take_sweep(session: Session, now: datetime, *, next_at: datetime) -> bool:
         .where(Installation.sweep_due_at <= now)
         .values(sweep_due_at=next_at)
         .returning(Installation.id)
-        .execution_options(synchronize_session=False)
     )
     return taken is not None
 
@@ -46,8 +45,5 @@ def take_sweep(session: Session, now: datetime, *, next_at: datetime) -> bool:
 def put_back_sweep(session: Session, next_at: datetime, due_at: datetime) -> None:
     """Say that the sweep that was taken is still due, unless another has been taken since."""
     session.execute(
-        update(Installation)
-        .where(Installation.sweep_due_at == next_at)
-        .values(sweep_due_at=due_at)
-        .execution_options(synchronize_session=False)
+        update(Installation).where(Installation.sweep_due_at == next_at).values(sweep_due_at=due_at)
     )

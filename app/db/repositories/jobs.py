@@ -176,7 +176,6 @@ def claim(
             started_at=func.coalesce(Job.started_at, now),
         )
         .returning(Job.attempt)
-        .execution_options(synchronize_session=False)
     )
     try:
         with session.begin_nested():
@@ -211,11 +210,7 @@ def beat(
     if lease is not None:
         changes["lease_expires_at"] = now + lease
     return session.scalar(
-        update(Job)
-        .where(_held(job_id, attempt))
-        .values(changes)
-        .returning(Job.state)
-        .execution_options(synchronize_session=False)
+        update(Job).where(_held(job_id, attempt)).values(changes).returning(Job.state)
     )
 
 
@@ -255,12 +250,7 @@ def succeed(session: Session, job_id: str, attempt: int, *, now: datetime) -> bo
 
 def record_report(session: Session, job_id: str, report: dict[str, Any]) -> None:
     """Write down what a job found out. The caller has written the job's row before."""
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id)
-        .values(report=report)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(update(Job).where(Job.id == job_id).values(report=report))
 
 
 def reports(session: Session, classifier_id: str) -> list[dict[str, Any]]:
@@ -313,7 +303,7 @@ def _released(state: str) -> dict[str, Any]:
 
 def _changed(session: Session, where: ColumnElement[bool], changes: dict[str, Any]) -> bool:
     statement = update(Job).where(where).values(changes).returning(Job.id)
-    found = session.scalar(statement.execution_options(synchronize_session=False))
+    found = session.scalar(statement)
     return found is not None
 
 
@@ -351,7 +341,6 @@ def free_expired(
                 .where(_expired(now), condition)
                 .values({**_released(state), **changes})
                 .returning(Job.id)
-                .execution_options(synchronize_session=False)
             )
         )
         for state, condition, changes in steps
@@ -368,7 +357,6 @@ def expire_leases_of(session: Session, worker_ids: Sequence[str], *, now: dateti
         update(Job)
         .where(Job.state.in_(HOLDING_STATES), Job.worker_id.in_(worker_ids))
         .values(lease_expires_at=now - timedelta(microseconds=1))
-        .execution_options(synchronize_session=False)
     )
 
 

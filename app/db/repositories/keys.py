@@ -38,12 +38,7 @@ def named(session: Session, name: str) -> ApiKey | None:
 
 def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
     """Write down that the keys were used."""
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.id.in_(key_ids))
-        .values(last_used_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(update(ApiKey).where(ApiKey.id.in_(key_ids)).values(last_used_at=now))
 
 
 def _usable(now: datetime) -> ColumnElement[bool]:

@@ -158,7 +158,7 @@ def remove_unused_rankings(session: Session, classifier_id: str) -> None:
         Ranking.classifier_id == classifier_id,
         ~exists().where(VersionClass.ranking_id == Ranking.id),
     )
-    session.execute(delete(Ranking).where(unused).execution_options(synchronize_session=False))
+    session.execute(delete(Ranking).where(unused))
 
 
 def _line(version_id: str) -> CTE:

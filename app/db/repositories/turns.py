@@ -128,19 +128,11 @@ def _served() -> FromClause:
 
 def forget_messages(session: Session) -> None:
     """Have every waiting job sent again: a dead worker may have taken its message with it."""
-    session.execute(
-        update(Job)
-        .where(Job.state == "queued")
-        .values(sent_at=None)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(update(Job).where(Job.state == "queued").values(sent_at=None))
 
 
 def mark_sent(session: Session, job_ids: Sequence[str], *, now: datetime) -> None:
     """Write down that the jobs' messages were handed to the broker."""
     session.execute(
-        update(Job)
-        .where(Job.id.in_(job_ids), Job.state == "queued")
-        .values(sent_at=now)
-        .execution_options(synchronize_session=False)
+        update(Job).where(Job.id.in_(job_ids), Job.state == "queued").values(sent_at=now)
     )

@@ -110,7 +110,7 @@ def remove(session: Session, upload_id: str) -> None:
     """
     jobs = select(JobUpload.job_id).where(JobUpload.upload_id == upload_id)
     gone = delete(Checkpoint).where(Checkpoint.job_id.in_(jobs))
-    session.execute(gone.execution_options(synchronize_session=False))
+    session.execute(gone)
     session.execute(delete(JobUpload).where(JobUpload.upload_id == upload_id))
     session.execute(delete(Upload).where(Upload.id == upload_id))
 

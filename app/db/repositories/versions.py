@@ -251,7 +251,7 @@ def _take_over_held_out(session: Session, parent: str, child: str) -> None:
     own = and_(HeldOut.version_id == child, HeldOut.index.in_(inherited))
     for index, hashes in _held_out_of(session, own).items():
         inherited[index] += hashes
-    session.execute(delete(HeldOut).where(own).execution_options(synchronize_session=False))
+    session.execute(delete(HeldOut).where(own))
     _add_held_out(session, child, inherited)
 
 
