@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import jobs as job_rows, turns as turn_rows, workers as worker_rows
+from app.db.repositories import leases as lease_rows, turns as turn_rows, workers as worker_rows
 from app.db.tables import Worker
 from app.settings import Settings
 from worker.presence import Presence
@@ -59,7 +59,7 @@ class Health:
     def _enter(self, dead: list[str]) -> None:
         with self._db.transaction() as session:
             now = self._db.now(session)
-            job_rows.expire_leases_of(session, dead, now=now)
+            lease_rows.expire_of(session, dead, now=now)
             turn_rows.forget_messages(session)
             worker_rows.remove(session, dead)
             worker_rows.remove_silent(session, since=now - _FORGOTTEN_AFTER)

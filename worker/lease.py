@@ -13,8 +13,14 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import checkpoints as checkpoint_rows, jobs as job_rows, turns as turn_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import (
+    checkpoints as checkpoint_rows,
+    events as event_rows,
+    jobs as job_rows,
+    leases as lease_rows,
+    turns as turn_rows,
+)
+from app.db.repositories.events import Event
 from app.db.tables import Job
 from app.services import stored
 from app.services.jobs import checkpoints, endings
@@ -54,7 +60,7 @@ class Lease:
         """Take the job; None where it is not to be had, which is no error."""
         with db.transaction() as session:
             now = db.now(session)
-            attempt = job_rows.claim(
+            attempt = lease_rows.claim(
                 session,
                 job_id,
                 worker=worker_id,
@@ -65,7 +71,7 @@ class Lease:
             if job is None:
                 return None
             started = Event("started", f"Attempt {attempt}.", data={"attempt": attempt})
-            job_rows.append_events(session, job_id, [started], now=now)
+            event_rows.append(session, job_id, [started], now=now)
             return cls(db, settings, job)
 
     @classmethod
@@ -114,12 +120,12 @@ class Lease:
         with self._db.transaction() as session:
             now = self._db.now(session)
             lease = self._length if extend else None
-            state = job_rows.beat(
+            state = lease_rows.heartbeat(
                 session, self.job_id, self.attempt, now=now, lease=lease, values=values
             )
             if state is not None:
-                unsaid = job_rows.without_known_warnings(session, self.job_id, events)
-                job_rows.append_events(session, self.job_id, unsaid, now=now)
+                unsaid = event_rows.without_known_warnings(session, self.job_id, events)
+                event_rows.append(session, self.job_id, unsaid, now=now)
         if extend:
             self._extended = begun
         return state
@@ -134,7 +140,7 @@ class Lease:
     def state(self) -> str | None:
         """Return ``running`` or ``cancelling``, None where the attempt lost the job."""
         with self._db.reading() as session:
-            return job_rows.held_state(session, self.job_id, self.attempt)
+            return lease_rows.held_state(session, self.job_id, self.attempt)
 
     def publish(self, plan: Plan, outcome: Outcome) -> int | None:
         """Publish the version; None where the attempt lost the job, or was told to cancel it.
@@ -190,9 +196,9 @@ class Lease:
         def requeue() -> bool:
             with self._db.transaction() as session:
                 now = self._db.now(session)
-                if not job_rows.requeue(session, self.job_id, self.attempt, failures=failures):
+                if not lease_rows.requeue(session, self.job_id, self.attempt, failures=failures):
                     return False
-                job_rows.append_events(session, self.job_id, [event], now=now)
+                event_rows.append(session, self.job_id, [event], now=now)
                 return True
 
         if not self._persist(requeue):
@@ -202,7 +208,7 @@ class Lease:
         def finish() -> list[str] | None:
             with self._db.transaction() as session:
                 now = self._db.now(session)
-                held = job_rows.finish(
+                held = lease_rows.finish(
                     session, self.job_id, self.attempt, state, now=now, error=error
                 )
                 if not held:

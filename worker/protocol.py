@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.db.repositories.jobs import Event
+from app.db.repositories.events import Event
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.publication import Outcome
 from app.storage import CacheFolder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.db.repositories.jobs import Event
+from app.db.repositories.events import Event
 from app.services.jobs.checkpoints import SavedCheckpoint
 from models.learner import Progress
 from worker.protocol import Quiet, Report, Send

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import turns as turn_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories.events import Event
 from app.errors import ServiceError
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.queue.broker import queue_for

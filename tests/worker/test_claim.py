@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from app.db.repositories import jobs as job_rows, turns as turn_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import jobs as job_rows, leases as lease_rows, turns as turn_rows
+from app.db.repositories.events import Event
 from app.db.tables import Job, Worker
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
@@ -98,7 +98,7 @@ def test_losing_a_classifier_in_the_moment_of_the_claim_is_no_error(service: Ser
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
             job_rows.restart(session, older)
-            attempt = job_rows.claim(
+            attempt = lease_rows.claim(
                 session,
                 older,
                 worker="wrk_1",

@@ -1,21 +1,32 @@
-"""Queries about what happened to jobs; `jobs.append_events` is what writes it.
+"""Queries about what happened to jobs.
 
-Sequence numbers are given out under the lock on the job's row, which the writer holds to its
+Sequence numbers are given out under the lock on the job's row, which the writer has until its
 commit: a reader never finds a number before all smaller ones.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import FINAL_STATES, Job, JobEvent
 
 
-class Head(NamedTuple):
-    """The last event of a job, 0 before the first, its state, and its last sign of life."""
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job, not yet written."""
+
+    type: str
+    message: str
+    level: str = "info"
+    data: dict[str, Any] | None = None
+
+
+class JobHead(NamedTuple):
+    """How far a job is: its last event (0 before the first), its state, its last heartbeat."""
 
     seq: int
     state: str
@@ -27,14 +38,57 @@ class Head(NamedTuple):
         return self.state in FINAL_STATES
 
 
+def append(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
+    """Append events. The caller has written the job's row in this transaction, so it has the lock.
+
+    Without that lock two writers could take the same sequence number.
+    """
+    if not events:
+        return
+    last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
+    session.execute(
+        insert(JobEvent),
+        [
+            {
+                "job_id": job_id,
+                "seq": seq,
+                "at": now,
+                "type": event.type,
+                "level": event.level,
+                "message": event.message,
+                "data": event.data or {},
+            }
+            for seq, event in enumerate(events, start=last + 1)
+        ],
+    )
+
+
+def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:
+    """Return the events without the warnings that the job has already, or has twice among them."""
+    warnings = {event.message for event in events if event.type == "warning"}
+    if not warnings:
+        return list(events)
+    query = select(JobEvent.message).where(
+        JobEvent.job_id == job_id, JobEvent.type == "warning", JobEvent.message.in_(warnings)
+    )
+    known = set(session.scalars(query))
+    new = []
+    for event in events:
+        if event.type != "warning" or event.message not in known:
+            new.append(event)
+        if event.type == "warning":
+            known.add(event.message)
+    return new
+
+
 def page(session: Session, job_id: str, *, after: int, limit: int) -> list[JobEvent]:
     """Return a job's events after a sequence number, in order."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
     return list(session.scalars(query.order_by(JobEvent.seq).limit(limit)))
 
 
-def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
-    """Return how far each of the jobs is; those that are gone are left out."""
+def heads(session: Session, job_ids: Collection[str]) -> dict[str, JobHead]:
+    """Return how far each of the jobs is; deleted jobs are left out."""
     last = (
         select(func.max(JobEvent.seq))
         .where(JobEvent.job_id == Job.id)
@@ -43,4 +97,4 @@ def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
     )
     query = select(Job.id, func.coalesce(last, 0), Job.state, Job.heartbeat_at)
     found = session.execute(query.where(Job.id.in_(job_ids)))
-    return {job_id: Head(*head) for job_id, *head in found}
+    return {job_id: JobHead(*head) for job_id, *head in found}

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db.repositories import jobs as job_rows, turns as turn_rows
+from app.db.repositories import leases as lease_rows, turns as turn_rows
 from app.db.tables import (
     Blob,
     Classifier,
@@ -61,7 +61,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     return FleetCounts(
         jobs={(kind, state): count for kind, state, count in session.execute(by_kind)},
         waiting=_waiting(session),
-        expired_leases=job_rows.count_expired(session, now=now),
+        expired_leases=lease_rows.count_expired(session, now=now),
         failures=_failures(session),
         workers=_workers(session, workers_since),
         deliveries=_deliveries(session),

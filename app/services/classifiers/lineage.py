@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from app.db.repositories import (
     jobs as job_rows,
     learning as learning_rows,
+    leases as lease_rows,
     versions as version_rows,
 )
 from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
@@ -48,7 +49,7 @@ def base_of(session: Session, classifier: Classifier, job: Job) -> Version | Non
         return version_rows.get(session, job.base_version_id)
     base = find_base(session, classifier, job.request["base_version"])
     if base is not None:
-        job_rows.record_base(session, job.id, job.attempt, base.id)
+        lease_rows.record_base(session, job.id, job.attempt, base.id)
     return base
 
 

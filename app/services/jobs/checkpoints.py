@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import checkpoints as checkpoint_rows, jobs as job_rows
+from app.db.repositories import checkpoints as checkpoint_rows, leases as lease_rows
 from app.db.tables import Checkpoint
 from app.services import stored
 from app.storage import BlobStore
@@ -56,7 +56,7 @@ def record(
     with db.transaction() as session:
         now = db.now(session)
         # The fence, and a sign of life.
-        if job_rows.beat(session, job_id, attempt, now=now, lease=None, values={}) is None:
+        if lease_rows.heartbeat(session, job_id, attempt, now=now, lease=None, values={}) is None:
             return []
         stored.record(session, store, {saved.sha256: saved.size}, now)
         row = Checkpoint(job_id=job_id, attempt=attempt, created_at=now, **vars(saved))

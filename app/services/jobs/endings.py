@@ -10,8 +10,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from app.db.repositories import deliveries as delivery_rows, jobs as job_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import deliveries as delivery_rows, events as event_rows, jobs as job_rows
+from app.db.repositories.events import Event
 from app.db.tables import WebhookDelivery
 from app.ids import new_id
 from app.services.jobs import views
@@ -31,7 +31,7 @@ def announce(session: Session, job_id: str, events: Sequence[Event], *, now: dat
 
     To be called when everything that is shown of the job has been written.
     """
-    job_rows.append_events(session, job_id, events, now=now)
+    event_rows.append(session, job_id, events, now=now)
     webhook = delivery_rows.webhook_of(session, job_id)
     job = job_rows.get(session, job_id) if webhook else None
     if webhook is None or job is None:

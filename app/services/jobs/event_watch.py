@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import events as event_rows
-from app.db.repositories.events import Head
+from app.db.repositories.events import JobHead
 from app.errors import ServiceError
 from app.services.jobs.views import JobView
 
@@ -27,7 +27,7 @@ class TooManyStreamsError(ServiceError, status=503, code="too-many-streams"):
 
 class _Wanted(NamedTuple):
     job_id: str
-    is_news: Callable[[Head], bool]
+    is_news: Callable[[JobHead], bool]
 
 
 class EventWatch:
@@ -73,7 +73,7 @@ class EventWatch:
             job.id, lambda head: (head.state, head.heartbeat_at) != seen, seconds
         )
 
-    async def _news(self, job_id: str, is_news: Callable[[Head], bool], seconds: float) -> bool:
+    async def _news(self, job_id: str, is_news: Callable[[JobHead], bool], seconds: float) -> bool:
         if self.closed:
             return False
         future = asyncio.get_running_loop().create_future()
@@ -110,11 +110,11 @@ class EventWatch:
             if not future.done():
                 future.set_result(False)
 
-    def _heads(self, job_ids: Collection[str]) -> dict[str, Head]:
+    def _heads(self, job_ids: Collection[str]) -> dict[str, JobHead]:
         with self._db.reading() as session:
             return event_rows.heads(session, job_ids)
 
-    def _tell(self, asked: Collection[str], heads: dict[str, Head]) -> None:
+    def _tell(self, asked: Collection[str], heads: dict[str, JobHead]) -> None:
         for future, (job_id, is_news) in self._waiting.items():
             if future.done() or job_id not in asked:  # the latter came during the look
                 continue

@@ -3,8 +3,8 @@
 from pydantic import BaseModel, Field
 
 from app.db.engine import Database
-from app.db.repositories import jobs as job_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import events as event_rows, jobs as job_rows
+from app.db.repositories.events import Event
 from app.errors import ServiceError
 from app.services.access.keyring import MissingScopeError
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
@@ -90,7 +90,7 @@ def cancel(db: Database, workspace: str, job_id: str) -> JobView:
             endings.announce(session, job_id, [event], now=now)
         elif job_rows.flag_cancelling(session, job_id):
             event = Event("cancelling", "The worker is asked to stop.")
-            job_rows.append_events(session, job_id, [event], now=now)
+            event_rows.append(session, job_id, [event], now=now)
         view = views.view(session, workspace, job_id)
         if view.state in ("succeeded", "failed"):
             raise JobFinishedError(f"The job has {view.state}.")
@@ -121,7 +121,7 @@ def retry(
         if job_rows.uploads_of(session, job_id) != job.request["uploads"]:
             raise JobNotRetryableError("An upload of this job has been deleted.")
         event = Event("requeued", "To be tried again.")
-        job_rows.append_events(session, job_id, [event], now=db.now(session))
+        event_rows.append(session, job_id, [event], now=db.now(session))
         view = views.view(session, workspace, job_id)
         on_created(session, view)
         return view

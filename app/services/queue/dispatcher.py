@@ -11,8 +11,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
-from app.db.repositories import jobs as job_rows, turns as turn_rows, workers as worker_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import (
+    events as event_rows,
+    jobs as job_rows,
+    leases as lease_rows,
+    turns as turn_rows,
+    workers as worker_rows,
+)
+from app.db.repositories.events import Event
 from app.db.repositories.turns import Waiting
 from app.services.jobs import endings
 from app.services.queue import broker
@@ -99,16 +105,16 @@ class Dispatcher:
 
     def _free_lost(self) -> None:
         with self._db.reading() as session:
-            if not job_rows.any_expired(session, now=self._db.now(session)):
+            if not lease_rows.any_expired(session, now=self._db.now(session)):
                 return
         with self._db.transaction() as session:
             now = self._db.now(session)
             error = {"code": "worker-lost", "detail": _LOST, "retryable": True}
-            freed = job_rows.free_expired(
+            freed = lease_rows.free_expired(
                 session, now=now, max_failures=self._max_failures, error=error
             )
             for state, job_ids in freed.items():
-                write = job_rows.append_events if state == "queued" else endings.announce
+                write = event_rows.append if state == "queued" else endings.announce
                 for job_id in job_ids:
                     write(session, job_id, [_EVENTS[state]], now=now)
                     log.warning("lease_expired", job=job_id, state=state)

@@ -8,8 +8,13 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import jobs as job_rows, learning as learning_rows, uploads as upload_rows
-from app.db.repositories.jobs import Event
+from app.db.repositories import (
+    events as event_rows,
+    jobs as job_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+)
+from app.db.repositories.events import Event
 from app.db.tables import Classifier, Job
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
@@ -177,7 +182,7 @@ def _insert(
         created_at=now,
     )
     job_rows.add(session, job, uploads_of_job)
-    job_rows.append_events(session, job.id, [Event("created", "Queued.")], now=now)
+    event_rows.append(session, job.id, [Event("created", "Queued.")], now=now)
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
     return job.id

@@ -13,9 +13,10 @@ from app.db.repositories import (
     checkpoints as checkpoint_rows,
     jobs as job_rows,
     learning as learning_rows,
+    leases as lease_rows,
     versions as version_rows,
 )
-from app.db.repositories.jobs import Event
+from app.db.repositories.events import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import LIVE, Classifier, Version, VersionClass
 from app.ids import new_id
@@ -66,7 +67,7 @@ def publish(
     with db.transaction() as session:
         now = db.now(session)
         # The fence comes first: whoever lost the job changes nothing, and the row stays locked.
-        if not job_rows.succeed(session, plan.job_id, attempt, now=now):
+        if not lease_rows.finish(session, plan.job_id, attempt, "succeeded", now=now):
             return None
         uploads = purging.lock_for_update(session, plan) if _purges(plan) else []
         classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)

@@ -16,7 +16,7 @@ import pytest
 from app.api import events as route
 from app.cli import api_process
 from app.db.engine import Database
-from app.db.repositories.jobs import Event
+from app.db.repositories.events import Event
 from app.services.access.keys import revoke
 from app.services.jobs import jobs
 from app.services.jobs.event_watch import EventWatch
