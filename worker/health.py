@@ -60,7 +60,7 @@ class Health:
         with self._db.transaction() as session:
             now = self._db.now(session)
             lease_rows.expire_of(session, dead, now=now)
-            turn_rows.forget_messages(session)
+            turn_rows.clear_sent(session)
             worker_rows.remove(session, dead)
             worker_rows.remove_silent(session, since=now - _FORGOTTEN_AFTER)
             self._add(session, now)

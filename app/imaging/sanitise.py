@@ -32,7 +32,7 @@ _NOISE = _BITS + b"".join(bytes((0xFF, 0xD0 + i)) + _BITS for i in range(8))
 
 
 @dataclass(frozen=True)
-class StoredImage:
+class SanitisedImage:
     """An image as it is stored; width and height in pixels, as every reader sees them."""
 
     data: bytes
@@ -41,7 +41,7 @@ class StoredImage:
     height: int
 
 
-def sanitise(data: bytes, limits: ImageLimits) -> StoredImage:
+def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
     """Prove that an image can be trained on, and return what to store of it.
 
     The same bytes always give the same result, and `decode` gives the same pixels for both.
@@ -59,7 +59,7 @@ def sanitise(data: bytes, limits: ImageLimits) -> StoredImage:
         if must_stay_jpeg:
             raise UnreadableImageError("the JPEG's structure is damaged or unusual")
         kept, media_type = _as_png(pixels), "image/png"
-    return StoredImage(kept, media_type, pixels.width, pixels.height)
+    return SanitisedImage(kept, media_type, pixels.width, pixels.height)
 
 
 def _without_metadata(data: bytes, image: ImageFile.ImageFile) -> bytes | None:

@@ -59,7 +59,7 @@ def delete_unreferenced(
         doomed = blob_rows.unreferenced(session, hashes)
         gone = each(store, lambda sha256: _delete(store, sha256, before), doomed)
         deleted = [sha256 for sha256, went in zip(doomed, gone, strict=True) if went]
-        blob_rows.forget(session, deleted)
+        blob_rows.remove(session, deleted)
         return deleted
 
 

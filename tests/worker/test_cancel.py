@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app.db.repositories import uploads as upload_rows
-from app.db.tables import Checkpoint, Image, VersionPart
+from app.db.tables import Image, JobCheckpoint, VersionPart
 from app.services.upkeep import sweeping
 from app.storage import open_store
 from tests.worker.harness import (
@@ -68,7 +68,7 @@ def assert_nothing_left(service: Service, job_id: str) -> None:
     at_once = service.settings.model_copy(update={"sweep_grace_hours": 1e-9})
     sweeping.sweep(service.db, store, at_once)
     with service.db.reading() as session:
-        assert session.get(Checkpoint, job_id) is None
+        assert session.get(JobCheckpoint, job_id) is None
         needed = {
             *session.scalars(select(VersionPart.sha256)),
             *session.scalars(select(Image.sha256)),

@@ -41,7 +41,7 @@ def point(
         session.add(alias)
     alias.version_id, alias.updated_at = version_id, now
     session.flush()
-    classifier_rows.note_change(session, classifier_id)
+    classifier_rows.bump_revision(session, classifier_id)
     return alias
 
 
@@ -49,4 +49,4 @@ def remove(session: Session, alias: Alias) -> None:
     """Delete an alias; its version stays."""
     session.delete(alias)
     session.flush()
-    classifier_rows.note_change(session, alias.classifier_id)
+    classifier_rows.bump_revision(session, alias.classifier_id)

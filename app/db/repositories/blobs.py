@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session
 from app.db.tables import (
     Base,
     Blob,
-    Checkpoint,
     HeldOut,
     Image,
+    JobCheckpoint,
     RankingImage,
     UploadImage,
     VersionPart,
 )
 
 # Every column that keeps a blob, besides images' own rows, and every one that keeps an image.
-_REFERENCES = (VersionPart.sha256, Checkpoint.sha256)
+_REFERENCES = (VersionPart.sha256, JobCheckpoint.sha256)
 _IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
 
 # Hashes a statement, below the number of parameters that every database takes.
@@ -66,7 +66,7 @@ def record_images(session: Session, images: Iterable[Image]) -> None:
 def release(session: Session, hashes: Iterable[str]) -> list[str]:
     """Delete the image rows that nothing refers to; return the blobs that nothing refers to.
 
-    Their own rows stay until the bytes are gone: see `forget`.
+    Their own rows stay until the bytes are gone: see `remove`.
     """
     ordered = sorted(hashes)
     lock_for_update(session, ordered)
@@ -113,7 +113,7 @@ def needed(session: Session, hashes: Sequence[str]) -> set[str]:
     }
 
 
-def forget(session: Session, hashes: Sequence[str]) -> None:
+def remove(session: Session, hashes: Sequence[str]) -> None:
     """Delete the rows of blobs whose bytes are gone."""
     for chunk in _chunks(hashes):
         gone = delete(Blob).where(Blob.sha256.in_(chunk))

@@ -6,15 +6,15 @@ from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.repositories import blobs as blob_rows
-from app.db.tables import FINAL_STATES, Checkpoint, Job
+from app.db.tables import FINAL_STATES, Job, JobCheckpoint
 
 
-def newest(session: Session, job_id: str) -> Checkpoint | None:
+def newest(session: Session, job_id: str) -> JobCheckpoint | None:
     """Return a job's checkpoint."""
-    return session.get(Checkpoint, job_id, populate_existing=True)
+    return session.get(JobCheckpoint, job_id, populate_existing=True)
 
 
-def replace(session: Session, checkpoint: Checkpoint) -> list[str]:
+def replace(session: Session, checkpoint: JobCheckpoint) -> list[str]:
     """Store a job's newest checkpoint; return the blob of the one before, if nothing needs it."""
     released = remove(session, checkpoint.job_id)
     session.add(checkpoint)
@@ -24,15 +24,15 @@ def replace(session: Session, checkpoint: Checkpoint) -> list[str]:
 
 def remove(session: Session, job_id: str) -> list[str]:
     """Delete a job's checkpoint and return its blob, which nothing may need any more."""
-    return _delete(session, Checkpoint.job_id == job_id)
+    return _delete(session, JobCheckpoint.job_id == job_id)
 
 
 def remove_of_finished(session: Session, classifier_id: str) -> list[str]:
     """Delete the checkpoints of a classifier's jobs that have ended; return their blobs."""
     jobs = select(Job.id).where(Job.classifier_id == classifier_id, Job.state.in_(FINAL_STATES))
-    return _delete(session, Checkpoint.job_id.in_(jobs))
+    return _delete(session, JobCheckpoint.job_id.in_(jobs))
 
 
 def _delete(session: Session, where: ColumnElement[bool]) -> list[str]:
-    statement: Any = delete(Checkpoint).where(where).returning(Checkpoint.sha256)
+    statement: Any = delete(JobCheckpoint).where(where).returning(JobCheckpoint.sha256)
     return list(session.scalars(statement))

@@ -33,7 +33,7 @@ def has_unfinished_job(session: Session, classifier_id: str) -> bool:
 
 def remove(session: Session, classifier: Classifier) -> None:
     """Delete a classifier and all that hangs on it; uploads and blobs stay."""
-    delivery_rows.forget_settled(session, classifier.id)
+    delivery_rows.delete_settled(session, classifier.id)
     # In this order, because an alias holds its version and a version its rankings.
     for table in (Alias, Version, Ranking, Job):
         session.execute(delete(table).where(table.classifier_id == classifier.id))
@@ -41,7 +41,7 @@ def remove(session: Session, classifier: Classifier) -> None:
     session.flush()
 
 
-def note_change(session: Session, classifier_id: str) -> None:
+def bump_revision(session: Session, classifier_id: str) -> None:
     """Have housekeeping look at the classifier, its versions and its aliases."""
     session.execute(
         update(Classifier)
@@ -58,7 +58,7 @@ def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[
     return list(session.scalars(query.order_by(Classifier.id).limit(limit)))
 
 
-def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
+def mark_processed(session: Session, classifier_id: str, revision: int) -> None:
     """Write down that housekeeping has done all up to a revision."""
     session.execute(
         update(Classifier).where(Classifier.id == classifier_id).values(kept_revision=revision)

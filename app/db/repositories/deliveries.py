@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Job, Webhook, WebhookDelivery
+from app.db.tables import Job, JobWebhook, WebhookDelivery
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedDelivery:
     """A try to make."""
 
     id: str
@@ -26,9 +26,9 @@ class Claimed:
     secret: str = field(repr=False)
 
 
-def webhook_of(session: Session, job_id: str) -> Webhook | None:
+def webhook_of(session: Session, job_id: str) -> JobWebhook | None:
     """Return whom a job tells that it has ended."""
-    return session.get(Webhook, job_id)
+    return session.get(JobWebhook, job_id)
 
 
 def of_job(session: Session, job_id: str) -> list[WebhookDelivery]:
@@ -42,7 +42,9 @@ def any_due(session: Session, *, now: datetime) -> bool:
     return session.scalar(select(WebhookDelivery.id).where(_due(now)).limit(1)) is not None
 
 
-def claim(session: Session, *, now: datetime, lasts: timedelta, limit: int) -> list[Claimed]:
+def claim(
+    session: Session, *, now: datetime, lasts: timedelta, limit: int
+) -> list[ClaimedDelivery]:
     """Take up to `limit` deliveries that are due, longest due first.
 
     They are due again after `lasts`, unless settled before.
@@ -66,17 +68,19 @@ def claim(session: Session, *, now: datetime, lasts: timedelta, limit: int) -> l
         ).one_or_none()
         if row is not None:
             claimed.append(
-                Claimed(row.id, row.job_id, row.url, row.payload, row.attempts, row.secret)
+                ClaimedDelivery(row.id, row.job_id, row.url, row.payload, row.attempts, row.secret)
             )
     return claimed
 
 
-def put_off(session: Session, claimed: Claimed, result: dict[str, Any], *, until: datetime) -> bool:
+def postpone(
+    session: Session, claimed: ClaimedDelivery, result: dict[str, Any], *, until: datetime
+) -> bool:
     """Write down a try in vain and when the next is due; False if the claim ran out."""
     return _settle(session, claimed, {**result, "next_at": until})
 
 
-def end(session: Session, claimed: Claimed, result: dict[str, Any], *, state: str) -> bool:
+def end(session: Session, claimed: ClaimedDelivery, result: dict[str, Any], *, state: str) -> bool:
     """Write down the last try, and forget the secret; False if the claim ran out.
 
     The delivery of a job that is gone goes as well.
@@ -92,7 +96,7 @@ def end(session: Session, claimed: Claimed, result: dict[str, Any], *, state: st
     return True
 
 
-def forget_settled(session: Session, classifier_id: str) -> None:
+def delete_settled(session: Session, classifier_id: str) -> None:
     """Delete what is settled of a classifier's jobs; what is still to be sent stays."""
     owned = select(Job.id).where(Job.classifier_id == classifier_id)
     session.execute(
@@ -110,7 +114,7 @@ def _tried(delivery_id: str, attempts: int) -> ColumnElement[bool]:
     return and_(WebhookDelivery.id == delivery_id, WebhookDelivery.attempts == attempts)
 
 
-def _settle(session: Session, claimed: Claimed, values: dict[str, Any]) -> bool:
+def _settle(session: Session, claimed: ClaimedDelivery, values: dict[str, Any]) -> bool:
     statement = (
         update(WebhookDelivery)
         .where(_tried(claimed.id, claimed.attempt), WebhookDelivery.state == "pending")

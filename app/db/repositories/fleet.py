@@ -25,7 +25,7 @@ from app.db.tables import (
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Backlog:
     """Jobs that a worker could claim now, and since when the first of them is in the queue."""
 
     jobs: int
@@ -39,7 +39,7 @@ class FleetCounts:
     # By (kind, state).
     jobs: Mapping[tuple[str, str], int]
     # By hardware; only where there are any.
-    waiting: Mapping[str, Waiting]
+    waiting: Mapping[str, Backlog]
     expired_leases: int
     # Failed jobs by the code of their error.
     failures: Mapping[str, int]
@@ -73,11 +73,11 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     )
 
 
-def _waiting(session: Session) -> dict[str, Waiting]:
+def _waiting(session: Session) -> dict[str, Backlog]:
     since: dict[str, list[datetime]] = {}
     for hardware, moment in turn_rows.waiting_since(session):
         since.setdefault(hardware, []).append(moment)
-    return {hardware: Waiting(len(found), min(found)) for hardware, found in since.items()}
+    return {hardware: Backlog(len(found), min(found)) for hardware, found in since.items()}
 
 
 def _failures(session: Session) -> dict[str, int]:

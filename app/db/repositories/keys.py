@@ -36,7 +36,7 @@ def named(session: Session, name: str) -> ApiKey | None:
     return session.scalar(query.order_by(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()))
 
 
-def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
+def record_use(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
     """Write down that the keys were used."""
     session.execute(update(ApiKey).where(ApiKey.id.in_(key_ids)).values(last_used_at=now))
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import Blob, HeldOut, Image, Ranking, RankingImage
 
 
-class StoredImage(NamedTuple):
+class ImageRow(NamedTuple):
     """An image with all that its rows say of it."""
 
     sha256: str
@@ -27,7 +27,7 @@ def rankings(session: Session, classifier_id: str) -> list[str]:
     return list(session.scalars(query.order_by(Ranking.id)))
 
 
-def ranked(session: Session, ranking_id: str) -> list[StoredImage]:
+def ranked(session: Session, ranking_id: str) -> list[ImageRow]:
     """Return a ranking's images in order."""
     query = (
         select(*_IMAGE)
@@ -36,10 +36,10 @@ def ranked(session: Session, ranking_id: str) -> list[StoredImage]:
         .where(RankingImage.ranking_id == ranking_id)
         .order_by(RankingImage.rank)
     )
-    return [StoredImage(*row) for row in session.execute(query)]
+    return [ImageRow(*row) for row in session.execute(query)]
 
 
-def own_held_out(session: Session, version_id: str) -> dict[int, list[StoredImage]]:
+def own_held_out(session: Session, version_id: str) -> dict[int, list[ImageRow]]:
     """Return the images kept aside at a version itself, by class index."""
     query = (
         select(HeldOut.index, *_IMAGE)
@@ -49,8 +49,8 @@ def own_held_out(session: Session, version_id: str) -> dict[int, list[StoredImag
         .where(HeldOut.version_id == version_id)
         .order_by(HeldOut.index, HeldOut.position)
     )
-    found: dict[int, list[StoredImage]] = {}
+    found: dict[int, list[ImageRow]] = {}
     for index, sha256, size, media_type, width, height in session.execute(query):
-        image = StoredImage(sha256, size, media_type, width, height)
+        image = ImageRow(sha256, size, media_type, width, height)
         found.setdefault(index, []).append(image)
     return found

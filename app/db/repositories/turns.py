@@ -17,7 +17,7 @@ _HARDWARE = Classifier.spec["hardware"].as_string()
 
 
 @dataclass(frozen=True)
-class Waiting:
+class QueuedJob:
     """A queued job that a worker could claim now."""
 
     id: str
@@ -45,7 +45,7 @@ def is_next() -> ColumnElement[bool]:
     )
 
 
-def waiting(session: Session) -> list[Waiting]:
+def waiting(session: Session) -> list[QueuedJob]:
     """Return the queued jobs that could be claimed now, oldest first."""
     query = (
         select(Job.id, _HARDWARE, Job.sent_at, Job.created_at)
@@ -53,7 +53,7 @@ def waiting(session: Session) -> list[Waiting]:
         .where(Job.state == "queued", is_next())
         .order_by(Job.id)
     )
-    return [Waiting(*row) for row in session.execute(query)]
+    return [QueuedJob(*row) for row in session.execute(query)]
 
 
 def waiting_since(session: Session) -> list[tuple[str, datetime]]:
@@ -126,7 +126,7 @@ def _served() -> FromClause:
     )
 
 
-def forget_messages(session: Session) -> None:
+def clear_sent(session: Session) -> None:
     """Have every waiting job sent again: a dead worker may have taken its message with it."""
     session.execute(update(Job).where(Job.state == "queued").values(sent_at=None))
 

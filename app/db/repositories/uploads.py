@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import (
     FINAL_STATES,
-    Checkpoint,
     Classifier,
     Job,
+    JobCheckpoint,
     JobUpload,
     Upload,
     UploadImage,
@@ -74,7 +74,7 @@ def blobs_of(session: Session, upload_ids: Sequence[str]) -> set[str]:
     """Return the hashes of all images of uploads, and of the checkpoints that go with them."""
     images = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
     jobs = select(JobUpload.job_id).where(JobUpload.upload_id.in_(upload_ids))
-    learnt = select(Checkpoint.sha256).where(Checkpoint.job_id.in_(jobs))
+    learnt = select(JobCheckpoint.sha256).where(JobCheckpoint.job_id.in_(jobs))
     return {*session.scalars(images), *session.scalars(learnt)}
 
 
@@ -109,7 +109,7 @@ def remove(session: Session, upload_id: str) -> None:
     Without it none of them can be retried, so the checkpoints they would go on from go as well.
     """
     jobs = select(JobUpload.job_id).where(JobUpload.upload_id == upload_id)
-    gone = delete(Checkpoint).where(Checkpoint.job_id.in_(jobs))
+    gone = delete(JobCheckpoint).where(JobCheckpoint.job_id.in_(jobs))
     session.execute(gone)
     session.execute(delete(JobUpload).where(JobUpload.upload_id == upload_id))
     session.execute(delete(Upload).where(Upload.id == upload_id))

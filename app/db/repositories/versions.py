@@ -84,7 +84,7 @@ def add(
     )
     session.flush()
     _add_held_out(session, version.id, held_out)
-    classifier_rows.note_change(session, version.classifier_id)
+    classifier_rows.bump_revision(session, version.classifier_id)
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
@@ -198,7 +198,7 @@ def remove(session: Session, version: Version) -> None:
     """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
     session.delete(version)
     session.flush()
-    classifier_rows.note_change(session, version.classifier_id)
+    classifier_rows.bump_revision(session, version.classifier_id)
 
 
 def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:

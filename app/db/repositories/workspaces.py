@@ -7,11 +7,11 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import (
     Blob,
-    Checkpoint,
     Classifier,
     HeldOut,
     Image,
     Job,
+    JobCheckpoint,
     Ranking,
     RankingImage,
     Upload,
@@ -67,7 +67,7 @@ def _tensors(workspace: str) -> list[Select[Any]]:
         .join(Version, Version.id == VersionPart.version_id)
         .join(Classifier, Classifier.id == Version.classifier_id)
         .where(Classifier.workspace == workspace),
-        select(Checkpoint.sha256)
-        .join(Job, Job.id == Checkpoint.job_id)
+        select(JobCheckpoint.sha256)
+        .join(Job, Job.id == JobCheckpoint.job_id)
         .where(Job.workspace == workspace),
     ]

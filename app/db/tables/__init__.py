@@ -11,8 +11,8 @@ from app.db.tables.jobs import (
     FINAL_STATES,
     HOLDING_STATES,
     JOB_STATES,
-    Checkpoint,
     Job,
+    JobCheckpoint,
     JobEvent,
     JobUpload,
 )
@@ -27,7 +27,7 @@ from app.db.tables.versions import (
     VersionClass,
     VersionPart,
 )
-from app.db.tables.webhooks import DELIVERY_STATES, Webhook, WebhookDelivery
+from app.db.tables.webhooks import DELIVERY_STATES, JobWebhook, WebhookDelivery
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -40,15 +40,16 @@ __all__ = [
     "ApiKey",
     "Base",
     "Blob",
-    "Checkpoint",
     "Classifier",
     "HeldOut",
     "IdempotencyKey",
     "Image",
     "Installation",
     "Job",
+    "JobCheckpoint",
     "JobEvent",
     "JobUpload",
+    "JobWebhook",
     "Ranking",
     "RankingImage",
     "Upload",
@@ -56,7 +57,6 @@ __all__ = [
     "Version",
     "VersionClass",
     "VersionPart",
-    "Webhook",
     "WebhookDelivery",
     "Worker",
 ]

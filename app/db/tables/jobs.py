@@ -88,7 +88,7 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-class Checkpoint(Base):
+class JobCheckpoint(Base):
     """The newest checkpoint of a job: a safetensors blob, and where in its training it is."""
 
     __tablename__ = "checkpoints"

@@ -10,7 +10,7 @@ from app.db.tables.base import Base, one_of
 DELIVERY_STATES = ("pending", "delivered", "failed")
 
 
-class Webhook(Base):
+class JobWebhook(Base):
     """Whom a job tells that it has ended. Apart from the job, so that few see the secret."""
 
     __tablename__ = "webhooks"

@@ -210,7 +210,7 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
         row = require(session, workspace, name, for_update=True)
         row.spec = after if row.spec == before else _changed(row.spec, patch)
         session.flush()
-        classifier_rows.note_change(session, row.id)
+        classifier_rows.bump_revision(session, row.id)
         return _with_live(session, row)
 
 

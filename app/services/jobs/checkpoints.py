@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import checkpoints as checkpoint_rows, leases as lease_rows
-from app.db.tables import Checkpoint
+from app.db.tables import JobCheckpoint
 from app.services import stored
 from app.storage import BlobStore
 
@@ -59,5 +59,5 @@ def record(
         if lease_rows.heartbeat(session, job_id, attempt, now=now, lease=None, values={}) is None:
             return []
         stored.record(session, store, {saved.sha256: saved.size}, now)
-        row = Checkpoint(job_id=job_id, attempt=attempt, created_at=now, **vars(saved))
+        row = JobCheckpoint(job_id=job_id, attempt=attempt, created_at=now, **vars(saved))
         return checkpoint_rows.replace(session, row)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
-from app.db.repositories.deliveries import Claimed
+from app.db.repositories.deliveries import ClaimedDelivery
 from app.security import ssrf
 from app.security.ssrf import TargetRefusedError
 from app.services.jobs.webhooks import signed_headers
@@ -104,7 +104,7 @@ class WebhookSender:
             self._tries.add(task)
             task.add_done_callback(self._tries.discard)
 
-    def _claim(self, limit: int) -> list[Claimed]:
+    def _claim(self, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading() as session:
             if not limit or not delivery_rows.any_due(session, now=self._db.now(session)):
                 return []
@@ -112,7 +112,7 @@ class WebhookSender:
             now = self._db.now(session)
             return delivery_rows.claim(session, now=now, lasts=_CLAIM, limit=limit)
 
-    async def _try(self, delivery: Claimed) -> None:
+    async def _try(self, delivery: ClaimedDelivery) -> None:
         answer = await self._answer(delivery)
         try:
             await asyncio.to_thread(self._settle, delivery, answer)
@@ -120,7 +120,7 @@ class WebhookSender:
             # The claim runs out, and it is sent again.
             log.warning("webhook_not_settled", delivery=delivery.id, error=str(error))
 
-    async def _answer(self, delivery: Claimed) -> _Answer:
+    async def _answer(self, delivery: ClaimedDelivery) -> _Answer:
         try:
             async with asyncio.timeout(_TRY_SECONDS):
                 status = await self._post(delivery)
@@ -135,7 +135,7 @@ class WebhookSender:
             return _Answer(None, "it could not be sent")
         return _Answer(status, None if 200 <= status < 300 else f"the answer was {status}")
 
-    async def _post(self, delivery: Claimed) -> int:
+    async def _post(self, delivery: ClaimedDelivery) -> int:
         """Send it to the first address that can be reached; return the status of the answer."""
         url = ssrf.check_url(delivery.url, private=self._private)
         unreachable: httpx.TransportError | None = None
@@ -146,7 +146,7 @@ class WebhookSender:
                 unreachable = error
         raise unreachable or OSError("the name has no address")
 
-    async def _post_to(self, address: str, url: httpx.URL, delivery: Claimed) -> int:
+    async def _post_to(self, address: str, url: httpx.URL, delivery: ClaimedDelivery) -> int:
         payload = delivery.payload.encode()
         headers = {
             "Host": url.netloc.decode("ascii"),
@@ -161,7 +161,7 @@ class WebhookSender:
         ) as response:
             return response.status_code  # the body is nobody's concern
 
-    def _settle(self, delivery: Claimed, answer: _Answer) -> None:
+    def _settle(self, delivery: ClaimedDelivery, answer: _Answer) -> None:
         result: dict[str, Any] = {"last_status": answer.status, "last_error": answer.error}
         given_up = answer.status == _GONE or delivery.attempt > len(DELAYS)
         with self._db.transaction() as session:
@@ -173,7 +173,7 @@ class WebhookSender:
                 held = delivery_rows.end(session, delivery, result, state="failed")
             else:
                 until = now + _delay(delivery.attempt)
-                held = delivery_rows.put_off(session, delivery, result, until=until)
+                held = delivery_rows.postpone(session, delivery, result, until=until)
         log.info(
             "webhook_tried",
             delivery=delivery.id,

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
-from app.db.tables import Webhook as WebhookRow, WebhookDelivery
+from app.db.tables import JobWebhook, WebhookDelivery
 from app.errors import FieldError, ServiceError
 from app.security.ssrf import TargetRefusedError, check_url
 from app.services.jobs import views
@@ -88,7 +88,7 @@ def check(webhook: Webhook, *, private: bool) -> None:
 def add(session: Session, job_id: str, webhook: Webhook) -> None:
     """Write down whom a new job tells."""
     secret = webhook.secret.get_secret_value()
-    session.add(WebhookRow(job_id=job_id, url=webhook.url, secret=secret))
+    session.add(JobWebhook(job_id=job_id, url=webhook.url, secret=secret))
 
 
 def list_deliveries(db: Database, workspace: str, job_id: str) -> list[DeliveryView]:

@@ -19,7 +19,7 @@ from app.db.repositories import (
     workers as worker_rows,
 )
 from app.db.repositories.events import Event
-from app.db.repositories.turns import Waiting
+from app.db.repositories.turns import QueuedJob
 from app.services.jobs import endings
 from app.services.queue import broker
 from app.services.queue.broker import queue_for
@@ -147,7 +147,7 @@ class Dispatcher:
             with self._db.transaction() as session:
                 turn_rows.mark_sent(session, sent, now=self._db.now(session))
 
-    def _warn(self, unserved: list[Waiting]) -> None:
+    def _warn(self, unserved: list[QueuedJob]) -> None:
         # Once each by this process; what others have said is found when it is to be said again.
         wanted = {(job.id, job.hardware) for job in unserved}
         for job_id, hardware in wanted - self._warned:

@@ -20,7 +20,7 @@ from app.db.repositories import (
     manifests as manifest_rows,
     versions as version_rows,
 )
-from app.db.repositories.manifests import StoredImage
+from app.db.repositories.manifests import ImageRow
 from app.db.tables import Classifier, Version
 from app.storage import BlobStore
 
@@ -53,7 +53,7 @@ class RankingManifest(BaseModel):
 
     format: int = 1
     id: str
-    images: list[StoredImage]
+    images: list[ImageRow]
 
 
 class VersionManifest(BaseModel):
@@ -72,7 +72,7 @@ class VersionManifest(BaseModel):
     created_at: datetime
     parts: dict[str, Part]
     classes: list[KnownClass]
-    held_out: dict[int, list[StoredImage]]
+    held_out: dict[int, list[ImageRow]]
 
 
 class AliasEntry(BaseModel):
@@ -130,7 +130,7 @@ def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = 
             for name in gone:
                 store.remove_document(name)
             if now is not None:
-                classifier_rows.mark_kept(session, classifier_id, now.revision)
+                classifier_rows.mark_processed(session, classifier_id, now.revision)
             return
 
 

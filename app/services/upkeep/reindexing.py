@@ -18,7 +18,7 @@ from app.db.repositories import (
     restoring as restoring_rows,
     versions as version_rows,
 )
-from app.db.repositories.manifests import StoredImage
+from app.db.repositories.manifests import ImageRow
 from app.db.tables import Alias, Classifier, Image, Version, VersionClass
 from app.services.upkeep import sweeping
 from app.services.upkeep.manifests import (
@@ -156,7 +156,7 @@ def _record_blobs(
 
 def _images(
     rankings: list[RankingManifest], versions: list[VersionManifest]
-) -> dict[str, StoredImage]:
+) -> dict[str, ImageRow]:
     held_out = (images for version in versions for images in version.held_out.values())
     ranked = (ranking.images for ranking in rankings)
     return {image.sha256: image for images in (*ranked, *held_out) for image in images}

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
-from app.imaging.sanitise import StoredImage, sanitise
+from app.imaging.sanitise import SanitisedImage, sanitise
 from tests.pictures import encode, jpeg, pixels, png
 
 LIMITS = ImageLimits(bytes=10**7, pixels=10**6)
@@ -126,7 +126,7 @@ MADE_PNG: dict[str, Callable[[], bytes]] = {
 }
 
 
-def assert_same_pixels(sent: bytes, stored: StoredImage) -> None:
+def assert_same_pixels(sent: bytes, stored: SanitisedImage) -> None:
     for size in (8, 32, 100):
         assert np.array_equal(decode(sent, size), decode(stored.data, size))
     with Image.open(io.BytesIO(stored.data)) as image:

@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
 from app.db.repositories.deliveries import Claimed
-from app.db.tables import Job, Webhook, WebhookDelivery
+from app.db.tables import Job, JobWebhook, WebhookDelivery
 from app.services.classifiers import classifiers
 from app.services.jobs import jobs, webhook_sender, webhooks
 from app.services.jobs.webhook_sender import DELAYS, WebhookSender
@@ -55,7 +55,7 @@ def queue(service: Service, url: str = "https://example.org/hook", name: str = "
     """Queue a job with a webhook. Its URL is taken as it is: checking it has tests of its own."""
     job_id = service.learn(service.upload("a", "b", count=4), name)
     with service.db.transaction() as session:
-        session.add(Webhook(job_id=job_id, url=url, secret=SECRET))
+        session.add(JobWebhook(job_id=job_id, url=url, secret=SECRET))
     return job_id
 
 
@@ -322,7 +322,7 @@ def test_several_senders_send_each_delivery_once(
     for number in range(20):
         made.append(service.learn(upload, service.classifier(f"c{number}")))
         with service.db.transaction() as session:
-            session.add(Webhook(job_id=made[-1], url=receiver.url, secret=SECRET))
+            session.add(JobWebhook(job_id=made[-1], url=receiver.url, secret=SECRET))
         service.cancel(made[-1])
     with sending(settings), sending(settings), sending(settings):
         wait_until(lambda: all(settled(service, job_id)() for job_id in made))
