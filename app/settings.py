@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         try:
             _ = urlsplit(broker or "").port
         except ValueError:
-            raise ValueError("no URL such as redis://host:6379/0") from None
+            raise ValueError("not a URL like redis://host:6379/0") from None
         return broker
 
     @field_validator("storage")

@@ -1,1 +1,1 @@
-"""The database: engine, tables, and a repository a resource."""
+"""The database: engine, tables and repositories."""

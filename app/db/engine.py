@@ -1,4 +1,4 @@
-"""The database: one engine a process, transactions that commit or roll back as a whole."""
+"""The database: one engine in each process, transactions that commit or roll back as a whole."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import ORMExecuteState, Session
 
-# What is raised where the database is away, locked, overloaded, or chose this transaction as the
-# victim of a deadlock or as one that cannot be serialised. Another time the same may succeed.
+# Raised where the database is unreachable, locked or overloaded, or rolled this transaction back
+# because of a deadlock or a serialisation failure. The same may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
-# What URLs may begin with, and the driver that is meant.
+# The schemes of URLs that are accepted, and their drivers.
 _DRIVERS = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
@@ -27,32 +27,32 @@ _DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 
-# How long a writer waits for another before it gives up, on both kinds. A client waits no longer
-# for an answer, and a worker tries again for as long as its lease lasts.
+# How long a writer waits for a lock, on both databases. A request fails after that; a worker tries
+# again while its lease lasts.
 LOCK_TIMEOUT_SECONDS = 15
 
-# A connection for each thread that may ask at once would be 40 a process. Half of them wait for a
-# moment in a burst, and five API processes stay below PostgreSQL's own limit of 100 connections.
+# Up to 40 threads of a process query. With half as many connections some threads wait for a moment
+# in a burst, but five API processes stay below PostgreSQL's default limit of 100 connections.
 _POOL = {"pool_size": 5, "max_overflow": 15, "pool_timeout": 10}
-# A server that does not answer is noticed well within a worker's lease of 60 seconds, whether a
-# connection is being made (seconds), or something was sent (milliseconds), or is awaited.
+# A server that does not answer is detected well within a worker's lease of 60 seconds: while
+# connecting (seconds), after sending (milliseconds) and while waiting (keepalives).
 _CONNECTION = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
-    # Whatever the database's own encoding is; of SQL_ASCII the driver would give bytes for text.
+    # Regardless of the database's encoding: for SQL_ASCII the driver would return bytes, not text.
     "client_encoding": "utf8",
 }
-# What the server is told of each session.
+# Parameters of each session on the server.
 _SESSION = {
-    # No statement of ours takes a tenth of it: one that does is stuck, and holds up others.
+    # Ten times what our slowest statement takes: a longer one is stuck and blocks others.
     "statement_timeout": "60s",
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
-    # A process that hangs gives its locks back. Within transactions only the storage is waited for.
+    # Locks of a process that hangs are released. Healthy transactions wait for the storage only.
     "idle_in_transaction_session_timeout": "300s",
-    # So does one whose host is gone, which nobody would tell the server.
+    # So are locks of a process whose host is gone.
     "tcp_user_timeout": "30s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
@@ -61,34 +61,34 @@ _SESSION = {
 
 
 def parse_url(url: str) -> URL:
-    """Return a database's URL in parts: ``sqlite:///…`` or ``postgresql://…``.
+    """Parse a database's URL: ``sqlite:///…`` or ``postgresql://…``.
 
-    Raises ArgumentError, which does not repeat it: a password may be in any part.
+    Raises ArgumentError, whose text does not repeat the URL: any part may hold a password.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the second for a port
         parsed = None
     if parsed is None or parsed.drivername not in _DRIVERS:
-        raise ArgumentError("no URL such as postgresql://user@host:5432/name or sqlite:///file")
+        raise ArgumentError("not a URL like postgresql://user@host:5432/name or sqlite:///file")
     return parsed.set(drivername=_DRIVERS[parsed.drivername])
 
 
 def make_engine(url: str) -> Engine:
-    """Return an engine for a URL that `parse_url` takes, or raise its ArgumentError.
+    """Return an engine for a URL that `parse_url` accepts. Raises ArgumentError.
 
-    The engine's errors, which are logged, name no values: secrets of webhooks would be among them.
+    The engine's errors are logged, so they leave out parameters: webhook secrets are among these.
     """
     parsed = parse_url(url)
     return _sqlite_engine(parsed) if parsed.drivername == "sqlite" else _postgres_engine(parsed)
 
 
 def _postgres_engine(url: URL) -> Engine:
-    # What the URL says of connections goes before what is said here.
+    # Options in the URL take precedence.
     connection = {name: value for name, value in _CONNECTION.items() if name not in url.query}
     engine = create_engine(
         url,
-        # A connection that the server dropped is replaced, not handed to a request.
+        # Replace a connection that the server dropped before a request gets it.
         pool_pre_ping=True,
         connect_args=connection,
         hide_parameters=True,
@@ -97,8 +97,8 @@ def _postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # By statement and not as an option of the connection, which poolers refuse. Outside a
-        # transaction, or the first rollback would undo it.
+        # Not as an option of the connection, which poolers refuse, and outside a transaction, as
+        # the first rollback would undo it.
         connection.autocommit = True
         connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _SESSION.items()))
         connection.autocommit = False
@@ -115,7 +115,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # The driver's own implicit BEGIN is deferred; ours (below) says which kind it wants.
+        # Turn off the driver's implicit BEGIN, which is always deferred; see `begin` below.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -125,7 +125,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A writer takes the lock at once: upgrading a read lock later would fail without waiting.
+        # A writer takes the write lock at once: upgrading a read lock would fail without waiting.
         writes = connection.get_execution_options().get("accrue_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -150,19 +150,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Commit all that happens inside, or nothing of it."""
+        """Open a session that commits everything done in it, or rolls everything back."""
         writing = self.engine.execution_options(accrue_writes=True)
         with _Session(writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a session that only reads: one consistent view, no write lock."""
+        """Open a session that only reads: a consistent view without a write lock."""
         with _Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     def now(self, session: Session) -> datetime:
-        """Return the database's own clock, so that leases do not depend on hosts agreeing."""
+        """Return the time of the database's clock: leases must not depend on hosts' clocks."""
         if self.engine.dialect.name == "sqlite":
             return datetime.now(UTC)
         moment = session.scalar(select(func.clock_timestamp()))

@@ -60,7 +60,7 @@ def test_what_is_no_url_is_refused(given: dict[str, Any]) -> None:
         Settings(**given)
     (error,) = caught.value.errors()
     assert error["loc"] == tuple(given)
-    assert "no URL such as" in error["msg"]
+    assert "not a URL like" in error["msg"]
     assert "a-secret" not in error["msg"]
 
 

@@ -1,1 +1,1 @@
-"""Every query of the service, one module a resource. Nothing here commits."""
+"""Every query of the service, one module for each subject. Repositories never commit."""

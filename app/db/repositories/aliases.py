@@ -34,7 +34,7 @@ def page(
 def point(
     session: Session, classifier_id: str, name: str, version_id: str, *, now: datetime
 ) -> Alias:
-    """Make the alias name this version. The caller holds the classifier's lock."""
+    """Point the alias to a version. The caller has locked the classifier for update."""
     alias = get(session, classifier_id, name)
     if alias is None:
         alias = Alias(classifier_id=classifier_id, name=name)

@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.db.rows import insert_missing
 from app.db.tables import (
-    Base,
     Blob,
     HeldOut,
     Image,
@@ -19,38 +18,40 @@ from app.db.tables import (
     VersionPart,
 )
 
-# Every column that keeps a blob, besides images' own rows, and every one that keeps an image.
+# Every column that refers to a blob, besides images' own rows, and every one that refers to an
+# image. What they refer to is not swept.
 _REFERENCES = (VersionPart.sha256, JobCheckpoint.sha256)
 _IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
 
-# Hashes a statement, below the number of parameters that every database takes.
-_CHUNK = 1000
+# Hashes in one statement, below the number of parameters that every database takes.
+_BATCH = 1000
 
 
 def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
-    """Record stored blobs, hash to bytes, and keep them from being deleted until the commit.
+    """Record stored blobs (hash to bytes) and lock them for share: nobody deletes them meanwhile.
 
-    Known ones are left as they are. Whether the bytes are there is to be asked after this.
+    Known blobs stay as they are. Check only after this call that the bytes are in the store.
     """
     missing = set(sizes)
     while missing:
-        rows = [{"sha256": key, "size": sizes[key], "created_at": now} for key in missing]
-        _insert_new(session, Blob, rows)
+        # In one order: transactions that insert the same hashes then wait and do not deadlock.
+        rows = [{"sha256": key, "size": sizes[key], "created_at": now} for key in sorted(missing)]
+        insert_missing(session, Blob, rows)
         # A row that another transaction was deleting is gone once that has committed.
         missing -= _lock_for_share(session, sorted(missing))
 
 
 def _lock_for_share(session: Session, hashes: Sequence[str]) -> set[str]:
-    """Have whoever would delete these rows wait for this transaction; return those there are."""
-    kept: set[str] = set()
-    for chunk in _chunks(hashes):
-        query = select(Blob.sha256).where(Blob.sha256.in_(chunk)).order_by(Blob.sha256)
-        kept.update(session.scalars(query.with_for_update(read=True, key_share=True)))
-    return kept
+    """Keep others from deleting these rows until the commit; return the rows that exist."""
+    locked: set[str] = set()
+    for batch in _batches(hashes):
+        query = select(Blob.sha256).where(Blob.sha256.in_(batch)).order_by(Blob.sha256)
+        locked.update(session.scalars(query.with_for_update(read=True, key_share=True)))
+    return locked
 
 
 def record_images(session: Session, images: Iterable[Image]) -> None:
-    """Record what image blobs hold; known ones are left as they are."""
+    """Record what image blobs hold; known images stay as they are."""
     rows = {
         image.sha256: {
             "sha256": image.sha256,
@@ -60,64 +61,63 @@ def record_images(session: Session, images: Iterable[Image]) -> None:
         }
         for image in images
     }
-    _insert_new(session, Image, rows.values())
+    insert_missing(session, Image, [rows[sha256] for sha256 in sorted(rows)])
 
 
 def release(session: Session, hashes: Iterable[str]) -> list[str]:
     """Delete the image rows that nothing refers to; return the blobs that nothing refers to.
 
-    Their own rows stay until the bytes are gone: see `remove`.
+    The blobs' rows stay until their bytes are deleted: see `remove`.
     """
     ordered = sorted(hashes)
     lock_for_update(session, ordered)
-    for chunk in _chunks(ordered):
-        unused = and_(Image.sha256.in_(chunk), ~_image_in_use(Image.sha256))
+    for batch in _batches(ordered):
+        unused = and_(Image.sha256.in_(batch), ~_image_in_use(Image.sha256))
         session.execute(delete(Image).where(unused))
     return unreferenced(session, ordered)
 
 
 def lock_for_update(session: Session, hashes: Sequence[str]) -> None:
-    """Have whoever refers to one of these blobs wait for this transaction, which may delete them.
+    """Keep others from referring to these blobs until the commit: they may be deleted.
 
-    What refers to them already is seen by the statements that follow.
+    The statements that follow see every reference that exists already.
     """
-    for chunk in _chunks(hashes):
-        query = select(Blob.sha256).where(Blob.sha256.in_(chunk)).order_by(Blob.sha256)
+    for batch in _batches(hashes):
+        query = select(Blob.sha256).where(Blob.sha256.in_(batch)).order_by(Blob.sha256)
         session.execute(query.with_for_update())
 
 
 def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
-    """Return those of the recorded blobs that no image, version's part or checkpoint is."""
+    """Return the recorded blobs among these that are no image, part of a version or checkpoint."""
     return [
         sha256
-        for chunk in _chunks(hashes)
+        for batch in _batches(hashes)
         for sha256 in session.scalars(
-            select(Blob.sha256).where(Blob.sha256.in_(chunk), _is_unreferenced())
+            select(Blob.sha256).where(Blob.sha256.in_(batch), _is_unreferenced())
         )
     ]
 
 
 def next_unreferenced(session: Session, after: str, *, limit: int) -> list[str]:
-    """Return the next of all recorded blobs, by their hashes, that nothing refers to."""
+    """Return the next recorded blobs, in the order of their hashes, that nothing refers to."""
     query = select(Blob.sha256).where(Blob.sha256 > after, _is_unreferenced())
     return list(session.scalars(query.order_by(Blob.sha256).limit(limit)))
 
 
 def needed(session: Session, hashes: Sequence[str]) -> set[str]:
-    """Return those of the hashes that something refers to, recorded or not."""
+    """Return the hashes among these that something refers to, recorded or not."""
     return {
         sha256
-        for chunk in _chunks(hashes)
+        for batch in _batches(hashes)
         for column in (*_REFERENCES, *_IMAGE_REFERENCES)
-        for sha256 in session.scalars(select(column).where(column.in_(chunk)))
+        for sha256 in session.scalars(select(column).where(column.in_(batch)))
     }
 
 
 def remove(session: Session, hashes: Sequence[str]) -> None:
-    """Delete the rows of blobs whose bytes are gone."""
-    for chunk in _chunks(hashes):
-        gone = delete(Blob).where(Blob.sha256.in_(chunk))
-        session.execute(gone)
+    """Delete the rows of blobs whose bytes are deleted."""
+    for batch in _batches(hashes):
+        session.execute(delete(Blob).where(Blob.sha256.in_(batch)))
 
 
 def _is_unreferenced() -> ColumnElement[bool]:
@@ -129,17 +129,6 @@ def _image_in_use(sha256: Any) -> ColumnElement[bool]:
     return or_(*(exists().where(column == sha256) for column in _IMAGE_REFERENCES))
 
 
-def _chunks(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(hashes), _CHUNK):
-        yield hashes[start : start + _CHUNK]
-
-
-def _insert_new(session: Session, table: type[Base], rows: Iterable[dict[str, Any]]) -> None:
-    # Two transactions that insert the same hashes in one order wait; in two orders they deadlock.
-    ordered = sorted(rows, key=lambda row: row["sha256"])
-    if not ordered:
-        return
-    if session.get_bind().dialect.name == "sqlite":
-        session.execute(sqlite.insert(table).on_conflict_do_nothing(), ordered)
-    else:
-        session.execute(postgresql.insert(table).on_conflict_do_nothing(), ordered)
+def _batches(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(hashes), _BATCH):
+        yield hashes[start : start + _BATCH]

@@ -1,6 +1,4 @@
-"""Queries about checkpoints: the newest of each job, which its next attempt goes on from."""
-
-from typing import Any
+"""Queries about checkpoints: the newest of each job, from which its next attempt continues."""
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
@@ -15,7 +13,7 @@ def newest(session: Session, job_id: str) -> JobCheckpoint | None:
 
 
 def replace(session: Session, checkpoint: JobCheckpoint) -> list[str]:
-    """Store a job's newest checkpoint; return the blob of the one before, if nothing needs it."""
+    """Store a job's newest checkpoint; return the blob of the previous one if nothing needs it."""
     released = remove(session, checkpoint.job_id)
     session.add(checkpoint)
     session.flush()
@@ -23,16 +21,15 @@ def replace(session: Session, checkpoint: JobCheckpoint) -> list[str]:
 
 
 def remove(session: Session, job_id: str) -> list[str]:
-    """Delete a job's checkpoint and return its blob, which nothing may need any more."""
+    """Delete a job's checkpoint; return its blob, which may now be unreferenced."""
     return _delete(session, JobCheckpoint.job_id == job_id)
 
 
 def remove_of_finished(session: Session, classifier_id: str) -> list[str]:
-    """Delete the checkpoints of a classifier's jobs that have ended; return their blobs."""
+    """Delete the checkpoints of a classifier's ended jobs; return their blobs."""
     jobs = select(Job.id).where(Job.classifier_id == classifier_id, Job.state.in_(FINAL_STATES))
     return _delete(session, JobCheckpoint.job_id.in_(jobs))
 
 
 def _delete(session: Session, where: ColumnElement[bool]) -> list[str]:
-    statement: Any = delete(JobCheckpoint).where(where).returning(JobCheckpoint.sha256)
-    return list(session.scalars(statement))
+    return list(session.scalars(delete(JobCheckpoint).where(where).returning(JobCheckpoint.sha256)))

@@ -1,7 +1,8 @@
-"""Queries about webhooks and what is delivered to them.
+"""Queries about webhooks and their deliveries.
 
-A try is claimed by one conditional update, and only who claimed it writes what came of it: two
-processes never send the same delivery at once. A claim that nobody settles runs out.
+A delivery is claimed for one attempt by a conditional update, and `attempts` is the fencing token:
+only the process that has the claim records the result, so two processes never send one delivery at
+once. A claim expires unless it is settled.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from app.db.tables import Job, JobWebhook, WebhookDelivery
 
 @dataclass(frozen=True)
 class ClaimedDelivery:
-    """A try to make."""
+    """A delivery to be attempted by the process that claimed it."""
 
     id: str
     job_id: str | None
@@ -27,7 +28,7 @@ class ClaimedDelivery:
 
 
 def webhook_of(session: Session, job_id: str) -> JobWebhook | None:
-    """Return whom a job tells that it has ended."""
+    """Return the webhook that a job notifies when it ends."""
     return session.get(JobWebhook, job_id)
 
 
@@ -38,16 +39,16 @@ def of_job(session: Session, job_id: str) -> list[WebhookDelivery]:
 
 
 def any_due(session: Session, *, now: datetime) -> bool:
-    """Say whether a delivery is to be tried."""
+    """Say whether a delivery is due."""
     return session.scalar(select(WebhookDelivery.id).where(_due(now)).limit(1)) is not None
 
 
 def claim(
     session: Session, *, now: datetime, lasts: timedelta, limit: int
 ) -> list[ClaimedDelivery]:
-    """Take up to `limit` deliveries that are due, longest due first.
+    """Claim up to `limit` due deliveries, the longest due first.
 
-    They are due again after `lasts`, unless settled before.
+    The claims expire after `lasts`: a delivery that is not settled is due again then.
     """
     query = select(WebhookDelivery.id, WebhookDelivery.attempts).where(_due(now))
     found = session.execute(query.order_by(WebhookDelivery.next_at).limit(limit))
@@ -55,7 +56,7 @@ def claim(
     for delivery_id, attempts in found.all():
         row = session.execute(
             update(WebhookDelivery)
-            .where(_tried(delivery_id, attempts), _due(now))
+            .where(_is_attempt(delivery_id, attempts), _due(now))
             .values(attempts=attempts + 1, next_at=now + lasts)
             .returning(
                 WebhookDelivery.id,
@@ -76,14 +77,14 @@ def claim(
 def postpone(
     session: Session, claimed: ClaimedDelivery, result: dict[str, Any], *, until: datetime
 ) -> bool:
-    """Write down a try in vain and when the next is due; False if the claim ran out."""
+    """Record a failed attempt and when the next is due; False if the claim expired."""
     return _settle(session, claimed, {**result, "next_at": until})
 
 
 def end(session: Session, claimed: ClaimedDelivery, result: dict[str, Any], *, state: str) -> bool:
-    """Write down the last try, and forget the secret; False if the claim ran out.
+    """Record the last attempt and delete the secret; False if the claim expired.
 
-    The delivery of a job that is gone goes as well.
+    The delivery of a deleted job is deleted too.
     """
     values = {**result, "state": state, "next_at": None, "secret": None}
     if not _settle(session, claimed, values):
@@ -97,7 +98,7 @@ def end(session: Session, claimed: ClaimedDelivery, result: dict[str, Any], *, s
 
 
 def delete_settled(session: Session, classifier_id: str) -> None:
-    """Delete what is settled of a classifier's jobs; what is still to be sent stays."""
+    """Delete the settled deliveries of a classifier's jobs; pending ones stay."""
     owned = select(Job.id).where(Job.classifier_id == classifier_id)
     session.execute(
         delete(WebhookDelivery).where(
@@ -110,14 +111,14 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return and_(WebhookDelivery.state == "pending", WebhookDelivery.next_at <= now)
 
 
-def _tried(delivery_id: str, attempts: int) -> ColumnElement[bool]:
+def _is_attempt(delivery_id: str, attempts: int) -> ColumnElement[bool]:
     return and_(WebhookDelivery.id == delivery_id, WebhookDelivery.attempts == attempts)
 
 
 def _settle(session: Session, claimed: ClaimedDelivery, values: dict[str, Any]) -> bool:
     statement = (
         update(WebhookDelivery)
-        .where(_tried(claimed.id, claimed.attempt), WebhookDelivery.state == "pending")
+        .where(_is_attempt(claimed.id, claimed.attempt), WebhookDelivery.state == "pending")
         .values(values)
         .returning(WebhookDelivery.id)
     )

@@ -1,7 +1,6 @@
-"""What the database knows of all processes together, in numbers: read for monitoring alone.
+"""Numbers about the whole service, across processes and workspaces: for monitoring only.
 
-Everything is of all workspaces. Some of it looks at every row of a table, so whoever asks often
-keeps the answer for a while.
+Some of these queries read every row of a table, so the caller caches the result for a while.
 """
 
 from collections import Counter
@@ -13,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db.repositories import leases as lease_rows, turns as turn_rows
+from app.db.rows import group
 from app.db.tables import (
     Blob,
     Classifier,
@@ -26,7 +26,7 @@ from app.db.tables import (
 
 @dataclass(frozen=True)
 class Backlog:
-    """Jobs that a worker could claim now, and since when the first of them is in the queue."""
+    """Jobs that a worker could claim now, and since when the first of them has been queued."""
 
     jobs: int
     since: datetime
@@ -34,18 +34,18 @@ class Backlog:
 
 @dataclass(frozen=True)
 class FleetCounts:
-    """Numbers of one moment."""
+    """The numbers at one moment."""
 
     # By (kind, state).
     jobs: Mapping[tuple[str, str], int]
-    # By hardware; only where there are any.
+    # By hardware; without an entry where no job waits.
     waiting: Mapping[str, Backlog]
     expired_leases: int
     # Failed jobs by the code of their error.
     failures: Mapping[str, int]
-    # Live ones by (queue, device): who serves two queues is there twice.
+    # Live workers by (queue, device); one that serves two queues counts in both.
     workers: Mapping[tuple[str, str], int]
-    # By state; of those to be sent, `retrying` have failed before and `pending` have not.
+    # By state; `retrying` are pending deliveries that have failed before.
     deliveries: Mapping[str, int]
     classifiers: int
     versions: int
@@ -55,7 +55,7 @@ class FleetCounts:
 
 
 def counts(session: Session, *, now: datetime, workers_since: datetime) -> FleetCounts:
-    """Read all of it; a worker is alive that was seen at or after `workers_since`."""
+    """Read all numbers. A worker counts as live if it was seen at or after `workers_since`."""
     by_kind = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
     return FleetCounts(
@@ -74,9 +74,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
 
 
 def _waiting(session: Session) -> dict[str, Backlog]:
-    since: dict[str, list[datetime]] = {}
-    for hardware, moment in turn_rows.waiting_since(session):
-        since.setdefault(hardware, []).append(moment)
+    since = group(turn_rows.waiting_since(session))
     return {hardware: Backlog(len(found), min(found)) for hardware, found in since.items()}
 
 
@@ -94,8 +92,7 @@ def _workers(session: Session, since: datetime) -> Counter[tuple[str, str]]:
 def _deliveries(session: Session) -> dict[str, int]:
     failed = Delivery.last_error.is_not(None)
     query = select(Delivery.state, failed, func.count()).group_by(Delivery.state, failed)
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for state, has_failed, count in session.execute(query):
-        name = "retrying" if state == "pending" and has_failed else state
-        found[name] = found.get(name, 0) + count
+        found["retrying" if state == "pending" and has_failed else state] += count
     return found

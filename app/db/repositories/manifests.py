@@ -1,15 +1,16 @@
-"""Queries for what manifests say of rankings and held-out images."""
+"""Queries for the rankings and held-out images that manifests list."""
 
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.rows import group
 from app.db.tables import Blob, HeldOut, Image, Ranking, RankingImage
 
 
 class ImageRow(NamedTuple):
-    """An image with all that its rows say of it."""
+    """What the database knows of an image; size in bytes, width and height in pixels."""
 
     sha256: str
     size: int
@@ -40,7 +41,7 @@ def ranked(session: Session, ranking_id: str) -> list[ImageRow]:
 
 
 def own_held_out(session: Session, version_id: str) -> dict[int, list[ImageRow]]:
-    """Return the images kept aside at a version itself, by class index."""
+    """Return the images that a version itself (not its ancestors) holds out, by class index."""
     query = (
         select(HeldOut.index, *_IMAGE)
         .select_from(HeldOut)
@@ -49,8 +50,4 @@ def own_held_out(session: Session, version_id: str) -> dict[int, list[ImageRow]]
         .where(HeldOut.version_id == version_id)
         .order_by(HeldOut.index, HeldOut.position)
     )
-    found: dict[int, list[ImageRow]] = {}
-    for index, sha256, size, media_type, width, height in session.execute(query):
-        image = ImageRow(sha256, size, media_type, width, height)
-        found.setdefault(index, []).append(image)
-    return found
+    return group((row[0], ImageRow(*row[1:])) for row in session.execute(query))

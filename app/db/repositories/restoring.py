@@ -1,4 +1,4 @@
-"""Rows written anew from manifests."""
+"""Inserts that restore rows from manifests."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ def add_classifier(session: Session, classifier: Classifier) -> None:
 def add_rankings(
     session: Session, classifier_id: str, rankings: Mapping[str, Sequence[str]]
 ) -> None:
-    """Insert rankings under the ids they had; their images are recorded already."""
+    """Insert rankings under their former ids. The caller has recorded their images."""
     for ranking_id, images in rankings.items():
         session.add(Ranking(id=ranking_id, classifier_id=classifier_id))
         session.flush()

@@ -1,7 +1,7 @@
-"""Whose turn it is: classifiers take turns, each with its oldest waiting job.
+"""The order in which queued jobs start: classifiers take turns, each with its oldest queued job.
 
-The classifier that was worked on longest ago goes first, and before all those that never were. So
-one with many jobs holds up another for as long as one of them takes, and no longer.
+Classifiers that were never worked on go first, then the one worked on longest ago. So a classifier
+with many jobs delays another by one job at most.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,10 +27,10 @@ class QueuedJob:
 
 
 def is_next() -> ColumnElement[bool]:
-    """Nothing of the same classifier runs, and nothing older waits. Ids sort by time."""
+    """No job of the same classifier runs, and no older one is queued. Ids sort by time."""
     holder, older = aliased(Job), aliased(Job)
-    # Two questions, each answered by an index of its own: one with "or" reads all of a classifier's
-    # jobs, or all that wait, for every job that waits.
+    # Two subqueries, so that each uses an index. One with OR would, for every queued job, read all
+    # jobs of its classifier or all queued jobs.
     return and_(
         ~exists().where(
             holder.classifier_id == Job.classifier_id,
@@ -58,7 +58,7 @@ def waiting(session: Session) -> list[QueuedJob]:
 
 def waiting_since(session: Session) -> list[tuple[str, datetime]]:
     """Return the hardware of each job that could be claimed now, and when it was last queued."""
-    # A waiting job's newest event, but for warnings, is what put it into the queue, or back there.
+    # The newest event of a queued job, warnings aside, is the one that queued or requeued it.
     since = select(func.max(JobEvent.at)).where(
         JobEvent.job_id == Job.id, JobEvent.type != "warning"
     )
@@ -72,7 +72,7 @@ def waiting_since(session: Session) -> list[tuple[str, datetime]]:
 
 
 def hardware_of(session: Session, job_id: str) -> str | None:
-    """Return the hardware that a job asks for, None where there is no such job."""
+    """Return the hardware that a job asks for, None where the job does not exist."""
     query = select(_HARDWARE).join(Job, Job.classifier_id == Classifier.id)
     return session.scalar(query.where(Job.id == job_id))
 
@@ -91,32 +91,32 @@ def in_turn(session: Session, hardware: str) -> list[str]:
 
 
 def positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
-    """Return the places of queued jobs in the order in which those for their hardware will start.
+    """Return the positions of queued jobs among those for the same hardware; 1 starts next.
 
-    1 is the next. It is the order as things are now: every classifier's first job in turn, then
-    every second one, and so on.
+    First comes each classifier's first job, in the order of turns, then each one's second, and so
+    on. New jobs change the order.
     """
     turn = func.row_number().over(partition_by=Job.classifier_id, order_by=Job.id)
-    line = (
+    queue = (
         select(Job.id, Job.classifier_id, _HARDWARE.label("hardware"), turn.label("turn"))
         .join(Classifier, Classifier.id == Job.classifier_id)
         .where(Job.state == "queued")
         .subquery()
     )
     served = _served()
-    order = (line.c.turn, served.c.at.nulls_first(), line.c.id)
-    place = func.row_number().over(partition_by=line.c.hardware, order_by=order)
-    places = (
-        select(line.c.id, place.label("place"))
-        .join(served, served.c.classifier_id == line.c.classifier_id)
+    order = (queue.c.turn, served.c.at.nulls_first(), queue.c.id)
+    position = func.row_number().over(partition_by=queue.c.hardware, order_by=order)
+    ordered = (
+        select(queue.c.id, position.label("position"))
+        .join(served, served.c.classifier_id == queue.c.classifier_id)
         .subquery()
     )
-    found = session.execute(select(places).where(places.c.id.in_(job_ids)))
+    found = session.execute(select(ordered).where(ordered.c.id.in_(job_ids)))
     return dict(found.all())
 
 
 def _served() -> FromClause:
-    """When each classifier was last worked on, null where it never was."""
+    """Select when each classifier with queued jobs was last worked on; null for never."""
     waits = select(Job.classifier_id).where(Job.state == "queued")
     return (
         select(Job.classifier_id, func.max(Job.heartbeat_at).label("at"))
@@ -127,12 +127,12 @@ def _served() -> FromClause:
 
 
 def clear_sent(session: Session) -> None:
-    """Have every waiting job sent again: a dead worker may have taken its message with it."""
+    """Have the message of every queued job sent again: a dead worker may have lost it."""
     session.execute(update(Job).where(Job.state == "queued").values(sent_at=None))
 
 
 def mark_sent(session: Session, job_ids: Sequence[str], *, now: datetime) -> None:
-    """Write down that the jobs' messages were handed to the broker."""
+    """Record that the jobs' messages were handed to the broker."""
     session.execute(
         update(Job).where(Job.id.in_(job_ids), Job.state == "queued").values(sent_at=now)
     )

@@ -24,14 +24,14 @@ def add(session: Session, upload: Upload) -> None:
 
 
 def add_images(session: Session, images: Sequence[UploadImage]) -> None:
-    """Insert labelled images; their blobs and images are recorded already."""
+    """Insert labelled images. The caller has recorded their blobs and images."""
     session.bulk_save_objects(images)
 
 
 def find(
     session: Session, workspace: str, upload_id: str, *, for_update: bool = False
 ) -> Upload | None:
-    """Return an upload; locked, nobody else changes it or gives it to a job until the commit."""
+    """Return an upload; `for_update` keeps others from changing it or giving it to a job."""
     query = select(Upload).where(Upload.workspace == workspace, Upload.id == upload_id)
     return session.scalar(query.with_for_update() if for_update else query)
 
@@ -45,13 +45,13 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
 
 
 def lock_for_update(session: Session, upload_id: str) -> bool:
-    """Keep an upload, if it is there, from being changed or given to a job until the commit."""
+    """Keep others from changing an upload or giving it to a job; False where it does not exist."""
     query = select(Upload.id).where(Upload.id == upload_id).with_for_update()
     return session.scalar(query) is not None
 
 
 def lock_for_share(session: Session, *, used_by: str) -> None:
-    """Keep all uploads that jobs of a classifier used from being deleted until the commit.
+    """Keep others from deleting the uploads that jobs of a classifier used, until the commit.
 
     Call it before the classifier is locked: the creation of a job locks in this order.
     """
@@ -71,32 +71,33 @@ def learnt_from(session: Session, classifier_id: str, labels: Collection[str]) -
 
 
 def blobs_of(session: Session, upload_ids: Sequence[str]) -> set[str]:
-    """Return the hashes of all images of uploads, and of the checkpoints that go with them."""
+    """Return the hashes of uploads' images, and of the checkpoints deleted together with them."""
     images = select(UploadImage.sha256).where(UploadImage.upload_id.in_(upload_ids))
     jobs = select(JobUpload.job_id).where(JobUpload.upload_id.in_(upload_ids))
-    learnt = select(JobCheckpoint.sha256).where(JobCheckpoint.job_id.in_(jobs))
-    return {*session.scalars(images), *session.scalars(learnt)}
+    checkpoints = select(JobCheckpoint.sha256).where(JobCheckpoint.job_id.in_(jobs))
+    return {*session.scalars(images), *session.scalars(checkpoints)}
 
 
 def expired(
     session: Session, limit_at: datetime | None, *, only: str | None = None, limit: int = 1
 ) -> list[str]:
-    """Return uploads that every job has ended with, the last before a moment, oldest first.
+    """Return uploads whose retention has ended, oldest first.
 
-    Without a moment, those of which a job has succeeded. Never those that a classifier with
-    `keep_images` learnt from.
+    These are uploads whose jobs have all ended, the last one before `limit_at`; without a moment,
+    one of them must have succeeded. Uploads that a classifier with `keep_images` learnt from are
+    not among them.
     """
 
     def used(*where: ColumnElement[bool]) -> ColumnElement[bool]:
         by_job = and_(JobUpload.upload_id == Upload.id, Job.id == JobUpload.job_id)
         return exists().where(by_job, Classifier.id == Job.classifier_id, *where)
 
-    lately: ColumnElement[bool] = Job.state.not_in(FINAL_STATES)
+    still_needed: ColumnElement[bool] = Job.state.not_in(FINAL_STATES)
     if limit_at is not None:
-        lately = or_(lately, Job.finished_at >= limit_at)
+        still_needed = or_(still_needed, Job.finished_at >= limit_at)
     query = select(Upload.id).where(
         used() if limit_at is not None else used(Job.state == "succeeded"),
-        ~used(or_(lately, Classifier.spec["keep_images"].as_boolean())),
+        ~used(or_(still_needed, Classifier.spec["keep_images"].as_boolean())),
     )
     if only is not None:
         query = query.where(Upload.id == only)
@@ -104,13 +105,12 @@ def expired(
 
 
 def remove(session: Session, upload_id: str) -> None:
-    """Delete an upload, its labelled images, and its place in the jobs that learnt from it.
+    """Delete an upload with its labelled images, and remove it from the jobs that learnt from it.
 
-    Without it none of them can be retried, so the checkpoints they would go on from go as well.
+    Those jobs can no longer be retried, so their checkpoints are deleted too.
     """
     jobs = select(JobUpload.job_id).where(JobUpload.upload_id == upload_id)
-    gone = delete(JobCheckpoint).where(JobCheckpoint.job_id.in_(jobs))
-    session.execute(gone)
+    session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id.in_(jobs)))
     session.execute(delete(JobUpload).where(JobUpload.upload_id == upload_id))
     session.execute(delete(Upload).where(Upload.id == upload_id))
 
@@ -152,7 +152,7 @@ def used_by_job(session: Session, upload_id: str) -> bool:
 
 
 def used_by_unfinished_job(session: Session, upload_id: str, *, besides: str | None = None) -> bool:
-    """Say whether a job that is not finished needs the upload, those of one classifier aside."""
+    """Say whether an unfinished job needs the upload; jobs of the classifier `besides` aside."""
     unfinished = exists().where(
         JobUpload.upload_id == upload_id,
         Job.id == JobUpload.job_id,

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.db.repositories import classifiers as classifier_rows
+from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
     Alias,
@@ -25,7 +26,7 @@ from app.db.tables import (
 
 @dataclass(frozen=True)
 class Served:
-    """A classifier, and a version that one of its aliases names (None: it has no alias)."""
+    """A classifier and one of its aliases with its version; both None where it has no alias."""
 
     workspace: str
     classifier: str
@@ -72,8 +73,8 @@ def add(
 ) -> None:
     """Insert a version.
 
-    `parts` are hashes by name; `classes` carry the version's id already; `held_out` are the images
-    kept aside from this version's own uploads, by class index.
+    `parts` are hashes by name. `classes` have the version's id already. `held_out` are the images
+    held out of this version's own uploads, by class index.
     """
     session.add(version)
     session.flush()
@@ -88,11 +89,11 @@ def add(
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
-    """Return the newest version that descends from this one, or is it."""
-    line = select(Version.id).where(Version.id == version_id).cte(recursive=True)
+    """Return the newest among this version and its descendants."""
+    tree = select(Version.id).where(Version.id == version_id).cte(recursive=True)
     child = aliased(Version)
-    line = line.union_all(select(child.id).where(child.parent_id == line.c.id))
-    query = select(Version).join(line, line.c.id == Version.id)
+    tree = tree.union_all(select(child.id).where(child.parent_id == tree.c.id))
+    query = select(Version).join(tree, tree.c.id == Version.id)
     return session.scalar(query.order_by(Version.number.desc()).limit(1))
 
 
@@ -109,23 +110,21 @@ def part_sizes(session: Session, version_ids: Sequence[str]) -> dict[str, dict[s
         .join(Blob, Blob.sha256 == VersionPart.sha256)
         .where(VersionPart.version_id.in_(version_ids))
     )
-    sizes: dict[str, dict[str, int]] = {}
-    for version_id, sha256, size in session.execute(query):
-        sizes.setdefault(version_id, {})[sha256] = size
-    return sizes
+    rows = session.execute(query).tuples()
+    sizes = group((version_id, (sha256, size)) for version_id, sha256, size in rows)
+    return {version_id: dict(found) for version_id, found in sizes.items()}
 
 
 def classes(session: Session, version_ids: Sequence[str]) -> dict[str, list[VersionClass]]:
     """Return each version's classes in the order of their indices."""
     query = select(VersionClass).where(VersionClass.version_id.in_(version_ids))
-    found: dict[str, list[VersionClass]] = {version_id: [] for version_id in version_ids}
-    for row in session.scalars(query.order_by(VersionClass.index)):
-        found[row.version_id].append(row)
-    return found
+    rows = session.scalars(query.order_by(VersionClass.index))
+    found = group((row.version_id, row) for row in rows)
+    return {version_id: found.get(version_id, []) for version_id in version_ids}
 
 
 def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
-    """Return the numbers of versions by their ids."""
+    """Return the versions' numbers by id."""
     query = select(Version.id, Version.number).where(Version.id.in_(version_ids))
     return dict(session.execute(query).all())
 
@@ -133,10 +132,8 @@ def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
 def aliases(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of each version's aliases."""
     query = select(Alias.version_id, Alias.name).where(Alias.version_id.in_(version_ids))
-    names: dict[str, list[str]] = {version_id: [] for version_id in version_ids}
-    for version_id, name in session.execute(query.order_by(Alias.name)):
-        names[version_id].append(name)
-    return names
+    found = group(session.execute(query.order_by(Alias.name)).tuples())
+    return {version_id: found.get(version_id, []) for version_id in version_ids}
 
 
 def class_of(session: Session, version_id: str, label: str) -> VersionClass | None:
@@ -150,7 +147,7 @@ def class_of(session: Session, version_id: str, label: str) -> VersionClass | No
 def exemplars(
     session: Session, known: VersionClass, *, limit: int, after: int
 ) -> list[tuple[int, Image]]:
-    """Return a class's exemplars and their ranks, in order, those after a rank."""
+    """Return a class's exemplars with their ranks, in order, those after a rank."""
     query = (
         select(RankingImage.rank, Image)
         .join(Image, Image.sha256 == RankingImage.sha256)
@@ -171,20 +168,20 @@ def children(session: Session, version_id: str) -> list[Version]:
 
 
 def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
-    """Return a classifier's versions but its newest few, oldest first."""
+    """Return a classifier's versions except its `count` newest, oldest first."""
     query = select(Version).where(Version.classifier_id == classifier_id)
     newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
     return list(newest_first)[::-1]
 
 
 def any_since(session: Session, classifier_id: str, moment: datetime) -> bool:
-    """Say whether a version of the classifier that is still there was published after a moment."""
+    """Say whether an existing version of the classifier was published after a moment."""
     later = exists().where(Version.classifier_id == classifier_id, Version.created_at > moment)
     return bool(session.scalar(select(later)))
 
 
 def starts_a_job(session: Session, version: Version) -> bool:
-    """Say whether a job that has not ended starts from this version."""
+    """Say whether an unfinished job starts from this version."""
     asked_for = and_(
         Job.state == "queued",
         Job.classifier_id == version.classifier_id,
@@ -195,7 +192,7 @@ def starts_a_job(session: Session, version: Version) -> bool:
 
 
 def remove(session: Session, version: Version) -> None:
-    """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
+    """Delete a version with its classes, parts and held-out rows; blobs stay until a sweep."""
     session.delete(version)
     session.flush()
     classifier_rows.bump_revision(session, version.classifier_id)
@@ -209,7 +206,7 @@ def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> li
 
 
 def labels_known(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
-    """Return those of the labels that a version of the classifier knows."""
+    """Return the labels among these that a version of the classifier knows."""
     query = (
         select(VersionClass.label)
         .join(Version, Version.id == VersionClass.version_id)
@@ -219,7 +216,7 @@ def labels_known(session: Session, classifier_id: str, labels: Collection[str]) 
 
 
 def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
-    """Return the hashes of all that versions are made of: tensors, exemplars, held-out images."""
+    """Return the hashes of the versions' tensors, exemplars and held-out images."""
     parts = select(VersionPart.sha256).where(VersionPart.version_id.in_(version_ids))
     held_out = select(HeldOut.sha256).where(HeldOut.version_id.in_(version_ids))
     ranked = (
@@ -233,7 +230,8 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
 def splice_out(session: Session, version: Version) -> None:
     """Delete a version from the middle of its tree.
 
-    Its children become its parent's, and take over its held-out images of the classes they know.
+    Its children become children of its parent and take over its held-out images, of the classes
+    that they know.
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
@@ -243,7 +241,7 @@ def splice_out(session: Session, version: Version) -> None:
 
 
 def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    """Put the parent's held-out images before the child's own: in the order they had together."""
+    """Put the parent's held-out images before the child's own: the order they have in a chain."""
     known = select(VersionClass.index).where(VersionClass.version_id == child)
     inherited = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
     if not inherited:
@@ -257,10 +255,7 @@ def _take_over_held_out(session: Session, parent: str, child: str) -> None:
 
 def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, list[str]]:
     query = select(HeldOut.index, HeldOut.sha256).where(*where)
-    found: dict[int, list[str]] = {}
-    for index, sha256 in session.execute(query.order_by(HeldOut.index, HeldOut.position)):
-        found.setdefault(index, []).append(sha256)
-    return found
+    return group(session.execute(query.order_by(HeldOut.index, HeldOut.position)).tuples())
 
 
 def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequence[str]]) -> None:
@@ -274,7 +269,7 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
 
 
 def served(session: Session) -> list[Served]:
-    """Return every classifier with its aliases: what all workspaces serve."""
+    """Return every classifier of every workspace with its aliases."""
     query = (
         select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
         .outerjoin(Alias, Alias.classifier_id == Classifier.id)
@@ -284,5 +279,5 @@ def served(session: Session) -> list[Served]:
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:
-    """Return those of the ids that still are versions."""
+    """Return the ids among these whose versions exist."""
     return set(session.scalars(select(Version.id).where(Version.id.in_(version_ids))))

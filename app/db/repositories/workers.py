@@ -16,15 +16,15 @@ def add(session: Session, worker: Worker) -> None:
 
 
 def seen(session: Session, worker_id: str, *, now: datetime) -> bool:
-    """Write down that a worker is alive; False where it is not registered."""
+    """Record that a worker is alive; False where it is not registered."""
     statement = update(Worker).where(Worker.id == worker_id).values(seen_at=now)
     return session.scalar(statement.returning(Worker.id)) is not None
 
 
 def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set[str]:
-    """Return the queues of the workers that were alive at or after a moment.
+    """Return the queues of the workers that were seen at or after a moment.
 
-    With `idle`, of those that hold no job.
+    With `idle`, only of workers that hold no job.
     """
     query = select(Worker.queues).where(Worker.seen_at >= seen_since)
     if idle:
@@ -34,10 +34,10 @@ def queues(session: Session, seen_since: datetime, *, idle: bool = False) -> set
 
 
 def remove_silent(session: Session, *, since: datetime) -> None:
-    """Forget workers that were last seen before a moment."""
+    """Delete the workers that were last seen before a moment."""
     session.execute(delete(Worker).where(Worker.seen_at < since))
 
 
 def remove(session: Session, worker_ids: Sequence[str]) -> None:
-    """Forget workers that have ended."""
+    """Delete workers that have ended."""
     session.execute(delete(Worker).where(Worker.id.in_(worker_ids)))

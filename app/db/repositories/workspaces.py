@@ -1,4 +1,4 @@
-"""Queries about what a workspace has: blobs are shared by hash, what refers to them is owned."""
+"""Queries about what a workspace has: blobs are shared by hash, the rows that refer to them not."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ from app.db.tables import (
 
 
 def image(session: Session, workspace: str, sha256: str) -> Image | None:
-    """Return what is known of an image that something of the workspace refers to."""
+    """Return an image's row, if a row of the workspace refers to that image."""
     owned = [query.where(query.selected_columns[0] == sha256) for query in _images(workspace)]
     query = select(Image).where(Image.sha256 == sha256, or_(*(each.exists() for each in owned)))
     return session.scalar(query)
 
 
 def stored_bytes(session: Session, workspace: str) -> int:
-    """Return the bytes of all images, tensors and checkpoints of the workspace, each counted once.
+    """Return the bytes of the workspace's images, tensors and checkpoints, each blob counted once.
 
-    Bytes that other workspaces have as well count for each of them.
+    A blob that several workspaces have counts for each of them.
     """
     hashes = union(*_images(workspace), *_tensors(workspace)).subquery()
     query = select(func.sum(Blob.size)).join(hashes, hashes.c[0] == Blob.sha256)
@@ -39,13 +39,13 @@ def stored_bytes(session: Session, workspace: str) -> int:
 
 
 def waiting_jobs(session: Session, workspace: str) -> int:
-    """Return how many jobs of the workspace nobody has taken yet."""
+    """Return how many jobs of the workspace are queued."""
     query = select(func.count()).where(Job.workspace == workspace, Job.state == "queued")
     return session.scalar(query) or 0
 
 
 def _images(workspace: str) -> list[Select[Any]]:
-    """Select the hashes of a workspace's images: in uploads, in memories, held out."""
+    """Select the hashes of a workspace's images: in uploads, in exemplar memories, held out."""
     return [
         select(UploadImage.sha256)
         .join(Upload, Upload.id == UploadImage.upload_id)

@@ -1,7 +1,7 @@
-"""The tables. One chain of migrations (`migrations/`) makes them on SQLite and PostgreSQL alike.
+"""The tables. One chain of migrations (`migrations/`) creates them on SQLite and PostgreSQL.
 
-Words are those of docs/architecture.md. Every owned row names its workspace; rows that hang on a
-classifier inherit it from there.
+docs/architecture.md defines the words. Rows that belong to a workspace name it, unless they belong
+to a classifier, which names it.
 """
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base

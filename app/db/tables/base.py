@@ -1,4 +1,4 @@
-"""What every table is made of: names of constraints, times in UTC, types on both databases."""
+"""The declarative base: names of constraints, times in UTC, column types on both databases."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -12,17 +12,17 @@ DEFAULT_WORKSPACE = "default"
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """Aware UTC times on every database; SQLite keeps them naive."""
+    """Aware UTC times on every database; SQLite stores them naive."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store in UTC. Raises ValueError for a time without its zone."""
+        """Convert to UTC. Raises ValueError for a naive time."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("times are stored with their zone: pass an aware datetime")
+            raise ValueError("a naive time cannot be stored: pass an aware datetime")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -31,12 +31,12 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
-    """Return the SQL that a column holds one of some texts."""
+    """Return the SQL condition that a column has one of these texts."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
 class Base(DeclarativeBase):
-    """Declarative base: names every constraint, so that migrations can alter it."""
+    """Declarative base. It names every constraint, so that migrations can alter it."""
 
     metadata = MetaData(
         naming_convention={

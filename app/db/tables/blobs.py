@@ -1,4 +1,4 @@
-"""What the storage holds: bytes, and which of them are images."""
+"""Blobs in the storage, and which of them are images."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ class Blob(Base):
 
 
 class Image(Base):
-    """A stored image: what its blob holds."""
+    """What a blob that is an image holds; width and height in pixels."""
 
     __tablename__ = "images"
 

@@ -1,4 +1,4 @@
-"""Classifiers, and the names of their versions."""
+"""Classifiers and their aliases."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ LIVE = "live"
 
 
 class Classifier(Base):
-    """A named thing that learns: method, options, backbone, image size, memory budget."""
+    """A classifier: method, options, backbone, image size and memory budget under a name."""
 
     __tablename__ = "classifiers"
     __table_args__ = (UniqueConstraint("workspace", "name"),)
@@ -21,13 +21,13 @@ class Classifier(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE)
     name: Mapped[str] = mapped_column(String(200))
-    # The validated body of POST /v1/classifiers; of `options` only those that were given.
+    # The validated body of POST /v1/classifiers; `options` holds only those that were given.
     spec: Mapped[dict[str, Any]]
-    # Highest version number given out; numbers are never used again.
+    # Highest version number given out; numbers are never reused.
     last_version: Mapped[int] = mapped_column(default=0)
-    # Grows with every change of the classifier, its versions and its aliases; housekeeping follows,
-    # and writes down here how far it has come.
+    # Grows with every change of the classifier, its versions and its aliases.
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    # The revision that housekeeping has processed.
     kept_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
 

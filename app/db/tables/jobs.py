@@ -1,4 +1,4 @@
-"""Jobs: the queue of record, what happened to each, and where to go on from."""
+"""Jobs (the queue of record), their events and their checkpoints."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 
 
 class Job(Base):
-    """One asynchronous piece of work on a classifier. The database is the queue of record."""
+    """One asynchronous piece of work on a classifier."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -28,7 +28,7 @@ class Job(Base):
             postgresql_where=text(one_of("state", HOLDING_STATES)),
         ),
         Index("ix_jobs_state_lease", "state", "lease_expires_at"),
-        # Asked of each waiting job every second: is another of its classifier first?
+        # For `turns.is_next`, which is evaluated for each queued job every second.
         Index("ix_jobs_classifier_state", "classifier_id", "state", "id"),
     )
 
@@ -36,26 +36,27 @@ class Job(Base):
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
     classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(16))
-    # What was asked for: options, on_existing, base_version, max_minutes.
+    # The request: options, on_existing, base_version, max_minutes and so on.
     request: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16), default="queued")
+    # The job phase, such as `preparing`.
     phase: Mapped[str | None] = mapped_column(String(32))
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
-    # What it found out, beside the version it made.
+    # What the job found out, besides the version it made.
     report: Mapped[dict[str, Any] | None]
-    # Resolved when the job starts; null at the first task.
+    # Resolved when the job starts; null for a classifier's first task.
     base_version_id: Mapped[str | None] = mapped_column(
         ForeignKey("versions.id", use_alter=True, ondelete="SET NULL")
     )
 
-    # The fencing token: grows at every claim, never goes back.
+    # The fencing token: grows with every claim and never shrinks.
     attempt: Mapped[int] = mapped_column(default=0)
-    # Lost workers and crashes; reset by retry.
+    # Lost workers and crashes; a retry resets it.
     failures: Mapped[int] = mapped_column(default=0)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]
-    # When a message naming this job was last handed to the broker.
+    # When a message with this job's id was last handed to the broker.
     sent_at: Mapped[datetime | None]
 
     created_at: Mapped[datetime]
@@ -65,7 +66,7 @@ class Job(Base):
 
 
 class JobUpload(Base):
-    """Which uploads a job learns from, in the order they were named."""
+    """An upload that a job learns from; `position` is where the request named it."""
 
     __tablename__ = "job_uploads"
 
@@ -75,7 +76,7 @@ class JobUpload(Base):
 
 
 class JobEvent(Base):
-    """What happened to a job, in order."""
+    """Something that happened to a job; `seq` counts from 1 and has no gaps."""
 
     __tablename__ = "job_events"
 
@@ -89,7 +90,7 @@ class JobEvent(Base):
 
 
 class JobCheckpoint(Base):
-    """The newest checkpoint of a job: a safetensors blob, and where in its training it is."""
+    """The newest checkpoint of a job: a safetensors blob, and its position in the training."""
 
     __tablename__ = "checkpoints"
 
@@ -98,13 +99,13 @@ class JobCheckpoint(Base):
     attempt: Mapped[int]
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     size: Mapped[int]
-    # SHA-256 of all that the training depends on.
+    # SHA-256 of everything that the training depends on.
     fingerprint: Mapped[str] = mapped_column(String(64))
-    # The next step to take, each from 0.
+    # The next optimizer step: training phase, epoch and step within it, each from 0.
     phase: Mapped[int]
     epoch: Mapped[int]
     step: Mapped[int]
-    # What it was computed by: elsewhere rounding may differ.
+    # On other hardware, or with other threads, rounding may differ.
     device: Mapped[str]
     threads: Mapped[int]
     # The job's progress when it was made.

@@ -1,4 +1,4 @@
-"""Keys: who may do what, in which workspace."""
+"""API keys: who may do what, in which workspace."""
 
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,11 @@ _NOT_REVOKED = text("revoked_at IS NULL")
 
 
 class ApiKey(Base):
-    """A key, without the key: what is stored of it is its hash."""
+    """An API key. Only its hash is stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
-        # A name means one key, until that one is revoked.
+        # Keys that are not revoked have unique names.
         Index(
             "uq_api_keys_name",
             "name",
@@ -26,19 +26,19 @@ class ApiKey(Base):
         ),
     )
 
-    # Part of the key itself, and no secret.
+    # Part of the key itself, but not secret.
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE)
     # SHA-256 of the whole key.
     digest: Mapped[str] = mapped_column(String(64))
     scopes: Mapped[list[Any]]
-    # Limits of this key; null: those of the settings.
+    # Limits of this key; null means the limit of the settings.
     images_per_second: Mapped[float | None]
     waiting_jobs: Mapped[int | None]
     stored_megabytes: Mapped[int | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
-    # Written down now and then, not at every request.
+    # Updated from time to time, not at every request.
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""What the service knows of itself: this installation, its workers, answers it gave."""
+"""Rows about the service itself: this installation, its workers, idempotency keys."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.db.tables.base import Base
 
 
 class Installation(Base):
-    """This database: what tells it from others over the same storage, and its next sweep."""
+    """One row about this database: the id by which a storage knows it, and its next sweep."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("number = 1", name="one_row"),)
@@ -21,7 +21,7 @@ class Installation(Base):
 
 
 class Worker(Base):
-    """A worker process: where it runs and when it was last heard."""
+    """A worker process: where it runs and when it was last seen."""
 
     __tablename__ = "workers"
 

@@ -1,4 +1,4 @@
-"""Labelled images as they were sent in."""
+"""Uploads and their labelled images."""
 
 from datetime import datetime
 from typing import Any
@@ -22,12 +22,12 @@ class Upload(Base):
 
 
 class UploadImage(Base):
-    """One labelled image of an upload. (upload, position) fixes the order of training images."""
+    """One labelled image of an upload. (upload, position) is the order of training images."""
 
     __tablename__ = "upload_images"
     __table_args__ = (
         CheckConstraint(one_of("split", ("train", "test")), name="split"),
-        # The same bytes may teach two labels, but one label only once.
+        # The same image may have two labels, but not the same label twice.
         UniqueConstraint("upload_id", "label", "sha256"),
     )
 

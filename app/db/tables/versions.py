@@ -28,10 +28,10 @@ class Version(Base):
     # models.Spec as JSON: everything needed to rebuild the servable from the parts.
     spec: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any]]
-    # Of the exemplar memory and held-out images, counted at publication.
+    # Counts of the exemplar memory and of held-out images, taken at publication.
     memory: Mapped[dict[str, Any]]
-    # The highest class index and task that its line has used. Neither is used again, not even
-    # where those who had them are forgotten and purged.
+    # The highest class index and task that this version and its ancestors have used. Neither is
+    # reused, even when its classes have been forgotten and purged.
     last_index: Mapped[int] = mapped_column(default=-1, server_default="-1")
     last_task: Mapped[int] = mapped_column(default=-1, server_default="-1")
     created_at: Mapped[datetime]
@@ -50,7 +50,7 @@ class VersionPart(Base):
 
 
 class VersionClass(Base):
-    """A class a version knows. Indices are append-only along the chain of parents."""
+    """A class that a version knows. Indices are append-only along the chain of parents."""
 
     __tablename__ = "version_classes"
     __table_args__ = (UniqueConstraint("version_id", "label"),)
@@ -61,7 +61,7 @@ class VersionClass(Base):
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     label: Mapped[str]
     task: Mapped[int]
-    # Images the class was trained on when it was learnt (and extended), held-out ones not counted.
+    # Images the class was trained on when it was learnt (and extended), without held-out images.
     train_images: Mapped[int]
     ranking_id: Mapped[str | None] = mapped_column(ForeignKey("rankings.id"), index=True)
     # How many of the ranking's first images are this version's exemplars of the class.
@@ -69,7 +69,7 @@ class VersionClass(Base):
 
 
 class Ranking(Base):
-    """A class's images in herding order, stored once and shared by the versions that follow."""
+    """A class's images in herding order, shared by all versions that have the class."""
 
     __tablename__ = "rankings"
 
@@ -78,7 +78,7 @@ class Ranking(Base):
 
 
 class RankingImage(Base):
-    """The image at one rank (0 is the first exemplar)."""
+    """The image at one rank of a ranking; rank 0 is the first exemplar."""
 
     __tablename__ = "ranking_images"
 
@@ -90,7 +90,7 @@ class RankingImage(Base):
 
 
 class HeldOut(Base):
-    """An image never trained on, kept to measure on. A version has its ancestors' too."""
+    """An image that is never trained on, only measured on. A version uses its ancestors' too."""
 
     __tablename__ = "held_out"
 

@@ -1,4 +1,4 @@
-"""Whom jobs tell of their end, and what they were told."""
+"""Webhooks of jobs and their deliveries."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ DELIVERY_STATES = ("pending", "delivered", "failed")
 
 
 class JobWebhook(Base):
-    """Whom a job tells that it has ended. Apart from the job, so that few see the secret."""
+    """The webhook that a job notifies when it ends; a table of its own, as it holds a secret."""
 
     __tablename__ = "webhooks"
 
@@ -21,7 +21,7 @@ class JobWebhook(Base):
 
 
 class WebhookDelivery(Base):
-    """What one end of a job has to tell. It outlives the job: it holds all that is sent."""
+    """The notification of one end of a job. It holds all that is sent, so it outlives the job."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -35,14 +35,14 @@ class WebhookDelivery(Base):
     )
     type: Mapped[str] = mapped_column(String(32))
     url: Mapped[str]
-    # Null once nothing will be sent any more.
+    # Null once the delivery is settled.
     secret: Mapped[str | None]
-    # The body, as it is signed.
+    # The body as it is signed.
     payload: Mapped[str]
     state: Mapped[str] = mapped_column(String(16), default="pending")
-    # The fencing token of a try, as a job's attempt is.
+    # The fencing token of a claim, as `attempt` is for a job.
     attempts: Mapped[int] = mapped_column(default=0)
-    # When it is due; while a try is made, when that one is given up as lost.
+    # When the delivery is due; while it is claimed, when the claim expires.
     next_at: Mapped[datetime | None]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
