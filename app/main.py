@@ -37,7 +37,7 @@ from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
 from app.services.access.keyring import KeyRing
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.webhook_sender import WebhookSender
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
         app.state.dispatcher, app.state.messages = dispatcher, messages
-        app.state.watch = watch = EventWatch(database, settings.event_streams)
+        app.state.watch = watch = EventPoller(database, settings.event_streams)
         app.state.fleet = Fleet(database)
         measured.look_at(settings, batcher, registry, watch)
         loops = [

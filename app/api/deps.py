@@ -13,7 +13,7 @@ from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
 from app.services.access.keyring import Caller as CallerOfRequest
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.settings import Settings
@@ -55,8 +55,8 @@ async def _dispatcher(request: Request) -> Dispatcher:
     return dispatcher
 
 
-async def _watch(request: Request) -> EventWatch:
-    watch: EventWatch = request.app.state.watch
+async def _watch(request: Request) -> EventPoller:
+    watch: EventPoller = request.app.state.watch
     return watch
 
 
@@ -99,7 +99,7 @@ LoadedModels = Annotated[Registry, Depends(_registry)]
 Queue = Annotated[Messages, Depends(_messages)]
 Inference = Annotated[Batcher, Depends(_batcher)]
 JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
-Watch = Annotated[EventWatch, Depends(_watch)]
+Watch = Annotated[EventPoller, Depends(_watch)]
 Measured = Annotated[ProcessMetrics, Depends(_measured)]
 WholeFleet = Annotated[Fleet, Depends(_fleet)]
 # Who asks, on routes that want a key; and that one's workspace, the only one it sees.

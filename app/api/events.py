@@ -19,7 +19,7 @@ from app.api.problems import responses
 from app.db.engine import Database
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.jobs import events
-from app.services.jobs.event_watch import EventWatch, TooManyStreamsError
+from app.services.jobs.event_polling import EventPoller, TooManyStreamsError
 from app.services.jobs.events import EventView, Tail
 from app.services.jobs.views import JobNotFoundError
 
@@ -92,7 +92,7 @@ async def list_job_events(
 class EventStream(StreamingResponse):
     """A stream that is counted while it is open. Raises TooManyStreamsError."""
 
-    def __init__(self, watch: EventWatch, frames: AsyncIterator[bytes]) -> None:
+    def __init__(self, watch: EventPoller, frames: AsyncIterator[bytes]) -> None:
         super().__init__(frames, headers={**_STREAM_HEADERS, "Vary": "Accept"}, media_type=_STREAM)
         watch.enter()
         self._watch = watch
@@ -106,7 +106,7 @@ class EventStream(StreamingResponse):
 
 
 async def _follow(
-    db: Database, watch: EventWatch, caller: CallerOfRequest, job_id: str, seen: int, tail: Tail
+    db: Database, watch: EventPoller, caller: CallerOfRequest, job_id: str, seen: int, tail: Tail
 ) -> AsyncIterator[bytes]:
     """Yield a job's events from the first portion on, and heartbeats while nothing happens.
 

@@ -17,7 +17,7 @@ from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import (
     JobFinishedError,
     JobNotRetryableError,
@@ -219,7 +219,7 @@ def retry_job(
 
 
 async def _change(
-    watch: EventWatch,
+    watch: EventPoller,
     caller: CallerOfRequest,
     request: Request,
     job: JobView,

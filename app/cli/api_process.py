@@ -6,7 +6,7 @@ import uvicorn
 
 from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
 
 
@@ -15,7 +15,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, once every request is answered."""
-        watch: EventWatch = self.config.app.state.watch  # type: ignore[union-attr]
+        watch: EventPoller = self.config.app.state.watch  # type: ignore[union-attr]
         watch.close()
         await super().shutdown(sockets)
 

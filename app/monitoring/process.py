@@ -13,7 +13,7 @@ from app.inference.registry import Registry
 from app.monitoring.http import HttpMetrics
 from app.monitoring.predictions import PredictMetrics
 from app.monitoring.uploads import UploadMetrics
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
 
 # All series of a process begin with it, and `process_start_time_seconds` says when.
@@ -50,7 +50,7 @@ class ProcessMetrics:
         )
 
     def look_at(
-        self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventWatch
+        self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventPoller
     ) -> None:
         """Say what a scrape looks at. Call before the first one."""
         self._queue.set_function(lambda: batcher.waiting)

@@ -110,7 +110,7 @@ def part_sizes(session: Session, version_ids: Sequence[str]) -> dict[str, dict[s
         .join(Blob, Blob.sha256 == VersionPart.sha256)
         .where(VersionPart.version_id.in_(version_ids))
     )
-    rows = session.execute(query).tuples()
+    rows = session.execute(query)
     sizes = group((version_id, (sha256, size)) for version_id, sha256, size in rows)
     return {version_id: dict(found) for version_id, found in sizes.items()}
 
@@ -132,7 +132,7 @@ def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
 def aliases(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of each version's aliases."""
     query = select(Alias.version_id, Alias.name).where(Alias.version_id.in_(version_ids))
-    found = group(session.execute(query.order_by(Alias.name)).tuples())
+    found = group(session.execute(query.order_by(Alias.name)))
     return {version_id: found.get(version_id, []) for version_id in version_ids}
 
 
@@ -255,7 +255,7 @@ def _take_over_held_out(session: Session, parent: str, child: str) -> None:
 
 def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, list[str]]:
     query = select(HeldOut.index, HeldOut.sha256).where(*where)
-    return group(session.execute(query.order_by(HeldOut.index, HeldOut.position)).tuples())
+    return group(session.execute(query.order_by(HeldOut.index, HeldOut.position)))
 
 
 def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequence[str]]) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints of jobs: each job has at most one, its newest.
 
-It goes when its job succeeds or fails for good. One of a job that was cancelled, or failed so that
-`retry` may help, is kept for that, until another job of the classifier publishes a version (what is
-retried then starts from that one) or an upload that the job learns from is deleted.
+It is deleted when its job succeeds, or fails in a way that a retry cannot help. If the job was
+cancelled or can be retried, the checkpoint stays until another job of the classifier publishes a
+version, from which a retry would start instead, or until an upload of the job is deleted.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from app.storage import BlobStore
 class SavedCheckpoint:
     """A checkpoint whose bytes are in the store: `size` bytes under `sha256`.
 
-    It is of a training told from others by `fingerprint`, before step `step` of epoch `epoch` of
-    phase `phase` (each from 0), made on a `device` by so many `threads`; `progress` is what its job
-    said then.
+    `fingerprint` identifies the training. It resumes at optimizer step `step` of epoch `epoch` of
+    training phase `phase`, each from 0. It was made on `device` with `threads` threads, when the
+    job's progress was `progress`.
     """
 
     sha256: str
@@ -38,7 +38,7 @@ class SavedCheckpoint:
 
 
 def newest(session: Session, job_id: str) -> SavedCheckpoint | None:
-    """Return what the next attempt of a job may go on from."""
+    """Return the checkpoint from which the next attempt of a job may continue."""
     row = checkpoint_rows.newest(session, job_id)
     if row is None:
         return None
@@ -49,13 +49,13 @@ def newest(session: Session, job_id: str) -> SavedCheckpoint | None:
 def record(
     db: Database, store: BlobStore, job_id: str, attempt: int, saved: SavedCheckpoint
 ) -> list[str]:
-    """Make it the job's newest checkpoint; return the blobs that nothing needs now.
+    """Make `saved` the job's newest checkpoint; return the blobs that nothing needs any more.
 
-    Nothing is written where the attempt no longer holds the job. Raises StorageChangedError.
+    Write nothing where the attempt no longer holds the job. Raises StorageChangedError.
     """
     with db.transaction() as session:
         now = db.now(session)
-        # The fence, and a sign of life.
+        # Checks the fencing token, and is a heartbeat.
         if lease_rows.heartbeat(session, job_id, attempt, now=now, lease=None, values={}) is None:
             return []
         stored.record(session, store, {saved.sha256: saved.size}, now)

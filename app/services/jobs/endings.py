@@ -1,7 +1,6 @@
-"""The end of a job, whoever ends it: its last events, and what its webhook is to be told.
+"""The end of a job: its last events, and the delivery to its webhook.
 
-Both are written in the transaction that ends the job, so that no end goes untold and none is told
-twice over.
+Both are written in the transaction that ends the job, so every end is announced exactly once.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from app.services.jobs.views import JobView
 
 
 class Payload(BaseModel):
-    """What a webhook is sent: the job as it was when it ended."""
+    """The body sent to a webhook: the job as it was when it ended."""
 
     type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
     timestamp: datetime
@@ -27,9 +26,9 @@ class Payload(BaseModel):
 
 
 def announce(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
-    """Append the last events of a job that was just given a final state.
+    """Append the last events of a job that just got a final state, and add its delivery.
 
-    To be called when everything that is shown of the job has been written.
+    Call it when everything that the job's view shows has been written.
     """
     event_rows.append(session, job_id, events, now=now)
     webhook = delivery_rows.webhook_of(session, job_id)

@@ -1,4 +1,4 @@
-"""What happened to a job, for those who ask again and again and for those who stay."""
+"""Events of a job, for clients that page through them and for those that follow a stream."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ from app.db.repositories import events as event_rows
 from app.db.tables import FINAL_STATES, JobEvent
 from app.services.jobs import views
 
-# Events that are read at once.
-_PORTION = 500
+# Events in one query of a stream.
+_BATCH = 500
 
 
 class EventView(BaseModel):
@@ -26,7 +26,7 @@ class EventView(BaseModel):
 
 
 class Tail(NamedTuple):
-    """The next events of a job; `ended` where it has finished and these are its last."""
+    """The next events of a job; `ended` says that the job has ended and these are its last."""
 
     events: list[EventView]
     ended: bool
@@ -42,12 +42,12 @@ def page(db: Database, workspace: str, job_id: str, *, after: int, limit: int) -
 
 
 def tail(db: Database, workspace: str, job_id: str, *, after: int) -> Tail:
-    """Return a portion of a job's events after a sequence number. Raises JobNotFoundError."""
+    """Return a batch of a job's events after a sequence number. Raises JobNotFoundError."""
     with db.reading() as session:
-        # The state first: what ended the job is then among the events, or behind them.
+        # The state is read first. So if it is final, the last event is already there to be read.
         finished = views.require(session, workspace, job_id).job.state in FINAL_STATES
-        found = event_rows.page(session, job_id, after=after, limit=_PORTION)
-        return Tail([_view(event) for event in found], finished and len(found) < _PORTION)
+        found = event_rows.page(session, job_id, after=after, limit=_BATCH)
+        return Tail([_view(event) for event in found], finished and len(found) < _BATCH)
 
 
 def _view(event: JobEvent) -> EventView:

@@ -1,4 +1,4 @@
-"""Jobs as their owner handles them: looked at, cancelled, tried again."""
+"""What clients do with jobs: get, list, cancel, retry."""
 
 from pydantic import BaseModel, Field
 
@@ -17,29 +17,30 @@ class JobFinishedError(ServiceError, status=409, code="job-finished"):
 
 
 class JobNotRetryableError(ServiceError, status=409, code="job-not-retryable"):
-    """Only failed and cancelled jobs, whose uploads are still there, can be tried again."""
+    """Only failed and cancelled jobs whose uploads still exist can be retried."""
 
 
 class NoReportError(ServiceError, status=404, code="no-report"):
-    """The job has not ended with a report; what learning found out is in its version."""
+    """The job has no report; results of a learning step are in its version."""
 
 
 class ReportView(BaseModel):
-    """What a job that forgot classes tells."""
+    """The report of a job that forgot classes."""
 
     forgotten: list[str] = Field(
-        description="The labels, by their former indices; last those only purged."
+        description="The labels in the order of their former indices; labels that were only "
+        "purged come last."
     )
-    tasks: list[int] = Field(description="Tasks of which no class is left.")
+    tasks: list[int] = Field(description="Tasks that have no class left.")
     residual: list[str] = Field(
-        description="What was learnt from these classes' images too and stays, since other "
-        "classes share it: `backbone`, `head`, `masks` or `importance`."
+        description="Parts that were also learnt from these classes' images and stay, because "
+        "other classes share them: `backbone`, `head`, `masks` or `importance`."
     )
     purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
 
 
 class PurgedView(BaseModel):
-    """What a purge deleted, beside images and tensors."""
+    """What a purge deleted besides images and tensors."""
 
     versions: list[int]
     uploads: list[str]
@@ -60,7 +61,7 @@ def page(
     limit: int,
     after: str | None,
 ) -> list[JobView]:
-    """Return up to `limit` jobs, newest first, older than `after`."""
+    """Return up to `limit` jobs, newest first, those older than `after`."""
     with db.reading() as session:
         rows = job_rows.page(
             session, workspace, classifier=classifier, state=state, limit=limit, after=after
@@ -78,7 +79,7 @@ def report(db: Database, workspace: str, job_id: str) -> ReportView:
 
 
 def cancel(db: Database, workspace: str, job_id: str) -> JobView:
-    """Cancel a waiting job, or ask the worker of a running one to stop; again changes nothing.
+    """Cancel a queued job, or ask the worker of a running job to stop. Repeating it does nothing.
 
     Raises JobNotFoundError and JobFinishedError.
     """
@@ -106,21 +107,25 @@ def retry(
     quota: Quota = NO_QUOTA,
     may_purge: bool = True,
 ) -> JobView:
-    """Queue a failed or cancelled job again, its failures forgotten.
+    """Queue a failed or cancelled job again, with no failures counted.
 
-    Raises JobNotFoundError, JobNotRetryableError, MissingScopeError where it purges and that
-    is not allowed, and one of `QUOTA_ERRORS`.
+    Raises JobNotFoundError, JobNotRetryableError, one of `QUOTA_ERRORS`, and MissingScopeError
+    for a job that purges unless `may_purge`.
     """
     with db.transaction() as session:
         job = views.require(session, workspace, job_id).job
         if job.request.get("purge") and not may_purge:
-            raise MissingScopeError("A job that purges is tried again with the scope admin.")
+            raise MissingScopeError("Retrying a job that purges needs the scope admin.")
         check_new_job(session, workspace, quota)
         if not job_rows.restart(session, job_id):
-            raise JobNotRetryableError(f"The job is {job.state}: only failed and cancelled ones.")
+            raise JobNotRetryableError(
+                f"The job is {job.state}; only failed and cancelled jobs can be retried."
+            )
         if job_rows.uploads_of(session, job_id) != job.request["uploads"]:
-            raise JobNotRetryableError("An upload of this job has been deleted.")
-        event = Event("requeued", "To be tried again.")
+            raise JobNotRetryableError(
+                "An upload of this job has been deleted, so it cannot be retried. Create a new job."
+            )
+        event = Event("requeued", "Queued again by a retry.")
         event_rows.append(session, job_id, [event], now=db.now(session))
         view = views.view(session, workspace, job_id)
         on_created(session, view)

@@ -22,14 +22,14 @@ class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
 class ProgressView(BaseModel):
     """How far a running job is."""
 
-    fraction: float = Field(description="Of the whole job, from 0 to 1.")
-    epoch: int | None = Field(description="Counts from 1; null while nothing is trained.")
+    fraction: float = Field(description="Done part of the whole job, from 0 to 1.")
+    epoch: int | None = Field(description="Counts from 1; null while the job does not train.")
     epochs: int | None
     step: int | None
     steps: int | None
-    loss: float | None = Field(description="Mean of the epoch so far.")
+    loss: float | None = Field(description="Mean over the epoch so far.")
     images_per_second: float | None
-    eta_seconds: float | None = Field(description="Until training ends.")
+    eta_seconds: float | None = Field(description="Estimated seconds until training ends.")
 
 
 class JobErrorView(BaseModel):
@@ -48,14 +48,14 @@ class JobView(BaseModel):
     kind: str
     state: State
     phase: str | None
-    attempt: int = Field(description="How often a worker has taken the job.")
+    attempt: int = Field(description="How often a worker has claimed the job.")
     progress: ProgressView | None
     queue_position: int | None = Field(
-        description="Place among the jobs for the same hardware, as things are: 1 is the next to "
-        "start. Classifiers take turns. Null unless queued."
+        description="Current position among the queued jobs for the same hardware; 1 starts next. "
+        "Classifiers take turns. Null unless queued."
     )
     error: JobErrorView | None
-    version: int | None = Field(description="The number of the version that the job made.")
+    version: int | None = Field(description="Number of the version that the job made.")
     created_at: datetime
     started_at: datetime | None
     heartbeat_at: datetime | None
@@ -68,7 +68,7 @@ class JobView(BaseModel):
 
 
 View = TypeVar("View", bound=JobView)
-# Called in the transaction that makes or restarts a job, with its view.
+# Called with the job's view in the transaction that creates or restarts the job.
 OnCreated = Callable[[Session, View], None]
 
 
@@ -81,12 +81,12 @@ def require(session: Session, workspace: str, job_id: str) -> JobRow:
 
 
 def view(session: Session, workspace: str, job_id: str) -> JobView:
-    """Return a job of the workspace as it is shown. Raises JobNotFoundError."""
+    """Return a job of the workspace as clients see it. Raises JobNotFoundError."""
     return of(require(session, workspace, job_id))
 
 
 def of(row: JobRow) -> JobView:
-    """Return what is shown of a job."""
+    """Return a job as clients see it."""
     job = row.job
     return JobView.model_validate(
         {

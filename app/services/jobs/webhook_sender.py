@@ -1,8 +1,8 @@
-"""Sends what webhooks are to be told.
+"""Sends deliveries to webhooks, with exponential backoff and jitter between attempts.
 
-It runs in every API process at once. A try is claimed by a conditional update, so that processes
-share the work; whoever dies during one leaves a claim that runs out. So a delivery is never lost,
-and may arrive twice, under the same id.
+It runs in every API process. Processes share the work: each claims a delivery for one attempt by a
+conditional update that gives it a fencing token. The claim of a process that dies expires. So no
+delivery is lost, but one may arrive twice, under the same id.
 """
 
 import asyncio
@@ -23,17 +23,18 @@ from app.security.ssrf import TargetRefusedError
 from app.services.jobs.webhooks import signed_headers
 from app.settings import Settings
 
-_TICK_SECONDS = 1.0
-_TOGETHER = 32
-# For everything: the name, the connection, the request, the beginning of the answer.
-_TRY_SECONDS = 15.0
+_POLL_SECONDS = 1.0
+_CONCURRENT = 32
+# For a whole attempt: resolve the name, connect, send, get the status of the answer.
+_ATTEMPT_SECONDS = 15.0
 # For each address of the name.
 _CONNECT_SECONDS = 5.0
 _CLAIM = timedelta(seconds=60)
-# How long a stop waits for tries that are under way.
+# How long a shutdown waits for running attempts.
 _STOP_SECONDS = 3.0
 _GONE = 410
-# Waits before the second try and each further one; after the last try it is given up.
+# Exponential backoff: the waits before the second attempt and each further one. After the last
+# attempt the delivery has failed.
 DELAYS = tuple(
     timedelta(**wait)
     for wait in (
@@ -53,56 +54,56 @@ log = structlog.get_logger(__name__)
 
 
 class _Answer(NamedTuple):
-    """What came of a try: a status, or why there is none."""
+    """The result of an attempt: a status, and why the attempt failed if it did."""
 
     status: int | None
     error: str | None
 
 
 class WebhookSender:
-    """Tries deliveries that are due, some at once, in the event loop it is started in."""
+    """Sends due deliveries, several at once, in the event loop it is started in."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._private = settings.webhook_private
-        # The proxies of the environment would resolve names again, behind our check.
+        # No proxies from the environment: they would resolve names again, after the SSRF check.
         self._http = httpx.AsyncClient(
             verify=httpx.create_ssl_context(),
             trust_env=False,
             follow_redirects=False,
-            timeout=httpx.Timeout(_TRY_SECONDS, connect=_CONNECT_SECONDS),
+            timeout=httpx.Timeout(_ATTEMPT_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_keepalive_connections=0),
             headers={"User-Agent": "Accrue-Webhooks"},
         )
-        self._tries: set[asyncio.Task[None]] = set()
+        self._attempts: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Look for deliveries every second, until cancelled; then give tries a moment to end."""
+        """Poll for due deliveries until cancelled; then give running attempts a moment to end."""
         try:
             while True:
                 await self._tick()
-                await asyncio.sleep(_TICK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
         finally:
-            if self._tries:
-                _, late = await asyncio.wait(self._tries, timeout=_STOP_SECONDS)
-                for each in late:  # its claim runs out, and another process tries again
-                    each.cancel()
+            if self._attempts:
+                _, late = await asyncio.wait(self._attempts, timeout=_STOP_SECONDS)
+                for attempt in late:  # its claim expires, and another process sends it
+                    attempt.cancel()
             await self._http.aclose()
 
     async def _tick(self) -> None:
         try:
-            claimed = await asyncio.to_thread(self._claim, _TOGETHER - len(self._tries))
+            claimed = await asyncio.to_thread(self._claim, _CONCURRENT - len(self._attempts))
         except SQLAlchemyError as error:
-            # The database is away or locked; what is to be sent will still be there.
+            # The database is unreachable or locked; the deliveries stay due.
             log.warning("webhook_tick_failed", error=str(error))
             return
-        except Exception:  # whatever it is, deliveries go on being looked for
+        except Exception:  # an error of any kind must not end the polling
             log.exception("webhook_tick_failed")
             return
         for delivery in claimed:
-            task = asyncio.create_task(self._try(delivery))
-            self._tries.add(task)
-            task.add_done_callback(self._tries.discard)
+            task = asyncio.create_task(self._attempt(delivery))
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
 
     def _claim(self, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading() as session:
@@ -112,31 +113,31 @@ class WebhookSender:
             now = self._db.now(session)
             return delivery_rows.claim(session, now=now, lasts=_CLAIM, limit=limit)
 
-    async def _try(self, delivery: ClaimedDelivery) -> None:
+    async def _attempt(self, delivery: ClaimedDelivery) -> None:
         answer = await self._answer(delivery)
         try:
             await asyncio.to_thread(self._settle, delivery, answer)
         except SQLAlchemyError as error:
-            # The claim runs out, and it is sent again.
+            # The claim expires, and the delivery is sent again.
             log.warning("webhook_not_settled", delivery=delivery.id, error=str(error))
 
     async def _answer(self, delivery: ClaimedDelivery) -> _Answer:
         try:
-            async with asyncio.timeout(_TRY_SECONDS):
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
                 status = await self._post(delivery)
         except TimeoutError:
-            return _Answer(None, f"no answer within {_TRY_SECONDS:g} seconds")
+            return _Answer(None, f"no answer within {_ATTEMPT_SECONDS:g} seconds")
         except TargetRefusedError as error:
             return _Answer(None, f"the URL {error}")
         except (httpx.HTTPError, OSError) as error:
             return _Answer(None, f"{type(error).__name__}: {error}")
-        except Exception:  # whatever it is, the others are sent
+        except Exception:  # an error of any kind must not stop other deliveries
             log.exception("webhook_try_failed", delivery=delivery.id)
             return _Answer(None, "it could not be sent")
         return _Answer(status, None if 200 <= status < 300 else f"the answer was {status}")
 
     async def _post(self, delivery: ClaimedDelivery) -> int:
-        """Send it to the first address that can be reached; return the status of the answer."""
+        """Send to the first address that can be reached; return the status of the answer."""
         url = ssrf.check_url(delivery.url, private=self._private)
         unreachable: httpx.TransportError | None = None
         for address in await ssrf.resolve(url, private=self._private):
@@ -153,13 +154,14 @@ class WebhookSender:
             "Content-Type": "application/json",
             **signed_headers(delivery.secret, delivery.id, int(time.time()), payload),
         }
-        # The certificate is checked against the name, though the connection goes to the address.
+        # The connection goes to the address that was checked, which prevents DNS rebinding; the
+        # certificate is checked against the name.
         tls = {"sni_hostname": url.raw_host.decode("ascii")}
         target = url.copy_with(host=address)
         async with self._http.stream(
             "POST", target, content=payload, headers=headers, extensions=tls
         ) as response:
-            return response.status_code  # the body is nobody's concern
+            return response.status_code  # the body is not read
 
     def _settle(self, delivery: ClaimedDelivery, answer: _Answer) -> None:
         result: dict[str, Any] = {"last_status": answer.status, "last_error": answer.error}
@@ -172,7 +174,7 @@ class WebhookSender:
             elif given_up:
                 held = delivery_rows.end(session, delivery, result, state="failed")
             else:
-                until = now + _delay(delivery.attempt)
+                until = now + _backoff(delivery.attempt)
                 held = delivery_rows.postpone(session, delivery, result, until=until)
         log.info(
             "webhook_tried",
@@ -185,7 +187,7 @@ class WebhookSender:
         )
 
 
-def _delay(attempt: int) -> timedelta:
-    """Return the wait after a try in vain, spread so that not all come back at once."""
-    spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nobody's secret
-    return DELAYS[attempt - 1] * spread
+def _backoff(attempt: int) -> timedelta:
+    """Return the wait after a failed attempt; jitter spreads the attempts of many deliveries."""
+    jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not a secret
+    return DELAYS[attempt - 1] * jitter

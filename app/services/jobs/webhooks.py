@@ -1,7 +1,7 @@
-"""Webhooks: a job tells somebody that it has ended, signed as Standard Webhooks says.
+"""Webhooks: a job notifies a URL that it has ended, signed as Standard Webhooks specifies.
 
-The secret comes with the job and never goes out again: it is in no answer, so that one stored under
-an idempotency key holds none, and in no log.
+The secret comes with the request for the job and never leaves again: it is in no answer (so answers
+stored under an idempotency key do not hold it) and in no log.
 """
 
 import base64
@@ -28,7 +28,7 @@ _SECRET_BYTES = range(24, 65)
 
 
 class InvalidWebhookError(ServiceError, status=422, code="invalid-webhook"):
-    """The webhook's URL leads where this server sends nothing to."""
+    """The webhook's URL is one to which this server does not send."""
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
@@ -37,47 +37,50 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) not in _SECRET_BYTES:
-        raise ValueError(f"must be {_PREFIX} and the base64 of 24 to 64 random bytes")
+        raise ValueError(f"must be {_PREFIX} followed by the base64 of 24 to 64 random bytes")
     return secret
 
 
 def _key(secret: str) -> bytes:
-    """Return the bytes to sign with. Raises ValueError where there are none."""
+    """Return the bytes to sign with. Raises ValueError where the secret has another form."""
     if not secret.startswith(_PREFIX):
-        raise ValueError("no secret of Standard Webhooks")
+        raise ValueError("not a secret of Standard Webhooks")
     return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
 
 
 class Webhook(RequestBody):
-    """Whom to tell that the job has ended, and what to sign it with."""
+    """The URL to notify when the job has ended, and the secret to sign the notification with."""
 
-    url: Text = Field(description="Where to POST: https, and a public address.")
+    url: Text = Field(description="Where to POST: https and a public address.")
     secret: Annotated[
         SecretStr,
         AfterValidator(_check_secret),
         Field(
             max_length=_LONGEST_SECRET,
-            description="`whsec_` and the base64 of 24 to 64 random bytes. Never shown again.",
+            description="`whsec_` followed by the base64 of 24 to 64 random bytes. Never shown "
+            "again.",
         ),
     ]
 
 
 class DeliveryView(BaseModel):
-    """How it went to tell somebody that a job has ended."""
+    """A delivery to a webhook: the notification that a job has ended."""
 
-    id: str = Field(description="The `webhook-id` of every try.")
+    id: str = Field(description="The `webhook-id` header of every attempt.")
     type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
     state: str = Field(description="`pending`, `delivered` or `failed`.")
-    attempts: int = Field(description="Tries begun.")
-    next_at: datetime | None = Field(description="When the next is due; null if there is none.")
+    attempts: int = Field(description="Attempts begun.")
+    next_at: datetime | None = Field(
+        description="When the next attempt is due; null if there will be none."
+    )
     last_status: int | None = Field(description="HTTP status of the last answer.")
-    last_error: str | None = Field(description="Why the last try was in vain.")
+    last_error: str | None = Field(description="Why the last attempt failed.")
     created_at: datetime
     delivered_at: datetime | None
 
 
 def check(webhook: Webhook, *, private: bool) -> None:
-    """Refuse a URL that would never be sent to. Raises InvalidWebhookError."""
+    """Raise InvalidWebhookError for a URL to which nothing would ever be sent."""
     try:
         check_url(webhook.url, private=private)
     except TargetRefusedError as error:
@@ -86,7 +89,7 @@ def check(webhook: Webhook, *, private: bool) -> None:
 
 
 def add(session: Session, job_id: str, webhook: Webhook) -> None:
-    """Write down whom a new job tells."""
+    """Store the webhook of a new job."""
     secret = webhook.secret.get_secret_value()
     session.add(JobWebhook(job_id=job_id, url=webhook.url, secret=secret))
 
@@ -99,7 +102,7 @@ def list_deliveries(db: Database, workspace: str, job_id: str) -> list[DeliveryV
 
 
 def signed_headers(secret: str, message_id: str, timestamp: int, payload: bytes) -> dict[str, str]:
-    """Return the three headers of Standard Webhooks; `timestamp` is in seconds since 1970."""
+    """Return the three headers of Standard Webhooks. `timestamp` is in seconds since 1970."""
     content = f"{message_id}.{timestamp}.".encode() + payload
     signature = base64.b64encode(hmac.digest(_key(secret), content, hashlib.sha256)).decode()
     return {

@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.db.repositories.events import Event
 from app.services.access.keys import revoke
 from app.services.jobs import jobs
-from app.services.jobs.event_watch import EventWatch
+from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.views import ProgressView
 from app.settings import Settings
 from tests.app.keyed import bearer, new_key
@@ -38,8 +38,8 @@ class Running(NamedTuple):
     thread: threading.Thread
 
     @property
-    def watch(self) -> EventWatch:
-        found: EventWatch = self.server.config.app.state.watch
+    def watch(self) -> EventPoller:
+        found: EventPoller = self.server.config.app.state.watch
         return found
 
     def stop(self) -> None:

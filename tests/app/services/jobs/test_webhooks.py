@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
-from app.db.repositories.deliveries import Claimed
+from app.db.repositories.deliveries import ClaimedDelivery
 from app.db.tables import Job, JobWebhook, WebhookDelivery
 from app.services.classifiers import classifiers
 from app.services.jobs import jobs, webhook_sender, webhooks
@@ -305,7 +305,7 @@ def test_gone_ends_it_and_so_does_the_last_try(
 def test_a_receiver_that_never_answers_is_given_up(
     service: Service, receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_sender, "_TRY_SECONDS", 0.3)
+    monkeypatch.setattr(webhook_sender, "_ATTEMPT_SECONDS", 0.3)
     receiver.hold.clear()
     job_id = queue(service, receiver.url)
     service.cancel(job_id)
@@ -336,7 +336,7 @@ def test_who_dies_while_sending_leaves_the_delivery_to_others(
     job_id = queue(service, receiver.url)
     service.cancel(job_id)
 
-    def take(lasts: timedelta) -> list[Claimed]:
+    def take(lasts: timedelta) -> list[ClaimedDelivery]:
         with service.db.transaction() as session:
             now = service.db.now(session)
             return delivery_rows.claim(session, now=now, lasts=lasts, limit=5)
@@ -398,7 +398,9 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     database: Database, settings: Settings, receiver: Receiver
 ) -> None:
     sender = WebhookSender(database, settings)
-    delivery = Claimed("dlv_1", None, f"http://nowhere.invalid:{receiver.port}/x", "{}", 1, SECRET)
+    delivery = ClaimedDelivery(
+        "dlv_1", None, f"http://nowhere.invalid:{receiver.port}/x", "{}", 1, SECRET
+    )
     status = asyncio.run(sender._post_to("127.0.0.1", URL(delivery.url), delivery))
     assert status == 204
     assert receiver.received[0].headers["host"] == f"nowhere.invalid:{receiver.port}"
