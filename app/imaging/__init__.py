@@ -1,1 +1,1 @@
-"""From an image's bytes to what is stored of it, and to pixels."""
+"""Images: what is stored of a file's bytes, and the pixels decoded from it."""

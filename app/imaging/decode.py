@@ -1,4 +1,4 @@
-"""The one way from an image's bytes to the pixels that are trained on and predicted from."""
+"""Decoding: the one way from an image's bytes to the pixels for training and prediction."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +8,10 @@ from app.imaging.reading import ImageLimits, opened, scales_while_decoding, to_r
 
 
 def decode(data: bytes, size: int, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
-    """Return the image as RGB, uint8 [size, size, 3], stretched or squeezed to a square.
+    """Return the image as RGB, uint8 [size, size, 3], resized to a square.
 
-    Alpha is laid over white and EXIF rotation applied. Raises UnreadableImageError.
+    Transparent pixels are blended over white, and the EXIF orientation is applied. Raises
+    UnreadableImageError.
     """
     with opened(data, limits) as image:
         if scales_while_decoding(image):

@@ -1,4 +1,4 @@
-"""From bytes to an open picture: which formats, how large, and what every picture becomes."""
+"""Opening images: accepted formats, size limits, EXIF orientation, conversion to RGB."""
 
 import io
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-# Formats with one fixed decoder each; those that draw (SVG, EPS) or embed others stay out.
+# Formats with one fixed decoder each. Formats that draw (SVG, EPS) or embed others are excluded.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 UPRIGHT = 1
@@ -24,7 +24,7 @@ _TURNS = {
 
 
 class UnreadableImageError(Exception):
-    """The bytes are no image that can be trained on; says why."""
+    """The bytes are not an image that can be trained on; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ImageLimits:
 
 @contextmanager
 def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageFile]:
-    """Open an image, its size checked before a pixel is decoded.
+    """Open an image and check its size before a pixel is decoded (decompression bombs).
 
-    Raises UnreadableImageError, also for whatever fails while the image is used.
+    Raises UnreadableImageError, also for errors inside the `with` block.
     """
     if not data:
         raise UnreadableImageError("the file is empty")
@@ -59,34 +59,34 @@ def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageF
         raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("the image has far too many pixels") from error
-    except Exception as error:  # broken files make the decoders raise nearly anything
+    except Exception as error:  # damaged files make the decoders raise nearly anything
         raise UnreadableImageError("the image is damaged or truncated") from error
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none that makes sense."""
+    """Return the EXIF orientation (1 to 8), 1 where it is missing or invalid."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-    except Exception:  # metadata that cannot be read says nothing about the pixels
+    except Exception:  # metadata that cannot be read does not concern the pixels
         return UPRIGHT
     return value if value in _TURNS else UPRIGHT
 
 
 def is_jpeg(image: ImageFile.ImageFile) -> bool:
-    """Say whether the first picture is a JPEG; Pillow calls a file with several MPO."""
+    """Say whether the image is a JPEG; Pillow calls a JPEG file with several pictures MPO."""
     return image.format in ("JPEG", "MPO")
 
 
 def scales_while_decoding(image: ImageFile.ImageFile) -> bool:
-    """Say whether `decode` lets the decoder scale: for a JPEG that is stored as a JPEG.
+    """Say whether `decode` lets the JPEG decoder scale: only for JPEGs that are stored as JPEGs.
 
-    A PNG made of a turned or CMYK one could not repeat what that decoder would have done.
+    A rotated or CMYK JPEG is stored as a PNG, for which that scaling could not be repeated.
     """
     return is_jpeg(image) and image.mode in ("L", "RGB") and orientation(image) == UPRIGHT
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the picture as every reader sees it: upright, RGB, alpha over white, 8 bits."""
+    """Return the image as training and prediction see it: upright 8-bit RGB, alpha over white."""
     image.load()
     turned = orientation(image)
     rgb = _over_white(_to_eight_bits(image))

@@ -1,7 +1,8 @@
-"""What is stored of an image: the file without its metadata, or a PNG of the same pixels."""
+"""Sanitising: an image is stored as its file without metadata, or as a PNG of the same pixels."""
 
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image, ImageFile
 
@@ -23,17 +24,17 @@ _MEDIA_TYPES = {
     "PNG": "image/png",
     "WEBP": "image/webp",
 }
-# Where a PNG's header says how many bits a channel has.
+# Offset of the byte in a PNG's header that gives the bits per channel.
 _PNG_DEPTH_AT = 24
-# What a decoder takes for pixels when it still misses some: any bytes without 0xFF, and again
-# behind each restart marker that it may be waiting for.
+# Bytes that a decoder reads as pixels while it still misses some: without 0xFF, and repeated after
+# each restart marker that it may be waiting for.
 _BITS = bytes((37 * i * i + 91 * i + 53) % 251 for i in range(64))
 _NOISE = _BITS + b"".join(bytes((0xFF, 0xD0 + i)) + _BITS for i in range(8))
 
 
 @dataclass(frozen=True)
 class SanitisedImage:
-    """An image as it is stored; width and height in pixels, as every reader sees them."""
+    """An image as it is stored; width and height in pixels, after the EXIF orientation."""
 
     data: bytes
     media_type: str
@@ -42,34 +43,36 @@ class SanitisedImage:
 
 
 def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
-    """Prove that an image can be trained on, and return what to store of it.
+    """Check that an image can be trained on, and return what to store of it.
 
-    The same bytes always give the same result, and `decode` gives the same pixels for both.
-    Raises UnreadableImageError.
+    The same bytes always give the same result, and `decode` gives the same pixels for the result
+    as for `data`. Raises UnreadableImageError.
     """
     with opened(data, limits) as image:
-        if is_jpeg(image):
-            _refuse_missing_rows(data)
+        jpeg = _stripped_jpeg(data) if is_jpeg(image) else None
         pixels = to_rgb(image)
-        kept = _without_metadata(data, image)
+        stripped = _without_metadata(data, image, jpeg)
         media_type = _MEDIA_TYPES.get(image.format or "", "")
         must_stay_jpeg = scales_while_decoding(image)
-    # A file that lost nothing has just been decoded; one that did must show the same.
-    if kept is None or (kept != data and not _shows(kept, pixels)):
+    # Unchanged bytes were decoded just now. Changed bytes must decode to the same pixels.
+    if stripped is None or (stripped != data and not _shows(stripped, pixels)):
         if must_stay_jpeg:
             raise UnreadableImageError("the JPEG's structure is damaged or unusual")
-        kept, media_type = _as_png(pixels), "image/png"
-    return SanitisedImage(kept, media_type, pixels.width, pixels.height)
+        stripped, media_type = _as_png(pixels), "image/png"
+    return SanitisedImage(stripped, media_type, pixels.width, pixels.height)
 
 
-def _without_metadata(data: bytes, image: ImageFile.ImageFile) -> bytes | None:
-    """Return the file less its metadata; None where its pixels depend on more than it keeps."""
+def _without_metadata(data: bytes, image: ImageFile.ImageFile, jpeg: bytes | None) -> bytes | None:
+    """Return the file without its metadata; None where the rest does not define its pixels.
+
+    `jpeg` is the result for a JPEG.
+    """
     if orientation(image) != UPRIGHT:
         return None
     animated = getattr(image, "is_animated", False)
     try:
         if scales_while_decoding(image):
-            return strip_jpeg(data)
+            return jpeg
         if image.format == "PNG" and not animated and data[_PNG_DEPTH_AT] <= 8:
             return strip_png(data)
         if image.format == "WEBP" and not animated:
@@ -89,29 +92,32 @@ def _shows(data: bytes, pixels: Image.Image) -> bool:
 
 
 def _as_png(pixels: Image.Image) -> bytes:
-    # What the picture remembers of its file would be written out again.
+    # Pillow would write the original file's metadata into the PNG.
     pixels.info = {}
     file = io.BytesIO()
     pixels.save(file, "PNG")
     return file.getvalue()
 
 
-def _refuse_missing_rows(data: bytes) -> None:
-    """Refuse a JPEG whose header announces more rows than its scans hold.
+def _stripped_jpeg(data: bytes) -> bytes | None:
+    """Return a JPEG without its metadata; None where its structure cannot be followed.
 
-    The decoder fills such rows with grey and says nothing. It does read on where there is more to
-    read: noise behind the scans changes the picture exactly when some of it was missing.
+    Raises UnreadableImageError for a JPEG whose scans hold fewer rows than its header announces.
+    The decoder fills missing rows with grey without an error. But it reads on if bytes follow a
+    scan, so noise after the scans changes the image exactly when rows are missing.
     """
     try:
-        whole, noisy = strip_jpeg(data), strip_jpeg(data, after_scan=_NOISE)
+        stripped, scan_ends = strip_jpeg(data)
     except STRUCTURE_ERRORS:
-        return
-    if _thumbnail(whole) != _thumbnail(noisy):
+        return None
+    noisy = _NOISE.join(stripped[start:end] for start, end in pairwise([0, *scan_ends, None]))
+    if _thumbnail(stripped) != _thumbnail(noisy):
         raise UnreadableImageError("the image is truncated: its header announces more than it has")
+    return stripped
 
 
 def _thumbnail(data: bytes) -> bytes:
     with opened(data, None) as image:
-        # One value a block: every block is read, and little is computed.
+        # At an eighth of the size every block is read, but little is computed.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         return image.tobytes()
