@@ -28,7 +28,7 @@ from app.services.jobs.views import JobNotFoundError, JobView, State
 from app.services.steps import creation
 from app.services.steps.creation import CREATE_ERRORS, FORGET_ERRORS, LearnView
 from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
-from app.services.uploads import uploads
+from app.services.uploads import collecting
 from app.services.uploads.sources import UploadLimits
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
@@ -100,7 +100,7 @@ async def learn(
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
-        collected = uploads.collect(store, source, limits=limits, split=split)
+        collected = collecting.collect(store, source, limits=limits, split=split)
         return creation.create_with_upload(
             db,
             caller.workspace,

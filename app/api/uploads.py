@@ -22,7 +22,7 @@ from app.errors import ServiceError
 from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
 from app.services.access.limits import StorageQuotaError, require_room
 from app.services.stored import StorageFullError
-from app.services.uploads import uploads
+from app.services.uploads import collecting, uploads
 from app.services.uploads.archive_source import ArchiveSource
 from app.services.uploads.sources import MEGABYTE, Source, Split, UploadLimits
 from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, UploadView
@@ -53,7 +53,7 @@ SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
     BodyTooLargeError,
     *FORM_ERRORS,
     *ARCHIVE_ERRORS,
-    *uploads.COLLECT_ERRORS,
+    *collecting.COLLECT_ERRORS,
 )
 
 # The body for OpenAPI: it is streamed, so the framework does not see it.
@@ -111,7 +111,7 @@ async def read_source(
 ) -> tuple[Source, Once]:
     """Receive a body of labelled images without holding it in memory, and take the request's key.
 
-    The source is closed by `services.uploads.collect`. Raises UnsupportedUploadError,
+    The source is closed by `collecting.collect`. Raises UnsupportedUploadError,
     MalformedFormError, BodyTooLargeError, StorageFullError and what taking the key raises; the rest
     of `SOURCE_ERRORS` shows when it is read.
     """

@@ -1,1 +1,1 @@
-"""Everything that is Celery's: broker, transports, messages and the dispatcher."""
+"""Everything about Celery: broker, transports, messages and the dispatcher."""

@@ -1,4 +1,4 @@
-"""The Celery application: what the side that sends and the side that works must agree on."""
+"""The Celery application: settings on which API processes and workers must agree."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ RUN_JOB = "accrue.run_job"
 DEFAULT_QUEUE = "default"
 TRAIN_QUEUE = "train"
 
-# A message is only a hint: one that nobody took in this time is dropped, and another one sent.
+# A message is only a hint: if no worker takes it in this time it expires, and another is sent.
 MESSAGE_EXPIRES = timedelta(seconds=90)
 
 
@@ -23,7 +23,7 @@ def queue_for(hardware: str) -> str:
 
 
 def make_celery(settings: Settings) -> Celery:
-    """Build the application. Nothing connects before the first message."""
+    """Build the application. It connects to the broker with the first message."""
     celery = Celery("accrue", set_as_current=False)
     celery.conf.update(
         task_queues=[Queue(DEFAULT_QUEUE), Queue(TRAIN_QUEUE)],
@@ -38,9 +38,9 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def remove_expired(settings: Settings) -> None:
-    """Remove the messages that nobody reads any more, where the broker does not do so itself.
+    """Remove expired messages, where the broker does not do so itself.
 
-    They are those of processes that were killed, or for hardware that nobody has.
+    Such messages were left by killed processes, or are for hardware that no worker has.
     """
     if _is_files(settings):
         remove_old(settings.queue_dir, MESSAGE_EXPIRES.total_seconds())
@@ -68,11 +68,11 @@ def _transport(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.broker_url,
         **_redis(settings.broker_url),
         "broker_transport_options": {
-            # A server that is away holds up the dispatcher, which frees lost jobs as well, for
-            # seconds only; one that is overloaded is given the time to answer.
+            # An unreachable server delays the dispatcher, which also frees lost jobs, by seconds
+            # only; an overloaded server has time to answer.
             "socket_connect_timeout": 2,
             "socket_timeout": 10,
-            # Whoever waits for messages sends nothing: only these tell that nobody is there.
+            # A process that waits for messages sends nothing: only these detect a dead server.
             "health_check_interval": 25,
             "socket_keepalive": True,
             "retry_on_timeout": True,
@@ -83,4 +83,4 @@ def _transport(settings: Settings) -> dict[str, Any]:
 def _redis(url: str) -> dict[str, str]:
     if url.startswith(("redis://", "rediss://")):
         return {"broker_transport": "app.services.queue.redis_transport:Transport"}
-    return {}  # whatever else Celery knows, as it comes
+    return {}  # any other broker that Celery supports, with Celery's own transport

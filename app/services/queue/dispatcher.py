@@ -1,6 +1,6 @@
-"""The dispatcher: what keeps every job moving, whatever was lost on the way.
+"""The dispatcher: keeps every job moving when workers or messages are lost.
 
-It runs in every API and worker process at once. Each step is a conditional update or a message
+It runs in every API and worker process. Everything it does is a conditional update or a message
 that may arrive twice, so any number of dispatchers may do the same work.
 """
 
@@ -27,21 +27,21 @@ from app.services.queue.messages import BrokerUnavailableError, Messages
 from app.settings import Settings
 
 _TICK_SECONDS = 1.0
-# A job sent this long ago and still queued is sent again: its message was lost, or waits behind
-# a long job in some worker's hands while another worker is free. Only to idle workers that were
-# seen: nobody else would read the messages, and they would pile up. Half a lease, at most: whoever
-# wants lost workers noticed sooner wants lost messages noticed sooner.
+# A job that was sent this long ago and is still queued is sent again: its message was lost, or a
+# worker with a long job has prefetched it while another worker is idle. It is sent again only if an
+# idle worker serves its queue: otherwise messages would pile up unread. At most half a lease: a
+# short lease asks that lost workers, and so lost messages too, are noticed soon.
 _RESEND_AFTER = timedelta(seconds=30)
 WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
-_LOST = "The worker was lost, as often as jobs are tried again."
+_LOST = "The worker was lost, and the job has failed as often as it may."
 _EVENTS = {
     "cancelled": Event("cancelled", "Cancelled; its worker was lost."),
     "failed": Event("failed", _LOST, "error", {"code": "worker-lost"}),
     "queued": Event("requeued", "The worker was lost; the job waits for another.", "warning"),
 }
 
-# What a job is told that has waited for so long while nobody takes jobs for its hardware.
+# The warning for a job that has waited this long while no worker serves its hardware.
 _UNSERVED_AFTER = timedelta(seconds=60)
 _UNSERVED = {
     "any": Event("warning", "No worker is running: the job waits for one.", "warning"),
@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Frees the jobs of lost workers, sends the queued ones, and says what they wait for."""
+    """Frees the jobs of lost workers, sends queued jobs, and warns where no worker serves them."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
@@ -66,21 +66,21 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Look over all jobs every second from now on, in a thread."""
+        """Start the thread, which runs `tick` every second."""
         broker.remove_expired(self._settings)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether the thread looks over the jobs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def wake(self) -> None:
-        """Have the thread look at once: a job was created or has ended. Never blocks."""
+        """Have the thread run `tick` now: a job was created or has ended. Never blocks."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread, after the look it may be at."""
+        """End the thread once its current `tick` is done."""
         self._stopping = True
         self._wake.set()
         self._thread.join()
@@ -91,15 +91,15 @@ class Dispatcher:
             try:
                 self.tick()
             except SQLAlchemyError as error:
-                # The database is away or locked; what is to be done will still be there.
+                # The database is unreachable or locked; the next tick does the same work.
                 log.warning("dispatcher_tick_failed", error=str(error))
-            except Exception:  # whatever it is, jobs go on being looked after
+            except Exception:  # an error of any kind must not end the thread
                 log.exception("dispatcher_tick_failed")
             self._wake.wait(_TICK_SECONDS)
             self._wake.clear()
 
     def tick(self) -> None:
-        """Look once over all jobs."""
+        """Free the jobs of lost workers, and send the jobs that wait."""
         self._free_lost()
         self._send_waiting()
 
@@ -139,7 +139,7 @@ class Dispatcher:
         except BrokerUnavailableError as error:
             log.warning("broker_unavailable", error=str(error))
         finally:
-            # What was sent is written down in any case, or it would be sent at every tick.
+            # Recorded in any case: otherwise the job would be sent again at every tick.
             self._mark_sent(sent)
 
     def _mark_sent(self, sent: list[str]) -> None:
@@ -148,7 +148,7 @@ class Dispatcher:
                 turn_rows.mark_sent(session, sent, now=self._db.now(session))
 
     def _warn(self, unserved: list[QueuedJob]) -> None:
-        # Once each by this process; what others have said is found when it is to be said again.
+        # This process tries each warning once; `warn_queued` skips those that others have given.
         wanted = {(job.id, job.hardware) for job in unserved}
         for job_id, hardware in wanted - self._warned:
             with self._db.transaction() as session:

@@ -1,6 +1,6 @@
 """Messages to workers: each carries a job's id and nothing else.
 
-The database is the queue of record, so a message is a hint that may be lost, late or doubled.
+The database is the queue of record. A message is a hint that may be lost, late or duplicated.
 """
 
 from celery import Celery
@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from app.services.queue import broker
 from app.settings import Settings
 
-# kombu wraps most of what a broker's client raises, but not what Redis answers.
+# kombu wraps most errors of a broker's client, but not the error answers of Redis.
 _BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 
@@ -19,13 +19,13 @@ class BrokerUnavailableError(Exception):
 
 
 class Messages:
-    """Sends the ids of jobs to workers. `send` is for one thread, `check` for any."""
+    """Sends the ids of jobs to workers. Only one thread may call `send`; any may call `check`."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery: Celery = broker.make_celery(settings)
 
     def send(self, job_id: str, hardware: str) -> None:
-        """Hand a job's id to the broker. Raises BrokerUnavailableError, after seconds at most."""
+        """Hand a job's id to the broker. Raises BrokerUnavailableError within seconds."""
         try:
             self._celery.send_task(
                 broker.RUN_JOB,

@@ -1,9 +1,9 @@
-"""Celery's Redis transport, where a worker goes on hearing after Redis was away.
+"""Celery's Redis transport, fixed so that a worker receives messages after a failure of Redis.
 
-The stock transport keeps a message in the prefetch window if its acknowledgement fails. A worker
-that takes one message at a time then waits for room in the window for ever: it does not even look
-at its connection, and so does not make a new one. Here the message leaves the window either way.
-Redis may deliver it once more, which does no harm: it is a hint, and expires.
+The stock transport leaves a message in the prefetch window if its acknowledgement fails. A worker
+that takes one message at a time then waits for ever for room in the window: it neither reads its
+connection nor makes a new one. Here the message leaves the window in any case. Redis may deliver
+it once more, which is harmless: it is a hint, and expires.
 """
 
 from kombu.transport import redis
@@ -14,7 +14,7 @@ class QoS(redis.QoS):
     """The prefetch window of one channel."""
 
     def ack(self, delivery_tag: str) -> None:
-        """Take a message out of the window, and tell Redis. Raises what the client raises."""
+        """Take a message out of the window and acknowledge it. Raises what the client raises."""
         try:
             super().ack(delivery_tag)
         except Exception:
@@ -29,6 +29,6 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The stock transport over these channels."""
+    """The stock transport with these channels."""
 
     Channel = Channel

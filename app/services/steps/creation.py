@@ -27,6 +27,7 @@ from app.services.jobs.webhooks import InvalidWebhookError
 from app.services.steps import forgetting, learning, purging
 from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
 from app.services.uploads import uploads
+from app.services.uploads.collecting import Collected
 from models import methods
 from models.errors import LearningError
 from models.spec import Spec
@@ -107,7 +108,7 @@ def create_with_upload(
     db: Database,
     workspace: str,
     classifier_name: str,
-    collected: uploads.Collected,
+    collected: Collected,
     *,
     base_version: int | None,
     on_existing: OnExisting,

@@ -1,1 +1,1 @@
-"""What keeps the service tidy: retention, the sweep, manifests."""
+"""Background maintenance: retention, sweeps, manifests, and reindexing from them."""

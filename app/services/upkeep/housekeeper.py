@@ -1,7 +1,7 @@
 """The housekeeper: retention, manifests and sweeps, in the background of API processes.
 
-It runs in each of them at once. A classifier that changed is followed by whoever sees it first, and
-what is done twice does no harm; of sweeps there is one at a time.
+It runs in every API process. Whichever sees first that a classifier changed maintains it; doing so
+twice is harmless. Only one process sweeps at a time.
 """
 
 import threading
@@ -23,15 +23,15 @@ from app.settings import Settings
 from app.storage import BlobStore
 
 _TICK_SECONDS = 1.0
-# After a failure: the database away, the disk full.
+# After a failure, such as an unreachable database or a full disk.
 _RETRY_SECONDS = 10.0
 _SWEEP_EVERY = timedelta(hours=1)
-# After a sweep that failed: it lists the whole storage, which may have failed at the end.
+# After a failed sweep: it lists the whole storage, which is expensive to repeat.
 _SWEEP_AGAIN_SECONDS = 600.0
-# Between the portions of a sweep, so that it holds up nobody.
+# Between the batches of a sweep, so that requests are not delayed.
 _PAUSE_SECONDS = 0.02
-# Classifiers that changed, seen to in one tick.
-_PORTION = 20
+# Changed classifiers that one tick maintains.
+_BATCH = 20
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class _StoppingError(Exception):
 
 
 class Housekeeper:
-    """Keeps what is needed and removes what is not."""
+    """A thread that maintains changed classifiers and sweeps the storage every hour."""
 
     def __init__(self, db: Database, store: BlobStore, settings: Settings) -> None:
         self._db = db
@@ -50,16 +50,16 @@ class Housekeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._foreign = False
-        # Classifiers that failed, and when they are tried again.
+        # Classifiers whose maintenance failed, and when to try again.
         self._later: dict[str, float] = {}
         self._no_sweep_before = 0.0
 
     def start(self) -> None:
-        """Begin to look after things, in a thread."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, after the step it may be at."""
+        """End the thread once its current work is done; a sweep ends after its current batch."""
         self._stop.set()
         self._thread.join()
 
@@ -79,19 +79,19 @@ class Housekeeper:
             except (SQLAlchemyError, OSError) as error:
                 log.warning("housekeeping_failed", error=str(error))
                 wait = _RETRY_SECONDS
-            except Exception:  # whatever it is, it must not end housekeeping for good
+            except Exception:  # an error of any kind must not end the thread
                 log.exception("housekeeping_failed")
                 wait = _RETRY_SECONDS
 
     def tick(self) -> None:
-        """See to the classifiers that changed, and sweep if it is time and nobody else does.
+        """Maintain the classifiers that changed, and sweep if a sweep is due.
 
         Raises ForeignStorageError.
         """
         now = time.monotonic()
         self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
-            changed = classifier_rows.changed(session, limit=_PORTION, but=self._later)
+            changed = classifier_rows.changed(session, limit=_BATCH, but=self._later)
             due_at = installation_rows.sweep_due_at(session)
             due = due_at is None or due_at <= self._db.now(session)
         due = due and now >= self._no_sweep_before
@@ -99,7 +99,7 @@ class Housekeeper:
             sweeping.check_ours(self._db, self._store)
             self._foreign = False
         for classifier_id in changed:
-            if sweeping.see_to(self._db, self._store, classifier_id) is None:
+            if sweeping.maintain(self._db, self._store, classifier_id) is None:
                 self._later[classifier_id] = time.monotonic() + _RETRY_SECONDS
         if changed and not self._settings.upload_retention_days:
             retention.expire_uploads(self._db, 0)
@@ -117,7 +117,7 @@ class Housekeeper:
             sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
         except (SQLAlchemyError, OSError):
             self._no_sweep_before = time.monotonic() + _SWEEP_AGAIN_SECONDS
-            # Still due, so that whoever watches sees in time that none succeeds.
+            # Due again, so that monitoring shows that no sweep succeeds.
             with self._db.transaction() as session:
                 installation_rows.put_back_sweep(session, next_at, due_at)
             raise

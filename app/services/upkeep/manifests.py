@@ -1,8 +1,8 @@
-"""Manifests: what the storage itself says of classifiers and versions.
+"""Manifests: documents in the storage that describe classifiers and versions.
 
-The database is the truth; documents beside the blobs repeat of it what `accrue reindex` needs to
-make it again: a folder a classifier, with a document for the classifier and its aliases, one a
-version and one a ranking. They follow the database within seconds, and lag behind at worst.
+They repeat what `accrue reindex` needs to restore the database: a folder for each classifier, with
+one document for the classifier and its aliases, one for each version and one for each ranking. The
+database is authoritative; manifests follow it within seconds.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ from app.storage import BlobStore
 
 FOLDER = "classifiers/"
 _OWN = "classifier.json"
-# What all aliases of a classifier are read by.
+# A page size that covers all versions or aliases of a classifier.
 _ALL = 10**9
 
 
@@ -38,7 +38,7 @@ class Part(BaseModel):
 
 
 class KnownClass(BaseModel):
-    """A class that a version knows; `kept` is how many of its ranking are exemplars."""
+    """A class that a version knows; the first `kept` images of its ranking are exemplars."""
 
     index: int
     label: str
@@ -57,7 +57,7 @@ class RankingManifest(BaseModel):
 
 
 class VersionManifest(BaseModel):
-    """A version. `held_out` are the images kept aside at this version, by class index."""
+    """A version. `held_out` are the images that it holds out itself, by class index."""
 
     format: int = 1
     id: str
@@ -100,11 +100,11 @@ def folder(classifier_id: str) -> str:
     return f"{FOLDER}{classifier_id}/"
 
 
-def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = False) -> None:
-    """Have a classifier's documents say what the database says. Raises OSError.
+def write(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = False) -> None:
+    """Update a classifier's documents to match the database. Raises OSError.
 
-    Those of versions and rankings change only where a version was deleted, so they are read again
-    only then, or to `compare` them whatever happened.
+    Documents of versions and rankings change only when a version is deleted, so existing ones are
+    compared with the database only then, or always with `compare`.
     """
     while True:
         with db.reading() as session:
@@ -120,8 +120,8 @@ def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = 
                 and (data := _json(render())) != store.read_document(name)
             }
         with db.transaction() as session:
-            # Locked, and as it was read: what is written is not older than what another process
-            # has written.
+            # Optimistic locking: write only if the classifier did not change since it was read.
+            # So an older state never overwrites what another process has written.
             now = classifier_rows.get(session, classifier_id, for_update=True)
             if (now.revision if now else None) != revision:
                 continue
@@ -135,7 +135,7 @@ def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = 
 
 
 def _wanted(session: Session, classifier: Classifier) -> dict[str, Callable[[], BaseModel]]:
-    """Return how to make each of a classifier's documents, its own the last, by their names."""
+    """Return a function for each of a classifier's documents, by name; its own is the last."""
     home = folder(classifier.id)
     wanted: dict[str, Callable[[], BaseModel]] = {}
     for ranking_id in manifest_rows.rankings(session, classifier.id):
@@ -201,7 +201,7 @@ def _classifier(session: Session, classifier: Classifier) -> ClassifierManifest:
 
 
 def remove_unknown(store: BlobStore, known: Iterable[str], *, dry_run: bool = False) -> int:
-    """Remove the documents of classifiers that are no more; return how many."""
+    """Remove the documents of deleted classifiers; return how many."""
     homes = tuple(folder(classifier_id) for classifier_id in known)
     unknown = [name for name in store.documents(FOLDER) if not name.startswith(homes)]
     for name in unknown:

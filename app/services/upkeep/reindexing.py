@@ -1,7 +1,7 @@
-"""`accrue reindex`: the database made again from the manifests in the storage.
+"""`accrue reindex`: restores the database from the manifests in the storage.
 
-What comes back: classifiers, versions with their class maps, exemplars, held-out images and
-metrics, and aliases. What does not: uploads, jobs and their events.
+It restores classifiers, versions with their class maps, exemplars, held-out images and metrics, and
+aliases. It cannot restore uploads, jobs and events.
 """
 
 from dataclasses import dataclass, field
@@ -34,12 +34,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class DatabaseNotEmptyError(Exception):
-    """The database knows classifiers already."""
+    """The database already has classifiers."""
 
 
 @dataclass
 class Reindexed:
-    """What came back, and what is wrong with it."""
+    """What was restored, and the problems found."""
 
     classifiers: list[str] = field(default_factory=list)
     versions: int = 0
@@ -47,10 +47,10 @@ class Reindexed:
 
 
 def reindex(db: Database, store: BlobStore, *, merge: bool = False) -> Reindexed:
-    """Write the rows that the manifests tell of, and make the storage this database's.
+    """Insert the rows that the manifests describe, and make the storage this database's.
 
-    With `merge`, classifiers that the database has are left as they are; without it one is enough
-    to raise DatabaseNotEmptyError. Each classifier comes back whole, or is listed with a problem.
+    With `merge`, classifiers that the database has stay as they are; without it, one such raises
+    DatabaseNotEmptyError. Each classifier is restored whole or listed with a problem.
     """
     with db.reading() as session:
         if not merge and not restoring_rows.is_empty(session):
@@ -74,7 +74,7 @@ def _restore(db: Database, store: BlobStore, document: str, result: Reindexed) -
             _read(store, name, VersionManifest) for name in store.documents(f"{home}versions/")
         ]
     except ValidationError as error:
-        result.problems.append(f"{document}: {error.error_count()} fields that cannot be read")
+        result.problems.append(f"{document}: {error.error_count()} fields cannot be read")
         return
     with db.reading() as session:
         if classifier_rows.get(session, manifest.id) is not None:
@@ -88,7 +88,7 @@ def _restore(db: Database, store: BlobStore, document: str, result: Reindexed) -
             _record_blobs(db, session, rankings, versions)
             problems = _insert(session, manifest, rankings, versions)
     except (IntegrityError, DataError) as error:
-        result.problems.append(f"{document}: it and those beside it contradict: {error.orig}")
+        result.problems.append(f"{document}: it contradicts documents beside it: {error.orig}")
         return
     result.classifiers.append(manifest.name)
     result.versions += len(versions)
@@ -101,7 +101,7 @@ def _insert(
     rankings: list[RankingManifest],
     versions: list[VersionManifest],
 ) -> list[str]:
-    """Write a classifier's rows; return what of it could not come back."""
+    """Insert a classifier's rows; return what could not be restored."""
     _add_classifier(session, manifest, versions)
     images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
     restoring_rows.add_rankings(session, manifest.id, images)
@@ -112,7 +112,7 @@ def _insert(
         present.add(version.id)
     for name, alias in manifest.aliases.items():
         if alias.version not in present:
-            problems.append(f"{manifest.name}: the version of alias {name} is not there")
+            problems.append(f"{manifest.name}: the version of alias {name} is missing")
             continue
         restoring_rows.add_alias(
             session,
@@ -189,11 +189,11 @@ def _add_version(
     problems = []
     parent = manifest.parent
     if parent is not None and parent not in present:
-        problems.append(f"{owner.name}: the parent of version {manifest.number} is not there")
+        problems.append(f"{owner.name}: the parent of version {manifest.number} is missing")
         parent = None
     lost = {known.ranking for known in manifest.classes if known.ranking} - rankings
     if lost:
-        problems.append(f"{owner.name}: exemplars of version {manifest.number} are not there")
+        problems.append(f"{owner.name}: exemplars of version {manifest.number} are missing")
     version_rows.add(
         session,
         Version(
@@ -232,7 +232,7 @@ def _add_version(
 def _missing(
     store: BlobStore, name: str, rankings: list[RankingManifest], versions: list[VersionManifest]
 ) -> list[str]:
-    """Say which versions lack tensors, and how many images are not in the storage."""
+    """Return problems: versions whose tensors, and how many images, the storage does not have."""
     problems = [
         f"{name}: tensors of version {version.number} are not in the storage"
         for version in versions

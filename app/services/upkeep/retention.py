@@ -1,4 +1,4 @@
-"""How long versions and uploads are kept."""
+"""Retention: how long versions and uploads are kept."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,14 +15,14 @@ from app.db.tables import Classifier
 from app.services.classifiers import lineage
 from app.services.classifiers.classifiers import Retention
 
-# Uploads whose retention has ended, looked for at a time.
-_PORTION = 100
+# Uploads that one transaction deletes.
+_BATCH = 100
 
 
-def trim_versions(session: Session, classifier: Classifier) -> list[int]:
+def _trim_versions(session: Session, classifier: Classifier) -> list[int]:
     """Delete the versions that a classifier no longer keeps; return their numbers.
 
-    The caller holds the classifier's lock.
+    The caller has locked the classifier for update.
     """
     keep_last = _keep_last(classifier.spec)
     if keep_last is None:
@@ -36,25 +36,26 @@ def trim_versions(session: Session, classifier: Classifier) -> list[int]:
 
 
 def _keep_last(spec: dict[str, Any]) -> int | None:
-    # Classifiers made before there was retention say nothing of it.
+    # Classifiers that were made before retention existed have no entry for it.
     return Retention.model_validate(spec.get("retention", {})).keep_last
 
 
 def expire_uploads(db: Database, days: float) -> list[str]:
     """Delete the uploads whose retention has ended, and return their ids.
 
-    That is so many days after the last job that used them ended; with 0, once one succeeded. Those
-    that a classifier with `keep_images` learnt from stay, and those that no job has used yet.
+    It ends `days` after the end of the last job that used the upload; with 0, once all its jobs
+    have ended and one has succeeded. Uploads stay that no job has used, or that a classifier with
+    `keep_images` learnt from.
     """
     expired: list[str] = []
     while True:
         with db.reading() as session:
-            due = upload_rows.expired(session, _limit(db.now(session), days), limit=_PORTION)
+            due = upload_rows.expired(session, _limit(db.now(session), days), limit=_BATCH)
         if not due:
             return expired
         with db.transaction() as session:
             for upload_id in due:
-                # Locked, no job is given it any more; one may have been since we looked.
+                # The lock keeps new jobs from using it; one may have begun to since the query.
                 if upload_rows.lock_for_update(session, upload_id) and upload_rows.expired(
                     session, _limit(db.now(session), days), only=upload_id
                 ):
@@ -62,8 +63,8 @@ def expire_uploads(db: Database, days: float) -> list[str]:
                     expired.append(upload_id)
 
 
-def follow(db: Database, classifier_id: str) -> list[int]:
-    """Apply a classifier's retention of versions, if it has any; return the numbers deleted."""
+def apply(db: Database, classifier_id: str) -> list[int]:
+    """Apply a classifier's retention of versions, if it has one; return the deleted numbers."""
     with db.reading() as session:
         found = classifier_rows.get(session, classifier_id)
         if found is None or _keep_last(found.spec) is None:
@@ -71,7 +72,7 @@ def follow(db: Database, classifier_id: str) -> list[int]:
     with db.transaction() as session:
         upload_rows.lock_for_share(session, used_by=classifier_id)
         classifier = classifier_rows.get(session, classifier_id, for_update=True)
-        return trim_versions(session, classifier) if classifier else []
+        return _trim_versions(session, classifier) if classifier else []
 
 
 def _limit(now: datetime, days: float) -> datetime | None:

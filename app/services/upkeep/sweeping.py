@@ -1,9 +1,10 @@
-"""The sweep: what nothing needs any more leaves the storage, once it has been there for a while.
+"""The sweep: deletes blobs from the storage that nothing has referred to for a while.
 
 Blobs are written before the rows that refer to them: while an upload is received, before a version
-is published. So what nothing refers to is left alone for a grace period after it was last put, and
-a put makes old bytes young again. What decides in the end is the blob's row: it is locked while the
-bytes are deleted, and whoever wants to refer to it waits, then asks whether they are there.
+is published. So a sweep leaves unreferenced blobs alone for a grace period after their last put; a
+put of existing bytes starts it again. The lock on the blob's row decides in the end: it is held
+while the bytes are deleted, and a transaction that wants to refer to the blob waits for it, then
+checks that the bytes exist.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,26 +26,26 @@ from app.services.upkeep import manifests, retention
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
 
-# Blobs looked at in one transaction.
-_PORTION = 200
+# Blobs that one transaction checks.
+_BATCH = 200
 _IDENTITY = "installation.json"
 
 log = structlog.get_logger(__name__)
 
 
 class ForeignStorageError(Exception):
-    """The storage belongs to another database, so what this one does not know may be needed."""
+    """The storage belongs to another database, which may need blobs that this one does not know."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The storage belongs to another database, or this one was lost and made anew. Nothing "
-            "is deleted from it. `accrue reindex` makes it this database's."
+            "The storage belongs to another database, or this database was lost and created again. "
+            "Nothing is deleted from the storage. `accrue reindex` makes it this database's."
         )
 
 
 @dataclass
 class Swept:
-    """What a sweep removed, or would remove."""
+    """Counts of what a sweep removed, or would remove."""
 
     blobs: int = 0
     bytes: int = 0
@@ -55,7 +56,7 @@ class Swept:
 
 
 def check_ours(db: Database, store: BlobStore) -> None:
-    """Make the storage this database's where it is nobody's. Raises ForeignStorageError."""
+    """Take over a storage that belongs to no database. Raises ForeignStorageError."""
     with db.reading() as session:
         own = installation_rows.identity(session)
     if own is None:
@@ -69,9 +70,10 @@ def check_ours(db: Database, store: BlobStore) -> None:
 
 
 def owner(store: BlobStore) -> str | None:
-    """Return the identity of the database that the storage belongs to, None for nobody's.
+    """Return the identity of the database that the storage belongs to, None if to none.
 
-    Where it cannot be read it is that of no database: what is there may be somebody's.
+    An unreadable identity is returned as ``unreadable``, which no database has: the storage may
+    belong to another one.
     """
     document = store.read_document(_IDENTITY)
     if document is None:
@@ -84,7 +86,7 @@ def owner(store: BlobStore) -> str | None:
 
 
 def take_over(db: Database, store: BlobStore) -> None:
-    """Make the storage this database's, whosever it was."""
+    """Make the storage this database's, whichever it belonged to."""
     with db.transaction() as session:
         own = installation_rows.ensure_identity(session, db.now(session))
     store.write_document(_IDENTITY, orjson.dumps({"format": 1, "database": own}))
@@ -98,9 +100,9 @@ def sweep(
     dry_run: bool = False,
     pause: Callable[[], None] = lambda: None,
 ) -> Swept:
-    """Remove what nothing needs; a dry run only counts blobs and what writes left behind.
+    """Remove everything that is not needed; a dry run counts blobs, documents, unfinished writes.
 
-    `pause` is called between portions, and may raise to end the sweep there. Two sweeps at once do
+    `pause` is called between batches, and may raise to end the sweep there. Two sweeps at once do
     no harm. Raises ForeignStorageError with nothing removed, and OSError.
     """
     check_ours(db, store)
@@ -112,51 +114,52 @@ def sweep(
     if not dry_run:
         swept.uploads = len(retention.expire_uploads(db, settings.upload_retention_days))
         for classifier_id in ids:
-            swept.versions += see_to(db, store, classifier_id, compare=True) or 0
+            swept.versions += maintain(db, store, classifier_id, compare=True) or 0
             pause()
     swept.documents = manifests.remove_unknown(store, ids, dry_run=dry_run)
     swept.unfinished_writes = store.remove_unfinished(before, dry_run=dry_run)
-    for portion in _portions(store, before):
-        removed = _unneeded(db, portion)
+    for batch in _batches(store, before):
+        removed = _unneeded(db, batch)
         if removed and not dry_run:
             removed = _remove(db, store, removed, before)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
         pause()
     if not dry_run:
-        _forget_gone(db, store, before, pause)
+        _remove_rows_without_bytes(db, store, before, pause)
     log.info("swept", dry_run=dry_run, **asdict(swept))
     return swept
 
 
-def see_to(
+def maintain(
     db: Database, store: BlobStore, classifier_id: str, *, compare: bool = False
 ) -> int | None:
-    """Apply a classifier's retention, and have its documents follow it.
+    """Apply a classifier's retention, and write its manifests.
 
-    Return how many versions went; None where it failed, which is logged: others are not to wait for
-    what is wrong with one. Raises one of `UNAVAILABLE`, as that is not about this one.
+    Return how many versions were deleted, None if it failed. A failure is logged and not raised, so
+    that one classifier does not stop the maintenance of others; except one of `UNAVAILABLE`, which
+    concerns all of them.
     """
     try:
-        removed = retention.follow(db, classifier_id)
-        manifests.keep(db, store, classifier_id, compare=compare)
+        removed = retention.apply(db, classifier_id)
+        manifests.write(db, store, classifier_id, compare=compare)
     except UNAVAILABLE:
         raise
-    except Exception:  # whatever it is, the others are seen to
+    except Exception:  # an error of any kind must not stop the maintenance of others
         log.exception("housekeeping_failed", classifier=classifier_id)
         return None
     return len(removed)
 
 
-def _portions(store: BlobStore, before: datetime) -> Iterator[list[StoredBlob]]:
+def _batches(store: BlobStore, before: datetime) -> Iterator[list[StoredBlob]]:
     old = (blob for blob in store.stored() if blob.put_at < before)
-    while portion := list(islice(old, _PORTION)):
-        yield portion
+    while batch := list(islice(old, _BATCH)):
+        yield batch
 
 
-def _unneeded(db: Database, portion: list[StoredBlob]) -> dict[str, int]:
-    """Return those that nothing refers to, hash to bytes."""
-    sizes = {blob.sha256: blob.size for blob in portion}
+def _unneeded(db: Database, batch: list[StoredBlob]) -> dict[str, int]:
+    """Return the blobs of a batch that nothing refers to, hash to bytes."""
+    sizes = {blob.sha256: blob.size for blob in batch}
     with db.reading() as session:
         for sha256 in blob_rows.needed(session, list(sizes)):
             del sizes[sha256]
@@ -166,26 +169,26 @@ def _unneeded(db: Database, portion: list[StoredBlob]) -> dict[str, int]:
 def _remove(
     db: Database, store: BlobStore, sizes: dict[str, int], before: datetime
 ) -> dict[str, int]:
-    """Remove blobs unless they are needed or put again by now; return those removed."""
+    """Remove blobs unless they are needed or were put again meanwhile; return those removed."""
     with db.transaction() as session:
-        # Bytes without a row get one, to be locked while they are deleted.
+        # Bytes without a row get one, whose lock is held while they are deleted.
         blob_rows.record(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
     gone = stored.delete_unreferenced(db, store, released, before=before)
     return {sha256: sizes[sha256] for sha256 in gone}
 
 
-def _forget_gone(
+def _remove_rows_without_bytes(
     db: Database, store: BlobStore, before: datetime, pause: Callable[[], None]
 ) -> None:
-    """Remove rows that were to go with their bytes, where something died after those had gone."""
+    """Remove unreferenced rows whose bytes a process deleted just before it died."""
     last = ""
     while True:
         with db.reading() as session:
-            found = blob_rows.next_unreferenced(session, last, limit=_PORTION)
+            found = blob_rows.next_unreferenced(session, last, limit=_BATCH)
         if not found:
             return
-        if gone := [sha256 for sha256 in found if not store.exists(sha256)]:
-            stored.delete_unreferenced(db, store, gone, before=before)
+        if missing := [sha256 for sha256 in found if not store.exists(sha256)]:
+            stored.delete_unreferenced(db, store, missing, before=before)
         last = found[-1]
         pause()

@@ -1,1 +1,1 @@
-"""Uploads: labelled images, from whatever form they are sent in."""
+"""Uploads: labelled images, in every form in which they can be sent."""

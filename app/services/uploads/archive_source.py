@@ -1,4 +1,4 @@
-"""An archive as a source of labelled images: a folder a class."""
+"""An archive as a source of labelled images: one folder for each class."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,23 +18,19 @@ class ArchiveSource:
         self._kind = kind
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield the members under the name of their folder.
+        """Yield the members, labelled with the name of their folder.
 
-        All names are looked at before the first image is read: they say how the folders are meant,
-        and an unsafe archive is refused with nothing taken from it.
+        All names are checked before the first image is read: they determine the layout of the
+        folders, and nothing is taken from an unsafe archive (zip slip, zip bomb).
         """
         layout = _Layout.of(
             member.path for member in members(self._file, self._kind, limits.archive)
         )
         for member in members(self._file, self._kind, limits.archive):
-            place = layout.place(member.path)
-            if isinstance(place, str):
-                yield Rejection(member.name, place)
-                continue
-            label, split = place
             try:
+                label, split = layout.class_of(member.path)
                 yield Item(member.name, label, member.read(), split)
-            except MemberError as error:
+            except (_MisplacedError, MemberError) as error:
                 yield Rejection(member.name, str(error))
 
     def close(self) -> None:
@@ -42,18 +38,22 @@ class ArchiveSource:
         self._file.close()
 
 
+class _MisplacedError(Exception):
+    """A file that is not in the folder of a class."""
+
+
 @dataclass(frozen=True)
 class _Layout:
-    """How an archive's folders are meant."""
+    """What an archive's folders mean."""
 
-    # Folders around everything: 0 or 1.
+    # Number of folders around everything: 0 or 1.
     wrapping: int
     # Whether the classes are inside train/ and test/.
     splits: bool
 
     @classmethod
     def of(cls, paths: Iterable[tuple[str, ...]]) -> Self:
-        # Files outside any folder are rejected one by one and say nothing about the others.
+        # Files outside any folder are rejected one by one and do not determine the layout.
         known = {path[:4] for path in paths if len(path) > 1}
         if _has_splits(known):
             return cls(wrapping=0, splits=True)
@@ -61,20 +61,20 @@ class _Layout:
             return cls(wrapping=1, splits=_has_splits({path[1:] for path in known}))
         return cls(wrapping=0, splits=False)
 
-    def place(self, path: tuple[str, ...]) -> tuple[str, Split | None] | str:
-        """Return a member's class and split, or why it has none."""
+    def class_of(self, path: tuple[str, ...]) -> tuple[str, Split | None]:
+        """Return a member's class and split. Raises _MisplacedError."""
         folders = path[self.wrapping : -1]
         split: Split | None = None
         if self.splits and folders:
             split, folders = cast(Split, folders[0]), folders[1:]
         if not folders:
-            return "not in a folder named after a class"
+            raise _MisplacedError("not in a folder named after a class")
         if len(folders) > 1:
-            return "deeper than one folder a class"
+            raise _MisplacedError("in a folder inside a class's folder")
         return folders[0], split
 
 
 def _has_splits(paths: set[tuple[str, ...]]) -> bool:
-    """Say whether train and test hold folders and are alone; files beside them do not count."""
+    """Say whether train/ and test/ are the only folders and contain folders of classes."""
     inside = [path for path in paths if len(path) > 1]
     return all(path[0] in _SPLITS for path in inside) and any(len(path) > 2 for path in inside)

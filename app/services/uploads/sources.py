@@ -1,4 +1,4 @@
-"""What an upload is read from, whatever the form in which it was sent."""
+"""Sources: what an upload's images are read from, in whichever form they were sent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SHOWN_LENGTH = 300
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """Bounds of one upload."""
+    """Limits of one upload."""
 
     image: ImageLimits
     archive: ArchiveLimits
@@ -24,7 +24,7 @@ class UploadLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the limits that the settings ask for."""
+        """Return the limits of the settings."""
         image_bytes = settings.max_image_megabytes * MEGABYTE
         return cls(
             image=ImageLimits(bytes=image_bytes, pixels=settings.max_image_pixels),
@@ -35,38 +35,38 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled image as it was sent: its bytes are not looked at yet."""
+    """One labelled image as it was sent; its bytes are not checked yet."""
 
     name: str
     label: str
     data: bytes
-    # None where the source does not say: the request's own split.
+    # None where the source does not say: the split of the request applies.
     split: Split | None = None
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """One thing that is not taken, and why."""
+    """A file that is not accepted, and why."""
 
     name: str
     reason: str
 
 
 def shown(name: str) -> str:
-    """Return a file's name as it can be kept in a database and shown: short, without controls."""
+    """Return a file's name to store and show: shortened, without control characters."""
     return "".join(
         character if character.isprintable() else "\ufffd" for character in name[:_SHOWN_LENGTH]
     )
 
 
 class Source(Protocol):
-    """Labelled images to be read once, in the order they were sent."""
+    """Labelled images that are read once, in the order they were sent."""
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield what was sent, one image in memory at a time.
+        """Yield the images, one in memory at a time.
 
         Raises ServiceError where the source as a whole is refused.
         """
 
     def close(self) -> None:
-        """Give back the files behind the source."""
+        """Close the files that the source reads."""

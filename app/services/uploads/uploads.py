@@ -1,50 +1,26 @@
-"""Uploads: labelled images sent in, immutable once a job uses them.
+"""Uploads: labelled images sent in, immutable once a job uses them."""
 
-Images go into the blob store first, then every row in one transaction: a refused upload leaves no
-row, and a blob without a row is swept.
-"""
-
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
-import structlog
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows
 from app.db.tables import Image, Upload, UploadImage
-from app.errors import FieldError, ServiceError
+from app.errors import ServiceError
 from app.ids import new_id
-from app.imaging.reading import UnreadableImageError
-from app.imaging.sanitise import sanitise
 from app.services import stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
-from app.services.labels import clean_label
-from app.services.stored import (
-    StorageChangedError,
-    StorageFullError,
-    StorageUnavailableError,
-)
-from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
-from app.storage import BlobStore, is_full
+from app.services.stored import StorageUnavailableError
+from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.sources import Source, Split, UploadLimits
+from app.storage import BlobStore
 
-# Decoding releases the interpreter and storing waits for the disk, so a few at once go faster.
-# A store in the network is worth more, but decoded images are large: not more of those.
-_WORKERS = 4
-# Refusals are listed up to here: a folder of 100,000 text files need not be.
+# Rejections that an upload lists at most: a folder may hold 100,000 text files.
 _LISTED_REJECTIONS = 1000
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
-
-log = structlog.get_logger(__name__)
 
 
 class UploadNotFoundError(ServiceError, status=404, code="upload-not-found"):
@@ -55,60 +31,8 @@ class UploadInUseError(ServiceError, status=409, code="upload-in-use"):
     """A job uses the upload."""
 
 
-class NoUsableImagesError(ServiceError, status=422, code="no-usable-images"):
-    """Nothing that was sent can be trained on."""
-
-
-class RejectedImagesError(ServiceError, status=422, code="rejected-images"):
-    """Some images are refused, and `strict` makes it all or nothing."""
-
-
-class TooManyImagesError(ServiceError, status=413, code="too-many-images"):
-    """The upload holds more images than this server takes at once."""
-
-
-# What `collect` may raise, besides what its source does.
-COLLECT_ERRORS = (
-    NoUsableImagesError,
-    RejectedImagesError,
-    TooManyImagesError,
-    StorageFullError,
-    StorageChangedError,
-    StorageUnavailableError,
-)
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """An image in the blob store, ready for its rows."""
-
-    sha256: str
-    size: int
-    media_type: str
-    width: int
-    height: int
-    label: str
-    split: Split
-    name: str
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What a source gave, stored but without rows. No (label, image) is there twice."""
-
-    images: tuple[PreparedImage, ...]
-    duplicates: int
-    rejected: tuple[Rejection, ...]
-    store: BlobStore
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of their first image."""
-        return tuple(dict.fromkeys(image.label for image in self.images))
-
-
 class RejectionView(BaseModel):
-    """One thing that was not taken."""
+    """A file that was not accepted, and why."""
 
     name: str
     reason: str
@@ -119,8 +43,8 @@ class UploadView(BaseModel):
 
     id: str
     classes: dict[str, int] = Field(description="Images of each class.")
-    accepted: int = Field(description="Images taken.")
-    duplicates: int = Field(description="Images left out: the same under the same label before.")
+    accepted: int = Field(description="Images accepted.")
+    duplicates: int = Field(description="Images left out, as their label had the same image.")
     rejected: list[RejectionView]
     created_at: datetime
 
@@ -128,57 +52,8 @@ class UploadView(BaseModel):
 OnCreated = Callable[[Session, UploadView], None]
 
 
-def collect(
-    store: BlobStore,
-    source: Source,
-    *,
-    limits: UploadLimits,
-    strict: bool = False,
-    split: Split = "train",
-) -> Collected:
-    """Sanitise and store every image of the source, making no row, and close the source.
-
-    Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
-    """
-
-    decoding = threading.BoundedSemaphore(_WORKERS)
-
-    def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
-        if isinstance(item, Rejection):
-            return Rejection(shown(item.name), item.reason)
-        return _prepare(store, item, limits, split, decoding)
-
-    images: dict[tuple[str, str], PreparedImage] = {}
-    rejected: list[Rejection] = []
-    duplicates = 0
-    try:
-        for result in _in_order(
-            prepare,
-            _counted(source.items(limits), limits.images),
-            max(_WORKERS, store.parallel),
-        ):
-            if isinstance(result, Rejection):
-                rejected.append(result)
-            elif (key := (result.label, result.sha256)) in images:
-                duplicates += 1
-            else:
-                images[key] = result
-    finally:
-        source.close()
-    if strict and rejected:
-        raise RejectedImagesError(
-            f"{len(rejected)} of what was sent cannot be taken, and strict=true was asked for.",
-            errors=_listed(rejected),
-        )
-    if not images:
-        raise NoUsableImagesError(
-            "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
-        )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected), store)
-
-
 def insert(session: Session, workspace: str, collected: Collected) -> str:
-    """Write the rows of a new upload and return its id. The caller owns the transaction."""
+    """Insert the rows of a new upload and return its id. The caller owns the transaction."""
     upload = Upload(
         id=new_id("upl"),
         workspace=workspace,
@@ -203,10 +78,10 @@ def create(
     quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
-    """Make an upload of everything usable in the source.
+    """Make an upload of all usable images in the source.
 
     `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
-    raises; nothing of the upload is left then.
+    raises; no row is written then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
@@ -237,7 +112,7 @@ def add_images(
     StorageQuotaError and what `collect` raises.
     """
     try:
-        # Before the images are read, so that a hopeless request ends early.
+        # Checked before the images are read, so that a request that must fail ends early.
         with db.reading() as session:
             _require_unused(session, _require(session, workspace, upload_id))
     except ServiceError:
@@ -248,7 +123,7 @@ def add_images(
         upload = _require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
         if upload_rows.count_images(session, upload_id) + len(collected.images) > limits.images:
-            raise _too_many(limits.images)
+            raise TooManyImagesError(limits.images)
         _append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
         view = _view(session, upload)
@@ -271,14 +146,16 @@ def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list
 
 
 def delete(db: Database, workspace: str, upload_id: str) -> None:
-    """Remove an upload. Images that versions need stay.
+    """Delete an upload's rows; a sweep deletes those of its images that no version needs.
 
-    Raises UploadNotFoundError, and UploadInUseError while a job that uses it is not finished.
+    Raises UploadNotFoundError, and UploadInUseError while an unfinished job uses the upload.
     """
     with db.transaction() as session:
         _require(session, workspace, upload_id, for_update=True)
         if upload_rows.used_by_unfinished_job(session, upload_id):
-            raise UploadInUseError("A job that uses this upload is not finished.")
+            raise UploadInUseError(
+                "A job that uses this upload has not finished. Wait for it, or cancel it."
+            )
         upload_rows.remove(session, upload_id)
 
 
@@ -293,11 +170,7 @@ def _require(
 
 def _require_unused(session: Session, upload: Upload) -> None:
     if upload_rows.used_by_job(session, upload.id):
-        raise UploadInUseError("A job has used this upload, so it no longer changes.")
-
-
-def _too_many(images: int) -> TooManyImagesError:
-    return TooManyImagesError(f"An upload holds at most {images} images.")
+        raise UploadInUseError("A job has used this upload, so it cannot change. Use another one.")
 
 
 def _view(session: Session, upload: Upload) -> UploadView:
@@ -313,7 +186,7 @@ def _view(session: Session, upload: Upload) -> UploadView:
 
 
 def _append(session: Session, upload: Upload, collected: Collected) -> None:
-    """Write the rows of the images that the upload does not have yet."""
+    """Insert the rows of the images that the upload does not have yet."""
     present = upload_rows.labelled_hashes(session, upload.id)
     new = [image for image in collected.images if (image.label, image.sha256) not in present]
     now = datetime.now(UTC)
@@ -352,60 +225,3 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     listed = [*upload.rejected, *(vars(rejection) for rejection in collected.rejected)]
     upload.rejected = listed[:_LISTED_REJECTIONS]
     session.flush()
-
-
-def _prepare(
-    store: BlobStore,
-    item: Item,
-    limits: UploadLimits,
-    split: Split,
-    decoding: threading.BoundedSemaphore,
-) -> PreparedImage | Rejection:
-    try:
-        label = clean_label(item.label)
-        with decoding:
-            image = sanitise(item.data, limits.image)
-    except (ValueError, UnreadableImageError) as error:
-        return Rejection(shown(item.name), str(error))
-    try:
-        sha256 = store.put(image.data)
-    except OSError as error:
-        log.error("image_not_stored", error=str(error))
-        if is_full(error):
-            raise StorageFullError("The image could not be stored.") from error
-        raise StorageUnavailableError from error
-    return PreparedImage(
-        sha256=sha256,
-        size=len(image.data),
-        media_type=image.media_type,
-        width=image.width,
-        height=image.height,
-        label=label,
-        split=item.split or split,
-        name=shown(item.name),
-    )
-
-
-def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | Rejection]:
-    for count, item in enumerate(items, start=1):
-        if count > limit:
-            raise _too_many(limit)
-        yield item
-
-
-def _in_order(
-    function: Callable[[_In], _Out], values: Iterable[_In], threads: int
-) -> Iterator[_Out]:
-    """Map over threads: results in order, few values in memory."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[_Out]] = deque()
-        for value in values:
-            waiting.append(pool.submit(function, value))
-            if len(waiting) > threads + _WORKERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _listed(rejected: Sequence[Rejection]) -> list[FieldError]:
-    return [FieldError(f"/{rejection.name}", rejection.reason) for rejection in rejected[:100]]

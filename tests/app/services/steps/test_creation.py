@@ -16,7 +16,7 @@ from app.services.classifiers import classifiers, lineage
 from app.services.jobs import jobs
 from app.services.steps import creation, learning
 from app.services.steps.requests import LearnRequest
-from app.services.uploads import uploads
+from app.services.uploads import collecting, uploads
 from app.services.uploads.sources import UploadLimits
 from app.settings import Settings
 from app.storage import open_store
@@ -125,7 +125,7 @@ def test_a_refused_job_leaves_no_upload_behind(service: Service) -> None:
     service.classifier()
     store = open_store(service.settings.storage_url)
     limits = UploadLimits.of(service.settings)
-    collected = uploads.collect(store, Pictures(["a"], 2), limits=limits)
+    collected = collecting.collect(store, Pictures(["a"], 2), limits=limits)
 
     def learn(base_version: int | None) -> creation.LearnView:
         return creation.create_with_upload(

@@ -83,7 +83,7 @@ def test_a_lost_database_is_made_again(
     taught(service, "ab")
     with service.db.reading() as session:
         (classifier_id,) = classifier_rows.changed(session, limit=10)
-    manifests.keep(service.db, store, classifier_id)
+    manifests.write(service.db, store, classifier_id)
     sweeping.check_ours(service.db, store)
     shutil.copy(migrated_sqlite, tmp_path / "new.db")
     empty = Database(f"sqlite:///{tmp_path / 'new.db'}")

@@ -25,7 +25,7 @@ def test_classifiers_come_back_to_their_workspaces(
     with database.reading() as session:
         ids = classifier_rows.all_ids(session)
     for classifier_id in ids:
-        manifests.keep(database, store, classifier_id)
+        manifests.write(database, store, classifier_id)
     written = b"".join(store.read_document(name) or b"" for name in store.documents(""))
     assert b"team" in written
     assert token.encode() not in written
@@ -51,7 +51,7 @@ def test_documents_that_contradict_keep_no_other_classifier_away(
     assert broken is not None
     assert whole is not None
     for row in (broken, whole):
-        manifests.keep(database, store, row.id)
+        manifests.write(database, store, row.id)
     twice = KnownClass(index=0, label="a", task=0, train_images=1, ranking=None, kept=0)
     version = VersionManifest(
         id="ver_1",

@@ -63,7 +63,7 @@ def test_the_newest_stay_and_lose_nothing(service: Service) -> None:
         exemplars = learning_rows.exemplars(session, before.id)
         used = learning_rows.last_used(session, before.id)
     patch(service, retention={"keep_last": 1})
-    assert retention.follow(service.db, classifier_id(service)) == [1, 2, 3]
+    assert retention.apply(service.db, classifier_id(service)) == [1, 2, 3]
     (after,) = service.versions()
     assert (after.parent_id, after.metrics, after.memory) == (None, before.metrics, before.memory)
     assert held_out(service, 4) == measured
@@ -78,10 +78,10 @@ def test_aliased_versions_and_those_that_jobs_start_from_stay(service: Service) 
     taught(service, *"abcdef", retention={"keep_last": 1})
     name_version(service, "canary", 2)
     waiting = service.learn(service.upload("x", count=4), base_version=4)
-    assert retention.follow(service.db, classifier_id(service)) == [1, 3, 5]
+    assert retention.apply(service.db, classifier_id(service)) == [1, 3, 5]
     assert numbers(service) == [2, 4, 6]
     service.cancel(waiting)
-    assert retention.follow(service.db, classifier_id(service)) == [4]
+    assert retention.apply(service.db, classifier_id(service)) == [4]
 
 
 def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> None:
@@ -95,12 +95,12 @@ def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> No
     before = numbers(service)
     waiting = service.learn(service.upload("f", count=8))
     patch(service, retention={"keep_last": 1})
-    retention.follow(service.db, classifier_id(service))
+    retention.apply(service.db, classifier_id(service))
     assert 4 in numbers(service)
     with pytest.raises(VersionInUseError):
         versions.delete(service.db, WORKSPACE, "toy", "4")
     service.cancel(waiting)
-    retention.follow(service.db, classifier_id(service))
+    retention.apply(service.db, classifier_id(service))
     assert 4 not in numbers(service)
     assert before[-1] in numbers(service)
 
@@ -108,12 +108,12 @@ def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> No
 def test_retention_is_taken_back(service: Service) -> None:
     taught(service, *"abc", retention={"keep_last": 1})
     patch(service, retention={"keep_last": None})
-    assert retention.follow(service.db, classifier_id(service)) == []
+    assert retention.apply(service.db, classifier_id(service)) == []
     # One made before there was such a thing keeps all.
     with service.db.transaction() as session:
         row = session.get_one(Classifier, classifier_id(service))
         row.spec = {name: value for name, value in row.spec.items() if name != "retention"}
-    assert retention.follow(service.db, classifier_id(service)) == []
+    assert retention.apply(service.db, classifier_id(service)) == []
     assert classifiers.get(service.db, WORKSPACE, "toy").retention.keep_last is None
 
 
@@ -132,7 +132,7 @@ def test_housekeeping_that_fails_for_one_goes_on_with_the_others(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One a tick: what fails must not be all that any tick sees to.
-    monkeypatch.setattr(housekeeper, "_PORTION", 1)
+    monkeypatch.setattr(housekeeper, "_BATCH", 1)
     keeper = Housekeeper(service.db, store, settings)
     names = [service.classifier(name) for name in ("first", "second", "third")]
     with service.db.reading() as session:
@@ -188,7 +188,7 @@ def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> Non
         if way == "delete":
             versions.delete(service.db, WORKSPACE, "toy", "1")
         else:
-            retention.follow(service.db, classifier_id(service))
+            retention.apply(service.db, classifier_id(service))
 
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:

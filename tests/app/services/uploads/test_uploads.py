@@ -14,7 +14,7 @@ from app.db.repositories import uploads as upload_rows
 from app.db.tables import Base, Blob, Classifier, Image, Job, JobUpload, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.decode import decode
-from app.services.uploads import uploads
+from app.services.uploads import collecting, uploads
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 from app.services.uploads.uploads import UploadView
 from app.settings import Settings
@@ -137,7 +137,7 @@ def test_formats_of_one_picture_differ_in_name_only_where_they_are_the_same_byte
 
 
 def test_strict_takes_all_or_nothing(database: Database, store: BlobStore) -> None:
-    with pytest.raises(uploads.RejectedImagesError) as caught:
+    with pytest.raises(collecting.RejectedImagesError) as caught:
         create(database, store, item(1), Item("x.png", "stop", b""), strict=True)
     assert caught.value.errors[0].pointer == "/x.png"
     assert counts(database) == [0, 0, 0, 0]
@@ -145,7 +145,7 @@ def test_strict_takes_all_or_nothing(database: Database, store: BlobStore) -> No
 
 def test_nothing_usable_makes_no_upload(database: Database, store: BlobStore) -> None:
     source = Listed(Item("x.png", "stop", b"no image"), Rejection("y", "why"))
-    with pytest.raises(uploads.NoUsableImagesError) as caught:
+    with pytest.raises(collecting.NoUsableImagesError) as caught:
         uploads.create(database, store, HERE, source, limits=LIMITS)
     assert [error.detail for error in caught.value.errors][1] == "why"
     assert source.closed
@@ -173,10 +173,10 @@ def test_rejections_are_listed_up_to_a_thousand(database: Database, store: BlobS
 
 def test_too_many_images(database: Database, store: BlobStore) -> None:
     limits = UploadLimits(image=LIMITS.image, archive=LIMITS.archive, images=2)
-    with pytest.raises(uploads.TooManyImagesError):
+    with pytest.raises(collecting.TooManyImagesError):
         uploads.create(database, store, HERE, Listed(item(1), item(2), item(3)), limits=limits)
     view = uploads.create(database, store, HERE, Listed(item(1), item(2)), limits=limits)
-    with pytest.raises(uploads.TooManyImagesError):
+    with pytest.raises(collecting.TooManyImagesError):
         uploads.add_images(database, store, HERE, view.id, Listed(item(3)), limits=limits)
     assert uploads.get(database, HERE, view.id).accepted == 2
 

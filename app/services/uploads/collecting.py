@@ -1,0 +1,194 @@
+"""Collecting: sanitise the images of a source and store them, before any row is written.
+
+A refused upload so leaves no row, and a sweep removes its blobs.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from app.errors import FieldError, ServiceError
+from app.imaging.reading import UnreadableImageError
+from app.imaging.sanitise import sanitise
+from app.services.labels import clean_label
+from app.services.stored import (
+    StorageChangedError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
+from app.storage import BlobStore, is_full
+
+# Threads that decode images, which releases the interpreter's lock. A remote store is worth more
+# threads for storing, but not for decoding: decoded images are large.
+_DECODERS = 4
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+log = structlog.get_logger(__name__)
+
+
+class NoUsableImagesError(ServiceError, status=422, code="no-usable-images"):
+    """Nothing that was sent can be trained on."""
+
+
+class RejectedImagesError(ServiceError, status=422, code="rejected-images"):
+    """Some images are refused, and `strict` makes it all or nothing."""
+
+
+class TooManyImagesError(ServiceError, status=413, code="too-many-images"):
+    """The upload holds more images than this server accepts in one upload."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"An upload holds at most {limit} images. Use several uploads.")
+
+
+# What `collect` may raise, besides what its source raises.
+COLLECT_ERRORS = (
+    NoUsableImagesError,
+    RejectedImagesError,
+    TooManyImagesError,
+    StorageFullError,
+    StorageChangedError,
+    StorageUnavailableError,
+)
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image in the blob store, ready for its rows; width and height in pixels."""
+
+    sha256: str
+    size: int
+    media_type: str
+    width: int
+    height: int
+    label: str
+    split: Split
+    name: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The images of a source, stored but without rows. Each (label, image) occurs once."""
+
+    images: tuple[PreparedImage, ...]
+    duplicates: int
+    rejected: tuple[Rejection, ...]
+    store: BlobStore
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of their first image."""
+        return tuple(dict.fromkeys(image.label for image in self.images))
+
+
+def collect(
+    store: BlobStore,
+    source: Source,
+    *,
+    limits: UploadLimits,
+    strict: bool = False,
+    split: Split = "train",
+) -> Collected:
+    """Sanitise and store every image of the source, write no row, and close the source.
+
+    Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
+    """
+    decoding = threading.BoundedSemaphore(_DECODERS)
+
+    def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
+        if isinstance(item, Rejection):
+            return Rejection(shown(item.name), item.reason)
+        return _prepare(store, item, limits, split, decoding)
+
+    images: dict[tuple[str, str], PreparedImage] = {}
+    rejected: list[Rejection] = []
+    duplicates = 0
+    try:
+        for result in _in_order(
+            prepare,
+            _counted(source.items(limits), limits.images),
+            max(_DECODERS, store.parallel),
+        ):
+            if isinstance(result, Rejection):
+                rejected.append(result)
+            elif (key := (result.label, result.sha256)) in images:
+                duplicates += 1
+            else:
+                images[key] = result
+    finally:
+        source.close()
+    if strict and rejected:
+        raise RejectedImagesError(
+            f"{len(rejected)} of the files cannot be used, and strict=true refuses them all.",
+            errors=_listed(rejected),
+        )
+    if not images:
+        raise NoUsableImagesError(
+            "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
+        )
+    return Collected(tuple(images.values()), duplicates, tuple(rejected), store)
+
+
+def _prepare(
+    store: BlobStore,
+    item: Item,
+    limits: UploadLimits,
+    split: Split,
+    decoding: threading.BoundedSemaphore,
+) -> PreparedImage | Rejection:
+    try:
+        label = clean_label(item.label)
+        with decoding:
+            image = sanitise(item.data, limits.image)
+    except (ValueError, UnreadableImageError) as error:
+        return Rejection(shown(item.name), str(error))
+    try:
+        sha256 = store.put(image.data)
+    except OSError as error:
+        log.error("image_not_stored", error=str(error))
+        if is_full(error):
+            raise StorageFullError("The storage is full, so the image was not stored.") from error
+        raise StorageUnavailableError from error
+    return PreparedImage(
+        sha256=sha256,
+        size=len(image.data),
+        media_type=image.media_type,
+        width=image.width,
+        height=image.height,
+        label=label,
+        split=item.split or split,
+        name=shown(item.name),
+    )
+
+
+def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | Rejection]:
+    for count, item in enumerate(items, start=1):
+        if count > limit:
+            raise TooManyImagesError(limit)
+        yield item
+
+
+def _in_order(
+    function: Callable[[_In], _Out], values: Iterable[_In], threads: int
+) -> Iterator[_Out]:
+    """Map over threads: results in order, few values in memory."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[_Out]] = deque()
+        for value in values:
+            waiting.append(pool.submit(function, value))
+            if len(waiting) > threads + _DECODERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _listed(rejected: Sequence[Rejection]) -> list[FieldError]:
+    return [FieldError(f"/{rejection.name}", rejection.reason) for rejection in rejected[:100]]
