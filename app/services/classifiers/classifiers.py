@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,16 +17,19 @@ from app.db.repositories import (
 from app.db.tables import LIVE, Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
-from app.services.requests import GivenOptions, RequestBody, Text
+from app.services.classifiers.spec import (
+    ClassifierSpec,
+    Hardware,
+    Promotion,
+    Retention,
+    ValidationFraction,
+    spec_of,
+)
+from app.services.requests import RequestBody
 from models import methods
 from models.errors import InvalidSpecError
-from models.spec import Augment, Budget, Spec
-
-Name = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
-    Field(description="Letters, digits, dot, underscore and hyphen: it is part of URLs."),
-]
+from models.json_values import GivenOptions
+from models.spec import Budget, Spec
 
 
 class ClassifierNotFoundError(ServiceError, status=404, code="classifier-not-found"):
@@ -45,60 +48,6 @@ class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
     """The method, its options or the backbone do not fit together."""
 
 
-class Promotion(RequestBody):
-    """When a new version becomes `live` by itself."""
-
-    policy: Literal["always", "guarded", "manual"] = "always"
-    max_accuracy_drop: float | None = Field(
-        None, ge=0, le=1, description="For `guarded`: on the classes that were known before."
-    )
-
-    @model_validator(mode="after")
-    def _drop_goes_with_guarded(self) -> Self:
-        if (self.policy == "guarded") != (self.max_accuracy_drop is not None):
-            raise ValueError("max_accuracy_drop goes with the policy guarded, and only with it")
-        return self
-
-
-class Retention(RequestBody):
-    """Which versions are kept."""
-
-    keep_last: int | None = Field(
-        None,
-        ge=1,
-        description="The newest so many, and those that an alias names or a job starts from; null "
-        "keeps all.",
-    )
-
-
-class ClassifierSpec(RequestBody):
-    """What a classifier is: the body of ``POST /v1/classifiers``."""
-
-    name: Name
-    method: Text = Field("icarl", description="One of GET /v1/methods.")
-    options: GivenOptions = Field(
-        default_factory=dict, description="The method's options; each has a default."
-    )
-    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
-    weights: Text | None = Field(
-        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
-    )
-    image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
-    memory: Budget = Budget(exemplars=2000)
-    regularizer: GivenOptions | None = None
-    augment: Augment = Augment()
-    validation_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Part of each upload that is held out and measured on."
-    )
-    keep_images: bool = Field(
-        False, description="Keep every image that was learnt from: uploads stay until deleted."
-    )
-    hardware: Literal["any", "gpu"] = "any"
-    promotion: Promotion = Promotion()
-    retention: Retention = Retention()
-    seed: int = Field(1993, ge=0, lt=2**63)
-
-
 class ClassifierPatch(RequestBody):
     """What may change: it holds for the jobs that start after the change."""
 
@@ -108,9 +57,9 @@ class ClassifierPatch(RequestBody):
         "stay as they are.",
     )
     memory: Budget | None = None
-    validation_fraction: float | None = Field(None, ge=0, lt=1)
+    validation_fraction: ValidationFraction | None = None
     keep_images: bool | None = None
-    hardware: Literal["any", "gpu"] | None = None
+    hardware: Hardware | None = None
     promotion: Promotion | None = None
     retention: Retention | None = None
 
@@ -122,17 +71,13 @@ class ClassifierView(ClassifierSpec):
     created_at: datetime
 
 
-def to_model_spec(
-    classifier_spec: Mapping[str, Any], option_overrides: Mapping[str, Any] | None = None
-) -> Spec:
-    """Return what the learning core needs of a stored classifier, a job's options on top.
+def check_spec(spec: ClassifierSpec, options: Mapping[str, Any] | None = None) -> Spec:
+    """Return what the learning core needs, completed, with a job's options over the spec's own.
 
     Raises InvalidOptionsError with a pointer to what is wrong.
     """
-    known = {name: classifier_spec[name] for name in Spec.model_fields}
-    known["options"] = {**known["options"], **(option_overrides or {})}
     try:
-        return methods.validate(Spec.model_validate(known))
+        return methods.validate(spec.for_training(options))
     except InvalidSpecError as error:
         raise InvalidOptionsError(
             error.detail, errors=[FieldError(error.pointer, error.detail)]
@@ -164,12 +109,11 @@ def create(
 
     Raises ClassifierExistsError and InvalidOptionsError.
     """
-    stored = _checked(spec.model_dump(mode="json"))
     row = Classifier(
         id=new_id("cls"),
         workspace=workspace,
         name=spec.name,
-        spec=stored,
+        spec=_stored(_with_crop(spec)),
         last_version=0,
         created_at=datetime.now(UTC),
     )
@@ -203,12 +147,13 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
     Raises ClassifierNotFoundError and InvalidOptionsError.
     """
     with db.reading() as session:
-        before = require(session, workspace, name).spec
-    # Checking may take long, so it is done outside the transaction, which holds up every writer.
+        before = spec_of(require(session, workspace, name))
+    # Checking may take long, so it is done outside the transaction, which blocks every writer.
     after = _changed(before, patch)
     with db.transaction() as session:
         row = require(session, workspace, name, lock=True)
-        row.spec = after if row.spec == before else _changed(row.spec, patch)
+        current = spec_of(row)
+        row.spec = _stored(after if current == before else _changed(current, patch))
         session.flush()
         classifier_rows.note_change(session, row.id)
         return _with_live(session, row)
@@ -226,32 +171,37 @@ def delete(db: Database, workspace: str, name: str) -> None:
         classifier_rows.remove(session, row)
 
 
-def _checked(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the spec as it is stored: with the crop of the image size, and options as given.
+def _with_crop(spec: ClassifierSpec) -> ClassifierSpec:
+    """Return a checked spec with the crop of its image size, and its options as they were given.
 
     Options' defaults are filled in where they are shown and used, for one may depend on another.
+    Raises InvalidOptionsError.
     """
-    checked = to_model_spec(spec)
-    return {**spec, "augment": {**spec["augment"], "crop": checked.crop}}
+    crop = check_spec(spec).crop
+    return spec.model_copy(update={"augment": spec.augment.model_copy(update={"crop": crop})})
 
 
-def _changed(spec: dict[str, Any], patch: ClassifierPatch) -> dict[str, Any]:
-    changes = patch.model_dump(mode="json", exclude_none=True, exclude={"options"})
-    options = {**spec["options"], **(patch.options or {})}
+def _changed(spec: ClassifierSpec, patch: ClassifierPatch) -> ClassifierSpec:
+    """Return the spec with the fields that the patch names. Raises InvalidOptionsError."""
+    changes = {name: value for name, value in patch if value is not None}
+    options = {**spec.options, **(patch.options or {})}
     for name, value in (patch.options or {}).items():
         if value is None:
             del options[name]
-    return _checked({**spec, **changes, "options": options})
+    return _with_crop(spec.model_copy(update={**changes, "options": options}))
 
 
-def _all_options(spec: dict[str, Any]) -> dict[str, Any]:
+def _stored(spec: ClassifierSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json")
+
+
+def _all_options(spec: ClassifierSpec) -> dict[str, Any]:
     """Return the options given and the defaults of the others."""
     try:
-        options = methods.get(spec["method"]).Options.model_validate(spec["options"])
+        options = methods.get(spec.method).Options.model_validate(spec.options)
     except (InvalidSpecError, ValidationError):
-        # A method of another package, gone or changed since: what was given is all there is.
-        given: dict[str, Any] = spec["options"]
-        return given
+        # The method is another package's, and has gone or changed: only what was given is known.
+        return spec.options
     return options.model_dump(mode="json")
 
 
@@ -262,5 +212,6 @@ def _with_live(session: Session, row: Classifier) -> ClassifierView:
 
 
 def _view(row: Classifier, live: int | None) -> ClassifierView:
-    shown = {**row.spec, "options": _all_options(row.spec)}
+    spec = spec_of(row)
+    shown = {**dict(spec), "options": _all_options(spec)}
     return ClassifierView(**shown, live=live, created_at=row.created_at)

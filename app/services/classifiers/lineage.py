@@ -7,8 +7,9 @@ from app.db.repositories import (
     learning as learning_rows,
     versions as version_rows,
 )
-from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
+from app.db.tables import LIVE, Classifier, Version, VersionClass
 from app.errors import FieldError, ServiceError
+from app.services.classifiers.spec import spec_of
 
 
 class UnknownBaseVersionError(ServiceError, status=422, code="unknown-base-version"):
@@ -28,28 +29,9 @@ def find_base(session: Session, classifier: Classifier, number: int | None) -> V
             raise UnknownBaseVersionError(f"There is no version {number}.", errors=[error])
         return version
     live = version_rows.by_alias(session, classifier.id, LIVE)
-    if live is None or classifier.spec["promotion"]["policy"] != "manual":
+    if live is None or spec_of(classifier).promotion.policy != "manual":
         return live
     return version_rows.newest_descendant(session, live.id)
-
-
-def base_of(session: Session, classifier: Classifier, job: Job) -> Version | None:
-    """Return the version that a claimed job starts from, and record it in the job.
-
-    A job that was claimed before keeps the base version of its first attempt, unless another has
-    published since: an older job that was tried again, whose classes must not get lost.
-    Raises UnknownBaseVersionError.
-    """
-    if (
-        job.base_version_id is not None
-        and job.started_at is not None
-        and not version_rows.any_since(session, classifier.id, job.started_at)
-    ):
-        return version_rows.get(session, job.base_version_id)
-    base = find_base(session, classifier, job.request["base_version"])
-    if base is not None:
-        job_rows.record_base(session, job.id, job.attempt, base.id)
-    return base
 
 
 def classes_of(session: Session, version: Version | None) -> list[VersionClass]:

@@ -1,13 +1,10 @@
 """Versions: what each knows, how good it is, what it keeps."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
 
 import structlog
-from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -18,7 +15,8 @@ from app.db.repositories import (
 )
 from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
-from app.services.classifiers import classifiers, lineage
+from app.services.classifiers import classifiers, lineage, version_views
+from app.services.classifiers.version_views import ExemplarView, VersionView
 from app.services.labels import clean_label
 from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
@@ -48,75 +46,6 @@ class ImageUnreadableError(ServiceError, status=503, code="image-unreadable"):
     """The stored bytes of the image are gone or damaged."""
 
 
-class ClassView(BaseModel):
-    """A class that a version knows."""
-
-    label: str
-    index: int
-    task: int
-    train_images: int
-    exemplars: int
-
-
-class MetricsView(BaseModel):
-    """How good a version is on held-out images; null where there is nothing to measure on."""
-
-    accuracy: float | None = Field(None, description="Over all classes so far.")
-    average_incremental_accuracy: float | None = Field(
-        None, description="Mean of `accuracy` over the chain of parents."
-    )
-    forgetting: float | None = Field(
-        None, description="Mean over older tasks of the best earlier accuracy less today's."
-    )
-    backward_transfer: float | None = Field(
-        None, description="Mean over older tasks of today's accuracy less the first one."
-    )
-    matrix: list[list[float | None]] = Field(
-        default_factory=list, description="[i][j]: accuracy on task j after task i."
-    )
-    task_aware_accuracy: float | None = Field(None, description="With the task given.")
-    task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
-    router_accuracy: float | None = Field(None, description="How often the right task is picked.")
-    per_class: dict[str, float | None] = Field(default_factory=dict)
-    report: dict[str, Any] = Field(
-        default_factory=dict, description="Figures of the method's own, such as free capacity."
-    )
-
-
-class MemoryView(BaseModel):
-    """The images a version keeps."""
-
-    exemplars: int = 0
-    bytes: int = 0
-    held_out: int = 0
-
-
-class VersionView(BaseModel):
-    """A version as clients see it."""
-
-    number: int
-    parent: int | None
-    job: str | None
-    created_at: datetime
-    method: str
-    classes: list[ClassView]
-    metrics: MetricsView
-    memory: MemoryView
-    size_bytes: int = Field(description="Bytes of its tensors.")
-    new_bytes: int = Field(description="Bytes of those its parent does not have.")
-    aliases: list[str]
-
-
-class ExemplarView(BaseModel):
-    """An image of the exemplar memory; `GET /v1/images/{sha256}` gives its bytes."""
-
-    rank: int = Field(description="0 was chosen first and is given up last.")
-    sha256: str
-    media_type: str
-    width: int
-    height: int
-
-
 def is_number(reference: str) -> bool:
     """Say whether a reference to a version is its number; otherwise it is an alias."""
     return _NUMBER.fullmatch(reference) is not None
@@ -141,7 +70,7 @@ def get(db: Database, workspace: str, name: str, reference: str) -> VersionView:
     """
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
-        return _views(session, [require(session, classifier, reference)])[0]
+        return version_views.of(session, [require(session, classifier, reference)])[0]
 
 
 def page(
@@ -154,7 +83,7 @@ def page(
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
         found = version_rows.page(session, classifier.id, limit=limit, before=before)
-        return _views(session, found)
+        return version_views.of(session, found)
 
 
 def exemplars(
@@ -247,43 +176,3 @@ def _readable(sha256: str) -> Iterator[None]:
         raise ImageUnreadableError(
             "The stored image is gone or damaged: send it again to have it back."
         ) from error
-
-
-def _views(session: Session, rows: Sequence[Version]) -> list[VersionView]:
-    ids = [row.id for row in rows]
-    parent_ids = [row.parent_id for row in rows if row.parent_id is not None]
-    classes = version_rows.classes(session, ids)
-    names = version_rows.aliases(session, ids)
-    parents = version_rows.numbers(session, parent_ids)
-    sizes = version_rows.part_sizes(session, [*ids, *parent_ids])
-    return [
-        VersionView(
-            number=row.number,
-            parent=parents.get(row.parent_id or ""),
-            job=row.job_id,
-            created_at=row.created_at,
-            method=row.method,
-            classes=[
-                ClassView(
-                    label=known.label,
-                    index=known.index,
-                    task=known.task,
-                    train_images=known.train_images,
-                    exemplars=known.kept,
-                )
-                for known in classes[row.id]
-            ],
-            metrics=MetricsView.model_validate(row.metrics),
-            memory=MemoryView.model_validate(row.memory),
-            aliases=names[row.id],
-            **_bytes(sizes.get(row.id, {}), sizes.get(row.parent_id or "", {})),
-        )
-        for row in rows
-    ]
-
-
-def _bytes(own: dict[str, int], inherited: dict[str, int]) -> dict[str, Any]:
-    return {
-        "size_bytes": sum(own.values()),
-        "new_bytes": sum(size for sha256, size in own.items() if sha256 not in inherited),
-    }

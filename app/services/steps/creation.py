@@ -16,6 +16,7 @@ from app.ids import new_id
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
+from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
@@ -138,7 +139,7 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
 class _Checked(NamedTuple):
     """A classifier as it was found, and as the learning core sees it with a job's options."""
 
-    stored: dict[str, Any]
+    stored: ClassifierSpec
     spec: Spec
 
 
@@ -147,8 +148,8 @@ def _check_options(
 ) -> _Checked:
     """Check options before the transaction, which holds up every writer: it may take long."""
     with db.reading() as session:
-        stored = classifiers.require(session, workspace, classifier_name).spec
-    return _Checked(stored, classifiers.to_model_spec(stored, options))
+        stored = spec_of(classifiers.require(session, workspace, classifier_name))
+    return _Checked(stored, classifiers.check_spec(stored, options))
 
 
 def _insert(
@@ -188,16 +189,18 @@ def _check_learn(
 ) -> list[str]:
     """Return the uploads to learn from, which nobody changes until the commit."""
     upload_ids = list(dict.fromkeys(request.uploads))
+    stored = spec_of(classifier)
     spec = (
         checked.spec
-        if classifier.spec == checked.stored
-        else classifiers.to_model_spec(classifier.spec, request.options)
+        if stored == checked.stored
+        else classifiers.check_spec(stored, request.options)
     )
     _lock_uploads(session, classifier.workspace, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
     counts = learning_rows.train_counts(session, upload_ids)
-    learning.check_labels(session, base, counts, request.on_existing)
-    _check_method(spec, {row.label for row in lineage.classes_of(session, base)}, counts)
+    known = {row.label for row in lineage.classes_of(session, base)}
+    learning.check_labels(known, counts, request.on_existing)
+    _check_method(spec, known, counts)
     return upload_ids
 
 
@@ -226,10 +229,13 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
     """Return the uploads that the job learns from: none."""
     base = lineage.find_base(session, classifier, request.base_version)
-    columns, tasks = forgetting.columns_of(session, classifier, base, request.model_dump())
+    known = lineage.classes_of(session, base)
+    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
+    columns = forgetting.columns_of([row.label for row in known], request, elsewhere)
     assert base is not None  # noqa: S101 - a class of no version is unknown
     try:
         if columns:
+            tasks = tuple(row.task for row in known)
             methods.get(base.method).check_forget(tasks, columns)
     except LearningError as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."

@@ -10,9 +10,11 @@ from pydantic import (
     WrapValidator,
 )
 
+from app.db.tables import Job
 from app.services.jobs.webhooks import Webhook
 from app.services.labels import clean_label
-from app.services.requests import GivenOptions, RequestBody, UploadId
+from app.services.requests import RequestBody, UploadId
+from models.json_values import GivenOptions
 
 OnExisting = Literal["error", "extend"]
 
@@ -65,7 +67,10 @@ class _AnyKind(BaseModel):
     kind: Literal["learn", "forget"]
 
 
-_REQUESTS: dict[str, type[_Request]] = {"learn": LearnRequest, "forget": ForgetRequest}
+_REQUESTS: dict[str, type[LearnRequest] | type[ForgetRequest]] = {
+    "learn": LearnRequest,
+    "forget": ForgetRequest,
+}
 
 
 def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -80,3 +85,14 @@ def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+
+
+def request_of(job: Job) -> LearnRequest | ForgetRequest:
+    """Return what a job was asked, without its webhook.
+
+    Fields that the release which stored it did not know have their defaults, and those of a newer
+    release are left out.
+    """
+    model = _REQUESTS[job.kind]
+    known = model.model_fields.keys() & job.request.keys()
+    return model.model_validate({"kind": job.kind} | {name: job.request[name] for name in known})
