@@ -88,7 +88,7 @@ def publish(
     images = [store.put(image) for image in exemplars]
     now = datetime.now(UTC)
     with database.transaction() as session:
-        owner = classifier_rows.find(session, "default", classifier, lock=True)
+        owner = classifier_rows.find(session, "default", classifier, for_update=True)
         assert owner is not None
         owner.last_version += 1
         sizes = {parts[name]: len(content) for name, content in data.items()}

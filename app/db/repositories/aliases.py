@@ -17,7 +17,10 @@ def get(session: Session, classifier_id: str, name: str) -> Alias | None:
 def page(
     session: Session, classifier_id: str, *, limit: int, after: str | None
 ) -> list[tuple[Alias, int]]:
-    """Return a classifier's aliases by name, with the numbers of their versions."""
+    """Return up to `limit` of a classifier's aliases, with their versions' numbers.
+
+    They come by name, those after the name `after`.
+    """
     query = (
         select(Alias, Version.number)
         .join(Version, Version.id == Alias.version_id)
@@ -34,14 +37,14 @@ def page(
 def point(
     session: Session, classifier_id: str, name: str, version_id: str, *, now: datetime
 ) -> Alias:
-    """Make the alias name this version. The caller holds the classifier's lock."""
+    """Make the alias name this version. The caller has locked the classifier's row."""
     alias = get(session, classifier_id, name)
     if alias is None:
         alias = Alias(classifier_id=classifier_id, name=name)
         session.add(alias)
     alias.version_id, alias.updated_at = version_id, now
     session.flush()
-    classifier_rows.note_change(session, classifier_id)
+    classifier_rows.record_change(session, classifier_id)
     return alias
 
 
@@ -49,4 +52,4 @@ def remove(session: Session, alias: Alias) -> None:
     """Delete an alias; its version stays."""
     session.delete(alias)
     session.flush()
-    classifier_rows.note_change(session, alias.classifier_id)
+    classifier_rows.record_change(session, alias.classifier_id)

@@ -9,14 +9,16 @@ from app.db.repositories import deliveries as delivery_rows
 from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
 
 
-def find(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier | None:
-    """Return the classifier of that name; `lock` keeps others from changing it meanwhile."""
+def find(
+    session: Session, workspace: str, name: str, *, for_update: bool = False
+) -> Classifier | None:
+    """Return the classifier of that name; `for_update` locks its row until the commit."""
     query = select(Classifier).where(Classifier.workspace == workspace, Classifier.name == name)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update() if for_update else query)
 
 
 def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Classifier]:
-    """Return classifiers by name, those after the one named."""
+    """Return up to `limit` classifiers of the workspace by name, those after the name `after`."""
     query = select(Classifier).where(Classifier.workspace == workspace)
     if after is not None:
         query = query.where(Classifier.name > after)
@@ -24,15 +26,15 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
 
 
 def has_unfinished_job(session: Session, classifier_id: str) -> bool:
-    """Say whether a job of the classifier waits or runs."""
+    """Say whether the classifier has a job that has not ended."""
     unfinished = exists().where(Job.classifier_id == classifier_id, Job.state.not_in(FINAL_STATES))
     return bool(session.scalar(select(unfinished)))
 
 
 def remove(session: Session, classifier: Classifier) -> None:
-    """Delete a classifier and all that hangs on it; uploads and blobs stay."""
+    """Delete a classifier with its versions, aliases, rankings and jobs; uploads and blobs stay."""
     delivery_rows.forget_settled(session, classifier.id)
-    # In this order, because an alias holds its version and a version its rankings.
+    # In this order, because aliases refer to versions, and versions to rankings.
     for table in (Alias, Version, Ranking, Job):
         session.execute(
             delete(table)
@@ -43,8 +45,8 @@ def remove(session: Session, classifier: Classifier) -> None:
     session.flush()
 
 
-def note_change(session: Session, classifier_id: str) -> None:
-    """Have housekeeping look at the classifier, its versions and its aliases."""
+def record_change(session: Session, classifier_id: str) -> None:
+    """Have housekeeping check the classifier, its versions and its aliases."""
     session.execute(
         update(Classifier)
         .where(Classifier.id == classifier_id)
@@ -54,15 +56,18 @@ def note_change(session: Session, classifier_id: str) -> None:
 
 
 def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[str]:
-    """Return classifiers that housekeeping has not looked at since they changed."""
+    """Return up to `limit` classifiers that have changed since housekeeping checked them.
+
+    Those of the ids `but` are left out.
+    """
     query = select(Classifier.id).where(
         Classifier.kept_revision != Classifier.revision, Classifier.id.not_in(but)
     )
     return list(session.scalars(query.order_by(Classifier.id).limit(limit)))
 
 
-def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
-    """Write down that housekeeping has done all up to a revision."""
+def record_kept_revision(session: Session, classifier_id: str, revision: int) -> None:
+    """Record that housekeeping has dealt with all changes up to a revision."""
     session.execute(
         update(Classifier)
         .where(Classifier.id == classifier_id)
@@ -71,8 +76,8 @@ def mark_kept(session: Session, classifier_id: str, revision: int) -> None:
     )
 
 
-def hold(session: Session, classifier_id: str) -> bool:
-    """Keep a classifier from being deleted until the commit; False where it is gone."""
+def lock_for_share(session: Session, classifier_id: str) -> bool:
+    """Prevent that a classifier is deleted before the commit; False where it is gone."""
     query = select(Classifier.id).where(Classifier.id == classifier_id)
     return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
@@ -82,8 +87,8 @@ def all_ids(session: Session) -> Sequence[str]:
     return session.scalars(select(Classifier.id).order_by(Classifier.id)).all()
 
 
-def get(session: Session, classifier_id: str, *, lock: bool = False) -> Classifier | None:
-    """Return the classifier of that id."""
+def get(session: Session, classifier_id: str, *, for_update: bool = False) -> Classifier | None:
+    """Return the classifier of that id; `for_update` locks its row until the commit."""
     query = select(Classifier).where(Classifier.id == classifier_id)
     query = query.execution_options(populate_existing=True)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query.with_for_update() if for_update else query)

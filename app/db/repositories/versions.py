@@ -55,7 +55,7 @@ def by_alias(session: Session, classifier_id: str, alias: str) -> Version | None
 
 
 def page(session: Session, classifier_id: str, *, limit: int, before: int | None) -> list[Version]:
-    """Return a classifier's versions, newest first, those older than the number given."""
+    """Return up to `limit` of a classifier's versions, newest first, older than `before`."""
     query = select(Version).where(Version.classifier_id == classifier_id)
     if before is not None:
         query = query.where(Version.number < before)
@@ -72,8 +72,8 @@ def add(
 ) -> None:
     """Insert a version.
 
-    `parts` are hashes by name; `classes` carry the version's id already; `held_out` are the images
-    kept aside from this version's own uploads, by class index.
+    `parts` are hashes by name; `classes` have the version's id already; `held_out` are the images
+    of the version's own uploads that were held out, by class index.
     """
     session.add(version)
     session.flush()
@@ -84,15 +84,15 @@ def add(
     )
     session.flush()
     _add_held_out(session, version.id, held_out)
-    classifier_rows.note_change(session, version.classifier_id)
+    classifier_rows.record_change(session, version.classifier_id)
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
     """Return the newest version that descends from this one, or is it."""
-    line = select(Version.id).where(Version.id == version_id).cte(recursive=True)
+    descent = select(Version.id).where(Version.id == version_id).cte(recursive=True)
     child = aliased(Version)
-    line = line.union_all(select(child.id).where(child.parent_id == line.c.id))
-    query = select(Version).join(line, line.c.id == Version.id)
+    descent = descent.union_all(select(child.id).where(child.parent_id == descent.c.id))
+    query = select(Version).join(descent, descent.c.id == Version.id)
     return session.scalar(query.order_by(Version.number.desc()).limit(1))
 
 
@@ -116,7 +116,7 @@ def part_sizes(session: Session, version_ids: Sequence[str]) -> dict[str, dict[s
 
 
 def classes(session: Session, version_ids: Sequence[str]) -> dict[str, list[VersionClass]]:
-    """Return each version's classes in the order of their indices."""
+    """Return each version's classes by index, which is the order of their columns."""
     query = select(VersionClass).where(VersionClass.version_id.in_(version_ids))
     found: dict[str, list[VersionClass]] = {version_id: [] for version_id in version_ids}
     for row in session.scalars(query.order_by(VersionClass.index)):
@@ -150,7 +150,7 @@ def class_of(session: Session, version_id: str, label: str) -> VersionClass | No
 def exemplars(
     session: Session, known: VersionClass, *, limit: int, after: int
 ) -> list[tuple[int, Image]]:
-    """Return a class's exemplars and their ranks, in order, those after a rank."""
+    """Return up to `limit` of a class's exemplars with their ranks, those after a rank."""
     query = (
         select(RankingImage.rank, Image)
         .join(Image, Image.sha256 == RankingImage.sha256)
@@ -165,25 +165,25 @@ def exemplars(
 
 
 def children(session: Session, version_id: str) -> list[Version]:
-    """Return the versions that were learnt from this one, oldest first."""
+    """Return the versions whose parent is this one, oldest first."""
     query = select(Version).where(Version.parent_id == version_id)
     return list(session.scalars(query.order_by(Version.number)))
 
 
 def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
-    """Return a classifier's versions but its newest few, oldest first."""
+    """Return a classifier's versions except the newest `count`, oldest first."""
     query = select(Version).where(Version.classifier_id == classifier_id)
     newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
     return list(newest_first)[::-1]
 
 
-def any_since(session: Session, classifier_id: str, moment: datetime) -> bool:
-    """Say whether a version of the classifier that is still there was published after a moment."""
+def published_since(session: Session, classifier_id: str, moment: datetime) -> bool:
+    """Say whether the classifier has a version that was published after a moment."""
     later = exists().where(Version.classifier_id == classifier_id, Version.created_at > moment)
     return bool(session.scalar(select(later)))
 
 
-def starts_a_job(session: Session, version: Version) -> bool:
+def is_base_of_unfinished_job(session: Session, version: Version) -> bool:
     """Say whether a job that has not ended starts from this version."""
     asked_for = and_(
         Job.state == "queued",
@@ -195,20 +195,20 @@ def starts_a_job(session: Session, version: Version) -> bool:
 
 
 def remove(session: Session, version: Version) -> None:
-    """Delete a version with its classes, parts and held-out rows; blobs stay until swept."""
+    """Delete a version with its classes, parts and held-out rows; a sweep deletes the blobs."""
     session.delete(version)
     session.flush()
-    classifier_rows.note_change(session, version.classifier_id)
+    classifier_rows.record_change(session, version.classifier_id)
 
 
-def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
+def with_labels(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
     """Return the versions of a classifier that know one of the labels, oldest first."""
     knows = exists().where(VersionClass.version_id == Version.id, VersionClass.label.in_(labels))
     query = select(Version).where(Version.classifier_id == classifier_id, knows)
     return list(session.scalars(query.order_by(Version.number)))
 
 
-def labels_known(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
+def known_labels(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
     """Return those of the labels that a version of the classifier knows."""
     query = (
         select(VersionClass.label)
@@ -219,7 +219,7 @@ def labels_known(session: Session, classifier_id: str, labels: Collection[str]) 
 
 
 def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
-    """Return the hashes of all that versions are made of: tensors, exemplars, held-out images."""
+    """Return the hashes of the versions' tensors, exemplars and held-out images."""
     parts = select(VersionPart.sha256).where(VersionPart.version_id.in_(version_ids))
     held_out = select(HeldOut.sha256).where(HeldOut.version_id.in_(version_ids))
     ranked = (
@@ -231,9 +231,9 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
 
 
 def splice_out(session: Session, version: Version) -> None:
-    """Delete a version from the middle of its tree.
+    """Delete a version and join its children to its parent.
 
-    Its children become its parent's, and take over its held-out images of the classes they know.
+    They take over its held-out images of the classes they know.
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
@@ -243,7 +243,7 @@ def splice_out(session: Session, version: Version) -> None:
 
 
 def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    """Put the parent's held-out images before the child's own: in the order they had together."""
+    """Put the parent's held-out images before the child's own, as `learning.held_out` does."""
     known = select(VersionClass.index).where(VersionClass.version_id == child)
     inherited = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
     if not inherited:
@@ -274,7 +274,7 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
 
 
 def served(session: Session) -> list[Served]:
-    """Return every classifier with its aliases: what all workspaces serve."""
+    """Return the classifiers of all workspaces, each once for each of its aliases."""
     query = (
         select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
         .outerjoin(Alias, Alias.classifier_id == Classifier.id)
@@ -284,5 +284,5 @@ def served(session: Session) -> list[Served]:
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:
-    """Return those of the ids that still are versions."""
+    """Return those of the ids that are versions, and not deleted."""
     return set(session.scalars(select(Version.id).where(Version.id.in_(version_ids))))

@@ -1,4 +1,4 @@
-"""Classifiers: what they are, how one is made, changed and deleted."""
+"""Classifiers: how they are made, shown, changed and deleted."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -49,12 +49,11 @@ class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
 
 
 class ClassifierPatch(RequestBody):
-    """What may change: it holds for the jobs that start after the change."""
+    """The fields that can change, for jobs that start after the change."""
 
     options: GivenOptions | None = Field(
         None,
-        description="Options to change; null takes one back to its default, and those not named "
-        "stay as they are.",
+        description="Options to change; null sets one back to its default, and the others stay.",
     )
     memory: Budget | None = None
     validation_fraction: ValidationFraction | None = None
@@ -84,17 +83,20 @@ def check_spec(spec: ClassifierSpec, options: Mapping[str, Any] | None = None) -
         ) from error
 
 
-def require(session: Session, workspace: str, name: str, *, lock: bool = False) -> Classifier:
-    """Return the classifier of that name. Raises ClassifierNotFoundError."""
-    found = classifier_rows.find(session, workspace, name, lock=lock)
+def require(session: Session, workspace: str, name: str, *, for_update: bool = False) -> Classifier:
+    """Return the classifier of that name; `for_update` locks its row until the commit.
+
+    Raises ClassifierNotFoundError.
+    """
+    found = classifier_rows.find(session, workspace, name, for_update=for_update)
     if found is None:
         raise ClassifierNotFoundError("There is no classifier of that name.")
     return found
 
 
-def hold(session: Session, row: Classifier) -> None:
-    """Keep a classifier from being deleted until the commit. Raises ClassifierNotFoundError."""
-    if not classifier_rows.hold(session, row.id):
+def lock_for_share(session: Session, row: Classifier) -> None:
+    """Prevent that a classifier is deleted before the commit. Raises ClassifierNotFoundError."""
+    if not classifier_rows.lock_for_share(session, row.id):
         raise ClassifierNotFoundError("The classifier has just been deleted.")
 
 
@@ -124,7 +126,9 @@ def create(
             session.flush()
             on_created(session, view)
     except IntegrityError:
-        raise ClassifierExistsError("A classifier of that name exists already.") from None
+        raise ClassifierExistsError(
+            "A classifier of that name exists already. Choose another name."
+        ) from None
     return view
 
 
@@ -135,39 +139,41 @@ def get(db: Database, workspace: str, name: str) -> ClassifierView:
 
 
 def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list[ClassifierView]:
-    """Return up to `limit` classifiers by name, those after the one named."""
+    """Return up to `limit` classifiers by name, those after the name `after`."""
     with db.reading() as session:
         found = classifier_rows.page(session, workspace, limit=limit, after=after)
         return [_with_live(session, row) for row in found]
 
 
 def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> ClassifierView:
-    """Change a classifier for the jobs to come.
+    """Change a classifier, for jobs that start after the change.
 
     Raises ClassifierNotFoundError and InvalidOptionsError.
     """
     with db.reading() as session:
         before = spec_of(require(session, workspace, name))
-    # Checking may take long, so it is done outside the transaction, which blocks every writer.
+    # Checking may take long, so it comes before the transaction, which blocks other writers.
     after = _changed(before, patch)
     with db.transaction() as session:
-        row = require(session, workspace, name, lock=True)
+        row = require(session, workspace, name, for_update=True)
         current = spec_of(row)
         row.spec = _stored(after if current == before else _changed(current, patch))
         session.flush()
-        classifier_rows.note_change(session, row.id)
+        classifier_rows.record_change(session, row.id)
         return _with_live(session, row)
 
 
 def delete(db: Database, workspace: str, name: str) -> None:
     """Delete a classifier with its versions, aliases and jobs.
 
-    Raises ClassifierNotFoundError, and ClassifierInUseError while a job waits or runs.
+    Raises ClassifierNotFoundError, and ClassifierInUseError where a job has not ended.
     """
     with db.transaction() as session:
-        row = require(session, workspace, name, lock=True)
+        row = require(session, workspace, name, for_update=True)
         if classifier_rows.has_unfinished_job(session, row.id):
-            raise ClassifierInUseError("A job of this classifier has not ended: cancel it first.")
+            raise ClassifierInUseError(
+                "A job of this classifier has not ended. Cancel it, or wait for its end."
+            )
         classifier_rows.remove(session, row)
 
 

@@ -1,4 +1,4 @@
-"""Versions: what each knows, how good it is, what it keeps."""
+"""Versions: how they are shown and deleted, with their exemplars and stored images."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class VersionNotFoundError(ServiceError, status=404, code="version-not-found"):
 
 
 class VersionInUseError(ServiceError, status=409, code="version-in-use"):
-    """An alias or a job that has not ended needs the version."""
+    """An alias names the version, or a job that has not ended starts from it."""
 
 
 class ClassNotFoundError(ServiceError, status=404, code="class-not-found"):
@@ -39,7 +39,7 @@ class ClassNotFoundError(ServiceError, status=404, code="class-not-found"):
 
 
 class ImageNotFoundError(ServiceError, status=404, code="image-not-found"):
-    """No image has that hash."""
+    """This workspace has no image of that hash."""
 
 
 class ImageUnreadableError(ServiceError, status=503, code="image-unreadable"):
@@ -76,7 +76,7 @@ def get(db: Database, workspace: str, name: str, reference: str) -> VersionView:
 def page(
     db: Database, workspace: str, name: str, *, limit: int, before: int | None
 ) -> list[VersionView]:
-    """Return up to `limit` versions, newest first, older than a number.
+    """Return up to `limit` versions, newest first, older than the number `before`.
 
     Raises ClassifierNotFoundError.
     """
@@ -89,7 +89,7 @@ def page(
 def exemplars(
     db: Database, workspace: str, name: str, reference: str, label: str, *, limit: int, after: int
 ) -> list[ExemplarView]:
-    """Return a class's exemplars in herding order, those after a rank.
+    """Return up to `limit` of a class's exemplars in herding order, those after a rank.
 
     Raises ClassifierNotFoundError, VersionNotFoundError and ClassNotFoundError.
     """
@@ -97,7 +97,7 @@ def exemplars(
         version = require(session, classifiers.require(session, workspace, name), reference)
         try:
             known = version_rows.class_of(session, version.id, clean_label(label))
-        except ValueError:  # no class has such a name
+        except ValueError:  # no class has such a label
             known = None
         if known is None:
             raise ClassNotFoundError("This version does not know that class.")
@@ -115,14 +115,14 @@ def exemplars(
 
 
 def delete(db: Database, workspace: str, name: str, reference: str) -> None:
-    """Delete a version; those that were learnt from it stay, and what they need of it.
+    """Delete a version; those learnt from it stay, with all that they need of it.
 
     Raises ClassifierNotFoundError, VersionNotFoundError, and VersionInUseError where an alias
     names it or a job that has not ended starts from it.
     """
     with db.transaction() as session:
         upload_rows.keep_used(session, classifiers.require(session, workspace, name).id)
-        classifier = classifiers.require(session, workspace, name, lock=True)
+        classifier = classifiers.require(session, workspace, name, for_update=True)
         version = require(session, classifier, reference)
         if reason := lineage.in_use(session, classifier, version):
             raise VersionInUseError(reason)
@@ -130,7 +130,7 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
 
 
 def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[Image, bytes]:
-    """Return an image that the workspace has: what it is, and its bytes.
+    """Return an image that the workspace has, and its bytes.
 
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
@@ -142,10 +142,9 @@ def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[
 def image_link(
     db: Database, store: BlobStore, workspace: str, sha256: str, seconds: int
 ) -> str | None:
-    """Return a URL at which whoever has it finds an image of the workspace for so long.
+    """Return a signed URL, valid for so many `seconds`, of an image that the workspace has.
 
     None where the storage has no such URLs.
-
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
     found = _image(db, workspace, sha256)
@@ -160,7 +159,7 @@ def _image(db: Database, workspace: str, sha256: str) -> Image:
     with db.reading() as session:
         found = workspace_rows.image(session, workspace, sha256)
     if found is None:
-        raise ImageNotFoundError("No image has that hash.")
+        raise ImageNotFoundError("This workspace has no image of that hash.")
     return found
 
 
@@ -174,5 +173,5 @@ def _readable(sha256: str) -> Iterator[None]:
     except (BlobMissingError, BlobCorruptError) as error:
         log.error("image_unreadable", image=sha256, error=repr(error))
         raise ImageUnreadableError(
-            "The stored image is gone or damaged: send it again to have it back."
+            "The stored image is gone or damaged. Send it again to restore it."
         ) from error

@@ -1,4 +1,4 @@
-"""Making a job: what it asks is checked here, before any worker hears of it."""
+"""Making a job. Its request is checked here, before a worker gets it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -37,10 +37,10 @@ class MemoryTooSmallError(ServiceError, status=422, code="memory-too-small"):
 
 
 class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
-    """The method never changes a task once it is learnt."""
+    """The job would extend a class, and its method never changes a task once it is learnt."""
 
 
-# What creating a job may raise.
+# What creating a job may raise: any job, and one that forgets.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
     UnknownUploadError,
@@ -110,7 +110,7 @@ def create_with_upload(
     on_created: OnCreated[LearnView],
     quota: Quota = NO_QUOTA,
 ) -> LearnView:
-    """Make an upload of collected images and queue a job that learns it: both or neither.
+    """Make an upload of collected images and queue a job that learns it, in one transaction.
 
     Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
@@ -131,13 +131,13 @@ def create_with_upload(
 
 
 def require_classifier(db: Database, workspace: str, name: str) -> None:
-    """Raise ClassifierNotFoundError early, before a body is read for nothing."""
+    """Raise ClassifierNotFoundError early, before a body is read in vain."""
     with db.reading() as session:
         classifiers.require(session, workspace, name)
 
 
 class _Checked(NamedTuple):
-    """A classifier as it was found, and as the learning core sees it with a job's options."""
+    """A classifier as it was read, and what the learning core gets of it with a job's options."""
 
     stored: ClassifierSpec
     spec: Spec
@@ -146,7 +146,7 @@ class _Checked(NamedTuple):
 def _check_options(
     db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
 ) -> _Checked:
-    """Check options before the transaction, which holds up every writer: it may take long."""
+    """Check options before the transaction, which blocks other writers: the check may take long."""
     with db.reading() as session:
         stored = spec_of(classifiers.require(session, workspace, classifier_name))
     return _Checked(stored, classifiers.check_spec(stored, options))
@@ -159,11 +159,11 @@ def _insert(
     request: LearnRequest | ForgetRequest,
     uploads_of_job: Sequence[str],
 ) -> str:
-    """Write the rows of a job, once what can be checked before it starts has been.
+    """Write the rows of a job that has been checked, and return its id.
 
     Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
     """
-    classifiers.hold(session, classifier)
+    classifiers.lock_for_share(session, classifier)
     job = Job(
         # The order of ids is the order of a classifier's steps: see `turns`.
         id=new_id("job", after=job_rows.newest(session, classifier.id)),
@@ -187,7 +187,7 @@ def _insert(
 def _check_learn(
     session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
 ) -> list[str]:
-    """Return the uploads to learn from, which nobody changes until the commit."""
+    """Return the uploads to learn from, locked until the commit."""
     upload_ids = list(dict.fromkeys(request.uploads))
     stored = spec_of(classifier)
     spec = (
@@ -207,27 +207,27 @@ def _check_learn(
 def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
     """Refuse what the method cannot learn. `train_counts` are images to train on by label.
 
-    Raises TaskIsFrozenError and MemoryTooSmallError.
+    `known` are the labels of the base version. Raises TaskIsFrozenError and MemoryTooSmallError.
     """
     needs = methods.needs(spec.method)
     if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
         detail = f"{spec.method} never changes a task once it is learnt"
         raise TaskIsFrozenError(
-            f"{detail}, so it cannot learn more of a known class: learn under a new label, or with "
-            "a method that has no tasks.",
+            f"{detail}, so it cannot learn more of a known class. Send the images under a new "
+            "label, or use a method without tasks.",
             errors=[FieldError("/on_existing", detail)],
         )
     budget = spec.memory.exemplars
     classes = len(known.union(train_counts))
     if needs.exemplars and budget is not None and budget < classes:
         raise MemoryTooSmallError(
-            f"{budget} exemplars cannot hold one image of each of {classes} classes: raise "
-            "memory.exemplars of the classifier."
+            f"{budget} exemplars cannot hold one image of each of {classes} classes. Raise the "
+            "classifier's memory.exemplars."
         )
 
 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
-    """Return the uploads that the job learns from: none."""
+    """Return the uploads that the job learns from, which are none."""
     base = lineage.find_base(session, classifier, request.base_version)
     known = lineage.classes_of(session, base)
     elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
@@ -246,8 +246,11 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
-    """Keep the uploads from being changed or deleted until the job that uses them is there."""
-    # In one order for everybody: two jobs that lock the same uploads in two orders deadlock.
+    """Lock the uploads, so that none is changed or deleted before the job that uses them exists.
+
+    Raises UnknownUploadError.
+    """
+    # Always in the same order: two jobs that lock the same uploads in two orders deadlock.
     missing = {
         upload_id
         for upload_id in sorted(upload_ids)
@@ -255,8 +258,10 @@ def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -
     }
     if missing:
         errors = [
-            FieldError(f"/uploads/{place}", "there is no such upload")
-            for place, upload_id in enumerate(upload_ids)
+            FieldError(f"/uploads/{position}", "there is no such upload")
+            for position, upload_id in enumerate(upload_ids)
             if upload_id in missing
         ]
-        raise UnknownUploadError("The job names uploads that do not exist.", errors=errors)
+        raise UnknownUploadError(
+            "The job names uploads that do not exist. Make them first.", errors=errors
+        )

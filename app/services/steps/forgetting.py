@@ -1,4 +1,4 @@
-"""Which classes a job can forget."""
+"""Which classes a job can forget, and their columns."""
 
 from collections.abc import Collection, Sequence
 
@@ -17,7 +17,7 @@ class UnknownClassError(ServiceError, status=422, code="unknown-class"):
 class CannotForgetError(
     ServiceError, status=422, code="cannot-forget", title="Cannot be forgotten"
 ):
-    """The method cannot forget these classes, or nothing would be left."""
+    """The method cannot forget these classes, or no class would be left."""
 
 
 def known_elsewhere(session: Session, classifier_id: str, request: ForgetRequest) -> set[str]:
@@ -28,7 +28,7 @@ def known_elsewhere(session: Session, classifier_id: str, request: ForgetRequest
     """
     if not request.purge:
         return set()
-    return version_rows.labels_known(session, classifier_id, request.classes)
+    return version_rows.known_labels(session, classifier_id, request.classes)
 
 
 def columns_of(

@@ -217,7 +217,9 @@ def _promotion(session: Session, plan: Plan, metrics: MetricsView) -> _Promotion
     if current is None:
         return _Promotion(True)
     forgotten = plan.labels if isinstance(plan, ForgetPlan) else ()
-    if _purges(plan) and current in version_rows.knowing(session, plan.classifier_id, forgotten):
+    if _purges(plan) and current in version_rows.with_labels(
+        session, plan.classifier_id, forgotten
+    ):
         return _Promotion(True)
     limit = plan.promotion.max_accuracy_drop
     if limit is None:  # the policy is not `guarded`

@@ -1,4 +1,4 @@
-"""What a job may be asked: to learn uploads, or to forget classes."""
+"""The requests a job is made of: to learn uploads, or to forget classes."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ OnExisting = Literal["error", "extend"]
 
 
 class _Request(RequestBody):
-    """What every job is asked."""
+    """Fields of every request."""
 
     base_version: int | None = Field(
         None,
@@ -29,9 +29,11 @@ class _Request(RequestBody):
         description="Version to start from; null: the live one when the job starts.",
     )
     max_minutes: float | None = Field(
-        None, gt=0, description="The job fails when an attempt has taken so long."
+        None, gt=0, description="The job fails when an attempt has taken this long."
     )
-    webhook: Webhook | None = Field(None, description="Told when the job has ended.")
+    webhook: Webhook | None = Field(
+        None, description="Where to send a notification when the job has ended."
+    )
 
 
 class LearnRequest(_Request):
@@ -45,7 +47,7 @@ class LearnRequest(_Request):
         default_factory=dict, description="The method's options, over the classifier's own."
     )
     on_existing: OnExisting = Field(
-        "error", description="`extend` takes more images of classes that are known already."
+        "error", description="`extend` accepts more images of classes that are known already."
     )
 
 
@@ -58,7 +60,7 @@ class ForgetRequest(_Request):
     )
     purge: bool = Field(
         False,
-        strict=True,  # what is deleted does not come back: no guessing at "yes" and 1
+        strict=True,  # a deletion cannot be undone, so "yes" and 1 are not taken for true
         description="Also delete versions and uploads that hold images of these classes.",
     )
 
@@ -74,9 +76,9 @@ _REQUESTS: dict[str, type[LearnRequest] | type[ForgetRequest]] = {
 
 
 def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Validate by the one model that is meant, so that errors point into the body as it was sent.
+    """Validate by the model of the request's kind, so that errors point into the body as sent.
 
-    A job learns where the body does not say.
+    The kind defaults to ``learn``.
     """
     if not isinstance(given, dict):
         return handler(given)

@@ -105,7 +105,7 @@ def _base_of(
     if (
         job.base_version_id is not None
         and job.started_at is not None
-        and not version_rows.any_since(session, classifier.id, job.started_at)
+        and not version_rows.published_since(session, classifier.id, job.started_at)
     ):
         return version_rows.get(session, job.base_version_id)
     version = lineage.find_base(session, classifier, number)

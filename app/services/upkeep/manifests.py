@@ -122,7 +122,7 @@ def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = 
         with db.transaction() as session:
             # Locked, and as it was read: what is written is not older than what another process
             # has written.
-            now = classifier_rows.get(session, classifier_id, lock=True)
+            now = classifier_rows.get(session, classifier_id, for_update=True)
             if (now.revision if now else None) != revision:
                 continue
             for name, data in changes.items():
@@ -130,7 +130,7 @@ def keep(db: Database, store: BlobStore, classifier_id: str, *, compare: bool = 
             for name in gone:
                 store.remove_document(name)
             if now is not None:
-                classifier_rows.mark_kept(session, classifier_id, now.revision)
+                classifier_rows.record_kept_revision(session, classifier_id, now.revision)
             return
 
 

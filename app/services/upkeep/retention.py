@@ -64,7 +64,7 @@ def follow(db: Database, classifier_id: str) -> list[int]:
             return []
     with db.transaction() as session:
         upload_rows.keep_used(session, classifier_id)
-        classifier = classifier_rows.get(session, classifier_id, lock=True)
+        classifier = classifier_rows.get(session, classifier_id, for_update=True)
         return trim_versions(session, classifier) if classifier else []
 
 

@@ -90,7 +90,7 @@ def test_a_classifier_that_goes_meanwhile_is_not_found(service: Service) -> None
     upload = service.upload("a", count=2)
     with ThreadPoolExecutor(1) as pool:
         with service.db.transaction() as session:
-            row = classifiers.require(session, WORKSPACE, "toy", lock=True)
+            row = classifiers.require(session, WORKSPACE, "toy", for_update=True)
             classifier_rows.remove(session, row)
             queued = pool.submit(service.learn, upload)
             wait_for_a_lock(service.db)
