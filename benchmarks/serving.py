@@ -35,7 +35,8 @@ from app.db.engine import Database
 from app.db.repositories import aliases as alias_rows, blobs as blob_rows, versions as version_rows
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
-from app.services.classifiers.classifiers import ClassifierSpec, create, to_model_spec
+from app.services.classifiers.classifiers import check_spec, create
+from app.services.classifiers.spec import ClassifierSpec
 from app.settings import Settings
 from app.storage import open_store
 from models import methods, networks
@@ -94,8 +95,8 @@ def publish(settings: Settings, wanted: ClassifierSpec) -> tuple[Spec, State]:
     """Make a classifier with one live version of random weights."""
     migrations.upgrade(settings.database_url)
     database, store = Database(settings.database_url), open_store(settings.storage_url)
-    view = create(database, "default", wanted, on_created=lambda _session, _view: None)
-    spec = to_model_spec(view.model_dump(mode="json"))
+    create(database, "default", wanted, on_created=lambda _session, _view: None)
+    spec = check_spec(wanted)
     network = networks.build(spec.backbone, spec.seed)
     network.head.grow(0, CLASSES, spec.seed)
     kind = methods.get(spec.method)

@@ -1,8 +1,10 @@
-"""What a classifier is, as the learning core sees it: validated, serialisable, unchanging."""
+"""What a classifier is to the learning core: validated, serialisable, immutable."""
 
-from typing import Annotated, Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.json_values import GivenOptions, Text
 
 
 class _Frozen(BaseModel):
@@ -10,7 +12,7 @@ class _Frozen(BaseModel):
 
 
 class Augment(_Frozen):
-    """Augmentation of training images, drawn anew each epoch."""
+    """Augmentation of training images, drawn again each epoch."""
 
     crop: int | None = Field(
         None, ge=0, description="Pixels of zero padding around a random crop; image_size/8 if null."
@@ -23,7 +25,7 @@ class Augment(_Frozen):
 
 
 class Budget(_Frozen):
-    """Bound of the exemplar memory over all classes: a number of images or of stored bytes."""
+    """Bound of the exemplar memory over all classes, in images or in stored bytes."""
 
     exemplars: int | None = Field(None, ge=1, description="Images in all.")
     megabytes: float | None = Field(None, gt=0, description="Stored bytes in all, in 10^6.")
@@ -41,17 +43,19 @@ class Spec(_Frozen):
     `options` are validated by the method's own `Options`; see `models.methods.validate`.
     """
 
-    method: str = "icarl"
-    options: dict[str, Any] = Field(default_factory=dict)
-    backbone: str = "resnet32"
-    weights: str | None = Field(
+    method: Text = Field("icarl", description="One of GET /v1/methods.")
+    options: GivenOptions = Field(
+        default_factory=dict, description="The method's options; each has a default."
+    )
+    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
+    weights: Text | None = Field(
         None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
     )
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 32
+    image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
     memory: Budget = Budget(exemplars=2000)
-    regularizer: dict[str, Any] | None = None
+    regularizer: GivenOptions | None = None
     augment: Augment = Augment()
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1993
+    seed: int = Field(1993, ge=0, lt=2**63)
 
     @property
     def crop(self) -> int:

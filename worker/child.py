@@ -173,7 +173,7 @@ def _learn(
     saved: SavedCheckpoint | None,
 ) -> Outcome:
     # Defaults are filled in once: the version keeps those that it was trained with.
-    spec = methods.complete(Spec.model_validate(plan.spec))
+    spec = methods.complete(plan.spec)
     preflight.check_memory(plan, spec)
     own = resuming.fingerprint(plan, spec)
     checkpoint = resuming.read(saved, own, resources, store, reporter) if saved else None
@@ -217,7 +217,7 @@ def _forget(
     reporter: Reporter,
     stop: StopOrder,
 ) -> Outcome:
-    spec = methods.complete(Spec.model_validate(plan.spec))
+    spec = methods.complete(plan.spec)
     hashes, columns = reading.held_out_of(plan)
     data = Remaining(
         held_out=reading.decode_all(
@@ -263,7 +263,7 @@ def _stored(
         data = encode(tensors)
         parts[name] = SizedImage(store.put(data), len(data))
     return Outcome(
-        spec=spec.model_dump(mode="json"),
+        spec=spec,
         parts=parts,
         rankings={
             column: [train[position] for position in ranking[: result.kept[column]]]

@@ -25,7 +25,7 @@ from app.db.tables import Job
 from app.services import stored
 from app.services.jobs import checkpoints, endings
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps import planning, publication
+from app.services.steps import publication, starting
 from app.services.steps.plans import Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
@@ -91,7 +91,7 @@ class Lease:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return planning.plan(session, job)
+                return starting.plan(session, job)
 
         return self._persist(decide)
 

@@ -13,10 +13,10 @@ from app.services.classifiers.classifiers import (
     ClassifierInUseError,
     ClassifierNotFoundError,
     ClassifierPatch,
-    ClassifierSpec,
     ClassifierView,
     InvalidOptionsError,
 )
+from app.services.classifiers.spec import ClassifierSpec
 
 router = Router(
     prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]

@@ -11,14 +11,13 @@ from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services.classifiers import versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.version_views import ExemplarView, VersionView
 from app.services.classifiers.versions import (
     ClassNotFoundError,
-    ExemplarView,
     ImageNotFoundError,
     ImageUnreadableError,
     VersionInUseError,
     VersionNotFoundError,
-    VersionView,
 )
 from app.services.stored import StorageUnavailableError
 

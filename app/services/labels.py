@@ -1,4 +1,4 @@
-"""Names of classes: any Unicode text that a person could have meant."""
+"""Labels of classes: any Unicode text without control characters."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ MAX_LABEL_LENGTH = 200
 
 
 def clean_label(label: str) -> str:
-    """Return the class name as it is kept: stripped, in composed form (NFC).
+    """Return the label as it is stored: stripped, and normalised to NFC.
 
-    Composed, because file systems disagree on how to write an accent and the class is the same.
+    File systems differ in how they write an accent; NFC makes the same class of both ways.
     Raises ValueError with what is wrong.
     """
     cleaned = unicodedata.normalize("NFC", label).strip()
@@ -24,6 +24,6 @@ def clean_label(label: str) -> str:
 
 
 def named(labels: Sequence[str], limit: int = 10) -> str:
-    """Name the first few labels."""
+    """Return the first `limit` labels, quoted, and how many more there are."""
     shown = ", ".join(repr(label) for label in labels[:limit])
     return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.services.classifiers.classifiers import ClassifierSpec
+from app.services.classifiers.spec import ClassifierSpec
 from app.settings import Settings
 from benchmarks import serving
 from benchmarks.capacity.checks import Check

@@ -17,8 +17,8 @@ from app.db.repositories import (
 )
 from app.db.tables import Image, Ranking, RankingImage, Version, VersionClass
 from app.ids import new_id
-from app.services.classifiers.classifiers import to_model_spec
 from app.storage import BlobStore
+from models import methods
 from models.learner import StepData, StepResult, learn
 from models.spec import Spec
 from models.state import encode
@@ -44,16 +44,7 @@ def png(seed: int = 0) -> bytes:
 @cache
 def step(number: int, method: str = "icarl") -> tuple[Spec, StepResult]:
     """Learn two classes (step 0), then a third (step 1)."""
-    spec = to_model_spec(
-        {
-            "weights": None,
-            "regularizer": None,
-            "augment": {},
-            "seed": 7,
-            **BODY,
-            "method": method,
-        }
-    )
+    spec = methods.validate(Spec.model_validate({**BODY, "method": method, "seed": 7}))
     base = step(number - 1, method)[1].state if number else None
     tasks = TASKS[number]
     columns = torch.arange(len(tasks)).repeat_interleave(4)

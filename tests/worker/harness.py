@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.tables import FINAL_STATES, Job, Version, Worker
 from app.services.classifiers import classifiers
-from app.services.classifiers.classifiers import ClassifierSpec
+from app.services.classifiers.spec import ClassifierSpec
 from app.services.jobs import events, jobs
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.db.repositories.learning import SizedImage
+from app.services.classifiers.spec import Promotion
 from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
 from models.learner import LearningError
 from models.spec import Spec
@@ -28,7 +29,19 @@ def a_class(label: str, **fields: Any) -> PlannedClass:
 def a_plan(*classes: PlannedClass, fresh: dict[int, list[int]]) -> LearnPlan:
     """`fresh` are the sizes of the new images by column."""
     images = [FreshImage("f", size, column) for column in fresh for size in fresh[column]]
-    return LearnPlan("job_1", "cls_1", {}, {}, None, {}, None, classes, tuple(images))
+    return LearnPlan(
+        job_id="job_1",
+        classifier_id="cls_1",
+        spec=Spec(),
+        promotion=Promotion(),
+        base_version_id=None,
+        parts={},
+        history=None,
+        classes=classes,
+        last_index=-1,
+        last_task=-1,
+        fresh=tuple(images),
+    )
 
 
 KNOWN = a_class("known", known=True, exemplars=(SizedImage("e", 600), SizedImage("f", 100)))

@@ -17,7 +17,10 @@ def get(session: Session, classifier_id: str, name: str) -> Alias | None:
 def page(
     session: Session, classifier_id: str, *, limit: int, after: str | None
 ) -> list[tuple[Alias, int]]:
-    """Return a classifier's aliases by name, with the numbers of their versions."""
+    """Return up to `limit` of a classifier's aliases, with their versions' numbers.
+
+    They come by name, those after the name `after`.
+    """
     query = (
         select(Alias, Version.number)
         .join(Version, Version.id == Alias.version_id)
@@ -34,7 +37,7 @@ def page(
 def point(
     session: Session, classifier_id: str, name: str, version_id: str, *, now: datetime
 ) -> Alias:
-    """Point the alias to a version. The caller has locked the classifier for update."""
+    """Make the alias name this version. The caller has locked the classifier's row."""
     alias = get(session, classifier_id, name)
     if alias is None:
         alias = Alias(classifier_id=classifier_id, name=name)

@@ -12,13 +12,13 @@ from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
 def find(
     session: Session, workspace: str, name: str, *, for_update: bool = False
 ) -> Classifier | None:
-    """Return the classifier of that name; `for_update` keeps others from changing it."""
+    """Return the classifier of that name; `for_update` locks its row until the commit."""
     query = select(Classifier).where(Classifier.workspace == workspace, Classifier.name == name)
     return session.scalar(query.with_for_update() if for_update else query)
 
 
 def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Classifier]:
-    """Return classifiers by name, those after the name `after`."""
+    """Return up to `limit` classifiers of the workspace by name, those after the name `after`."""
     query = select(Classifier).where(Classifier.workspace == workspace)
     if after is not None:
         query = query.where(Classifier.name > after)
@@ -26,15 +26,15 @@ def page(session: Session, workspace: str, *, limit: int, after: str | None) -> 
 
 
 def has_unfinished_job(session: Session, classifier_id: str) -> bool:
-    """Say whether a job of the classifier is queued or running."""
+    """Say whether the classifier has a job that has not ended."""
     unfinished = exists().where(Job.classifier_id == classifier_id, Job.state.not_in(FINAL_STATES))
     return bool(session.scalar(select(unfinished)))
 
 
 def remove(session: Session, classifier: Classifier) -> None:
-    """Delete a classifier with its aliases, versions, rankings and jobs; uploads and blobs stay."""
+    """Delete a classifier with its versions, aliases, rankings and jobs; uploads and blobs stay."""
     delivery_rows.delete_settled(session, classifier.id)
-    # In this order: an alias refers to its version, and a version to its rankings.
+    # In this order, because aliases refer to versions, and versions to rankings.
     for table in (Alias, Version, Ranking, Job):
         session.execute(delete(table).where(table.classifier_id == classifier.id))
     session.delete(classifier)
@@ -42,7 +42,7 @@ def remove(session: Session, classifier: Classifier) -> None:
 
 
 def bump_revision(session: Session, classifier_id: str) -> None:
-    """Record that the classifier, a version or an alias changed: housekeeping follows."""
+    """Have housekeeping check the classifier, its versions and its aliases."""
     session.execute(
         update(Classifier)
         .where(Classifier.id == classifier_id)
@@ -51,7 +51,10 @@ def bump_revision(session: Session, classifier_id: str) -> None:
 
 
 def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[str]:
-    """Return classifiers that changed since housekeeping processed them, except those in `but`."""
+    """Return up to `limit` classifiers that have changed since housekeeping checked them.
+
+    Those of the ids `but` are left out.
+    """
     query = select(Classifier.id).where(
         Classifier.kept_revision != Classifier.revision, Classifier.id.not_in(but)
     )
@@ -59,14 +62,14 @@ def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[
 
 
 def mark_processed(session: Session, classifier_id: str, revision: int) -> None:
-    """Record that housekeeping has processed all changes up to a revision."""
+    """Record that housekeeping has dealt with all changes up to a revision."""
     session.execute(
         update(Classifier).where(Classifier.id == classifier_id).values(kept_revision=revision)
     )
 
 
 def lock_for_share(session: Session, classifier_id: str) -> bool:
-    """Keep others from deleting a classifier until the commit; False where it does not exist."""
+    """Prevent that a classifier is deleted before the commit; False where it is gone."""
     query = select(Classifier.id).where(Classifier.id == classifier_id)
     return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
@@ -77,7 +80,7 @@ def all_ids(session: Session) -> Sequence[str]:
 
 
 def get(session: Session, classifier_id: str, *, for_update: bool = False) -> Classifier | None:
-    """Return the classifier of that id; `for_update` keeps others from changing it."""
+    """Return the classifier of that id; `for_update` locks its row until the commit."""
     query = select(Classifier).where(Classifier.id == classifier_id)
     query = query.execution_options(populate_existing=True)
     return session.scalar(query.with_for_update() if for_update else query)

@@ -1,4 +1,4 @@
-"""Queries that gather what a learning step starts from, and store the rankings it makes."""
+"""Queries for what a learning step starts from, and for the rankings it makes."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -20,14 +20,14 @@ from app.ids import new_id
 
 
 class SizedImage(NamedTuple):
-    """A stored image and its bytes."""
+    """A stored blob and its size in bytes."""
 
     sha256: str
     size: int
 
 
 class LabelledImage(NamedTuple):
-    """An image of an upload."""
+    """An image of an upload, its size in bytes, and its split: ``train`` or ``test``."""
 
     sha256: str
     size: int
@@ -36,7 +36,7 @@ class LabelledImage(NamedTuple):
 
 
 def train_counts(session: Session, upload_ids: Sequence[str]) -> dict[str, int]:
-    """Return every label of the uploads and how many images it has to train on."""
+    """Return how many images to train on each label of the uploads has, which may be none."""
     train = func.sum(case((UploadImage.split == "train", 1), else_=0))
     query = select(UploadImage.label, train).where(UploadImage.upload_id.in_(upload_ids))
     rows = session.execute(query.group_by(UploadImage.label))
@@ -44,7 +44,7 @@ def train_counts(session: Session, upload_ids: Sequence[str]) -> dict[str, int]:
 
 
 def job_images(session: Session, job_id: str) -> list[LabelledImage]:
-    """Return the images a job learns from, in the order (upload as named, position)."""
+    """Return the images a job learns from, in the order (upload in the request, position)."""
     query = (
         select(UploadImage.sha256, Blob.size, UploadImage.label, UploadImage.split)
         .join(JobUpload, JobUpload.upload_id == UploadImage.upload_id)
@@ -56,13 +56,12 @@ def job_images(session: Session, job_id: str) -> list[LabelledImage]:
 
 
 def learnt_before(session: Session, job_id: str, version_id: str) -> set[tuple[str, str]]:
-    """Return those of a job's images that earlier jobs of the version's chain had to train on.
+    """Return those of a job's images that were sent to train on before.
 
-    Each is (the label it was sent under then, its hash).
-
-    Known as long as the earlier uploads are there.
+    Each is (the label it was sent under then, its hash). The earlier jobs are those that made the
+    version and its ancestors; their images are known as long as their uploads exist.
     """
-    line = _line(version_id)
+    ancestry = _ancestry(version_id)
     earlier, earlier_use = aliased(UploadImage), aliased(JobUpload)
     query = (
         select(earlier.label, earlier.sha256)
@@ -70,7 +69,7 @@ def learnt_before(session: Session, job_id: str, version_id: str) -> set[tuple[s
         .join(JobUpload, JobUpload.upload_id == UploadImage.upload_id)
         .join(earlier, earlier.sha256 == UploadImage.sha256)
         .join(earlier_use, earlier_use.upload_id == earlier.upload_id)
-        .join(line, line.c.job_id == earlier_use.job_id)
+        .join(ancestry, ancestry.c.job_id == earlier_use.job_id)
         .where(JobUpload.job_id == job_id, earlier.split == "train")
     )
     return {(label, sha256) for label, sha256 in session.execute(query.distinct())}
@@ -94,15 +93,15 @@ def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:
 def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
     """Return the held-out images of a version and its ancestors by class index, oldest first.
 
-    Of the classes that the version knows: ancestors may have known others, forgotten since.
+    Classes that ancestors knew and that have been forgotten since are left out.
     """
-    line = _line(version_id)
+    ancestry = _ancestry(version_id)
     known = and_(VersionClass.version_id == version_id, VersionClass.index == HeldOut.index)
     query = (
         select(HeldOut.index, HeldOut.sha256)
-        .join(line, line.c.id == HeldOut.version_id)
+        .join(ancestry, ancestry.c.id == HeldOut.version_id)
         .join(VersionClass, known)
-        .order_by(line.c.number, HeldOut.index, HeldOut.position)
+        .order_by(ancestry.c.number, HeldOut.index, HeldOut.position)
     )
     found: dict[int, list[str]] = {}
     for index, sha256 in session.execute(query):
@@ -111,18 +110,18 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
 
 
 def ever_held_out(session: Session, version_id: str) -> set[str]:
-    """Return all images that a version and its ancestors held out, also of forgotten classes."""
-    line = _line(version_id)
-    query = select(HeldOut.sha256).join(line, line.c.id == HeldOut.version_id)
+    """Return the images that a version and its ancestors held out, of forgotten classes too."""
+    ancestry = _ancestry(version_id)
+    query = select(HeldOut.sha256).join(ancestry, ancestry.c.id == HeldOut.version_id)
     return set(session.scalars(query))
 
 
 def last_used(session: Session, version_id: str) -> tuple[int, int]:
-    """Return the highest class index and the highest task that the chain of parents has used.
+    """Return the highest class index and the highest task that a version and its ancestors used.
 
-    Versions remember them of ancestors that were purged.
+    Each version stores those of its ancestors, which may have been deleted since.
     """
-    line = _line(version_id)
+    ancestry = _ancestry(version_id)
     query = (
         select(
             func.max(VersionClass.index),
@@ -131,7 +130,7 @@ def last_used(session: Session, version_id: str) -> tuple[int, int]:
             func.max(Version.last_task),
         )
         .join(Version, Version.id == VersionClass.version_id)
-        .join(line, line.c.id == VersionClass.version_id)
+        .join(ancestry, ancestry.c.id == VersionClass.version_id)
     )
     index, task, last_index, last_task = session.execute(query).one()
     return (-1, -1) if index is None else (max(index, last_index), max(task, last_task))
@@ -153,7 +152,7 @@ def add_ranking(session: Session, classifier_id: str, images: Iterable[str]) -> 
 
 
 def remove_unused_rankings(session: Session, classifier_id: str) -> None:
-    """Delete the rankings that no version's class has any more."""
+    """Delete the rankings that no class of any version refers to."""
     unused = and_(
         Ranking.classifier_id == classifier_id,
         ~exists().where(VersionClass.ranking_id == Ranking.id),
@@ -161,16 +160,16 @@ def remove_unused_rankings(session: Session, classifier_id: str) -> None:
     session.execute(delete(Ranking).where(unused))
 
 
-def _line(version_id: str) -> CTE:
+def _ancestry(version_id: str) -> CTE:
     """The version and its ancestors."""
-    line = (
+    ancestry = (
         select(Version.id, Version.parent_id, Version.number, Version.job_id)
         .where(Version.id == version_id)
         .cte(recursive=True)
     )
     parent = aliased(Version)
-    return line.union_all(
+    return ancestry.union_all(
         select(parent.id, parent.parent_id, parent.number, parent.job_id).where(
-            parent.id == line.c.parent_id
+            parent.id == ancestry.c.parent_id
         )
     )

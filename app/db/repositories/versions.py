@@ -56,7 +56,7 @@ def by_alias(session: Session, classifier_id: str, alias: str) -> Version | None
 
 
 def page(session: Session, classifier_id: str, *, limit: int, before: int | None) -> list[Version]:
-    """Return a classifier's versions, newest first, those older than the number given."""
+    """Return up to `limit` of a classifier's versions, newest first, older than `before`."""
     query = select(Version).where(Version.classifier_id == classifier_id)
     if before is not None:
         query = query.where(Version.number < before)
@@ -73,8 +73,8 @@ def add(
 ) -> None:
     """Insert a version.
 
-    `parts` are hashes by name. `classes` have the version's id already. `held_out` are the images
-    held out of this version's own uploads, by class index.
+    `parts` are hashes by name; `classes` have the version's id already; `held_out` are the images
+    of the version's own uploads that were held out, by class index.
     """
     session.add(version)
     session.flush()
@@ -89,11 +89,11 @@ def add(
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
-    """Return the newest among this version and its descendants."""
-    tree = select(Version.id).where(Version.id == version_id).cte(recursive=True)
+    """Return the newest version that descends from this one, or is it."""
+    descent = select(Version.id).where(Version.id == version_id).cte(recursive=True)
     child = aliased(Version)
-    tree = tree.union_all(select(child.id).where(child.parent_id == tree.c.id))
-    query = select(Version).join(tree, tree.c.id == Version.id)
+    descent = descent.union_all(select(child.id).where(child.parent_id == descent.c.id))
+    query = select(Version).join(descent, descent.c.id == Version.id)
     return session.scalar(query.order_by(Version.number.desc()).limit(1))
 
 
@@ -116,7 +116,7 @@ def part_sizes(session: Session, version_ids: Sequence[str]) -> dict[str, dict[s
 
 
 def classes(session: Session, version_ids: Sequence[str]) -> dict[str, list[VersionClass]]:
-    """Return each version's classes in the order of their indices."""
+    """Return each version's classes by index, which is the order of their columns."""
     query = select(VersionClass).where(VersionClass.version_id.in_(version_ids))
     rows = session.scalars(query.order_by(VersionClass.index))
     found = group((row.version_id, row) for row in rows)
@@ -147,7 +147,7 @@ def class_of(session: Session, version_id: str, label: str) -> VersionClass | No
 def exemplars(
     session: Session, known: VersionClass, *, limit: int, after: int
 ) -> list[tuple[int, Image]]:
-    """Return a class's exemplars with their ranks, in order, those after a rank."""
+    """Return up to `limit` of a class's exemplars with their ranks, those after a rank."""
     query = (
         select(RankingImage.rank, Image)
         .join(Image, Image.sha256 == RankingImage.sha256)
@@ -162,26 +162,26 @@ def exemplars(
 
 
 def children(session: Session, version_id: str) -> list[Version]:
-    """Return the versions that were learnt from this one, oldest first."""
+    """Return the versions whose parent is this one, oldest first."""
     query = select(Version).where(Version.parent_id == version_id)
     return list(session.scalars(query.order_by(Version.number)))
 
 
 def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
-    """Return a classifier's versions except its `count` newest, oldest first."""
+    """Return a classifier's versions except the newest `count`, oldest first."""
     query = select(Version).where(Version.classifier_id == classifier_id)
     newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
     return list(newest_first)[::-1]
 
 
-def any_since(session: Session, classifier_id: str, moment: datetime) -> bool:
-    """Say whether an existing version of the classifier was published after a moment."""
+def published_since(session: Session, classifier_id: str, moment: datetime) -> bool:
+    """Say whether the classifier has a version that was published after a moment."""
     later = exists().where(Version.classifier_id == classifier_id, Version.created_at > moment)
     return bool(session.scalar(select(later)))
 
 
-def starts_a_job(session: Session, version: Version) -> bool:
-    """Say whether an unfinished job starts from this version."""
+def is_base_of_unfinished_job(session: Session, version: Version) -> bool:
+    """Say whether a job that has not ended starts from this version."""
     asked_for = and_(
         Job.state == "queued",
         Job.classifier_id == version.classifier_id,
@@ -192,21 +192,21 @@ def starts_a_job(session: Session, version: Version) -> bool:
 
 
 def remove(session: Session, version: Version) -> None:
-    """Delete a version with its classes, parts and held-out rows; blobs stay until a sweep."""
+    """Delete a version with its classes, parts and held-out rows; a sweep deletes the blobs."""
     session.delete(version)
     session.flush()
     classifier_rows.bump_revision(session, version.classifier_id)
 
 
-def knowing(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
+def with_labels(session: Session, classifier_id: str, labels: Collection[str]) -> list[Version]:
     """Return the versions of a classifier that know one of the labels, oldest first."""
     knows = exists().where(VersionClass.version_id == Version.id, VersionClass.label.in_(labels))
     query = select(Version).where(Version.classifier_id == classifier_id, knows)
     return list(session.scalars(query.order_by(Version.number)))
 
 
-def labels_known(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
-    """Return the labels among these that a version of the classifier knows."""
+def known_labels(session: Session, classifier_id: str, labels: Collection[str]) -> set[str]:
+    """Return those of the labels that a version of the classifier knows."""
     query = (
         select(VersionClass.label)
         .join(Version, Version.id == VersionClass.version_id)
@@ -228,10 +228,9 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
 
 
 def splice_out(session: Session, version: Version) -> None:
-    """Delete a version from the middle of its tree.
+    """Delete a version and join its children to its parent.
 
-    Its children become children of its parent and take over its held-out images, of the classes
-    that they know.
+    They take over its held-out images of the classes they know.
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
@@ -241,7 +240,7 @@ def splice_out(session: Session, version: Version) -> None:
 
 
 def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    """Put the parent's held-out images before the child's own: the order they have in a chain."""
+    """Put the parent's held-out images before the child's own, as `learning.held_out` does."""
     known = select(VersionClass.index).where(VersionClass.version_id == child)
     inherited = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
     if not inherited:
@@ -269,7 +268,7 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
 
 
 def served(session: Session) -> list[Served]:
-    """Return every classifier of every workspace with its aliases."""
+    """Return the classifiers of all workspaces, each once for each of its aliases."""
     query = (
         select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
         .outerjoin(Alias, Alias.classifier_id == Classifier.id)
@@ -279,5 +278,5 @@ def served(session: Session) -> list[Served]:
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:
-    """Return the ids among these whose versions exist."""
+    """Return those of the ids that are versions, and not deleted."""
     return set(session.scalars(select(Version.id).where(Version.id.in_(version_ids))))

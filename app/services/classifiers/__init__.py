@@ -1,1 +1,1 @@
-"""Classifiers: what they are, their versions and the names of those."""
+"""Classifiers, their versions, and the aliases of those."""

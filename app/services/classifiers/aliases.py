@@ -1,4 +1,4 @@
-"""Aliases: promote and roll back are one move of a name."""
+"""Aliases: a promotion and a rollback both move an alias to a version."""
 
 from datetime import datetime
 from typing import Annotated
@@ -15,7 +15,7 @@ from app.services.requests import RequestBody
 
 AliasName = Annotated[
     str,
-    # It begins with a letter, so that it is never taken for a version's number.
+    # It begins with a letter, to differ from a version's number.
     StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=64),
 ]
 
@@ -25,22 +25,22 @@ class AliasNotFoundError(ServiceError, status=404, code="alias-not-found"):
 
 
 class StaleAliasError(ServiceError, status=409, code="stale-alias"):
-    """The alias names another version than the one expected."""
+    """The alias does not name the version that the client expected (optimistic locking)."""
 
 
 class LiveAliasError(ServiceError, status=409, code="live-alias", title="The live alias stays"):
-    """The alias `live` cannot be deleted, only moved."""
+    """The alias `live` can be moved, but not deleted."""
 
 
 class AliasMove(RequestBody):
-    """Where an alias goes."""
+    """The version that an alias is to name."""
 
     version: int = Field(ge=1, lt=10**9)
     expected_version: int | None = Field(
         None,
         ge=1,
         lt=10**9,
-        description="Move only if the alias names this version now; null: only if there is none.",
+        description="Move only if the alias names this version now; null: only if it is new.",
     )
 
 
@@ -55,7 +55,7 @@ class AliasView(BaseModel):
 def page(
     db: Database, workspace: str, classifier: str, *, limit: int, after: str | None
 ) -> list[AliasView]:
-    """Return up to `limit` aliases by name. Raises ClassifierNotFoundError."""
+    """Return up to `limit` aliases by name, those after `after`. Raises ClassifierNotFoundError."""
     with db.reading() as session:
         owner = classifiers.require(session, workspace, classifier)
         return [
@@ -65,7 +65,7 @@ def page(
 
 
 def move(db: Database, workspace: str, classifier: str, name: str, request: AliasMove) -> AliasView:
-    """Make the alias name a version, new or not, at once for all who look.
+    """Make a new or existing alias name a version; it is visible to all at the commit.
 
     Raises ClassifierNotFoundError, VersionNotFoundError and StaleAliasError.
     """
@@ -75,12 +75,12 @@ def move(db: Database, workspace: str, classifier: str, name: str, request: Alia
         if version is None:
             raise VersionNotFoundError("This classifier has no version of that number.")
         if "expected_version" in request.model_fields_set:
-            named = version_rows.by_alias(session, owner.id, name)
-            if (named.number if named else None) != request.expected_version:
+            current = version_rows.by_alias(session, owner.id, name)
+            number = current.number if current else None
+            if number != request.expected_version:
+                state = f"names version {number}" if number else "does not exist"
                 raise StaleAliasError(
-                    f"The alias names version {named.number} now."
-                    if named
-                    else "The alias does not exist now."
+                    f"The alias {state} now. To move it, send expected_version {number or 'null'}."
                 )
         alias = alias_rows.point(session, owner.id, name, version.id, now=db.now(session))
         return AliasView(name=name, version=version.number, updated_at=alias.updated_at)
@@ -92,7 +92,7 @@ def delete(db: Database, workspace: str, classifier: str, name: str) -> None:
     Raises ClassifierNotFoundError, AliasNotFoundError, and LiveAliasError for `live`.
     """
     if name == LIVE:
-        raise LiveAliasError("The alias live can be moved, not deleted.")
+        raise LiveAliasError("The alias live can be moved to another version, but not deleted.")
     with db.transaction() as session:
         owner = classifiers.require(session, workspace, classifier, for_update=True)
         alias = alias_rows.get(session, owner.id, name)

@@ -1,7 +1,7 @@
-"""A version as one tar file: its tensors, and what is needed to make use of them.
+"""A version as one tar file to download: its tensors, and what is needed to use them.
 
-The file is never made: where each byte of it is follows from the sizes of what is in it, so any
-part of it can be sent at once, and again later, byte for byte the same.
+The file is never written. The sizes of its members determine the position of each byte, so any byte
+range can be sent at once, and later again with the same bytes.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, each
 
 MANIFEST = "manifest.json"
-# A part is read as a whole, so that its hash is checked, and then sent in pieces of so many bytes.
-_PIECE_BYTES = 2**20
+# A part is read as a whole, so that its hash is checked, and then sent in chunks of this size.
+_CHUNK_BYTES = 2**20
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class TensorsUnreadableError(ServiceError, status=503, code="tensors-unreadable"
 
 
 class TensorFile(BaseModel):
-    """A file of tensors (safetensors)."""
+    """A file of tensors (safetensors) in the tar."""
 
     part: str
     file: str
@@ -45,15 +45,15 @@ class TensorFile(BaseModel):
 
 
 class Column(BaseModel):
-    """A class: columns of the head follow their order here."""
+    """A class; its position in the manifest is its column in the head."""
 
     label: str
     index: int
     task: int
 
 
-class CheckpointManifest(BaseModel):
-    """What manifest.json says. It holds nothing that changes later, such as aliases."""
+class VersionFileManifest(BaseModel):
+    """The content of manifest.json. What changes later, such as aliases, is left out."""
 
     format: Literal[1] = 1
     classifier: str
@@ -68,19 +68,19 @@ class CheckpointManifest(BaseModel):
 
 @dataclass(frozen=True)
 class _Segment:
-    """A stretch of the tar: bytes, or the blob of that hash."""
+    """A range of the tar: bytes, or the blob of that hash."""
 
     size: int
     content: bytes | str
 
 
-class CheckpointFile:
+class VersionFile:
     """The tar file of one version."""
 
-    def __init__(self, manifest: CheckpointManifest, store: BlobStore) -> None:
+    def __init__(self, manifest: VersionFileManifest, store: BlobStore) -> None:
         self._store = store
         text = manifest.model_dump_json(indent=1).encode()
-        # All else follows from the manifest.
+        # The manifest determines all other bytes.
         self.etag = f'"{hashlib.sha256(text).hexdigest()}"'
         self.name = f"{manifest.classifier}-{manifest.version}.tar"
         members: list[tuple[str, int, bytes | str]] = [(MANIFEST, len(text), text)]
@@ -89,10 +89,10 @@ class CheckpointFile:
         self.size = sum(segment.size for segment in self._segments)
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Return the bytes from `start` to before `end`, in pieces.
+        """Return the bytes from `start` to before `end`, in chunks.
 
-        Raises TensorsUnreadableError and StorageUnavailableError before the first piece where
-        a part is missing, and while the pieces are read where one is damaged.
+        Raises TensorsUnreadableError and StorageUnavailableError: before the first chunk where a
+        part is missing, and while the chunks are read where a part is damaged.
         """
         touched = list(self._touched(start, end))
         parts = [content for _, _, content in touched if isinstance(content, str)]
@@ -101,9 +101,10 @@ class CheckpointFile:
             for sha256, there in zip(parts, present, strict=True):
                 if not there:
                     raise BlobMissingError(sha256)
-        return self._pieces(touched)
+        return self._chunks(touched)
 
     def _touched(self, start: int, end: int) -> Iterator[tuple[int, int, bytes | str]]:
+        """Return (first byte, byte after the last, content) of the segments in the range."""
         at = 0
         for segment in self._segments:
             low, high = max(start - at, 0), min(end - at, segment.size)
@@ -111,31 +112,29 @@ class CheckpointFile:
                 yield low, high, segment.content
             at += segment.size
 
-    def _pieces(self, touched: list[tuple[int, int, bytes | str]]) -> Iterator[bytes]:
+    def _chunks(self, touched: list[tuple[int, int, bytes | str]]) -> Iterator[bytes]:
         for low, high, content in touched:
             with _readable():
                 data = self._store.get(content) if isinstance(content, str) else content
-            for piece in range(low, high, _PIECE_BYTES):
-                yield data[piece : min(piece + _PIECE_BYTES, high)]
+            for position in range(low, high, _CHUNK_BYTES):
+                yield data[position : min(position + _CHUNK_BYTES, high)]
 
 
-def find(
-    db: Database, store: BlobStore, workspace: str, name: str, reference: str
-) -> CheckpointFile:
-    """Return a version's file by number or alias.
+def find(db: Database, store: BlobStore, workspace: str, name: str, reference: str) -> VersionFile:
+    """Return the file of a version, by number or alias.
 
     Raises ClassifierNotFoundError and VersionNotFoundError.
     """
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
         version = versions.require(session, classifier, reference)
-        return CheckpointFile(_manifest(session, classifier, version), store)
+        return VersionFile(_manifest(session, classifier, version), store)
 
 
-def _manifest(session: Session, classifier: Classifier, version: Version) -> CheckpointManifest:
+def _manifest(session: Session, classifier: Classifier, version: Version) -> VersionFileManifest:
     parts: Mapping[str, str] = version_rows.parts(session, version.id)
     sizes = version_rows.part_sizes(session, [version.id]).get(version.id, {})
-    return CheckpointManifest(
+    return VersionFileManifest(
         classifier=classifier.name,
         version=version.number,
         created_at=version.created_at,
@@ -154,6 +153,7 @@ def _manifest(session: Session, classifier: Classifier, version: Version) -> Che
 
 
 def _layout(members: list[tuple[str, int, bytes | str]], made_at: int) -> Iterator[_Segment]:
+    """Return the segments of the tar: each member's header, content and padding, then the end."""
     for name, size, content in members:
         header = tarfile.TarInfo(name)
         header.size, header.mtime = size, made_at
@@ -175,4 +175,6 @@ def _readable() -> Iterator[None]:
         raise StorageUnavailableError from error
     except (BlobMissingError, BlobCorruptError) as error:
         log.error("tensors_unreadable", error=repr(error))
-        raise TensorsUnreadableError("The stored tensors are gone or damaged.") from error
+        raise TensorsUnreadableError(
+            "The version's stored tensors are gone or damaged. Restore the storage from a backup."
+        ) from error

@@ -20,7 +20,8 @@ from app.db.tables import JobWebhook, WebhookDelivery
 from app.errors import FieldError, ServiceError
 from app.security.ssrf import TargetRefusedError, check_url
 from app.services.jobs import views
-from app.services.requests import RequestBody, Text
+from app.services.requests import RequestBody
+from models.json_values import Text
 
 _PREFIX = "whsec_"
 _LONGEST_SECRET = 200

@@ -1,1 +1,1 @@
-"""Learning steps: what a job does to a classifier, from the request to the published version."""
+"""Learning steps: a job from its request to the version that it publishes."""

@@ -1,4 +1,4 @@
-"""Making a job: what it asks is checked here, before any worker hears of it."""
+"""Making a job. Its request is checked here, before a worker gets it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +21,7 @@ from app.ids import new_id
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
+from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
@@ -42,10 +43,10 @@ class MemoryTooSmallError(ServiceError, status=422, code="memory-too-small"):
 
 
 class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
-    """The method never changes a task once it is learnt."""
+    """The job would extend a class, and its method never changes a task once it is learnt."""
 
 
-# What creating a job may raise.
+# What creating a job may raise: any job, and one that forgets.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
     UnknownUploadError,
@@ -115,7 +116,7 @@ def create_with_upload(
     on_created: OnCreated[LearnView],
     quota: Quota = NO_QUOTA,
 ) -> LearnView:
-    """Make an upload of collected images and queue a job that learns it: both or neither.
+    """Make an upload of collected images and queue a job that learns it, in one transaction.
 
     Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
@@ -136,25 +137,25 @@ def create_with_upload(
 
 
 def require_classifier(db: Database, workspace: str, name: str) -> None:
-    """Raise ClassifierNotFoundError early, before a body is read for nothing."""
+    """Raise ClassifierNotFoundError early, before a body is read in vain."""
     with db.reading() as session:
         classifiers.require(session, workspace, name)
 
 
 class _Checked(NamedTuple):
-    """A classifier as it was found, and as the learning core sees it with a job's options."""
+    """A classifier as it was read, and what the learning core gets of it with a job's options."""
 
-    stored: dict[str, Any]
+    stored: ClassifierSpec
     spec: Spec
 
 
 def _check_options(
     db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
 ) -> _Checked:
-    """Check options before the transaction, which holds up every writer: it may take long."""
+    """Check options before the transaction, which blocks other writers: the check may take long."""
     with db.reading() as session:
-        stored = classifiers.require(session, workspace, classifier_name).spec
-    return _Checked(stored, classifiers.to_model_spec(stored, options))
+        stored = spec_of(classifiers.require(session, workspace, classifier_name))
+    return _Checked(stored, classifiers.check_spec(stored, options))
 
 
 def _insert(
@@ -164,7 +165,7 @@ def _insert(
     request: LearnRequest | ForgetRequest,
     uploads_of_job: Sequence[str],
 ) -> str:
-    """Write the rows of a job, once what can be checked before it starts has been.
+    """Write the rows of a job that has been checked, and return its id.
 
     Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
     """
@@ -192,50 +193,55 @@ def _insert(
 def _check_learn(
     session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
 ) -> list[str]:
-    """Return the uploads to learn from, which nobody changes until the commit."""
+    """Return the uploads to learn from, locked until the commit."""
     upload_ids = list(dict.fromkeys(request.uploads))
+    stored = spec_of(classifier)
     spec = (
         checked.spec
-        if classifier.spec == checked.stored
-        else classifiers.to_model_spec(classifier.spec, request.options)
+        if stored == checked.stored
+        else classifiers.check_spec(stored, request.options)
     )
     _lock_uploads(session, classifier.workspace, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
     counts = learning_rows.train_counts(session, upload_ids)
-    learning.check_labels(session, base, counts, request.on_existing)
-    _check_method(spec, {row.label for row in lineage.classes_of(session, base)}, counts)
+    known = {row.label for row in lineage.classes_of(session, base)}
+    learning.check_labels(known, counts, request.on_existing)
+    _check_method(spec, known, counts)
     return upload_ids
 
 
 def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
     """Refuse what the method cannot learn. `train_counts` are images to train on by label.
 
-    Raises TaskIsFrozenError and MemoryTooSmallError.
+    `known` are the labels of the base version. Raises TaskIsFrozenError and MemoryTooSmallError.
     """
     needs = methods.needs(spec.method)
     if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
         detail = f"{spec.method} never changes a task once it is learnt"
         raise TaskIsFrozenError(
-            f"{detail}, so it cannot learn more of a known class: learn under a new label, or with "
-            "a method that has no tasks.",
+            f"{detail}, so it cannot learn more of a known class. Send the images under a new "
+            "label, or use a method without tasks.",
             errors=[FieldError("/on_existing", detail)],
         )
     budget = spec.memory.exemplars
     classes = len(known.union(train_counts))
     if needs.exemplars and budget is not None and budget < classes:
         raise MemoryTooSmallError(
-            f"{budget} exemplars cannot hold one image of each of {classes} classes: raise "
-            "memory.exemplars of the classifier."
+            f"{budget} exemplars cannot hold one image of each of {classes} classes. Raise the "
+            "classifier's memory.exemplars."
         )
 
 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
-    """Return the uploads that the job learns from: none."""
+    """Return the uploads that the job learns from, which are none."""
     base = lineage.find_base(session, classifier, request.base_version)
-    columns, tasks = forgetting.columns_of(session, classifier, base, request.model_dump())
+    known = lineage.classes_of(session, base)
+    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
+    columns = forgetting.columns_of([row.label for row in known], request, elsewhere)
     assert base is not None  # noqa: S101 - a class of no version is unknown
     try:
         if columns:
+            tasks = tuple(row.task for row in known)
             methods.get(base.method).check_forget(tasks, columns)
     except LearningError as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."
@@ -246,8 +252,11 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
-    """Keep the uploads from being changed or deleted until the job that uses them is there."""
-    # In one order for everybody: two jobs that lock the same uploads in two orders deadlock.
+    """Lock the uploads, so that none is changed or deleted before the job that uses them exists.
+
+    Raises UnknownUploadError.
+    """
+    # Always in the same order: two jobs that lock the same uploads in two orders deadlock.
     missing = {
         upload_id
         for upload_id in sorted(upload_ids)
@@ -255,8 +264,10 @@ def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -
     }
     if missing:
         errors = [
-            FieldError(f"/uploads/{place}", "there is no such upload")
-            for place, upload_id in enumerate(upload_ids)
+            FieldError(f"/uploads/{position}", "there is no such upload")
+            for position, upload_id in enumerate(upload_ids)
             if upload_id in missing
         ]
-        raise UnknownUploadError("The job names uploads that do not exist.", errors=errors)
+        raise UnknownUploadError(
+            "The job names uploads that do not exist. Make them first.", errors=errors
+        )

@@ -1,25 +1,19 @@
-"""What a learning job will do: which classes, which images, from which version."""
+"""What a learning step trains on and measures on: decided by pure functions, without a session.
+
+No image is ever both trained on and measured on, under whichever labels it is sent.
+"""
 
 import hashlib
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
-from sqlalchemy.orm import Session
-
-from app.db.repositories import (
-    learning as learning_rows,
-    versions as version_rows,
-)
 from app.db.repositories.learning import LabelledImage
-from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
-from app.services.classifiers.lineage import base_of, classes_of
 from app.services.labels import named
-from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
-from models.spec import Spec
+from app.services.steps.plans import BaseVersion, FreshImage, PlannedClass
 
 
 class ClassAlreadyLearntError(ServiceError, status=409, code="class-already-learnt"):
@@ -30,14 +24,12 @@ class NoTrainingImagesError(ServiceError, status=422, code="no-training-images")
     """There is nothing to train on, or a new class has test images only."""
 
 
-def check_labels(
-    session: Session, base: Version | None, train_counts: Mapping[str, int], on_existing: str
-) -> None:
+def check_labels(known: Collection[str], train_counts: Mapping[str, int], on_existing: str) -> None:
     """Refuse labels that the job could not learn. `train_counts` are images to train on by label.
 
+    `known` are the labels of the base version.
     Raises ClassAlreadyLearntError and NoTrainingImagesError.
     """
-    known = {row.label for row in classes_of(session, base)}
     again = [label for label in train_counts if label in known]
     if again and on_existing == "error":
         raise ClassAlreadyLearntError(
@@ -45,169 +37,148 @@ def check_labels(
         )
     bare = [label for label, count in train_counts.items() if not count and label not in known]
     if bare:
-        raise NoTrainingImagesError(f"No image to train on: {named(bare)}.")
+        raise NoTrainingImagesError(
+            f"No image to train on: {named(bare)}. Send images of these classes with split=train."
+        )
     if not any(train_counts.values()):
-        raise NoTrainingImagesError("The uploads hold no image to train on.")
+        raise NoTrainingImagesError(
+            "The uploads hold no image to train on. Send images with split=train."
+        )
 
 
-def plan(session: Session, job: Job) -> LearnPlan:
-    """Decide what a claimed job learns, and record the version it starts from in the job.
-
-    Raises ClassAlreadyLearntError, UnknownBaseVersionError and NoTrainingImagesError.
-    """
-    classifier = session.get_one(Classifier, job.classifier_id)
-    base = base_of(session, classifier, job)
-    images = learning_rows.job_images(session, job.id)
-    counts = dict.fromkeys((image.label for image in images), 0)
+def train_counts(images: Iterable[LabelledImage]) -> dict[str, int]:
+    """Return every label of the images and how many images it has to train on."""
+    counts: dict[str, int] = {}
     for image in images:
-        counts[image.label] += image.split == "train"
-    check_labels(session, base, counts, job.request["on_existing"])
-    spec = model_spec(classifier.spec, job.request["options"])
-    classes, fresh = _classes_and_images(session, job, base, images, classifier, spec.seed)
-    return LearnPlan(
-        job_id=job.id,
-        classifier_id=classifier.id,
-        spec=spec.model_dump(mode="json"),
-        promotion=classifier.spec["promotion"],
-        base_version_id=base.id if base else None,
-        parts=version_rows.parts(session, base.id) if base else {},
-        history=base.metrics if base else None,
-        classes=classes,
-        fresh=fresh,
-    )
+        counts[image.label] = counts.get(image.label, 0) + (image.split == "train")
+    return counts
 
 
-def model_spec(stored: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
-    """Return a stored classifier as the learning core sees it, with a job's options over its own.
-
-    Only the shape is checked here: `models.methods.validate` checks the options.
-    """
-    fields = {name: stored[name] for name in Spec.model_fields}
-    return Spec.model_validate({**fields, "options": {**fields["options"], **options}})
-
-
-def _classes_and_images(
-    session: Session,
-    job: Job,
-    base: Version | None,
-    images: Sequence[LabelledImage],
-    classifier: Classifier,
-    seed: int,
+def plan(
+    images: Sequence[LabelledImage], base: BaseVersion, fraction: float, seed: int
 ) -> tuple[tuple[PlannedClass, ...], tuple[FreshImage, ...]]:
-    known = {row.label: row for row in classes_of(session, base)}
-    exemplars = learning_rows.exemplars(session, base.id) if base else {}
-    measured = learning_rows.held_out(session, base.id) if base else {}
-    held_out_now = {sha256 for hashes in measured.values() for sha256 in hashes}
-    ever = learning_rows.ever_held_out(session, base.id) if base else set()
-    last_index, last_task = learning_rows.last_used(session, base.id) if base else (-1, -1)
-    learnt = learning_rows.learnt_before(session, job.id, base.id) if base else set()
-    remembered = {
-        (row.label, image.sha256)
-        for row in known.values()
-        for image in exemplars.get(row.index, ())
-    }
-    train, held_out = _split(
-        images,
-        remembered=remembered,
-        learnt={sha256 for _, sha256 in learnt | remembered},
-        measured=held_out_now,
-        aside_before=ever - held_out_now,
-        fraction=classifier.spec["validation_fraction"],
-        seed=seed,
-    )
+    """Return the new version's classes, by column, and the new images to train on.
+
+    `images` are the job's, in the order (upload, position); `fraction` is the part of each class's
+    new images to hold out, and `seed` decides which. Raises NoTrainingImagesError.
+    """
+    train, held_out = _split(images, base, fraction, seed)
     if not train:
-        raise NoTrainingImagesError("Every image is known already.")
-    fresh = Counter(image.label for image in train)
-    # What is trained on again, because it was forgotten, was counted when it was learnt first.
-    added = Counter(image.label for image in train if (image.label, image.sha256) not in learnt)
+        raise NoTrainingImagesError(
+            "Every image has been learnt already or is held out to measure on. Send new images."
+        )
+    known = set(base.labels)
+    new = [label for label in dict.fromkeys(image.label for image in images) if label not in known]
     classes = [
-        PlannedClass(
-            label=row.label,
-            index=row.index,
-            task=row.task,
-            known=True,
-            train_images=row.train_images + added[row.label],
-            ranking_id=row.ranking_id,
-            exemplars=tuple(exemplars.get(row.index, ())),
-            held_out=(before := tuple(measured.get(row.index, ()))),
-            new_held_out=tuple(
-                sha256 for sha256 in held_out.get(row.label, ()) if sha256 not in before
-            ),
-        )
-        for row in known.values()
+        *_known_classes(base, train, held_out),
+        *_new_classes(new, base, train, held_out),
     ]
-    new_labels = [
-        label for label in dict.fromkeys(image.label for image in images) if label not in known
-    ]
-    for place, label in enumerate(new_labels, start=1):
-        if not fresh[label]:
-            raise NoTrainingImagesError(f"Every image of {label!r} is held out to measure on.")
-        classes.append(
-            PlannedClass(
-                label=label,
-                index=last_index + place,
-                task=last_task + 1,
-                known=False,
-                train_images=fresh[label],
-                ranking_id=None,
-                exemplars=(),
-                held_out=(),
-                new_held_out=tuple(held_out.get(label, ())),
-            )
-        )
     columns = {planned.label: column for column, planned in enumerate(classes)}
     return tuple(classes), tuple(
         FreshImage(image.sha256, image.size, columns[image.label]) for image in train
     )
 
 
-def _split(
-    images: Sequence[LabelledImage],
-    *,
-    remembered: set[tuple[str, str]],
-    learnt: set[str],
-    measured: set[str],
-    aside_before: set[str],
-    fraction: float,
-    seed: int,
-) -> tuple[list[LabelledImage], dict[str, list[str]]]:
-    """Tell a job's images to train on, in order, from those to measure on, by label.
+def _known_classes(
+    base: BaseVersion, train: Sequence[LabelledImage], held_out: Mapping[str, Sequence[str]]
+) -> list[PlannedClass]:
+    # An image that is trained on again, because it is not an exemplar, was counted when it was
+    # learnt first.
+    added = Counter(
+        image.label for image in train if (image.label, image.sha256) not in base.learnt_before
+    )
+    return [
+        replace(
+            planned,
+            train_images=planned.train_images + added[planned.label],
+            new_held_out=tuple(
+                sha256
+                for sha256 in held_out.get(planned.label, ())
+                if sha256 not in planned.held_out
+            ),
+        )
+        for planned in base.classes
+    ]
 
-    No image is ever both, under any label: `learnt` have been trained on before and `measured`
-    are held out already. `remembered` are the (label, image) that are exemplars anyway.
-    `aside_before` were held out of classes that are forgotten, and are held out again.
+
+def _new_classes(
+    labels: Sequence[str],
+    base: BaseVersion,
+    train: Sequence[LabelledImage],
+    held_out: Mapping[str, Sequence[str]],
+) -> list[PlannedClass]:
+    """Return the classes of a new task, with indices that no version of the chain has used."""
+    counts = Counter(image.label for image in train)
+    for label in labels:
+        if not counts[label]:
+            raise NoTrainingImagesError(
+                f"Every image of {label!r} is held out to measure on. Send more images of it."
+            )
+    return [
+        PlannedClass(
+            label=label,
+            index=index,
+            task=base.last_task + 1,
+            known=False,
+            train_images=counts[label],
+            ranking_id=None,
+            exemplars=(),
+            held_out=(),
+            new_held_out=tuple(held_out.get(label, ())),
+        )
+        for index, label in enumerate(labels, start=base.last_index + 1)
+    ]
+
+
+def _split(
+    images: Iterable[LabelledImage], base: BaseVersion, fraction: float, seed: int
+) -> tuple[list[LabelledImage], dict[str, list[str]]]:
+    """Return the images to train on, in order, and the hashes of those to hold out, by label.
+
+    An image that is held out under one label is not trained on under another.
     """
     unique = {(image.label, image.sha256, image.split): image for image in images}.values()
-    held_out: dict[str, list[str]] = defaultdict(list)
-    aside = set(measured)
-    for image in unique:
-        if image.sha256 in aside_before:
-            goes_aside = image.sha256 not in held_out[image.label]
-        else:
-            goes_aside = image.split == "test" and image.sha256 not in learnt
-        if goes_aside:
-            held_out[image.label].append(image.sha256)
-            aside.add(image.sha256)
+    held_out = _held_out_as_sent(unique, base)
+    aside = base.held_out.union(*held_out.values())
     train = [
         image
         for image in unique
         if image.split == "train"
         and image.sha256 not in aside
-        and (image.label, image.sha256) not in remembered
+        and (image.label, image.sha256) not in base.exemplars
     ]
-    new: dict[str, list[str]] = defaultdict(list)
-    for image in train:
-        if image.sha256 not in learnt:
-            new[image.label].append(image.sha256)
-    for label, hashes in new.items():
-        chosen = _chosen(hashes, fraction, seed)
-        held_out[label].extend(chosen)
-        aside.update(chosen)
+    drawn = _drawn([image for image in train if image.sha256 not in base.learnt], fraction, seed)
+    for label, hashes in drawn.items():
+        held_out.setdefault(label, []).extend(hashes)
+    aside = aside.union(*drawn.values())
     return [image for image in train if image.sha256 not in aside], held_out
 
 
+def _held_out_as_sent(images: Iterable[LabelledImage], base: BaseVersion) -> dict[str, list[str]]:
+    """Return the images of the test split, and those held out of forgotten classes, by label.
+
+    An image that was learnt is not held out. One that was held out of a class that has been
+    forgotten since is held out again, under whichever label and split it is sent.
+    """
+    held_out_before = base.ever_held_out - base.held_out
+    held_out: dict[str, dict[str, None]] = {}
+    for image in images:
+        test = image.split == "test" and image.sha256 not in base.learnt
+        if test or image.sha256 in held_out_before:
+            held_out.setdefault(image.label, {})[image.sha256] = None
+    return {label: list(hashes) for label, hashes in held_out.items()}
+
+
+def _drawn(images: Iterable[LabelledImage], fraction: float, seed: int) -> dict[str, list[str]]:
+    """Return the images that the seed chooses to be held out, by label."""
+    by_label: dict[str, list[str]] = {}
+    for image in images:
+        by_label.setdefault(image.label, []).append(image.sha256)
+    return {label: _chosen(hashes, fraction, seed) for label, hashes in by_label.items()}
+
+
 def _chosen(hashes: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """Choose floor(fraction · n) of n images, the same ones whatever their order."""
+    """Return floor(fraction · n) of n images, the same ones whatever their order."""
     # The decimal that was written, not the binary fraction next to it: 0.29 · 100 is 29.
     count = math.floor(Fraction(str(fraction)) * len(hashes))
 

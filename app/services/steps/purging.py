@@ -1,14 +1,19 @@
-"""Purging: when classes are forgotten for good, what else holds them goes as well.
+"""Purging: deleting whatever else holds classes that a job forgets.
 
-What goes are all versions of the classifier that know one of the classes, by label and on every
-branch, the uploads with images of them that jobs of this classifier have used, and every image and
-tensor that nothing else refers to then. An upload goes whole, as `DELETE /v1/uploads/{id}` would
-remove it: what versions keep of its other images stays with them. Versions that remain take the
-place of the deleted ones in the tree, with their held-out images of classes that remain.
+A purge deletes
 
-Nothing is purged by half: where an alias or a job that is not finished needs what would be deleted,
-the purge is refused as a whole. Only `live` does not stand in the way: where it names a version
-that goes, it moves to the new one, whatever the classifier's promotion says.
+- all versions of the classifier that know one of the classes, by label and on every branch;
+- the uploads with images of the classes that jobs of the classifier have used. An upload is deleted
+  as a whole, as by `DELETE /v1/uploads/{id}`: versions keep their exemplars and held-out images of
+  its other classes;
+- every image and tensor that nothing else refers to then.
+
+Children of a deleted version become its parent's, and take over its held-out images of the classes
+that remain.
+
+A purge is done as a whole or refused: it is refused where an alias, or a job that has not ended,
+needs what would be deleted. The alias `live` is the exception. It moves from a deleted version to
+the new one, whatever the classifier's promotion says.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,12 +32,12 @@ log = structlog.get_logger(__name__)
 
 
 class CannotPurgeError(ServiceError, status=409, code="cannot-purge", title="Cannot be purged"):
-    """An alias, or a job that is not finished, needs what would be deleted."""
+    """An alias, or a job that has not ended, needs what would be deleted."""
 
 
 @dataclass(frozen=True)
 class Purged:
-    """What was deleted: numbers of versions, ids of uploads, and blobs that nothing needs now."""
+    """Numbers of deleted versions, ids of deleted uploads, and blobs that nothing refers to now."""
 
     versions: list[int]
     uploads: list[str]
@@ -40,21 +45,21 @@ class Purged:
 
 
 def check(session: Session, classifier: Classifier, labels: Collection[str]) -> None:
-    """Refuse at once what could not be purged once the job's turn has come.
+    """Refuse at the request what could not be purged when the job runs.
 
-    Jobs that wait before it are finished by then, so only those of others count.
+    The classifier's own jobs have ended by then, so only those of other classifiers count.
     Raises CannotPurgeError.
     """
-    _check_aliases(session, version_rows.knowing(session, classifier.id, labels))
+    _check_aliases(session, version_rows.with_labels(session, classifier.id, labels))
     for upload_id in upload_rows.learnt_from(session, classifier.id, labels):
         if upload_rows.used_by_unfinished_job(session, upload_id, besides=classifier.id):
             raise _in_use(upload_id)
 
 
 def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
-    """Return the uploads that go, kept from being given to another job until the commit.
+    """Lock the uploads to delete, so that no other job is given them, and return their ids.
 
-    To be called before the classifier is locked: whoever makes a job locks in this order.
+    To be called before the classifier is locked: `creation` locks in this order too.
     """
     found = upload_rows.learnt_from(session, plan.classifier_id, plan.labels)
     return [
@@ -63,15 +68,17 @@ def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
 
 
 def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
-    """Delete all that holds the plan's classes, once the version without them is there.
+    """Delete all that holds the plan's classes, after the version without them was added.
 
-    `upload_ids` are those of `lock`. Raises CannotPurgeError.
+    `upload_ids` are those that `lock` returned. Raises CannotPurgeError.
     """
-    doomed = version_rows.knowing(session, plan.classifier_id, plan.labels)
+    doomed = version_rows.with_labels(session, plan.classifier_id, plan.labels)
     _check_aliases(session, doomed)
     for old in doomed:
-        if version_rows.starts_a_job(session, old):
-            raise CannotPurgeError(f"A job that is not finished starts from version {old.number}.")
+        if version_rows.is_base_of_unfinished_job(session, old):
+            raise CannotPurgeError(
+                f"A job that has not ended starts from version {old.number}. Cancel it first."
+            )
     for upload_id in upload_ids:
         if upload_rows.used_by_unfinished_job(session, upload_id):
             raise _in_use(upload_id)
@@ -89,7 +96,7 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
 
 
 def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:
-    """Refuse to delete what an alias names; `live` moves to the new version."""
+    """Refuse to delete what an alias names, except `live`, which moves to the new version."""
     names = version_rows.aliases(session, [old.id for old in doomed])
     for old in doomed:
         if others := [name for name in names[old.id] if name != LIVE]:
@@ -99,4 +106,7 @@ def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:
 
 
 def _in_use(upload_id: str) -> CannotPurgeError:
-    return CannotPurgeError(f"A job that is not finished uses {upload_id}, which holds images.")
+    return CannotPurgeError(
+        f"A job that has not ended uses {upload_id}, which holds images of these classes. Cancel "
+        "it, or wait for its end."
+    )

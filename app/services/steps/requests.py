@@ -1,4 +1,4 @@
-"""What a job may be asked: to learn uploads, or to forget classes."""
+"""The requests a job is made of: to learn uploads, or to forget classes."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,15 +10,17 @@ from pydantic import (
     WrapValidator,
 )
 
+from app.db.tables import Job
 from app.services.jobs.webhooks import Webhook
 from app.services.labels import clean_label
-from app.services.requests import GivenOptions, RequestBody, UploadId
+from app.services.requests import RequestBody, UploadId
+from models.json_values import GivenOptions
 
 OnExisting = Literal["error", "extend"]
 
 
 class _Request(RequestBody):
-    """What every job is asked."""
+    """Fields of every request."""
 
     base_version: int | None = Field(
         None,
@@ -27,9 +29,11 @@ class _Request(RequestBody):
         description="Version to start from; null: the live one when the job starts.",
     )
     max_minutes: float | None = Field(
-        None, gt=0, description="The job fails when an attempt has taken so long."
+        None, gt=0, description="The job fails when an attempt has taken this long."
     )
-    webhook: Webhook | None = Field(None, description="Told when the job has ended.")
+    webhook: Webhook | None = Field(
+        None, description="Where to send a notification when the job has ended."
+    )
 
 
 class LearnRequest(_Request):
@@ -43,7 +47,7 @@ class LearnRequest(_Request):
         default_factory=dict, description="The method's options, over the classifier's own."
     )
     on_existing: OnExisting = Field(
-        "error", description="`extend` takes more images of classes that are known already."
+        "error", description="`extend` accepts more images of classes that are known already."
     )
 
 
@@ -56,7 +60,7 @@ class ForgetRequest(_Request):
     )
     purge: bool = Field(
         False,
-        strict=True,  # what is deleted does not come back: no guessing at "yes" and 1
+        strict=True,  # a deletion cannot be undone, so "yes" and 1 are not taken for true
         description="Also delete versions and uploads that hold images of these classes.",
     )
 
@@ -65,13 +69,16 @@ class _AnyKind(BaseModel):
     kind: Literal["learn", "forget"]
 
 
-_REQUESTS: dict[str, type[_Request]] = {"learn": LearnRequest, "forget": ForgetRequest}
+_REQUESTS: dict[str, type[LearnRequest] | type[ForgetRequest]] = {
+    "learn": LearnRequest,
+    "forget": ForgetRequest,
+}
 
 
 def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Validate by the one model that is meant, so that errors point into the body as it was sent.
+    """Validate by the model of the request's kind, so that errors point into the body as sent.
 
-    A job learns where the body does not say.
+    The kind defaults to ``learn``.
     """
     if not isinstance(given, dict):
         return handler(given)
@@ -80,3 +87,14 @@ def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+
+
+def request_of(job: Job) -> LearnRequest | ForgetRequest:
+    """Return what a job was asked, without its webhook.
+
+    Fields that the release which stored it did not know have their defaults, and those of a newer
+    release are left out.
+    """
+    model = _REQUESTS[job.kind]
+    known = model.model_fields.keys() & job.request.keys()
+    return model.model_validate({"kind": job.kind} | {name: job.request[name] for name in known})

@@ -1,7 +1,6 @@
 """Retention: how long versions and uploads are kept."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +12,7 @@ from app.db.repositories import (
 )
 from app.db.tables import Classifier
 from app.services.classifiers import lineage
-from app.services.classifiers.classifiers import Retention
+from app.services.classifiers.spec import spec_of
 
 # Uploads that one transaction deletes.
 _BATCH = 100
@@ -24,7 +23,7 @@ def _trim_versions(session: Session, classifier: Classifier) -> list[int]:
 
     The caller has locked the classifier for update.
     """
-    keep_last = _keep_last(classifier.spec)
+    keep_last = spec_of(classifier).retention.keep_last
     if keep_last is None:
         return []
     removed = []
@@ -33,11 +32,6 @@ def _trim_versions(session: Session, classifier: Classifier) -> list[int]:
             lineage.remove(session, version)
             removed.append(version.number)
     return removed
-
-
-def _keep_last(spec: dict[str, Any]) -> int | None:
-    # Classifiers that were made before retention existed have no entry for it.
-    return Retention.model_validate(spec.get("retention", {})).keep_last
 
 
 def expire_uploads(db: Database, days: float) -> list[str]:
@@ -67,7 +61,7 @@ def apply(db: Database, classifier_id: str) -> list[int]:
     """Apply a classifier's retention of versions, if it has one; return the deleted numbers."""
     with db.reading() as session:
         found = classifier_rows.get(session, classifier_id)
-        if found is None or _keep_last(found.spec) is None:
+        if found is None or spec_of(found).retention.keep_last is None:
             return []
     with db.transaction() as session:
         upload_rows.lock_for_share(session, used_by=classifier_id)

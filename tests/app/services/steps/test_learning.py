@@ -91,8 +91,8 @@ def test_a_first_plan(service: Service) -> None:
     held_out = {sha256 for c in plan.classes for sha256 in c.new_held_out}
     assert not held_out & {image.sha256 for image in plan.fresh}
     assert (plan.base_version_id, plan.parts, plan.history) == (None, {}, None)
-    assert plan.spec["options"]["epochs"] == 7
-    assert plan.spec["options"]["batch_size"] == 8
+    assert plan.spec.options["epochs"] == 7
+    assert plan.spec.options["batch_size"] == 8
 
 
 def test_versions_carry_what_came_before(service: Service) -> None:

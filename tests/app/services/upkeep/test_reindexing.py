@@ -7,7 +7,7 @@ from pathlib import Path
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows
 from app.services.classifiers import classifiers
-from app.services.classifiers.classifiers import ClassifierSpec
+from app.services.classifiers.spec import ClassifierSpec
 from app.services.upkeep import manifests, reindexing
 from app.services.upkeep.manifests import KnownClass, VersionManifest
 from app.storage import BlobStore

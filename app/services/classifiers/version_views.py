@@ -1,0 +1,121 @@
+"""Versions as clients see them, and as their metrics and memory are stored."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.db.repositories import versions as version_rows
+from app.db.tables import Version
+
+
+class ClassView(BaseModel):
+    """A class that a version knows."""
+
+    label: str
+    index: int
+    task: int
+    train_images: int
+    exemplars: int
+
+
+class MetricsView(BaseModel):
+    """Metrics on held-out images; null where there is nothing to measure on."""
+
+    accuracy: float | None = Field(None, description="Over all classes so far.")
+    average_incremental_accuracy: float | None = Field(
+        None, description="Mean of `accuracy` over the chain of parents."
+    )
+    forgetting: float | None = Field(
+        None, description="Mean over older tasks of the best earlier accuracy minus today's."
+    )
+    backward_transfer: float | None = Field(
+        None, description="Mean over older tasks of today's accuracy minus the first one."
+    )
+    matrix: list[list[float | None]] = Field(
+        default_factory=list, description="[i][j]: accuracy on task j after task i."
+    )
+    task_aware_accuracy: float | None = Field(None, description="With the task given.")
+    task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
+    router_accuracy: float | None = Field(None, description="How often the right task is picked.")
+    per_class: dict[str, float | None] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(
+        default_factory=dict, description="Figures of the method's own, such as free capacity."
+    )
+
+
+class MemoryView(BaseModel):
+    """How much a version keeps of images: exemplars, their stored bytes, held-out images."""
+
+    exemplars: int = 0
+    bytes: int = 0
+    held_out: int = 0
+
+
+class VersionView(BaseModel):
+    """A version as clients see it."""
+
+    number: int
+    parent: int | None
+    job: str | None
+    created_at: datetime
+    method: str
+    classes: list[ClassView]
+    metrics: MetricsView
+    memory: MemoryView
+    size_bytes: int = Field(description="Bytes of its tensors.")
+    new_bytes: int = Field(description="Bytes of the tensors that its parent does not have.")
+    aliases: list[str]
+
+
+class ExemplarView(BaseModel):
+    """An image of the exemplar memory; `GET /v1/images/{sha256}` gives its bytes."""
+
+    rank: int = Field(description="0 was chosen first and is dropped last.")
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+
+
+def of(session: Session, rows: Sequence[Version]) -> list[VersionView]:
+    """Return what is shown of versions, in their order."""
+    ids = [row.id for row in rows]
+    parent_ids = [row.parent_id for row in rows if row.parent_id is not None]
+    classes = version_rows.classes(session, ids)
+    names = version_rows.aliases(session, ids)
+    parents = version_rows.numbers(session, parent_ids)
+    sizes = version_rows.part_sizes(session, [*ids, *parent_ids])
+    return [
+        VersionView(
+            number=row.number,
+            parent=parents.get(row.parent_id or ""),
+            job=row.job_id,
+            created_at=row.created_at,
+            method=row.method,
+            classes=[
+                ClassView(
+                    label=known.label,
+                    index=known.index,
+                    task=known.task,
+                    train_images=known.train_images,
+                    exemplars=known.kept,
+                )
+                for known in classes[row.id]
+            ],
+            metrics=MetricsView.model_validate(row.metrics),
+            memory=MemoryView.model_validate(row.memory),
+            aliases=names[row.id],
+            **_bytes(sizes.get(row.id, {}), sizes.get(row.parent_id or "", {})),
+        )
+        for row in rows
+    ]
+
+
+def _bytes(own: dict[str, int], inherited: dict[str, int]) -> dict[str, Any]:
+    return {
+        "size_bytes": sum(own.values()),
+        "new_bytes": sum(size for sha256, size in own.items() if sha256 not in inherited),
+    }

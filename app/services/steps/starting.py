@@ -1,0 +1,147 @@
+"""What a job does is decided when it starts: its base version is loaded, and its plan made."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db.repositories import (
+    learning as learning_rows,
+    leases as lease_rows,
+    versions as version_rows,
+)
+from app.db.tables import Classifier, Job, Version
+from app.services.classifiers import lineage
+from app.services.classifiers.spec import ClassifierSpec, spec_of
+from app.services.steps import forgetting, learning
+from app.services.steps.plans import BaseVersion, ForgetPlan, LearnPlan, Plan, PlannedClass
+from app.services.steps.requests import ForgetRequest, LearnRequest, request_of
+from models.spec import Spec
+
+
+def plan(session: Session, job: Job) -> Plan:
+    """Decide what a claimed job does, and record the version it starts from in the job.
+
+    Raises ServiceError where it cannot be done.
+    """
+    classifier = session.get_one(Classifier, job.classifier_id)
+    request = request_of(job)
+    base = _load(session, job, _base_of(session, classifier, job, request.base_version))
+    if isinstance(request, LearnRequest):
+        return _learn_plan(session, job, spec_of(classifier), request, base)
+    return _forget_plan(session, job, spec_of(classifier), request, base)
+
+
+def _learn_plan(
+    session: Session, job: Job, classifier: ClassifierSpec, request: LearnRequest, base: BaseVersion
+) -> LearnPlan:
+    """Raises ClassAlreadyLearntError and NoTrainingImagesError."""
+    images = learning_rows.job_images(session, job.id)
+    learning.check_labels(set(base.labels), learning.train_counts(images), request.on_existing)
+    spec = classifier.for_training(request.options)
+    classes, fresh = learning.plan(images, base, classifier.validation_fraction, spec.seed)
+    return LearnPlan(**_common(job, classifier, base, spec, classes), fresh=fresh)
+
+
+def _forget_plan(
+    session: Session,
+    job: Job,
+    classifier: ClassifierSpec,
+    request: ForgetRequest,
+    base: BaseVersion,
+) -> ForgetPlan:
+    """Whether the method can forget the classes is not checked here, in the worker's parent.
+
+    PyTorch is needed to know, so the request and the training process do it.
+    Raises UnknownClassError.
+    """
+    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
+    columns = forgetting.columns_of(base.labels, request, elsewhere)
+    labels = [base.labels[column] for column in columns]
+    # The version's own spec: what was learnt with its options is not trained again with others.
+    assert base.spec is not None  # noqa: S101 - a class of no version is unknown
+    remaining = tuple(
+        planned for column, planned in enumerate(base.classes) if column not in columns
+    )
+    return ForgetPlan(
+        **_common(job, classifier, base, base.spec, remaining),
+        labels=tuple(dict.fromkeys([*labels, *request.classes])),
+        columns=columns,
+        base_tasks=tuple(planned.task for planned in base.classes),
+        purge=request.purge,
+    )
+
+
+def _common(
+    job: Job,
+    classifier: ClassifierSpec,
+    base: BaseVersion,
+    spec: Spec,
+    classes: tuple[PlannedClass, ...],
+) -> dict[str, Any]:
+    """Return the fields of `Plan`."""
+    return {
+        "job_id": job.id,
+        "classifier_id": job.classifier_id,
+        "spec": spec,
+        "promotion": classifier.promotion,
+        "base_version_id": base.version_id,
+        "parts": base.parts,
+        "history": base.metrics,
+        "classes": classes,
+        "last_index": max([base.last_index, *(planned.index for planned in classes)]),
+        "last_task": max([base.last_task, *(planned.task for planned in classes)]),
+    }
+
+
+def _base_of(
+    session: Session, classifier: Classifier, job: Job, number: int | None
+) -> Version | None:
+    """Return the version that a claimed job starts from, and record it in the job.
+
+    A job that was claimed before keeps the base version of its first attempt, unless another job
+    has published since: an older job that was retried, whose classes must not get lost.
+    Raises UnknownBaseVersionError.
+    """
+    if (
+        job.base_version_id is not None
+        and job.started_at is not None
+        and not version_rows.published_since(session, classifier.id, job.started_at)
+    ):
+        return version_rows.get(session, job.base_version_id)
+    version = lineage.find_base(session, classifier, number)
+    if version is not None:
+        lease_rows.record_base(session, job.id, job.attempt, version.id)
+    return version
+
+
+def _load(session: Session, job: Job, version: Version | None) -> BaseVersion:
+    """Return what the job's plan takes from the version it starts from."""
+    if version is None:
+        return BaseVersion()
+    exemplars = learning_rows.exemplars(session, version.id)
+    held_out = learning_rows.held_out(session, version.id)
+    last_index, last_task = learning_rows.last_used(session, version.id)
+    return BaseVersion(
+        version_id=version.id,
+        spec=Spec.model_validate(version.spec),
+        parts=version_rows.parts(session, version.id),
+        metrics=version.metrics,
+        classes=tuple(
+            PlannedClass(
+                label=row.label,
+                index=row.index,
+                task=row.task,
+                known=True,
+                train_images=row.train_images,
+                ranking_id=row.ranking_id,
+                exemplars=tuple(exemplars.get(row.index, ())),
+                held_out=tuple(held_out.get(row.index, ())),
+                new_held_out=(),
+            )
+            for row in lineage.classes_of(session, version)
+        ),
+        ever_held_out=frozenset(learning_rows.ever_held_out(session, version.id)),
+        learnt_before=frozenset(learning_rows.learnt_before(session, job.id, version.id)),
+        last_index=last_index,
+        last_task=last_task,
+    )
