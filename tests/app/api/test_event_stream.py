@@ -172,10 +172,20 @@ def test_a_stream_is_resumed_and_ends_with_the_job(
 @ONE_KIND_AT_FIRST
 def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
-    refused = running.http.get(path, headers={"accept": "text/html"})
-    assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
-    for accept in ("*/*", "application/json", "text/event-stream, application/json"):
+    for accept in ("text/html", "image/*", "application/jsonx"):
+        refused = running.http.get(path, headers={"accept": accept})
+        assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
+    for accept in (
+        "",
+        "*/*",
+        "application/*",
+        "application/json; charset=utf-8",
+        "text/event-stream, application/json",
+    ):
         assert running.http.get(path, headers={"accept": accept}).json()["data"]
+    for accept in ("Text/Event-Stream", "text/html, text/event-stream ; q=0.7, */*;q=0.1"):
+        with running.http.stream("GET", path, headers={"accept": accept}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
     missing = running.http.get("/v1/jobs/job_none/events", headers=STREAM)
     assert (missing.status_code, missing.json()["code"]) == (404, "job-not-found")
 
