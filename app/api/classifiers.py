@@ -4,9 +4,10 @@ from fastapi import Response
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, LoadedModels, Workspace
-from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency
+from app.api.idempotency import Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
+from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.classifiers import classifiers
 from app.services.classifiers.classifiers import (
     ClassifierExistsError,
@@ -43,7 +44,7 @@ def create_classifier(
         db,
         workspace,
         body,
-        on_created=lambda session, view: once.remember(session, 201, view, location),
+        on_created=lambda session, view: once.store_answer(session, 201, view, location),
     )
 
 

@@ -9,11 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Config, JobDispatcher, Store, Watch, Workspace
-from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedOnce
+from app.api.deps import DB, Caller, Config, JobDispatcher, Metrics, Store, Watch, Workspace
+from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
-from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
+from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
+from app.api.uploads import SplitOption
+from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
@@ -85,6 +87,7 @@ async def learn(
     db: DB,
     store: Store,
     settings: Config,
+    metrics: Metrics,
     caller: Caller,
     dispatcher: JobDispatcher,
     pending: StreamedOnce,
@@ -93,10 +96,10 @@ async def learn(
     base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
 ) -> LearnView:
     """Send labelled images and learn them: upload and job at once, or neither."""
-    if not pending.keyed:  # under a key, the first answer goes before what is so now
+    if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, pending)
+    source, once = await read_source(request, settings, metrics.uploads, pending)
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
@@ -246,6 +249,6 @@ def _remembered(once: Once) -> Any:
     """Return what stores the answer under its key, in the transaction that makes the job."""
 
     def remember(session: Session, job: JobView) -> None:
-        once.remember(session, 202, job, headers=_accepted(job))
+        once.store_answer(session, 202, job, headers=_accepted(job))
 
     return remember

@@ -23,7 +23,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 log = structlog.get_logger(__name__)
 
 
-class Measured:
+class RequestMetrics:
     """Count each answer when it begins: streams and downloads last as long as clients like."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:

@@ -22,7 +22,6 @@ from app.api.access import Router, needs
 from app.api.deps import Caller, Inference, LoadedModels
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
-from app.db.tables import LIVE
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.inference.batcher import Answer, Batcher
@@ -39,6 +38,7 @@ from app.inference.results import describe
 from app.services.access.keyring import Caller as CallerOfRequest
 from app.services.access.limits import RateLimitedError
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.versions import VersionNotFoundError
 from app.services.requests import RequestBody
 

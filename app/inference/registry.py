@@ -14,13 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows, versions as version_rows
 from app.db.repositories.versions import Served
-from app.db.tables import LIVE
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
 from app.inference.loaded import LoadedVersion, load
 from app.services.classifiers import classifiers, versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.references import LIVE, is_number
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import BlobStore
@@ -85,7 +85,7 @@ class Registry:
 
     def find(self, workspace: str, classifier: str, reference: str) -> LoadedVersion | None:
         """Return the version of that number or alias if it is in memory."""
-        if versions.is_number(reference):
+        if is_number(reference):
             key = (workspace, classifier, int(reference))
             with self._numbered_lock:
                 if (found := self._numbered.get(key)) is not None:

@@ -49,10 +49,10 @@ class ProcessMetrics:
             "accrue_disk_size_bytes", "Size of the disk that a folder is on.", "folder"
         )
 
-    def look_at(
+    def observe(
         self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventWatch
     ) -> None:
-        """Say what a scrape looks at. Call before the first one."""
+        """Set what a scrape reads. Call before the first scrape."""
         self._queue.set_function(lambda: batcher.waiting)
         self._capacity.set(batcher.capacity)
         self._versions.labels("alias").set_function(lambda: loaded.aliased)

@@ -7,8 +7,9 @@ from app.db.repositories import (
     learning as learning_rows,
     versions as version_rows,
 )
-from app.db.tables import LIVE, Classifier, Job, Version, VersionClass
+from app.db.tables import Classifier, Job, Version, VersionClass
 from app.errors import FieldError, ServiceError
+from app.services.classifiers.references import LIVE
 
 
 class UnknownBaseVersionError(ServiceError, status=422, code="unknown-base-version"):

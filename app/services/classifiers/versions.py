@@ -1,6 +1,5 @@
 """Versions: what each knows, how good it is, what it keeps."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,13 +18,12 @@ from app.db.repositories import (
 from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
 from app.services.classifiers import classifiers, lineage
+from app.services.classifiers.references import is_number
 from app.services.labels import clean_label
 from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 
 log = structlog.get_logger(__name__)
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class VersionNotFoundError(ServiceError, status=404, code="version-not-found"):
@@ -115,11 +113,6 @@ class ExemplarView(BaseModel):
     media_type: str
     width: int
     height: int
-
-
-def is_number(reference: str) -> bool:
-    """Say whether a reference to a version is its number; otherwise it is an alias."""
-    return _NUMBER.fullmatch(reference) is not None
 
 
 def require(session: Session, classifier: Classifier, reference: str) -> Version:

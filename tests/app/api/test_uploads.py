@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.api import idempotency, problems, uploads
+from app.api import idempotency, problems, upload_body, uploads
 from app.db.engine import Database
 from app.monitoring.process import ProcessMetrics
+from app.services.access.idempotency import ReplayedError, RequestsInProgress
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.databases import ONE_KIND_AT_FIRST
@@ -31,12 +32,12 @@ def client(database: Database, store: BlobStore, settings: Settings) -> Iterator
     """A client of a service that has uploads alone."""
     app = FastAPI()
     problems.install(app)
-    app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
+    app.add_exception_handler(ReplayedError, idempotency.on_replayed)
     app.include_router(uploads.router)
     app.state.settings, app.state.keyring = settings, None
-    app.state.under_way = idempotency.UnderWay()
+    app.state.in_progress = RequestsInProgress()
     app.state.database, app.state.store = database, store
-    app.state.measured = ProcessMetrics()
+    app.state.metrics = ProcessMetrics()
     with TestClient(app) as client:
         yield client
 
@@ -266,11 +267,11 @@ def test_a_key_is_good_for_one_content(
 def test_a_forms_digest_does_not_depend_on_its_boundary(
     monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(uploads, "_SPOOL_BYTES", chunk)
+    monkeypatch.setattr(upload_body, "_SPOOL_BYTES", chunk)
 
     def digest(boundary: bytes, template: bytes) -> bytes:
         body = io.BytesIO(template.replace(b"@", b"--" + boundary))
-        return uploads.content_digest(body, boundary)
+        return upload_body.content_digest(body, boundary)
 
     def all_of(template: bytes) -> set[bytes]:
         return {digest(each, template) for each in (b"x", b"a-a", b"----abcdefgh")}
@@ -290,7 +291,7 @@ def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch,
     def full(_size: int) -> IO[bytes]:
         return Path("/dev/full").open("r+b")
 
-    monkeypatch.setattr(uploads, "SpooledTemporaryFile", full)
+    monkeypatch.setattr(upload_body, "SpooledTemporaryFile", full)
     answer = client.post("/v1/uploads", content=bytes(size), headers=ZIP)
     problem(answer, 507, "storage-full")
 
