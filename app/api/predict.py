@@ -248,15 +248,15 @@ async def _answer(
     classifier: str | None,
     options: PredictOptions,
 ) -> Response:
-    if caller.rate is not None:
-        caller.rate.require()
+    if caller.bucket is not None:
+        caller.bucket.require()
     name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = version.ready(options.task, options.classify)
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
     images = await _images(request, batcher.capacity)
-    if caller.rate is not None:
-        caller.rate.spend(len(images))
+    if caller.bucket is not None:
+        caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
     answers = [await future for future in batcher.submit(predictor, readable)]
     outcomes = iter([answer.outcome for answer in answers])

@@ -134,7 +134,7 @@ async def read_source(
     except BaseException:
         file.close()
         raise
-    return metrics.counted(open_source(file)), once
+    return metrics.counting(open_source(file)), once
 
 
 def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:

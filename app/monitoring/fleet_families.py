@@ -1,4 +1,4 @@
-"""The names and meanings of what is read from the database for Prometheus."""
+"""The metric families that are read from the database, with their names and descriptions."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -6,25 +6,25 @@ from datetime import datetime
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from app.db.repositories.fleet import FleetCounts, Waiting
+from app.db.repositories.fleet import FleetCounts, WaitingJobs
 from app.db.tables import JOB_STATES
 from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
 
 _UP = ("accrue_database_up", "1 if the database was read, 0 if it is away or slow.")
 _QUEUES = (DEFAULT_QUEUE, TRAIN_QUEUE)
-# Always there, at 0 where nothing is so: what appears first at 1 has not increased for Prometheus.
+# Always exported, also at 0: Prometheus sees no increase in a series that first appears at 1.
 _KINDS = ("learn", "forget")
 _FAILURES = ("worker-lost",)
 _DELIVERIES = ("pending", "retrying", "failed", "delivered")
 
 
 def away() -> Sequence[Metric]:
-    """Return the families of a database that does not answer: that, and nothing old."""
+    """Return the families if the database does not answer: only that it is down, no old values."""
     return [GaugeMetricFamily(*_UP, value=0)]
 
 
 def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence[Metric]:
-    """Return the families of what was read at a moment, in so many seconds."""
+    """Return the families of counts read at `now`; reading them took `seconds`."""
     waiting = {queue_for(hardware): found for hardware, found in counts.waiting.items()}
     jobs = {(kind, state): 0 for kind in _KINDS for state in JOB_STATES} | dict(counts.jobs)
     failures = dict.fromkeys(_FAILURES, 0) | dict(counts.failures)
@@ -95,9 +95,9 @@ def _many(
     return family
 
 
-def _jobs(waiting: Waiting | None) -> int:
+def _jobs(waiting: WaitingJobs | None) -> int:
     return 0 if waiting is None else waiting.jobs
 
 
-def _age(waiting: Waiting | None, now: datetime) -> float:
+def _age(waiting: WaitingJobs | None, now: datetime) -> float:
     return 0.0 if waiting is None else max((now - waiting.since).total_seconds(), 0.0)

@@ -1,4 +1,4 @@
-"""Images and batches that the inference threads run."""
+"""Metrics of the images and batches that the inference threads run."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class PredictMetrics:
-    """Images by what came of them, the sizes of batches and the seconds of their stages."""
+    """Counts images by outcome, and measures the sizes of batches and the seconds of stages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         images = Counter(
@@ -34,7 +34,7 @@ class PredictMetrics:
         )
 
     def count(self, answers: Sequence[Answer]) -> None:
-        """Count the answers of one batch, one or more. For any thread."""
+        """Count the answers of one batch, at least one. May be called in any thread."""
         failed = sum(isinstance(answer.outcome, Exception) for answer in answers)
         self._failed.inc(failed)
         self._predicted.inc(len(answers) - failed)

@@ -1,4 +1,4 @@
-"""Everything that one API process counts of itself."""
+"""All metrics of one API process."""
 
 import math
 import shutil
@@ -16,12 +16,12 @@ from app.monitoring.uploads import UploadMetrics
 from app.services.jobs.event_watch import EventWatch
 from app.settings import Settings
 
-# All series of a process begin with it, and `process_start_time_seconds` says when.
+# `process_start_time_seconds` says when all series of the process began.
 disable_created_metrics()
 
 
 class ProcessMetrics:
-    """What is counted as it happens, and what is looked up when somebody asks."""
+    """Counters that grow as things happen, and gauges that a scrape reads."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -73,4 +73,4 @@ def _disk(path: str, figure: str) -> float:
     try:
         return float(getattr(shutil.disk_usage(path), figure))
     except OSError:
-        return math.nan  # not there: a scrape tells all that it can
+        return math.nan  # the folder is missing; the other metrics are still exported

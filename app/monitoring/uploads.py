@@ -1,4 +1,4 @@
-"""What is sent in to learn from."""
+"""Metrics of uploads."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from app.services.uploads.sources import Item, Rejection, Source, UploadLimits
 
 
 class UploadMetrics:
-    """Bytes and images of uploads, as they come."""
+    """Counts bytes and images of uploads as they are received."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bytes = Counter(
@@ -21,15 +21,15 @@ class UploadMetrics:
         )
 
     def received(self, count: int) -> None:
-        """Count bytes of a body."""
+        """Count received bytes of a body."""
         self._bytes.inc(count)
 
-    def counted(self, source: Source) -> Source:
-        """Return the source; what is read from it is counted."""
-        return _Counted(source, self._images)
+    def counting(self, source: Source) -> Source:
+        """Return a source that counts the files read from `source`."""
+        return _CountingSource(source, self._images)
 
 
-class _Counted:
+class _CountingSource:
     def __init__(self, source: Source, files: Counter) -> None:
         self._source = source
         self._files = files

@@ -1,7 +1,6 @@
-"""What the database knows of all processes together, in numbers: read for monitoring alone.
+"""Counts over all processes and workspaces, for monitoring only.
 
-Everything is of all workspaces. Some of it looks at every row of a table, so whoever asks often
-keeps the answer for a while.
+Some queries read every row of a table, so callers cache the result.
 """
 
 from collections import Counter
@@ -25,8 +24,8 @@ from app.db.tables import (
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Jobs that a worker could claim now, and since when the first of them is in the queue."""
+class WaitingJobs:
+    """How many jobs a worker could claim now, and since when the oldest has been queued."""
 
     jobs: int
     since: datetime
@@ -34,18 +33,18 @@ class Waiting:
 
 @dataclass(frozen=True)
 class FleetCounts:
-    """Numbers of one moment."""
+    """Counts of one moment."""
 
     # By (kind, state).
     jobs: Mapping[tuple[str, str], int]
-    # By hardware; only where there are any.
-    waiting: Mapping[str, Waiting]
+    # By hardware; hardware without waiting jobs is left out.
+    waiting: Mapping[str, WaitingJobs]
     expired_leases: int
     # Failed jobs by the code of their error.
     failures: Mapping[str, int]
-    # Live ones by (queue, device): who serves two queues is there twice.
+    # Live workers by (queue, device): a worker that serves two queues counts for both.
     workers: Mapping[tuple[str, str], int]
-    # By state; of those to be sent, `retrying` have failed before and `pending` have not.
+    # By state; an unsent delivery is `retrying` if it has failed before, else `pending`.
     deliveries: Mapping[str, int]
     classifiers: int
     versions: int
@@ -55,7 +54,7 @@ class FleetCounts:
 
 
 def counts(session: Session, *, now: datetime, workers_since: datetime) -> FleetCounts:
-    """Read all of it; a worker is alive that was seen at or after `workers_since`."""
+    """Read all counts; a worker is alive if it was seen at or after `workers_since`."""
     by_kind = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
     return FleetCounts(
@@ -73,11 +72,11 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     )
 
 
-def _waiting(session: Session) -> dict[str, Waiting]:
+def _waiting(session: Session) -> dict[str, WaitingJobs]:
     since: dict[str, list[datetime]] = {}
     for hardware, moment in turn_rows.waiting_since(session):
         since.setdefault(hardware, []).append(moment)
-    return {hardware: Waiting(len(found), min(found)) for hardware, found in since.items()}
+    return {hardware: WaitingJobs(len(found), min(found)) for hardware, found in since.items()}
 
 
 def _failures(session: Session) -> dict[str, int]:

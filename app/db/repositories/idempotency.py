@@ -1,4 +1,4 @@
-"""Queries about answers remembered under an Idempotency-Key."""
+"""Queries about idempotency keys and the answers stored under them."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import IdempotencyKey
 
-# How long answers are given again.
+# How long an answer is given again.
 KEPT_FOR = timedelta(hours=24)
 
 
@@ -18,12 +18,12 @@ def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
 
 
 def delete_old(session: Session, now: datetime) -> None:
-    """Forget the answers that are no longer given."""
+    """Delete the answers that are no longer given."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
 
 
 def add(session: Session, answer: IdempotencyKey) -> bool:
-    """Store the answer under its key; False where the key has one that is still given."""
+    """Store an answer under its key; False if the key has one that is still given."""
     session.execute(
         delete(IdempotencyKey).where(
             IdempotencyKey.workspace == answer.workspace,

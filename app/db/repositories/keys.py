@@ -10,13 +10,13 @@ from app.db.tables import ApiKey
 
 
 def add(session: Session, key: ApiKey) -> None:
-    """Insert a key. Raises IntegrityError where another that is not revoked has its name."""
+    """Insert a key. Raises IntegrityError if a key that is not revoked has its name."""
     session.add(key)
     session.flush()
 
 
 def every(session: Session) -> Sequence[ApiKey]:
-    """Return all keys, oldest first, revoked and expired ones too."""
+    """Return all keys, also revoked and expired ones, oldest first."""
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
@@ -31,13 +31,13 @@ def get(session: Session, key_id: str) -> ApiKey | None:
 
 
 def named(session: Session, name: str) -> ApiKey | None:
-    """Return the key of that name; of revoked ones, the last that had it."""
+    """Return the key of that name that is not revoked, else the newest revoked one."""
     query = select(ApiKey).where(ApiKey.name == name)
     return session.scalar(query.order_by(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()))
 
 
-def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
-    """Write down that the keys were used."""
+def record_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
+    """Record that the keys were used."""
     session.execute(
         update(ApiKey)
         .where(ApiKey.id.in_(key_ids))
@@ -47,5 +47,5 @@ def note_used(session: Session, key_ids: Collection[str], *, now: datetime) -> N
 
 
 def _usable(now: datetime) -> ColumnElement[bool]:
-    lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
-    return and_(ApiKey.revoked_at.is_(None), lasts)
+    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return and_(ApiKey.revoked_at.is_(None), unexpired)
