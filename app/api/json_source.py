@@ -27,18 +27,18 @@ class JsonUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    # Small images by the ten thousand are what archives are for.
+    # More images belong in an archive.
     images: list[JsonImage] = Field(max_length=MAX_IMAGES)
 
 
 class JsonSource:
-    """A JSON document in a file. Images are called by their place: ``images/0``."""
+    """A JSON document in a file. Images are named by their position: ``images/0``."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield the images in their order; how large they may be is left to their reader."""
+        """Yield the images in their order. Their sizes are checked later, when they are read."""
         self._file.seek(0)
         try:
             upload = JsonUpload.model_validate_json(self._file.read())

@@ -1,4 +1,4 @@
-"""Uploads: labelled images sent in."""
+"""``/v1/uploads``: labelled images to learn from."""
 
 from typing import Annotated
 
@@ -20,9 +20,10 @@ from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, 
 router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])
 
 SplitOption = Annotated[
-    Split, Query(description="What the images are for; an archive's train/ and test/ win.")
+    Split,
+    Query(description="What the images are for; an archive's train/ and test/ win."),
 ]
-StrictOption = Annotated[bool, Query(description="Take all of it or nothing.")]
+StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
 
 @router.post(
@@ -42,7 +43,7 @@ async def create_upload(
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
-    """Send labelled images."""
+    """Create an upload of labelled images."""
     if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, metrics.uploads, pending)
@@ -83,7 +84,7 @@ async def add_images(
     split: SplitOption = "train",
     strict: StrictOption = False,
 ) -> UploadView:
-    """Add images to an upload that no job has used. The answer is the whole upload."""
+    """Add images to an upload that no job has used. Returns the whole upload."""
     if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, metrics.uploads, pending)
@@ -113,7 +114,7 @@ def list_uploads(
 
 @router.get("/{upload_id}", responses=responses(UploadNotFoundError))
 def get_upload(upload_id: str, db: DB, workspace: Workspace) -> UploadView:
-    """Show an upload."""
+    """Return an upload."""
     return uploads.get(db, workspace, upload_id)
 
 

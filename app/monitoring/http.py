@@ -43,7 +43,7 @@ class HttpMetrics:
         )
         self._problems = Counter(
             "accrue_http_problems",
-            "Problem documents given as answers.",
+            "Answers that are problem documents, by status and code.",
             ("status", "code"),
             registry=registry,
         )

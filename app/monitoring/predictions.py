@@ -16,20 +16,20 @@ class PredictMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         images = Counter(
             "accrue_predict_images",
-            "Images that the inference threads have taken; failed are unreadable ones, mostly.",
+            "Images that the inference threads have processed; most failed ones are unreadable.",
             ("outcome",),
             registry=registry,
         )
         self._predicted, self._failed = images.labels("predicted"), images.labels("failed")
         self._batch = Histogram(
-            "accrue_predict_batch_images", "Images a batch.", buckets=_IMAGES, registry=registry
+            "accrue_predict_batch_images", "Images per batch.", buckets=_IMAGES, registry=registry
         )
         self._queue, self._decode, self._infer = (
             Histogram(f"accrue_predict_{stage}_seconds", what, buckets=_SECONDS, registry=registry)
             for stage, what in (
                 ("queue", "Seconds that an image waited for its batch."),
                 ("decode", "Seconds to decode the images of a batch."),
-                ("infer", "Seconds of the forward of a batch."),
+                ("infer", "Seconds of the forward pass of a batch."),
             )
         )
 

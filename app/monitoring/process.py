@@ -33,14 +33,15 @@ class ProcessMetrics:
         self.uploads = UploadMetrics(self.registry)
         self._queue = self._gauge("accrue_predict_queue_images", "Images waiting for a batch.")
         self._capacity = self._gauge(
-            "accrue_predict_queue_capacity_images", "Images waiting at most; then 503."
+            "accrue_predict_queue_capacity_images",
+            "Largest number of waiting images; more get a 503.",
         )
         self._versions = self._gauge(
-            "accrue_loaded_versions", "Versions in memory, by what they are kept for.", "named_by"
+            "accrue_loaded_versions", "Versions in memory, by what names them.", "named_by"
         )
-        self._streams = self._gauge("accrue_event_streams", "Event streams open.")
+        self._streams = self._gauge("accrue_event_streams", "Open event streams.")
         self._most_streams = self._gauge(
-            "accrue_event_streams_limit", "Event streams open at most; then 503."
+            "accrue_event_streams_limit", "Largest number of open event streams; more get a 503."
         )
         self._free = self._gauge(
             "accrue_disk_free_bytes", "Free bytes of the disk that a folder is on.", "folder"

@@ -12,11 +12,11 @@ class UploadMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bytes = Counter(
-            "accrue_upload_bytes", "Bytes of uploads' bodies received.", registry=registry
+            "accrue_upload_bytes", "Received bytes of the bodies of uploads.", registry=registry
         )
         self._images = Counter(
             "accrue_upload_images",
-            "Files read from uploads' bodies, those that are then refused among them.",
+            "Files read from the bodies of uploads, refused ones included.",
             registry=registry,
         )
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import IdempotencyKey
 
 # How long an answer is given again.
-KEPT_FOR = timedelta(hours=24)
+ANSWER_LIFETIME = timedelta(hours=24)
 
 
 def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
@@ -19,7 +19,7 @@ def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
 
 def delete_old(session: Session, now: datetime) -> None:
     """Delete the answers that are no longer given."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - ANSWER_LIFETIME))
 
 
 def add(session: Session, answer: IdempotencyKey) -> bool:
@@ -28,7 +28,7 @@ def add(session: Session, answer: IdempotencyKey) -> bool:
         delete(IdempotencyKey).where(
             IdempotencyKey.workspace == answer.workspace,
             IdempotencyKey.key == answer.key,
-            IdempotencyKey.created_at < answer.created_at - KEPT_FOR,
+            IdempotencyKey.created_at < answer.created_at - ANSWER_LIFETIME,
         )
     )
     try:

@@ -114,7 +114,7 @@ def begin(db: Database, workspace: str, key: str, fingerprint: str) -> Once:
     with db.reading() as session:
         now = db.now(session)
         row = idempotency_rows.get(session, workspace, key)
-    if row is None or row.created_at < now - idempotency_rows.KEPT_FOR:
+    if row is None or row.created_at < now - idempotency_rows.ANSWER_LIFETIME:
         return Once(workspace, key, fingerprint, now)
     if row.fingerprint != fingerprint:
         raise IdempotencyKeyReusedError

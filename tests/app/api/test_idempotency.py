@@ -139,7 +139,7 @@ def test_keys_are_deleted_after_a_day(
 
     answer("again", "first")
     answer("gone", "first")
-    later[0] = idempotency_rows.KEPT_FOR + timedelta(seconds=1)
+    later[0] = idempotency_rows.ANSWER_LIFETIME + timedelta(seconds=1)
     answer("again", "second")
     Housekeeper(database, store, settings).tick()
     with database.reading() as session:

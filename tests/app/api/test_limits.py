@@ -129,7 +129,7 @@ def test_stored_bytes_are_limited(
 
     first = send(large(1))
     assert first.status_code == 201
-    # The same bytes again are no more bytes.
+    # The same bytes again do not count twice.
     again = send(large(1)).raise_for_status().json()["id"]
     refused(send(large(2)), "storage-quota")
     refused(
@@ -142,7 +142,7 @@ def test_stored_bytes_are_limited(
     )
     listed = api.get("/v1/uploads").json()["data"]
     assert [upload["accepted"] for upload in listed] == [1, 1]
-    # A key without the limit goes on; then nothing is added with the other, not even read.
+    # A key without the limit adds more; then a body with the limited key is not even read.
     api.post("/v1/uploads", json=large(2)).raise_for_status()
     refused(api.post("/v1/uploads", content=b"", headers=limited), "storage-quota")
     jobs = "/v1/classifiers/signs/jobs"

@@ -120,7 +120,7 @@ def test_batch_answers_in_order_with_errors_in_place(api: TestClient, publish: P
 def test_bad_base64_has_its_place_in_a_batch(api: TestClient, publish: Publish) -> None:
     publish(1)
     good = base64.b64encode(png()).decode()
-    # A lenient decoder skips what is no base64.
+    # A lenient decoder skips what is not base64.
     bad = ["*", good[:-1] + "*", f"{good[:8]}!{good[8:]}", "ü"]
     images = [{"b64": text} for text in (good, *bad)]
     first, *others = api.post("/predict", json={"images": images}).json()["results"]

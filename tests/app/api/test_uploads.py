@@ -29,7 +29,7 @@ ZIP = {"content-type": "application/zip"}
 
 @pytest.fixture
 def client(database: Database, store: BlobStore, settings: Settings) -> Iterator[TestClient]:
-    """A client of a service that has uploads alone."""
+    """A client of a service with the routes of uploads only."""
     app = FastAPI()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
@@ -338,9 +338,9 @@ BAD_FORMS = {
     "two labels": (form(LABEL, LABEL, FILE), 422, "invalid-request"),
     "label and manifest": (form(LABEL, ('; name="manifest"', b"{}"), FILE), 422, "invalid-request"),
     "empty label": (form(('; name="label"', b" "), FILE), 422, "invalid-request"),
-    "label that is no UTF-8": (form(('; name="label"', b"\xff"), FILE), 422, "invalid-request"),
+    "label that is not UTF-8": (form(('; name="label"', b"\xff"), FILE), 422, "invalid-request"),
     "label with a NUL": (form(('; name="label"', b"a\0b"), FILE), 422, "invalid-request"),
-    "manifest that is no JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
+    "manifest that is not JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
     "manifest that is a list": (form(('; name="manifest"', b"[]"), FILE), 422, "invalid-request"),
     "unknown field": (form(LABEL, FILE, ('; name="lable"', b"")), 422, "invalid-request"),
     "nameless field": (form(LABEL, FILE, ("", b"")), 422, "invalid-request"),

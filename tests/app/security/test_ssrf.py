@@ -86,8 +86,8 @@ def test_what_private_allows() -> None:
             check_url(url, private=True)
 
 
-def test_names_that_nobody_resolves_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that is silent keeps a thread for half a minute: not one that others need."""
+def test_a_silent_resolver_does_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent resolver blocks a thread for half a minute, but none that other work needs."""
     answers = threading.Event()
 
     def silent(*_: Any, **__: Any) -> list[Any]:

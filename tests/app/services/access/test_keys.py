@@ -1,4 +1,4 @@
-"""Keys in the database, and the ring that remembers them."""
+"""Keys in the database, and the cache of usable ones."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ def held(database: Database) -> list[ApiKey]:
     return keys.every(database)
 
 
-def test_a_key_is_kept_as_its_hash_alone(database: Database) -> None:
+def test_only_the_hash_of_a_key_is_stored(database: Database) -> None:
     token = new_key(
         database, "train", "predict", name="ci", workspace="team", expires_days=3, waiting_jobs=2
     )
@@ -111,7 +111,7 @@ def test_a_ring_knows_whose_key_it_is(database: Database, settings: Settings) ->
     async def run() -> None:
         caller = await ask(ring, mine)
         assert (caller.workspace, caller.scopes) == ("team", {"train"})
-        # Its own limits go before those of the settings.
+        # A key's own limits take precedence over the settings.
         assert caller.quota == Quota(waiting_jobs=7, stored_bytes=3_000_000)
         assert (await ask(ring, plain)).quota == Quota(waiting_jobs=7, stored_bytes=9_000_000)
         assert caller.bucket is not None
