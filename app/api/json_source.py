@@ -5,27 +5,24 @@ import binascii
 from collections.abc import Iterator
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from app.api.problems import InvalidRequestError, field_errors
+from app.services.requests import RequestBody
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 MAX_IMAGES = 20_000
 
 
-class JsonImage(BaseModel):
+class JsonImage(RequestBody):
     """One labelled image."""
-
-    model_config = ConfigDict(extra="forbid")
 
     label: str
     b64: str = Field(description="The image file, base64.")
 
 
-class JsonUpload(BaseModel):
+class JsonUpload(RequestBody):
     """Labelled images in JSON."""
-
-    model_config = ConfigDict(extra="forbid")
 
     # More images belong in an archive.
     images: list[JsonImage] = Field(max_length=MAX_IMAGES)

@@ -11,7 +11,6 @@ from typing import IO, Literal
 from app.security.archive_members import (
     ArchiveLimits,
     ArchiveMember,
-    MemberError,
     UnreadableArchiveError,
     UnsafeArchiveError,
     refuse,
@@ -19,17 +18,6 @@ from app.security.archive_members import (
 )
 from app.security.archive_tar import tar_members
 from app.security.archive_zip import zip_members
-
-__all__ = [
-    "ARCHIVE_ERRORS",
-    "ArchiveKind",
-    "ArchiveLimits",
-    "ArchiveMember",
-    "MemberError",
-    "UnreadableArchiveError",
-    "UnsafeArchiveError",
-    "members",
-]
 
 ArchiveKind = Literal["zip", "tar", "tar.gz"]
 ARCHIVE_ERRORS = (UnsafeArchiveError, UnreadableArchiveError)

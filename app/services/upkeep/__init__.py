@@ -1,1 +1,1 @@
-"""What keeps the service tidy: retention, the sweep, manifests."""
+"""Upkeep: retention, the sweep, manifests and the health check."""

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from app.errors import ServiceError
-from app.security.archives import (
-    ArchiveKind,
+from app.security.archive_members import (
     ArchiveLimits,
     MemberError,
     UnreadableArchiveError,
     UnsafeArchiveError,
-    members,
 )
+from app.security.archives import ArchiveKind, members
 
 LIMITS = ArchiveLimits(members=100, member_bytes=10_000, ratio=10, free_bytes=100_000)
 KINDS: tuple[ArchiveKind, ...] = ("zip", "tar", "tar.gz")
