@@ -1,4 +1,4 @@
-"""Errors that clients may see: a class is one kind of problem, with its status and stable code.
+"""Errors that clients may see: each class is a kind of problem with a status and a stable code.
 
     class UploadNotFoundError(ServiceError, status=404, code="upload-not-found"): ...
 
@@ -12,14 +12,14 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong field: a JSON pointer into the request and what is wrong with it."""
+    """One wrong field: a JSON pointer into the request, and what is wrong there."""
 
     pointer: str
     detail: str
 
 
 class ServiceError(Exception):
-    """Base of every error a client may see. The title is the code in words unless one is given."""
+    """The server failed. Base of all errors that clients may see; `title` defaults to the code."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"

@@ -28,14 +28,15 @@ from app.api import (
     uploads,
     versions,
 )
-from app.api.csrf import OwnSiteOnly
-from app.api.middleware import BodyLimit, Measured, RequestContext
+from app.api.csrf import CsrfGuard
+from app.api.middleware import BodyLimit, RequestContext, RequestMetrics
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
+from app.services.access.idempotency import ReplayedError, RequestsInProgress
 from app.services.access.keyring import KeyRing
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.webhook_sender import WebhookSender
@@ -46,9 +47,9 @@ from app.settings import Settings
 from app.storage import CacheFolder, near, open_store
 
 _MEGABYTE = 10**6
-# A batch of images, base64 included, in one /predict.
+# How many images of the largest size the body of one /predict may hold, in base64.
 _PREDICT_IMAGES = 4
-# The routes that take images.
+# The paths of routes that take images.
 _UPLOADS = re.compile(r"/v1/uploads(/[^/]+/images)?|/v1/classifiers/[^/]+/learn")
 _PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
 
@@ -56,9 +57,9 @@ _PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
 def create_app(settings: Settings) -> FastAPI:
     """Build the service. Its threads run between the application's startup and shutdown.
 
-    Raises UnguardedRouteError for a route that says neither who may ask nor that all may.
+    Raises UnguardedRouteError for a route that neither names scopes nor is public.
     """
-    measured = ProcessMetrics()
+    process_metrics = ProcessMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
             threads=settings.inference_threads,
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
-            on_batch=measured.predict.count,
+            on_batch=process_metrics.predict.count,
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.dispatcher, app.state.messages = dispatcher, messages
         app.state.watch = watch = EventPoller(database, settings.event_streams)
         app.state.fleet = Fleet(database)
-        measured.look_at(settings, batcher, registry, watch)
+        process_metrics.observe(settings, batcher, registry, watch)
         loops = [
             asyncio.create_task(watch.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
@@ -96,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
         try:
             yield
         finally:
-            # The server has answered every request it accepted before it comes here.
+            # Graceful shutdown: the server has answered every request that it accepted.
             await run_in_threadpool(housekeeper.stop)
             for loop in loops:
                 loop.cancel()
@@ -115,15 +116,16 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
-        # Behind a proxy with TLS it would send clients, and their keys, to plain HTTP.
+        # Behind a TLS proxy a redirect would send clients, and their keys, to plain HTTP.
         redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.state.settings, app.state.measured = settings, measured
-    app.state.keyring, app.state.under_way = None, idempotency.UnderWay()  # keys are off
+    app.state.settings, app.state.metrics = settings, process_metrics
+    app.state.keyring = None  # until the startup, and for good where keys are off
+    app.state.in_progress = RequestsInProgress()
     problems.install(app)
-    app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
-    # Routes are tried in this order, and predictions are what is asked for most.
+    app.add_exception_handler(ReplayedError, idempotency.on_replayed)
+    # Routes are tried in this order; most requests are predictions.
     for resource in (
         predict,
         classifiers,
@@ -141,18 +143,18 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(resource.router)
     app.webhooks.include_router(deliveries.sent)
     access.check_routes(app)
-    _add_middleware(app, settings, measured)
+    _add_middleware(app, settings, process_metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, measured: ProcessMetrics) -> None:
-    """Add what is around every route, the innermost first."""
+def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMetrics) -> None:
+    """Add the middleware of all routes, the innermost first."""
     if settings.keys == "off":
-        app.add_middleware(OwnSiteOnly, own=settings.host)
+        app.add_middleware(CsrfGuard, own_name=settings.host)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(RequestContext)
-    app.add_middleware(Measured, metrics=measured.http)
+    app.add_middleware(RequestMetrics, metrics=process_metrics.http)
 
 
 def _body_limits(settings: Settings) -> Callable[[str], int]:
@@ -160,7 +162,7 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
     predicting = settings.max_image_megabytes * _PREDICT_IMAGES * _MEGABYTE
 
     def limit(path: str) -> int:
-        # Whole paths: what only ends like one of these is read into memory.
+        # Match whole paths: the body of any other path is read into memory.
         if _UPLOADS.fullmatch(path):
             return uploading
         return predicting if _PREDICTIONS.fullmatch(path) else _MEGABYTE
@@ -169,7 +171,7 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the problem schema that every route's responses point to."""
+    """Return the OpenAPI document with the problem schema, which all responses refer to."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,

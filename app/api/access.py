@@ -1,16 +1,16 @@
-"""Who may ask what: every route says which scopes it is open to.
+"""Authorization: every route names the scopes that it is open to.
 
     router = Router(prefix="/v1/things", tags=["things"], dependencies=[needs("train")])
 
     @router.delete("/{name}", dependencies=[needs("admin")])
 
-`needs("predict", "train")` is met by a key with one of the scopes, and always by one with `admin`.
-Those of a router and of its routes add up: all must be met. What is open to everybody is in
-`PUBLIC`. `check_routes` refuses an application with a route that says nothing, so none is open by
-oversight.
+A key meets `needs("predict", "train")` with one of the scopes; a key with `admin` meets all needs.
+The needs of a router and of its route add up: a key must meet both. Public routes are in `PUBLIC`.
+`check_routes` refuses an application with a route that is neither guarded nor public, so no route
+is open by oversight.
 
-The framework reads a body before it calls a dependency, so it is the route's class that looks at
-the key, and the body of a request that is refused is never read.
+FastAPI reads the body before it calls a dependency. So the route's class checks the key, and the
+body of a refused request is never read.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -24,9 +24,9 @@ from app.api.problems import responses as problem_responses
 from app.services.access.keyring import ANYBODY, KeyRing, MissingScopeError, UnauthorizedError
 from app.services.access.keys import Scope
 
-# Open to everybody, for reading.
+# Open to everybody, with the reading methods only.
 PUBLIC = frozenset({"/health/live", "/health/ready", "/version", "/openapi.json", "/docs"})
-_READING = frozenset({"GET", "HEAD"})
+_READING_METHODS = frozenset({"GET", "HEAD"})
 
 _SCHEME = "key"
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -34,45 +34,45 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "acr_…",
-        "description": "Made by `accrue keys create`. Where keys are off, none is asked for.",
+        "description": "Made by `accrue keys create`. Not needed where keys are off.",
     }
 }
 
 
 class UnguardedRouteError(Exception):
-    """A route has neither a scope nor a place among the public ones."""
+    """A route neither names scopes nor is public, or does both."""
 
 
-class Needs:
-    """The scopes of which a key must have one."""
+class RequiredScopes:
+    """A dependency that declares the scopes of which a key must have one."""
 
     def __init__(self, scopes: Sequence[Scope]) -> None:
         self.scopes = tuple(scopes)
 
     async def __call__(self) -> None:
-        """Do nothing: the route has asked before it read the body."""
+        """Do nothing: `_GuardedRoute` has checked the key before it read the body."""
 
 
 def needs(*scopes: Scope) -> Any:
-    """Return what goes into the `dependencies` of a router or a route."""
-    return Depends(Needs(scopes))
+    """Return an entry for the `dependencies` of a router or a route."""
+    return Depends(RequiredScopes(scopes))
 
 
 class _GuardedRoute(APIRoute):
-    """Lets in who has a key with the scopes that its dependencies name."""
+    """Lets in requests with a key that has the scopes that the route's dependencies name."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         self.needs = [
             each.dependency
             for each in given.get("dependencies") or ()
-            if isinstance(each, Dependency) and isinstance(each.dependency, Needs)
+            if isinstance(each, Dependency) and isinstance(each.dependency, RequiredScopes)
         ]
         if self.needs:
             _document(given, self.needs[-1])
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the framework's handler behind a look at the key."""
+        """Return FastAPI's handler behind the check of the key."""
         handle = super().get_route_handler()
         if not self.needs:
             return handle
@@ -90,8 +90,8 @@ class _GuardedRoute(APIRoute):
         return guarded
 
 
-def _document(given: dict[str, Any], need: Needs) -> None:
-    """Say in OpenAPI what key a route wants, whether or not keys are on."""
+def _document(given: dict[str, Any], need: RequiredScopes) -> None:
+    """Document in OpenAPI which key a route needs, whether or not keys are on."""
     errors = problem_responses(UnauthorizedError, MissingScopeError)
     given["responses"] = {**errors, **(given.get("responses") or {})}
     scopes = dict.fromkeys((*need.scopes, "admin"))
@@ -102,23 +102,23 @@ def _document(given: dict[str, Any], need: Needs) -> None:
 
 
 class Router(APIRouter):
-    """A router whose routes look at keys."""
+    """A router whose routes check keys."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(route_class=_GuardedRoute, **given)
 
 
 def check_routes(app: FastAPI) -> None:
-    """Raise UnguardedRouteError for a route that is neither guarded nor public."""
+    """Raise UnguardedRouteError for a route that is neither guarded nor public, or both."""
     for route in iter_route_contexts(app.routes):
-        public = route.path in PUBLIC and set(route.methods or ()) <= _READING
+        public = route.path in PUBLIC and set(route.methods or ()) <= _READING_METHODS
         original = route.original_route
         guarded = isinstance(original, _GuardedRoute) and bool(original.needs)
         if public == guarded:
             name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
             raise UnguardedRouteError(
-                f"{name} is public and wants a key: decide."
+                f"{name} is public and needs a key: remove it from PUBLIC, or its scopes."
                 if public
-                else f"{name} is open to anybody: put it on a Router of app.api.access with "
-                "dependencies=[needs(…)], or into PUBLIC there."
+                else f"{name} is open to everybody: put it on a Router of app.api.access with "
+                "dependencies=[needs(…)], or add it to PUBLIC there."
             )

@@ -47,7 +47,7 @@ def move_alias(
     workspace: Workspace,
     models: LoadedModels,
 ) -> AliasView:
-    """Promote or roll back: make the alias name a version."""
+    """Promote a version or roll back: make the alias name it."""
     view = aliases.move(db, workspace, name, alias, body)
     models.refresh()
     return view

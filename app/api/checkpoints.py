@@ -1,4 +1,4 @@
-"""``/v1/classifiers/{name}/versions/{version}/checkpoint``."""
+"""``/v1/classifiers/{name}/versions/{version}/checkpoint``: the download of a version file."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from app.api.access import Router, needs
 from app.api.deps import DB, Tensors, Workspace
 from app.api.problems import responses
-from app.api.ranges import UnsatisfiableRangeError, asked_for
+from app.api.ranges import UnsatisfiableRangeError, parse_range
 from app.api.versions import Reference
 from app.errors import ServiceError
 from app.services.classifiers import version_file
@@ -38,8 +38,8 @@ class RangeNotSatisfiableError(ServiceError, status=416, code="range-not-satisfi
             RangeNotSatisfiableError,
         ),
         200: {"description": "The tar file.", "content": {_TAR: {}}},
-        206: {"description": "The part of it that `Range` names.", "content": {_TAR: {}}},
-        304: {"description": "It is the one that `If-None-Match` names."},
+        206: {"description": "The part of the file that `Range` names.", "content": {_TAR: {}}},
+        304: {"description": "The file is the one that `If-None-Match` names."},
     },
 )
 def get_checkpoint(
@@ -52,20 +52,20 @@ def get_checkpoint(
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """Download a version: manifest.json, and its tensors as safetensors, in a tar file."""
+    """Download a version file: a tar of manifest.json and the tensors as safetensors."""
     file = version_file.find(db, tensors, workspace, name, version)
     headers = {
         "ETag": file.etag,
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",  # an alias may name another version by then
+        "Cache-Control": "private, no-cache",  # an alias may name another version later
     }
     if file.etag in if_none_match:
         return Response(status_code=304, headers=headers)
     part = None
-    # Of a file that has changed since, a range would not fit to what the client has.
+    # If the file has changed, a range of it would not fit the bytes that the client has.
     if if_range in (None, file.etag):
         try:
-            part = asked_for(range_, file.size)
+            part = parse_range(range_, file.size)
         except UnsatisfiableRangeError as error:
             raise RangeNotSatisfiableError(
                 f"The file has {file.size} bytes.",

@@ -4,9 +4,10 @@ from fastapi import Response
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, LoadedModels, Workspace
-from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency
+from app.api.idempotency import Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
+from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.classifiers import classifiers
 from app.services.classifiers.classifiers import (
     ClassifierExistsError,
@@ -22,9 +23,8 @@ router = Router(
     prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]
 )
 
-
-# What decides by itself which version is served, and which is deleted.
-_DECIDING = frozenset({"promotion", "retention"})
+# They decide which versions are served and which are deleted, so they need the scope admin.
+_ADMIN_FIELDS = frozenset({"promotion", "retention"})
 
 
 @router.post(
@@ -36,14 +36,14 @@ _DECIDING = frozenset({"promotion", "retention"})
 def create_classifier(
     body: ClassifierSpec, response: Response, db: DB, workspace: Workspace, once: Idempotency
 ) -> ClassifierView:
-    """Make a classifier. Everything but its name has a default that works."""
+    """Create a classifier. All fields but the name have defaults."""
     location = {"Location": f"/v1/classifiers/{body.name}"}
     response.headers.update(location)
     return classifiers.create(
         db,
         workspace,
         body,
-        on_created=lambda session, view: once.remember(session, 201, view, location),
+        on_created=lambda session, view: once.store_answer(session, 201, view, location),
     )
 
 
@@ -70,11 +70,11 @@ def get_classifier(name: str, db: DB, workspace: Workspace) -> ClassifierView:
 def change_classifier(
     name: str, body: ClassifierPatch, db: DB, workspace: Workspace, caller: Caller
 ) -> ClassifierView:
-    """Change a classifier for the jobs that start after this.
+    """Change a classifier for the jobs that start afterwards.
 
-    `promotion` and `retention`, which say what is served and what is deleted, take the scope admin.
+    `promotion` and `retention` decide what is served and deleted; they need the scope admin.
     """
-    if body.model_fields_set & _DECIDING:
+    if body.model_fields_set & _ADMIN_FIELDS:
         caller.require("admin")
     return classifiers.change(db, workspace, name, body)
 
@@ -87,6 +87,6 @@ def change_classifier(
     responses=responses(ClassifierNotFoundError, ClassifierInUseError),
 )
 def delete_classifier(name: str, db: DB, workspace: Workspace, models: LoadedModels) -> None:
-    """Delete a classifier with its versions, aliases and jobs; uploads stay."""
+    """Delete a classifier with its versions, aliases and jobs. Uploads stay."""
     classifiers.delete(db, workspace, name)
     models.refresh()

@@ -1,9 +1,9 @@
-"""Where keys are off, what another site makes a browser on this machine ask is refused.
+"""CSRF and DNS rebinding guard of a service without keys.
 
-Whoever reaches the service may do everything then, and a page from anywhere reaches it through the
-browser of whoever looks at it: by a form that it sends here, or by a name of its own that it lets
-lead to a loopback address, under which it may also read the answers. No page has a key, so where
-keys are needed none of this is.
+With keys off, anybody who reaches the service may do everything, and any web page reaches it
+through the browser of a user on this machine. CSRF: the page sends a form to the service. DNS
+rebinding: the page lets a name of its own resolve to a loopback address; then it may also read the
+answers. No page has a key, so a service that requires keys needs no such guard.
 """
 
 import ipaddress
@@ -15,40 +15,42 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.problems import service_problem
 from app.errors import ServiceError
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ForeignSiteError(ServiceError, status=403, code="foreign-site"):
     """Keys are off, and the request comes from another site, or by a name of the network."""
 
 
-class OwnSiteOnly:
-    """Answer only what is asked by an address or a name of this machine, and by no other site.
+class CsrfGuard:
+    """Middleware that refuses requests by names of other sites, and writes from their pages.
 
-    `own` is the name or address that the service listens on.
+    `own_name` is the name or address that the service listens on.
     """
 
-    def __init__(self, app: ASGIApp, own: str) -> None:
+    def __init__(self, app: ASGIApp, own_name: str) -> None:
         self.app = app
-        self.own = own.lower()
+        self.own_name = own_name.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI asks."""
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host, origin = headers.get("host", ""), headers.get("origin")
-            if not self._is_local(host):
-                detail = (
-                    "Keys are off: ask by an address or localhost, or set ACCRUE_KEYS=required."
-                )
-            elif origin is not None and scope["method"] not in _READING and not _same(origin, host):
-                detail = "Keys are off, and a page of another site asks this."
-            else:
-                await self.app(scope, receive, send)
-                return
-            await service_problem(scope, ForeignSiteError(detail))(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self.app(scope, receive, send)
+        else:
+            await service_problem(scope, ForeignSiteError(refusal))(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        """Return why a request is refused, None if it is not."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._is_local(host):  # DNS rebinding
+            return (
+                "Keys are off: use an address or localhost in the URL, or set ACCRUE_KEYS=required."
+            )
+        if origin is not None and scope["method"] not in _SAFE_METHODS and not _same(origin, host):
+            return "Keys are off, and this request comes from a page of another site."
+        return None
 
     def _is_local(self, host: str) -> bool:
         """Say whether a Host header is an address, or a name that no other site can have."""
@@ -59,8 +61,8 @@ class OwnSiteOnly:
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            # Names of sites have a dot; "localhost", and what machines call each other, have none.
-            return "." not in name or name.endswith(".localhost") or name == self.own
+            # Names of sites have a dot; localhost and the names of a local network have none.
+            return "." not in name or name.endswith(".localhost") or name == self.own_name
         return True
 
 

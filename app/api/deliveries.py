@@ -1,4 +1,4 @@
-"""What webhooks are told when a job has ended, and how it went to tell them."""
+"""Deliveries to webhooks: what they receive when a job has ended, and whether it arrived."""
 
 from typing import Annotated
 
@@ -14,19 +14,19 @@ from app.services.jobs.views import JobNotFoundError
 from app.services.jobs.webhooks import DeliveryView
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
-# Requests that the service makes: documented, never served.
+# Requests that the service sends: documented in OpenAPI, never served.
 sent = APIRouter(tags=["jobs"])
 
 
 class DeliveryList(BaseModel):
-    """A job's deliveries, oldest first: one for each time it ended."""
+    """A job's deliveries, oldest first: one for each time that it ended."""
 
     data: list[DeliveryView]
 
 
 @router.get("/jobs/{job_id}/deliveries", responses=responses(JobNotFoundError))
 def list_deliveries(job_id: str, db: DB, workspace: Workspace) -> DeliveryList:
-    """Show what the job's webhook was told and how often that was tried."""
+    """List the deliveries to the job's webhook, with their attempts."""
     return DeliveryList(data=webhooks.list_deliveries(db, workspace, job_id))
 
 
@@ -34,14 +34,14 @@ def list_deliveries(job_id: str, db: DB, workspace: Workspace) -> DeliveryList:
     "job.ended",
     status_code=204,
     responses={
-        410: {"description": "Ends the delivery."},
-        "default": {"description": "Anything but 2xx is tried again later."},
+        410: {"description": "The delivery is given up."},
+        "default": {"description": "Any other status but 2xx: the delivery is retried later."},
     },
 )
 def job_ended(
     payload: Payload,
-    webhook_id: Annotated[str, Header(description="The same at every try.")],
-    webhook_timestamp: Annotated[int, Header(description="Of this try, in seconds since 1970.")],
-    webhook_signature: Annotated[str, Header(description="As Standard Webhooks says: v1,….")],
+    webhook_id: Annotated[str, Header(description="The same in every attempt.")],
+    webhook_timestamp: Annotated[int, Header(description="Seconds since 1970 at this attempt.")],
+    webhook_signature: Annotated[str, Header(description="As in Standard Webhooks: v1,….")],
 ) -> None:
-    """Tell that a job has ended. Any 2xx is a receipt."""
+    """Notify a webhook that a job has ended. Any 2xx confirms the receipt."""

@@ -1,9 +1,6 @@
-"""What routes ask for: the process's shared parts, under short names.
+"""What routes ask for: the parts that one process shares, under short names."""
 
-All are coroutines, which the framework calls in place; plain functions would cost a thread each.
-"""
-
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -12,6 +9,7 @@ from app.inference.batcher import Batcher
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
+from app.services.access.idempotency import RequestsInProgress
 from app.services.access.keyring import Caller as CallerOfRequest
 from app.services.jobs.event_polling import EventPoller
 from app.services.queue.dispatcher import Dispatcher
@@ -20,64 +18,29 @@ from app.settings import Settings
 from app.storage import BlobStore
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+def _shared(name: str) -> Any:
+    """Return the dependency on ``app.state.name``, which `create_app` has set."""
+
+    # A coroutine: FastAPI calls it in place, and would call a plain function in a thread.
+    async def get(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(get)
 
 
-async def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-async def _store(request: Request) -> BlobStore:
-    store: BlobStore = request.app.state.store
-    return store
-
-
-async def _tensors(request: Request) -> BlobStore:
-    tensors: BlobStore = request.app.state.tensors
-    return tensors
-
-
-async def _registry(request: Request) -> Registry:
-    registry: Registry = request.app.state.registry
-    return registry
-
-
-async def _batcher(request: Request) -> Batcher:
-    batcher: Batcher = request.app.state.batcher
-    return batcher
-
-
-async def _dispatcher(request: Request) -> Dispatcher:
-    dispatcher: Dispatcher = request.app.state.dispatcher
-    return dispatcher
-
-
-async def _watch(request: Request) -> EventPoller:
-    watch: EventPoller = request.app.state.watch
-    return watch
-
-
-async def _messages(request: Request) -> Messages:
-    messages: Messages = request.app.state.messages
-    return messages
-
-
-def measured_by(request: Request) -> ProcessMetrics:
-    """Return what the process counts of itself."""
-    measured: ProcessMetrics = request.app.state.measured
-    return measured
-
-
-async def _measured(request: Request) -> ProcessMetrics:
-    return measured_by(request)
-
-
-async def _fleet(request: Request) -> Fleet:
-    fleet: Fleet = request.app.state.fleet
-    return fleet
+Config = Annotated[Settings, _shared("settings")]
+DB = Annotated[Database, _shared("database")]
+Store = Annotated[BlobStore, _shared("store")]
+# The same storage behind a cache on the local disk.
+Tensors = Annotated[BlobStore, _shared("tensors")]
+LoadedModels = Annotated[Registry, _shared("registry")]
+Queue = Annotated[Messages, _shared("messages")]
+Inference = Annotated[Batcher, _shared("batcher")]
+JobDispatcher = Annotated[Dispatcher, _shared("dispatcher")]
+Watch = Annotated[EventPoller, _shared("watch")]
+Metrics = Annotated[ProcessMetrics, _shared("metrics")]
+FleetMetrics = Annotated[Fleet, _shared("fleet")]
+InProgress = Annotated[RequestsInProgress, _shared("in_progress")]
 
 
 async def _caller(request: Request) -> CallerOfRequest:
@@ -85,23 +48,12 @@ async def _caller(request: Request) -> CallerOfRequest:
     return caller
 
 
-async def _workspace(request: Request) -> str:
-    caller: CallerOfRequest = request.state.caller
+Caller = Annotated[CallerOfRequest, Depends(_caller)]
+
+
+async def _workspace(caller: Caller) -> str:
     return caller.workspace
 
 
-Config = Annotated[Settings, Depends(_settings)]
-DB = Annotated[Database, Depends(_database)]
-Store = Annotated[BlobStore, Depends(_store)]
-# The same storage, what is read kept near.
-Tensors = Annotated[BlobStore, Depends(_tensors)]
-LoadedModels = Annotated[Registry, Depends(_registry)]
-Queue = Annotated[Messages, Depends(_messages)]
-Inference = Annotated[Batcher, Depends(_batcher)]
-JobDispatcher = Annotated[Dispatcher, Depends(_dispatcher)]
-Watch = Annotated[EventPoller, Depends(_watch)]
-Measured = Annotated[ProcessMetrics, Depends(_measured)]
-WholeFleet = Annotated[Fleet, Depends(_fleet)]
-# Who asks, on routes that want a key; and that one's workspace, the only one it sees.
-Caller = Annotated[CallerOfRequest, Depends(_caller)]
+# The workspace of the caller's key: the only one that the caller sees.
 Workspace = Annotated[str, Depends(_workspace)]

@@ -1,4 +1,4 @@
-"""What happened to a job: page by page, or as a stream that ends with the job."""
+"""Events of a job: page by page, or as a stream that ends with the job."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
-from app.api.accept import NotAcceptableError, negotiate
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Watch
 from app.api.paging import DEFAULT_LIMIT, Limit
 from app.api.problems import responses
 from app.db.engine import Database
+from app.errors import ServiceError
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.jobs import events
 from app.services.jobs.event_polling import EventPoller, TooManyStreamsError
@@ -28,11 +28,15 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 _JSON, _STREAM = "application/json", "text/event-stream"
 _HEARTBEAT_SECONDS = 15.0
 _HEARTBEAT = b": still here\n\n"
-# Proxies pass the stream on as it comes, and nobody keeps it.
+# Proxies neither buffer nor cache the stream.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LARGEST = 2**53
 
 log = structlog.get_logger(__name__)
+
+
+class NotAcceptableError(ServiceError, status=406, code="not-acceptable"):
+    """The answer is not offered in any media type that was asked for."""
 
 
 class EventPage(BaseModel):
@@ -49,10 +53,10 @@ class EventPage(BaseModel):
     responses={
         **responses(JobNotFoundError, NotAcceptableError, TooManyStreamsError),
         200: {
-            "description": "A page of events; or all from there on, as server-sent events.",
+            "description": "A page of events; or all later events, as server-sent events.",
             "content": {_STREAM: {"schema": {"type": "string"}}},
         },
-        204: {"description": "Asked for a stream: the job is finished, and nothing is left."},
+        204: {"description": "For a stream: the job has finished and no event is left."},
     },
 )
 async def list_job_events(
@@ -65,16 +69,18 @@ async def list_job_events(
     after: Annotated[int, Query(ge=0, lt=_LARGEST, description="Sequence number.")] = 0,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, lt=_LARGEST, description="Where a stream goes on; goes before `after`."),
+        Header(
+            ge=0, lt=_LARGEST, description="The last event received; takes precedence over `after`."
+        ),
     ] = None,
 ) -> Response:
-    """List what happened to a job, in order.
+    """List the events of a job, in order.
 
-    With `Accept: text/event-stream` the answer goes on until the job has finished; `limit` is for
-    pages only.
+    With `Accept: text/event-stream` the answer is a stream that ends with the job; `limit` applies
+    to pages only.
     """
     workspace = caller.workspace
-    if negotiate(request, (_JSON, _STREAM)) == _JSON:
+    if not _wants_stream(request):
         found = await run_in_threadpool(
             events.page, db, workspace, job_id, after=after, limit=limit + 1
         )
@@ -84,13 +90,27 @@ async def list_job_events(
     seen = after if last_event_id is None else last_event_id
     tail = await run_in_threadpool(events.tail, db, workspace, job_id, after=seen)
     if tail.ended and not tail.events:
-        # What keeps a browser from asking again for ever.
+        # 204 keeps a browser from reconnecting for ever.
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     return EventStream(watch, _follow(db, watch, caller, job_id, seen, tail))
 
 
+def _wants_stream(request: Request) -> bool:
+    """Content negotiation, without weights (q): a client that names the stream only gets it.
+
+    Raises NotAcceptableError.
+    """
+    header = ",".join(request.headers.getlist("accept")).lower()
+    ranges = {element.partition(";")[0].strip() for element in header.split(",")}
+    if _STREAM in ranges and _JSON not in ranges:
+        return True
+    if ranges.isdisjoint({_JSON, "application/*", "*/*", ""}):
+        raise NotAcceptableError(f"This is offered as {_JSON} and {_STREAM}.")
+    return False
+
+
 class EventStream(StreamingResponse):
-    """A stream that is counted while it is open. Raises TooManyStreamsError."""
+    """A stream that counts as open until it has been sent. Raises TooManyStreamsError."""
 
     def __init__(self, watch: EventPoller, frames: AsyncIterator[bytes]) -> None:
         super().__init__(frames, headers={**_STREAM_HEADERS, "Vary": "Accept"}, media_type=_STREAM)
@@ -98,7 +118,7 @@ class EventStream(StreamingResponse):
         self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream until it ends or the client goes."""
+        """Send the stream until it ends or the client disconnects."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -108,9 +128,9 @@ class EventStream(StreamingResponse):
 async def _follow(
     db: Database, watch: EventPoller, caller: CallerOfRequest, job_id: str, seen: int, tail: Tail
 ) -> AsyncIterator[bytes]:
-    """Yield a job's events from the first portion on, and heartbeats while nothing happens.
+    """Yield a job's events from `tail` on, and heartbeats while nothing happens.
 
-    It ends with the caller's key: who comes back without a good one is refused.
+    The stream ends with the caller's key: a client that comes back with it is refused.
     """
     pause = min(KEY_SECONDS, _HEARTBEAT_SECONDS)
     while not caller.ended:
@@ -132,7 +152,7 @@ async def _follow(
         except JobNotFoundError:  # deleted with its classifier
             return
         except SQLAlchemyError as error:
-            # The client comes back for what is missing.
+            # The client reconnects and gets the missing events.
             log.warning("event_stream_cut", job=job_id, error=str(error))
             return
 

@@ -14,7 +14,7 @@ from app.errors import FieldError, ServiceError
 from app.services.labels import clean_label
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 
-# More files than this are sent as an archive: a part costs far more than an archive's member.
+# More files belong in an archive, whose members cost far less than the parts of a form.
 MAX_PARTS = 5000
 _FIELD_BYTES = 4 * 10**6
 _CHUNK_BYTES = 2**16
@@ -23,20 +23,20 @@ _Manifest = TypeAdapter(dict[str, str])
 
 
 class MalformedFormError(ServiceError, status=400, code="malformed-form"):
-    """The multipart body does not follow its own boundary."""
+    """The multipart body does not match its boundary."""
 
 
 class TooManyPartsError(ServiceError, status=413, code="too-many-parts"):
-    """The form has more parts than this server reads."""
+    """The form has more parts than the server reads."""
 
 
 FORM_ERRORS = (MalformedFormError, TooManyPartsError)
 
 
 class FormSource:
-    """Parts called `files`, with one `label` for all or a `manifest` from file name to label.
+    """Parts named `files`, with one `label` for all or a `manifest` from file name to label.
 
-    The fields may come behind the files, so the body is gone through twice.
+    The fields may follow the files, so the body is read twice.
     """
 
     def __init__(self, file: IO[bytes], boundary: bytes) -> None:
@@ -47,7 +47,7 @@ class FormSource:
         """Yield the files in their order."""
         label, manifest = self._fields()
         sent: Counter[str] = Counter()
-        for part in _parts(self._file, self._boundary, kept=("files",), limit=limits.image.bytes):
+        for part in _parts(self._file, self._boundary, wanted=("files",), limit=limits.image.bytes):
             if part.name != "files":
                 continue
             name = part.filename or f"files[{sent.total()}]"
@@ -70,12 +70,12 @@ class FormSource:
     def _fields(self) -> tuple[str | None, dict[str, str]]:
         """Return the label, or None and the manifest."""
         fields: dict[str, bytes] = {}
-        kept = ("label", "manifest")
-        for part in _parts(self._file, self._boundary, kept=kept, limit=_FIELD_BYTES):
+        wanted = ("label", "manifest")
+        for part in _parts(self._file, self._boundary, wanted=wanted, limit=_FIELD_BYTES):
             if part.name == "files":
                 continue
-            if part.name not in kept:
-                raise _invalid(part.name, "unknown field: a form has label or manifest, and files")
+            if part.name not in wanted:
+                raise _invalid(part.name, "unknown field: send label or manifest, and files")
             if part.name in fields:
                 raise _invalid(part.name, "given twice")
             if part.size > _FIELD_BYTES:
@@ -102,7 +102,7 @@ def _manifest(value: bytes) -> dict[str, str]:
         return _Manifest.validate_json(value)
     except ValidationError as error:
         raise InvalidRequestError(
-            "The manifest is a JSON object from file name to class name.",
+            "The manifest must be a JSON object from file name to class name.",
             errors=[
                 FieldError("/manifest" + wrong.pointer, wrong.detail)
                 for wrong in field_errors(error.errors())
@@ -118,7 +118,7 @@ def _invalid(name: str, detail: str) -> InvalidRequestError:
 
 @dataclass
 class _Part:
-    """One part: `data` is cut off where it passes the limit, `size` counts on."""
+    """One part. `data` is cut off at the limit; `size` is the size of the whole part."""
 
     header: bytearray = field(default_factory=bytearray)
     name: str = ""
@@ -128,12 +128,12 @@ class _Part:
 
 
 class _Collector:
-    """Gathers the parser's events into parts."""
+    """Builds parts from the parser's events."""
 
-    def __init__(self, boundary: bytes, kept: tuple[str, ...], limit: int) -> None:
+    def __init__(self, boundary: bytes, wanted: tuple[str, ...], limit: int) -> None:
         self.ready: list[_Part] = []
         self.ended = False
-        self._kept = kept
+        self._wanted = wanted
         self._limit = limit
         self._part = _Part()
         self._value = bytearray()
@@ -169,7 +169,7 @@ class _Collector:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._part.size += end - start
-        if self._part.name in self._kept and self._part.size <= self._limit:
+        if self._part.name in self._wanted and self._part.size <= self._limit:
             self._part.data += data[start:end]
 
     def _end(self) -> None:
@@ -180,13 +180,13 @@ class _Collector:
 
 
 def _parts(
-    file: IO[bytes], boundary: bytes, *, kept: tuple[str, ...], limit: int
+    file: IO[bytes], boundary: bytes, *, wanted: tuple[str, ...], limit: int
 ) -> Iterator[_Part]:
-    """Yield the form's parts from its start, the data only of those whose name is in `kept`."""
+    """Yield all parts of the form, with the data only of parts whose name is in `wanted`."""
     file.seek(0)
     count = 0
     try:
-        collector = _Collector(boundary, kept, limit)
+        collector = _Collector(boundary, wanted, limit)
         while chunk := file.read(_CHUNK_BYTES):
             collector.parser.write(chunk)
             count += len(collector.ready)
@@ -197,6 +197,6 @@ def _parts(
             yield from collector.ready
             collector.ready.clear()
     except FormParserError as error:
-        raise MalformedFormError("The body does not follow its multipart boundary.") from error
+        raise MalformedFormError("The body does not match its multipart boundary.") from error
     if not collector.ended:
         raise MalformedFormError("The body ends before its last boundary.")

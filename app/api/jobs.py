@@ -1,4 +1,4 @@
-"""Jobs: asking for one, watching it, cancelling it, trying it again."""
+"""Jobs: create, follow, cancel and retry them."""
 
 import hashlib
 import time
@@ -9,11 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Config, JobDispatcher, Store, Watch, Workspace
-from app.api.idempotency import IDEMPOTENCY_ERRORS, Idempotency, Once, StreamedOnce
+from app.api.deps import DB, Caller, Config, JobDispatcher, Metrics, Store, Watch, Workspace
+from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
-from app.api.uploads import SOURCE_BODY, SOURCE_ERRORS, SplitOption, read_source
+from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
+from app.api.uploads import SplitOption
+from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
@@ -33,7 +35,7 @@ from app.services.uploads.sources import UploadLimits
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
-# How soon it makes sense to look at a job again, in seconds.
+# When a client should poll a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -54,7 +56,7 @@ def create_job(
 ) -> JobView:
     """Queue a job that learns the images of uploads, or forgets classes.
 
-    `purge`, which deletes versions and uploads, takes the scope admin.
+    `purge` deletes versions and uploads; it needs the scope admin.
     """
     if isinstance(body, ForgetRequest) and body.purge:
         caller.require("admin")
@@ -63,7 +65,7 @@ def create_job(
         caller.workspace,
         name,
         body,
-        on_created=_remembered(once),
+        on_created=_stored(once),
         private_webhooks=settings.webhook_private,
         quota=caller.quota,
     )
@@ -85,6 +87,7 @@ async def learn(
     db: DB,
     store: Store,
     settings: Config,
+    metrics: Metrics,
     caller: Caller,
     dispatcher: JobDispatcher,
     pending: StreamedOnce,
@@ -92,11 +95,11 @@ async def learn(
     on_existing: OnExisting = "error",
     base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
 ) -> LearnView:
-    """Send labelled images and learn them: upload and job at once, or neither."""
-    if not pending.keyed:  # under a key, the first answer goes before what is so now
+    """Send labelled images and learn them: make an upload and a job, or neither."""
+    if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, pending)
+    source, once = await read_source(request, settings, metrics.uploads, pending)
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
@@ -108,7 +111,7 @@ async def learn(
             collected,
             base_version=base_version,
             on_existing=on_existing,
-            on_created=_remembered(once),
+            on_created=_stored(once),
             quota=caller.quota,
         )
 
@@ -147,17 +150,17 @@ async def get_job(
     caller: Caller,
     wait: Annotated[
         float,
-        Query(ge=0, le=60, description="Seconds to wait for a change, unless it is finished."),
+        Query(ge=0, le=60, description="Seconds to wait for a change of an unfinished job."),
     ] = 0,
 ) -> Response:
-    """Show a job. `Retry-After` is there while it is not finished."""
+    """Return a job. `Retry-After` is set while the job is not finished."""
     seen = request.headers.get("if-none-match", "")
     deadline = time.monotonic() + wait
     while True:
         job = await run_in_threadpool(jobs.get, db, caller.workspace, job_id)
         content = job.model_dump_json()
         tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
-        # Without a tag, what changes is what was found first.
+        # Without a tag, wait for a change of the job as it was read first.
         seen = seen or tag
         if tag not in seen or job.finished:
             break
@@ -171,7 +174,7 @@ async def get_job(
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
 def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
-    """Show what a job that forgot classes left behind, and what it deleted."""
+    """Return the report of a job that forgot classes: what remains, and what was deleted."""
     return jobs.report(db, workspace, job_id)
 
 
@@ -183,7 +186,7 @@ def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
     },
 )
 def cancel_job(job_id: str, response: Response, db: DB, workspace: Workspace) -> JobView:
-    """Cancel a job: at once while it waits, else as soon as its worker has stopped."""
+    """Cancel a job: at once if it waits, else as soon as its worker has stopped."""
     job = jobs.cancel(db, workspace, job_id)
     if not job.finished:
         response.status_code = 202
@@ -209,7 +212,7 @@ def retry_job(
         db,
         caller.workspace,
         job_id,
-        on_created=_remembered(once),
+        on_created=_stored(once),
         quota=caller.quota,
         may_purge=caller.may("admin"),
     )
@@ -225,9 +228,9 @@ async def _change(
     job: JobView,
     deadline: float,
 ) -> bool:
-    """Wait until the job has changed; False where nobody waits for that any more.
+    """Wait until the job has changed; False at the deadline.
 
-    That is at the deadline, when this process or the caller's key ends, and when the client goes.
+    Also False if this process shuts down, the caller's key ends or the client disconnects.
     """
     while not watch.closed and not caller.ended and not await request.is_disconnected():
         left = deadline - time.monotonic()
@@ -242,10 +245,10 @@ def _accepted(job: JobView) -> dict[str, str]:
     return {"Location": f"/v1/jobs/{job.id}", **RETRY_AFTER}
 
 
-def _remembered(once: Once) -> Any:
-    """Return what stores the answer under its key, in the transaction that makes the job."""
+def _stored(once: Once) -> Any:
+    """Return a function that stores the answer under its idempotency key."""
 
-    def remember(session: Session, job: JobView) -> None:
-        once.remember(session, 202, job, headers=_accepted(job))
+    def store(session: Session, job: JobView) -> None:
+        once.store_answer(session, 202, job, headers=_accepted(job))
 
-    return remember
+    return store

@@ -5,40 +5,37 @@ import binascii
 from collections.abc import Iterator
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from app.api.problems import InvalidRequestError, field_errors
+from app.services.requests import RequestBody
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 MAX_IMAGES = 20_000
 
 
-class JsonImage(BaseModel):
+class JsonImage(RequestBody):
     """One labelled image."""
-
-    model_config = ConfigDict(extra="forbid")
 
     label: str
     b64: str = Field(description="The image file, base64.")
 
 
-class JsonUpload(BaseModel):
+class JsonUpload(RequestBody):
     """Labelled images in JSON."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    # Small images by the ten thousand are what archives are for.
+    # More images belong in an archive.
     images: list[JsonImage] = Field(max_length=MAX_IMAGES)
 
 
 class JsonSource:
-    """A JSON document in a file. Images are called by their place: ``images/0``."""
+    """A JSON document in a file. Images are named by their position: ``images/0``."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield the images in their order; how large they may be is left to their reader."""
+        """Yield the images in their order. Their sizes are checked later, when they are read."""
         self._file.seek(0)
         try:
             upload = JsonUpload.model_validate_json(self._file.read())

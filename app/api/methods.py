@@ -1,4 +1,4 @@
-"""``/v1/methods`` and ``/v1/backbones``: what a classifier can be made of."""
+"""``/v1/methods`` and ``/v1/backbones``: the parts that a classifier can be made of."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ router = Router(prefix="/v1", tags=["methods"], dependencies=[needs("predict", "
 
 
 class NeedsView(BaseModel):
-    """What a method asks of the service."""
+    """What a method needs from the service."""
 
     exemplars: bool = Field(description="A bounded memory of old images.")
-    teacher: bool = Field(description="The network as it was before the step.")
+    teacher: bool = Field(description="The network as it was before the learning step.")
     task_id: bool = Field(description="A task to predict within; left out, a router picks it.")
-    all_images: bool = Field(description="Every image ever learnt from.")
+    all_images: bool = Field(description="All images that were ever learnt from.")
 
 
 class MethodView(BaseModel):

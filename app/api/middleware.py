@@ -1,4 +1,4 @@
-"""Pure-ASGI middleware: measuring, request ids, unexpected errors, and the limit on bodies."""
+"""Pure ASGI middleware: metrics, request ids, unexpected errors, and the limit of body sizes."""
 
 import itertools
 import re
@@ -15,7 +15,7 @@ from app.api.problems import BodyTooLargeError, problem_code, service_problem, u
 from app.ids import new_id
 from app.monitoring.http import Answered, HttpMetrics
 
-# One random part a process and a counter: randomness for each request would be a system call.
+# A random part for each process and a counter: randomness for each request costs a system call.
 _PROCESS = new_id("req")
 _count = itertools.count(1)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -23,8 +23,8 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 log = structlog.get_logger(__name__)
 
 
-class Measured:
-    """Count each answer when it begins: streams and downloads last as long as clients like."""
+class RequestMetrics:
+    """Counts each answer when it begins, since streams and downloads may last for hours."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self.app = app
@@ -39,7 +39,7 @@ class Measured:
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # The router leaves the route that it found, whose path is a template.
+                # The router has stored the matching route, whose path is a template.
                 route = getattr(scope.get("route"), "path", None)
                 answered = Answered(route, scope["method"], message["status"], problem_code(scope))
                 self.metrics.count(answered, time.perf_counter() - begun)
@@ -49,7 +49,7 @@ class Measured:
 
 
 class RequestContext:
-    """Give each request an id, keep the client's where it is harmless, and answer 500s."""
+    """Gives each request an id, the client's own if it is harmless, and answers with 500s."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -78,14 +78,14 @@ class RequestContext:
         except Exception:
             log.exception("unexpected_error", request_id=identifier, path=scope["path"])
             if started:
-                raise  # too late for a status: the server cuts the connection
+                raise  # too late for a status: the server closes the connection
             await unexpected_problem(scope)(scope, receive, send_with_id)
 
 
 class BodyLimit:
-    """Refuse bodies over the limit of their path: declared ones at once, others as they come.
+    """Refuses bodies over the limit of their path: by Content-Length, else while receiving them.
 
-    `limit` returns the most bytes that a path takes.
+    `limit` returns the largest number of bytes for a path.
     """
 
     def __init__(self, app: ASGIApp, limit: Callable[[str], int]) -> None:
@@ -111,7 +111,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                # The framework passes this class through wherever it reads a body.
+                # FastAPI lets this class through wherever it reads a body.
                 raise HTTPException(413, detail)
             return message
 

@@ -8,10 +8,8 @@ from pydantic import BaseModel, Field
 
 Item = TypeVar("Item")
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="Entries to return at most.")]
-After = Annotated[
-    str | None, Query(max_length=255, description="`next` of the page before this one.")
-]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Largest number of entries to return.")]
+After = Annotated[str | None, Query(max_length=255, description="`next` of the previous page.")]
 DEFAULT_LIMIT = 100
 
 
@@ -24,7 +22,7 @@ class Page(BaseModel, Generic[Item]):
 
     @classmethod
     def of(cls, items: Sequence[Item], limit: int, cursor: Callable[[Item], str]) -> Self:
-        """Build the page from ``limit + 1`` fetched items: the last only says that more follow."""
+        """Build the page from up to ``limit + 1`` items; the last only shows that more follow."""
         data = list(items[:limit])
         has_more = len(items) > limit
         return cls(data=data, has_more=has_more, next=cursor(data[-1]) if has_more else None)

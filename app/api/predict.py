@@ -1,7 +1,7 @@
 """``POST /predict``: the one route where a millisecond counts.
 
-A request whose version is loaded meets no SQL, no thread but the batcher's and no response model:
-its answer is a plain dict made into bytes once.
+A request whose version is loaded needs no SQL, no threads but the batcher's and no response model:
+its answer is a plain dict, encoded once.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from app.api.access import Router, needs
 from app.api.deps import Caller, Inference, LoadedModels
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
-from app.db.tables import LIVE
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.inference.batcher import Answer, Batcher
@@ -39,27 +38,28 @@ from app.inference.results import describe
 from app.services.access.keyring import Caller as CallerOfRequest
 from app.services.access.limits import RateLimitedError
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.versions import VersionNotFoundError
 from app.services.requests import RequestBody
 
 router = Router(tags=["predict"], dependencies=[needs("predict")])
 
-# Not the threads of other routes, which may all wait for a database that is away. Two, so that a
-# large body does not hold up the small ones.
+# Not the thread pool of other routes, whose threads may all wait for a slow database. Two threads,
+# so that one large body does not delay small ones.
 _JSON_READERS = ThreadPoolExecutor(2, "predict-json")
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
 
 class UnreadableError(ServiceError, status=422, code="unreadable-image"):
-    """The one image that was sent cannot be read."""
+    """The only image of the request cannot be read."""
 
 
 class UnsupportedMediaTypeError(ServiceError, status=415, code="unsupported-media-type"):
-    """Images are not read from that content type."""
+    """The service does not read images from that content type."""
 
 
-class TooManyImagesError(ServiceError, status=413, code="too-many-images"):
-    """The request holds more images than the server takes at once."""
+class TooManyImagesAtOnceError(ServiceError, status=413, code="too-many-images"):
+    """The request has more images than the server accepts at once."""
 
 
 class Base64Image(RequestBody):
@@ -75,11 +75,11 @@ class PredictBody(RequestBody):
 
 
 class RankedView(BaseModel):
-    """One class considered."""
+    """One of the classes considered."""
 
     label: str
     score: float
-    distance: float | None = Field(None, description="To the class mean; nearest mean only.")
+    distance: float | None = Field(None, description="To the class mean; with nearest_mean only.")
 
 
 class ImageErrorView(BaseModel):
@@ -90,7 +90,7 @@ class ImageErrorView(BaseModel):
 
 
 class ImageErrorResult(BaseModel):
-    """The place of an image that cannot be read."""
+    """The result of an image that cannot be read."""
 
     error: ImageErrorView
 
@@ -105,7 +105,7 @@ class ImageResult(BaseModel):
 
 
 class PredictView(BaseModel):
-    """Predictions, one an image, in order, and the version that made them."""
+    """Predictions of all images in their order, and the version that made them."""
 
     classifier: str
     version: int
@@ -114,7 +114,7 @@ class PredictView(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """The query of a prediction."""
+    """The query parameters of a prediction."""
 
     version: str
     top_k: int
@@ -126,7 +126,9 @@ async def _options(
     version: Annotated[
         str, Query(max_length=64, description="A version's number or an alias.")
     ] = LIVE,
-    top_k: Annotated[int, Query(ge=1, le=10_000, description="Classes to rank at most.")] = 5,
+    top_k: Annotated[
+        int, Query(ge=1, le=10_000, description="Largest number of classes to rank.")
+    ] = 5,
     task: Annotated[
         int | None, Query(ge=0, lt=10**9, description="Consider this task's classes only.")
     ] = None,
@@ -147,7 +149,7 @@ _ERRORS = (
     UnknownTaskError,
     ClassifyNotOfferedError,
     UnsupportedMediaTypeError,
-    TooManyImagesError,
+    TooManyImagesAtOnceError,
     BodyTooLargeError,
     MalformedFormError,
     RateLimitedError,
@@ -155,16 +157,16 @@ _ERRORS = (
 _OK: dict[int | str, dict[str, Any]] = {
     200: {
         "model": PredictView,
-        "description": "Predictions, one an image, in order.",
+        "description": "Predictions of all images in their order.",
         "headers": {
             "Server-Timing": {
-                "description": "Milliseconds in queue, decode and infer.",
+                "description": "Milliseconds in the stages queue, decode and infer.",
                 "schema": {"type": "string"},
             }
         },
     }
 }
-# The body for OpenAPI: the framework does not see it, because the fast path takes it raw.
+# The body for OpenAPI: the route reads it raw, so FastAPI does not see it.
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -215,7 +217,7 @@ async def predict(
     options: Options,
     classifier: Annotated[
         str | None,
-        Query(max_length=100, description="May be left out while there is one classifier."),
+        Query(max_length=100, description="Optional while there is only one classifier."),
     ] = None,
 ) -> Response:
     """Predict images with the classifier that the query names."""
@@ -248,15 +250,15 @@ async def _answer(
     classifier: str | None,
     options: PredictOptions,
 ) -> Response:
-    if caller.rate is not None:
-        caller.rate.require()
+    if caller.bucket is not None:
+        caller.bucket.require()
     name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = version.ready(options.task, options.classify)
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
     images = await _images(request, batcher.capacity)
-    if caller.rate is not None:
-        caller.rate.spend(len(images))
+    if caller.bucket is not None:
+        caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
     answers = [await future for future in batcher.submit(predictor, readable)]
     outcomes = iter([answer.outcome for answer in answers])
@@ -268,7 +270,7 @@ async def _answer(
                 version,
                 next(outcomes) if isinstance(image, bytes) else image,
                 options.top_k,
-                alone=len(images) == 1,
+                single=len(images) == 1,
             )
             for image in images
         ],
@@ -291,7 +293,7 @@ async def _version(
 
 
 async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableImageError]:
-    """Return the bytes of every image in the body, undecoded, or why there are none."""
+    """Return each image's undecoded bytes, or the error that replaces them."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in _RAW:
         return [await request.body()]
@@ -308,7 +310,9 @@ async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableIm
             f"Send an image as {kinds}, or several as multipart/form-data or application/json."
         )
     if len(images) > limit:
-        raise TooManyImagesError(f"This server takes at most {limit} images at once.")
+        raise TooManyImagesAtOnceError(
+            f"This server takes at most {limit} images at once: send fewer."
+        )
     return images
 
 
@@ -331,26 +335,26 @@ def _decoded(b64: str) -> bytes | UnreadableImageError:
 
 async def _from_form(request: Request, limit: int) -> list[bytes]:
     try:
-        # One more than the limit, so that too many have an answer of their own.
+        # One more than the limit, so that too many images get an error of their own.
         async with request.form(max_files=limit + 1, max_fields=1) as form:
             files = form.getlist("files")
             images = [await file.read() for file in files if isinstance(file, UploadFile)]
-            strange = [key for key in form if key != "files"]
+            unknown = [key for key in form if key != "files"]
     except HTTPException as error:
         if error.status_code != 400:
             raise
         raise MalformedFormError("The form cannot be read, or has too many parts.") from None
-    if strange or not images or len(images) < len(files):
+    if unknown or not images or len(images) < len(files):
         raise InvalidRequestError(
-            "The form holds images as files, and nothing else.",
-            errors=[FieldError("/files", "one or more image files, and no other fields")],
+            "The form must have images as files, and nothing else.",
+            errors=[FieldError("/files", "send one or more image files, and no other fields")],
         )
     return images
 
 
-def _result(version: LoadedVersion, outcome: Any, top_k: int, *, alone: bool) -> dict[str, Any]:
+def _result(version: LoadedVersion, outcome: Any, top_k: int, *, single: bool) -> dict[str, Any]:
     if isinstance(outcome, UnreadableImageError):
-        if alone:
+        if single:
             raise UnreadableError(str(outcome))
         return {"error": {"code": UnreadableError.code, "detail": str(outcome)}}
     if isinstance(outcome, Exception):
@@ -359,7 +363,7 @@ def _result(version: LoadedVersion, outcome: Any, top_k: int, *, alone: bool) ->
 
 
 def _timing(answers: Sequence[Answer]) -> str:
-    """Return where the slowest image's time went, in milliseconds."""
+    """Return the longest time that an image spent in each stage, in milliseconds."""
     queue, decode, infer = (
         1e3 * max((getattr(answer, stage) for answer in answers), default=0.0)
         for stage in ("queue", "decode", "infer")

@@ -1,7 +1,7 @@
-"""Every error as an RFC 9457 problem document, and each route's errors in OpenAPI.
+"""Every error as an RFC 9457 problem document, and the errors of each route in OpenAPI.
 
-Services raise `ServiceError`; what the framework or the database raises is given a code here. The
-client's input is never echoed, and an unexpected error shows nothing but its request id.
+Services raise `ServiceError`; errors of FastAPI and the database get their codes here. A document
+never repeats the client's input, and that of an unexpected error shows only the request id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,11 +52,11 @@ class InvalidRequestError(ServiceError, status=422, code="invalid-request"):
 
 
 class BodyTooLargeError(ServiceError, status=413, code="body-too-large"):
-    """The body is larger than this server takes."""
+    """The body is larger than this server accepts."""
 
 
 class DatabaseUnavailableError(ServiceError, status=503, code="database-unavailable"):
-    """The database is locked or cannot be reached; trying again may help."""
+    """The database is locked or cannot be reached; a retry may succeed."""
 
 
 _HTTP_CODES = {
@@ -73,7 +73,7 @@ def request_id(scope: Scope) -> str:
 
 
 def problem_code(scope: Scope) -> str | None:
-    """Return the code of the problem that answers the request, None where there is none."""
+    """Return the code of the problem document that answers the request, None if there is none."""
     code: str | None = scope.get("state", {}).get("problem_code")
     return code
 
@@ -88,7 +88,7 @@ def problem_response(
     errors: Iterable[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Build the answer that carries one problem document."""
+    """Build an answer with one problem document."""
     document = {
         "type": _TYPE_PREFIX + code,
         "title": title,
@@ -118,12 +118,12 @@ def service_problem(scope: Scope, error: ServiceError) -> Response:
 
 
 def unexpected_problem(scope: Scope) -> Response:
-    """Build the 500 that says nothing about the cause: the log does, under the request's id."""
+    """Build the 500 that hides the cause; the log has it under the request's id."""
     return service_problem(scope, ServiceError("The server failed to handle this request."))
 
 
 def pointer(location: Iterable[int | str]) -> str:
-    """Turn pydantic's location into a JSON pointer; the body is the root."""
+    """Turn pydantic's location into a JSON pointer whose root is the body."""
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
     if parts and parts[0] == "body":
         parts = parts[1:]
@@ -131,10 +131,10 @@ def pointer(location: Iterable[int | str]) -> str:
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Turn pydantic's errors into ours, without the input they quote."""
+    """Turn pydantic's errors into field errors, without the input that they quote."""
     return [
         FieldError(
-            # A syntax error's location is a character's position, which no pointer can name.
+            # The location of a syntax error is a position in the text, not a field.
             "" if error["type"] == "json_invalid" else pointer(error["loc"]),
             str(error["msg"]).removeprefix("Value error, "),
         )
@@ -178,13 +178,13 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_data_error(request: Request, _error: Exception) -> Response:
-    detail = "The request holds a value that cannot be stored, such as a NUL character."
+    detail = "The request has a value that cannot be stored, such as a NUL character."
     return service_problem(request.scope, InvalidRequestError(detail))
 
 
 async def _on_encode_error(request: Request, error: Exception) -> Response:
     log.warning("text_not_encodable", error=repr(error), request_id=request_id(request.scope))
-    detail = "The request holds half of a surrogate pair, which is no text."
+    detail = "The request has text with half of a surrogate pair, which is not valid Unicode."
     return service_problem(request.scope, InvalidRequestError(detail))
 
 
@@ -203,13 +203,13 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"headers": {name: {"description": description, "schema": {"type": "string"}}}}
 
 
-# Headers that an answer of a status always has.
+# Headers that every answer with the status has.
 _HEADERS: dict[int | str, dict[str, Any]] = {
-    401: _header("WWW-Authenticate", "`Bearer`, and `error` where the key that came is no good."),
-    429: _header("Retry-After", "Seconds after which it makes sense to try again."),
+    401: _header("WWW-Authenticate", "`Bearer`, and `error` if the key that was sent is not good."),
+    429: _header("Retry-After", "Seconds to wait before a retry."),
 }
 
-# What any route may answer.
+# The errors of all routes.
 _COMMON: tuple[type[ServiceError], ...] = (
     InvalidRequestError,
     ServiceError,
@@ -218,7 +218,7 @@ _COMMON: tuple[type[ServiceError], ...] = (
 
 
 def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems of a route for OpenAPI: pass as its ``responses``."""
+    """Describe a route's problems for OpenAPI: pass the result as its ``responses``."""
     by_status: dict[int | str, list[type[ServiceError]]] = {}
     for error in dict.fromkeys((*errors, *_COMMON)):
         by_status.setdefault(error.status, []).append(error)

@@ -1,4 +1,4 @@
-"""Query parameters that a route does not have are refused, as unknown fields of a body are."""
+"""Refuses unknown query parameters, as unknown fields of a body are refused."""
 
 from typing import Any
 
@@ -22,20 +22,20 @@ def known_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozense
 
 
 async def require_known(request: Request) -> None:
-    """Raise InvalidRequestError where the query names what the route does not know."""
+    """Raise InvalidRequestError if the query has a parameter that the route does not have."""
     if not request.query_params:
         return
     app: FastAPI = request.app
     if not hasattr(app.state, "query_parameters"):
         app.state.query_parameters = known_parameters(app.openapi())
     known = app.state.query_parameters[request.method, request.scope["route"].path_format]
-    strange = [name for name in request.query_params if name not in known]
-    if strange:
-        names = f"there are {', '.join(sorted(known))}" if known else "there is none here"
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        names = f"this route has {', '.join(sorted(known))}" if known else "this route has none"
         raise InvalidRequestError(
-            "The query has parameters that are not offered: see errors.",
+            "The query has unknown parameters: see errors.",
             errors=[
                 FieldError(pointer(["query", name]), f"no such parameter; {names}")
-                for name in strange
+                for name in unknown
             ],
         )

@@ -1,4 +1,4 @@
-"""Byte ranges (RFC 9110, 14): one range of a file whose size is known."""
+"""Byte ranges (RFC 9110, 14): one range of a file of known size."""
 
 import re
 
@@ -6,19 +6,20 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class UnsatisfiableRangeError(Exception):
-    """The range has no byte of the file."""
+    """The range contains no byte of the file."""
 
 
-def asked_for(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return from where to before where is asked for; None for the whole.
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Return the range as (start, end) with `end` excluded; None for the whole file.
 
-    So are ranges that are none or several, as the standard allows. Raises UnsatisfiableRangeError.
+    Invalid and multiple ranges mean the whole file, as the standard allows. Raises
+    UnsatisfiableRangeError.
     """
     found = _RANGE.fullmatch(header or "")
     if found is None or found[1] == found[2] == "":
         return None
     start, end = 0, size
-    if found[1] == "":  # the last so many bytes
+    if found[1] == "":  # suffix range: the last bytes
         start = max(size - int(found[2]), 0)
     else:
         start = int(found[1])

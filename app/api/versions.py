@@ -23,8 +23,8 @@ from app.services.stored import StorageUnavailableError
 
 router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
 
-# How long a signed link works, and how long it may be used again: what is begun with it at the last
-# moment has a minute to begin.
+# How long a signed link works, and how long clients may cache it. A download that begins with a
+# cached link at the last moment has a minute left.
 _LINK_SECONDS = 300
 _LINK_CACHED_SECONDS = 240
 
@@ -63,7 +63,7 @@ def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> 
 def delete_version(
     name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
 ) -> None:
-    """Delete a version that no alias and no waiting job needs; later versions stay."""
+    """Delete a version that no alias and no unfinished job needs. Later versions stay."""
     versions.delete(db, workspace, name, version)
     models.refresh()
 
@@ -82,7 +82,7 @@ def list_exemplars(
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
 ) -> Page[ExemplarView]:
-    """List a class's exemplars in herding order: the first is the last to be given up."""
+    """List a class's exemplars in herding order: when memory shrinks, the last go first."""
     found = versions.exemplars(db, workspace, name, version, label, limit=limit + 1, after=after)
     return Page.of(found, limit, lambda view: str(view.rank))
 
@@ -94,7 +94,7 @@ def list_exemplars(
     responses={
         **responses(ImageNotFoundError, ImageUnreadableError, StorageUnavailableError),
         200: {"description": "The image's bytes.", "content": {"image/*": {}}},
-        307: {"description": "Where they are: a link that ends after some minutes."},
+        307: {"description": "A link to the bytes that works for some minutes."},
     },
 )
 def get_image(
@@ -104,7 +104,7 @@ def get_image(
     workspace: Workspace,
     settings: Config,
 ) -> Response:
-    """Return the bytes of an image that an upload or a version has, or where to fetch them."""
+    """Return the bytes of an image of an upload or a version, or a link to them."""
     if settings.signed_links and (
         link := versions.image_link(db, store, workspace, sha256, _LINK_SECONDS)
     ):

@@ -1,1 +1,1 @@
-"""Prediction: loaded versions, and the batches that requests become."""
+"""Prediction: loaded versions, and micro-batching of requests."""

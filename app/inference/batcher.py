@@ -1,7 +1,7 @@
-"""Requests become batches: a bounded queue and as many inference threads as cores.
+"""Micro-batching (dynamic batching): a bounded queue, and as many inference threads as cores.
 
-Greedy: nothing waits for company. A thread that frees takes what is queued for one predictor, up to
-the batch size, so that batches grow only as fast as the load does.
+The batching is greedy: no image waits for others. A free thread takes the images that are queued
+for one predictor, up to the batch size, so batches grow only with the load.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Predictor(Protocol):
-    """What the threads run: many images in, one outcome for each out, in order."""
+    """What the threads run: takes images, and returns their outcomes in the same order."""
 
     def run(self, images: Sequence[bytes]) -> "Run":
         """Return a result or an exception for each image."""
@@ -30,7 +30,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Outcomes of one batch and where its seconds went."""
+    """The outcomes of one batch, and the seconds of its stages."""
 
     outcomes: Sequence[Any]
     decode: float
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One image's outcome (a result or the exception that it met) and its seconds."""
+    """The outcome of one image (a result or an exception), and the seconds of its stages."""
 
     outcome: Any
     queue: float
@@ -48,14 +48,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _QueuedImage:
     image: bytes
     future: "asyncio.Future[Answer]"
     since: float
 
 
 class Batcher:
-    """Runs predictors on images that come one by one."""
+    """Runs predictors on batches of images that arrive one by one."""
 
     def __init__(
         self,
@@ -65,16 +65,16 @@ class Batcher:
         capacity: int,
         on_batch: Callable[[Sequence[Answer]], None] = lambda _answers: None,
     ) -> None:
-        """Take `threads` (one per core if None), images a `batch`, and `capacity` in the queue.
+        """Use `threads` threads (None: one per core), and queue up to `capacity` images.
 
-        `on_batch` is called with the answers of each batch, by the thread that ran it.
+        `batch` is the largest batch. The thread that ran a batch calls `on_batch` with its answers.
         """
         self.capacity = capacity
         self._batch = batch
         self._on_batch = on_batch
         self._lock = threading.Condition()
-        # One line a predictor, served in turn: a busy classifier does not starve the others.
-        self._lines: OrderedDict[Predictor, deque[_Waiting]] = OrderedDict()
+        # One queue for each predictor, served in turn: a busy classifier does not starve others.
+        self._queues: OrderedDict[Predictor, deque[_QueuedImage]] = OrderedDict()
         self._size = 0
         self._closed = False
         self._threads = [
@@ -84,7 +84,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many images wait for a batch."""
+        """The number of queued images."""
         return self._size
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class Batcher:
             thread.start()
 
     def close(self) -> None:
-        """Take no more images, finish those accepted, and end the threads. Blocks."""
+        """Graceful shutdown: refuse new images, finish the queued ones, end the threads. Blocks."""
         with self._lock:
             self._closed = True
             self._lock.notify_all()
@@ -104,37 +104,38 @@ class Batcher:
     def submit(
         self, predictor: Predictor, images: Sequence[bytes]
     ) -> list["asyncio.Future[Answer]"]:
-        """Queue all the images, or none of them: raises QueueFullError."""
+        """Queue all images, or raise QueueFullError and queue none."""
         if not images:
-            return []  # of a request, say, whose images are all unreadable
+            return []  # no image of the request is readable
         now = time.perf_counter()
-        waiting = [_Waiting(image, self._loop.create_future(), now) for image in images]
+        waiting = [_QueuedImage(image, self._loop.create_future(), now) for image in images]
         with self._lock:
             if self._closed or self._size + len(waiting) > self.capacity:
                 raise QueueFullError(
-                    "Too many images wait for prediction.", headers={"Retry-After": "1"}
+                    "Too many images wait for prediction; try again later.",
+                    headers={"Retry-After": "1"},
                 )
-            self._lines.setdefault(predictor, deque()).extend(waiting)
+            self._queues.setdefault(predictor, deque()).extend(waiting)
             self._size += len(waiting)
             self._lock.notify(-(-len(waiting) // self._batch))
         return [item.future for item in waiting]
 
-    def _take(self) -> tuple[Predictor, list[_Waiting]] | None:
-        """Return the next batch; None once closed and empty."""
+    def _take(self) -> tuple[Predictor, list[_QueuedImage]] | None:
+        """Return the next batch; None if the batcher is closed and the queue is empty."""
         with self._lock:
-            while not self._lines:
+            while not self._queues:
                 if self._closed:
                     return None
                 self._lock.wait()
-            predictor, line = self._lines.popitem(last=False)
-            batch = [line.popleft() for _ in range(min(self._batch, len(line)))]
-            if line:
-                self._lines[predictor] = line
+            predictor, queue = self._queues.popitem(last=False)
+            batch = [queue.popleft() for _ in range(min(self._batch, len(queue)))]
+            if queue:
+                self._queues[predictor] = queue
             self._size -= len(batch)
             return predictor, batch
 
     def _work(self) -> None:
-        # One intra-op thread each: several on a busy machine wait for one another.
+        # One intra-op thread each: on a busy machine, several wait for one another.
         torch.set_num_threads(1)
         while (taken := self._take()) is not None:
             predictor, batch = taken
@@ -148,12 +149,12 @@ class Batcher:
                 (item.future, Answer(outcome, begun - item.since, run.decode, run.infer))
                 for item, outcome in zip(batch, run.outcomes, strict=True)
             ]
-            # One wake-up of the event loop a batch, not one an image.
+            # Wake the event loop once for each batch, not for each image.
             self._loop.call_soon_threadsafe(_resolve, answers)
             self._on_batch([answer for _, answer in answers])
 
 
 def _resolve(answers: list[tuple["asyncio.Future[Answer]", Answer]]) -> None:
     for future, answer in answers:
-        if not future.done():  # a client that left has cancelled its own
+        if not future.done():  # a client that disconnected has cancelled its futures
             future.set_result(answer)

@@ -12,11 +12,11 @@ class VersionUnreadableError(ServiceError, status=503, code="version-unreadable"
 
 
 class QueueFullError(ServiceError, status=503, code="queue-full"):
-    """More images wait for prediction than this server holds."""
+    """More images wait for prediction than this server queues."""
 
 
 class UnknownTaskError(ServiceError, status=422, code="unknown-task"):
-    """The version has no such task."""
+    """The version has no task of that number."""
 
 
 class ClassifyNotOfferedError(

@@ -1,8 +1,7 @@
-"""A version in memory: its class map, and the modules that predict with it."""
+"""A version in memory: its class map, and an LRU cache of the modules that predict with it."""
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from app.inference.errors import (
     UnknownTaskError,
     VersionUnreadableError,
 )
+from app.inference.lru import LruCache
 from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 from models import methods, state
@@ -28,8 +28,8 @@ from models.classify import Servable
 from models.serving import load_servable, restrict
 from models.spec import Spec
 
-# Modules kept for one version beside its default: other ways to classify, single tasks.
-_KEPT_PREDICTORS = 8
+# Predictors cached for one version besides its default: other ways to classify, single tasks.
+_CACHED_PREDICTORS = 8
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Prediction:
 
 
 class ServablePredictor:
-    """Decodes a batch and runs one forward of it. Compared by identity: one batch, one module."""
+    """Decodes a batch and runs one forward pass. Compared by identity: one batch, one module."""
 
     def __init__(self, servable: Servable, size: int, limits: ImageLimits) -> None:
         self._servable = servable
@@ -62,7 +62,7 @@ class ServablePredictor:
         return Run(outcomes, inferring - begun, ended - inferring)
 
     def warm(self) -> None:
-        """Run once, so that the first request does not pay for what a first forward sets up."""
+        """Run once, so that the first request does not pay for the setup of a forward pass."""
         self._forward(np.zeros((1, self._size, self._size, 3), np.uint8))
 
     def _decode(self, image: bytes) -> NDArray[np.uint8] | UnreadableImageError:
@@ -80,7 +80,7 @@ class ServablePredictor:
 
 
 class RestrictedPredictor:
-    """Another predictor's scores, with only one task's columns considered."""
+    """Another predictor, with the scores restricted to the columns of one task."""
 
     def __init__(self, whole: ServablePredictor, columns: torch.Tensor) -> None:
         self._whole = whole
@@ -118,9 +118,9 @@ class LoadedVersion:
         store: BlobStore,
         limits: ImageLimits,
     ) -> None:
-        """Read, build and warm the default predictor.
+        """Read, build and warm up the default predictor.
 
-        Raises VersionUnreadableError when a part is missing, damaged or does not fit.
+        Raises VersionUnreadableError if a part is missing, damaged or does not fit.
         """
         self.id = version_id
         self.number = number
@@ -131,19 +131,20 @@ class LoadedVersion:
         self._store = store
         self._limits = limits
         self._columns = torch.tensor(tasks)
-        self._lock = threading.Lock()
-        self._others: OrderedDict[tuple[int | None, str], AnyPredictor] = OrderedDict()
+        # Two requests for a predictor that is not cached build it once.
+        self._building = threading.Lock()
+        self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
         self._default = self._build(None, "auto")
         self._default.warm()
 
     def ready(self, task: int | None, classify: str) -> AnyPredictor | None:
-        """Return the predictor if it is built. Never blocks for long."""
+        """Return the predictor if it is in memory. Never blocks for long."""
         if task is None and classify == "auto":
             return self._default
-        return self._others.get((task, classify))
+        return self._cached.get((task, classify))
 
     def predictor(self, task: int | None, classify: str) -> AnyPredictor:
-        """Return the predictor, building it if need be: call from a thread.
+        """Return the predictor, and build it if it is not in memory: call from a thread.
 
         Raises UnknownTaskError, ClassifyNotOfferedError and VersionUnreadableError.
         """
@@ -154,11 +155,10 @@ class LoadedVersion:
             raise ClassifyNotOfferedError(
                 f"{self._spec.method} classifies by {' or '.join(offered)} only."
             )
-        with self._lock:
+        with self._building:
             if (built := self.ready(task, classify)) is None:
-                built = self._others[task, classify] = self._variant(task, classify)
-                if len(self._others) > _KEPT_PREDICTORS:
-                    self._others.popitem(last=False)
+                built = self._variant(task, classify)
+                self._cached.put((task, classify), built)
             return built
 
     def _variant(self, task: int | None, classify: str) -> AnyPredictor:

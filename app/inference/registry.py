@@ -1,12 +1,12 @@
-"""The versions in memory: those that aliases name, and lately used ones named by number.
+"""The versions in memory: those that aliases name, and an LRU cache of those named by number.
 
-A watcher thread follows the aliases: it loads and warms a new version in the background, then
-swaps one reference. Requests find what is loaded without a lock on it and without the database.
+A thread polls the aliases: it loads and warms up a new version in the background, then swaps one
+reference (a hot swap). A request finds a loaded version without the database, and one that an alias
+names without a lock.
 """
 
 import threading
 import time
-from collections import OrderedDict
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,20 +14,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows, versions as version_rows
 from app.db.repositories.versions import Served
-from app.db.tables import LIVE
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
 from app.inference.loaded import LoadedVersion, load
+from app.inference.lru import LruCache
 from app.services.classifiers import classifiers, versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.references import LIVE, is_number
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import BlobStore
 
-POLL_SECONDS = 0.25
-# How long a version that cannot be read is left alone.
-RETRY_SECONDS = 10.0
+_POLL_SECONDS = 0.25
+# How long a version that cannot be read is not tried again.
+_RETRY_SECONDS = 10.0
 
 _Owner = tuple[str, str]  # workspace and name of a classifier
 
@@ -39,7 +40,7 @@ class ClassifierRequiredError(ServiceError, status=422, code="classifier-require
 
 
 class Registry:
-    """Finds the loaded version that a request means."""
+    """Finds the loaded version that a request names."""
 
     def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
         self._database = database
@@ -47,50 +48,47 @@ class Registry:
         self._limits = ImageLimits(
             bytes=settings.max_image_megabytes * 10**6, pixels=settings.max_image_pixels
         )
-        self._capacity = settings.loaded_versions
         # Replaced as a whole or entry by entry, each in one step: readers need no lock.
         self._aliased: dict[_Owner, dict[str, LoadedVersion]] = {}
-        self._numbered: OrderedDict[tuple[str, str, int], LoadedVersion] = OrderedDict()
-        self._numbered_lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._numbered: LruCache[tuple[str, str, int], LoadedVersion] = LruCache(
+            settings.loaded_versions
+        )
+        self._refreshing = threading.Lock()
         # Two requests for a version that is not in memory load it once.
         self._loading = threading.Lock()
-        self._leave_until: dict[str, float] = {}
+        # Versions that could not be read, and when they are tried again.
+        self._retry_at: dict[str, float] = {}
         self._stopped = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="aliases", daemon=True)
+        self._poller = threading.Thread(target=self._poll, name="aliases", daemon=True)
 
     def start(self) -> None:
-        """Start to follow the aliases."""
-        self._watcher.start()
+        """Start to poll the aliases."""
+        self._poller.start()
 
     def stop(self) -> None:
-        """Stop following. Blocks until a load under way has ended."""
+        """Stop polling. Blocks until a load in progress has ended."""
         self._stopped.set()
-        self._watcher.join()
+        self._poller.join()
 
     @property
     def aliased(self) -> int:
-        """How many versions are in memory because aliases name them."""
+        """The number of versions in memory because aliases name them."""
         return len({item.id for aliases in self._aliased.values() for item in aliases.values()})
 
     @property
     def numbered(self) -> int:
-        """How many versions are in memory because they were asked for by number."""
+        """The number of versions in memory because requests named them by number."""
         return len(self._numbered)
 
     def only_classifier(self, workspace: str) -> str | None:
-        """Return the name of the one classifier; None where there are none or several."""
+        """Return the name of the only classifier; None if there is none, or several."""
         names = [name for owner, name in self._aliased if owner == workspace]
         return names[0] if len(names) == 1 else None
 
     def find(self, workspace: str, classifier: str, reference: str) -> LoadedVersion | None:
         """Return the version of that number or alias if it is in memory."""
-        if versions.is_number(reference):
-            key = (workspace, classifier, int(reference))
-            with self._numbered_lock:
-                if (found := self._numbered.get(key)) is not None:
-                    self._numbered.move_to_end(key)
-                return found
+        if is_number(reference):
+            return self._numbered.get((workspace, classifier, int(reference)))
         return self._aliased.get((workspace, classifier), {}).get(reference)
 
     def resolve(
@@ -98,7 +96,7 @@ class Registry:
     ) -> tuple[str, LoadedVersion]:
         """Find the version in the database and load it: call from a thread.
 
-        Returns the classifier's name with it. Raises ClassifierNotFoundError,
+        Returns the classifier's name and the version. Raises ClassifierNotFoundError,
         ClassifierRequiredError, VersionNotFoundError, NoVersionYetError, VersionUnreadableError.
         """
         with self._database.reading() as session:
@@ -120,37 +118,32 @@ class Registry:
                     raise NoVersionYetError("This classifier has no live version yet.") from None
                 raise
         loaded = self._obtain(version.id)
-        with self._numbered_lock:
-            self._numbered[workspace, classifier, loaded.number] = loaded
-            if len(self._numbered) > self._capacity:
-                self._numbered.popitem(last=False)
+        self._numbered.put((workspace, classifier, loaded.number), loaded)
         return classifier, loaded
 
     def refresh(self) -> None:
-        """Look at the aliases now, and load what they name. Blocks; errors are logged."""
+        """Read the aliases now, and load the versions that they name. Blocks; errors are logged."""
         try:
-            with self._looking:
-                self._look()
+            with self._refreshing:
+                self._refresh()
         except SQLAlchemyError as error:
             log.warning("aliases_not_read", error=str(error))
-        except Exception:  # one version that nobody foresaw must not end the watching of all
+        except Exception:  # an unforeseen error of one version must not end the polling
             log.exception("aliases_not_followed")
 
-    def _watch(self) -> None:
+    def _poll(self) -> None:
         while not self._stopped.is_set():
             self.refresh()
-            self._stopped.wait(POLL_SECONDS)
+            self._stopped.wait(_POLL_SECONDS)
 
-    def _look(self) -> None:
-        with self._numbered_lock:
-            numbered = dict(self._numbered)
+    def _refresh(self) -> None:
+        numbered = self._numbered.items()
         with self._database.reading() as session:
             served = version_rows.served(session)
-            existing = version_rows.existing(session, [item.id for item in numbered.values()])
-        with self._numbered_lock:
-            for key, item in numbered.items():
-                if item.id not in existing:
-                    self._numbered.pop(key, None)
+            existing = version_rows.existing(session, [item.id for _, item in numbered])
+        for key, item in numbered:
+            if item.id not in existing:
+                self._numbered.discard(key)
         old = self._aliased
         new: dict[_Owner, dict[str, LoadedVersion]] = {}
         missing: list[Served] = []
@@ -160,28 +153,28 @@ class Registry:
                 continue
             loaded = self._in_memory(row.version_id)
             if loaded is None:
-                # The version before goes on serving until this one is ready.
+                # The previous version is served until this one is ready.
                 loaded = old.get((row.workspace, row.classifier), {}).get(row.alias)
                 missing.append(row)
             if loaded is not None:
                 aliases[row.alias] = loaded
         self._aliased = new
         for row in missing:
-            self._follow(row, new[row.workspace, row.classifier])
+            self._swap(row, new[row.workspace, row.classifier])
 
-    def _follow(self, row: Served, aliases: dict[str, LoadedVersion]) -> None:
-        """Load what an alias names now, and let it serve."""
+    def _swap(self, row: Served, aliases: dict[str, LoadedVersion]) -> None:
+        """Load the version that an alias names now, and serve it."""
         if row.alias is None or row.version_id is None:
             return
-        if self._stopped.is_set() or time.monotonic() < self._leave_until.get(row.version_id, 0):
+        if self._stopped.is_set() or time.monotonic() < self._retry_at.get(row.version_id, 0):
             return
         try:
             aliases[row.alias] = self._obtain(row.version_id)
-            self._leave_until.pop(row.version_id, None)
+            self._retry_at.pop(row.version_id, None)
         except VersionNotFoundError:
-            return  # deleted since we looked; the next look will see where the alias went
+            return  # deleted meanwhile; the next poll shows what the alias names then
         except VersionUnreadableError as error:
-            self._leave_until[row.version_id] = time.monotonic() + RETRY_SECONDS
+            self._retry_at[row.version_id] = time.monotonic() + _RETRY_SECONDS
             log.error(
                 "version_refused", classifier=row.classifier, alias=row.alias, error=error.detail
             )
@@ -192,7 +185,6 @@ class Registry:
             return found or load(self._database, version_id, self._store, self._limits)
 
     def _in_memory(self, version_id: str) -> LoadedVersion | None:
-        with self._numbered_lock:
-            numbered = list(self._numbered.values())
+        numbered = [item for _, item in self._numbered.items()]
         aliased = [item for aliases in self._aliased.values() for item in aliases.values()]
         return next((item for item in (*aliased, *numbered) if item.id == version_id), None)

@@ -1,4 +1,4 @@
-"""From scores by column to what a client reads."""
+"""Turns scores by column into the results that clients see."""
 
 import math
 from heapq import nlargest
@@ -8,13 +8,13 @@ from app.inference.loaded import LoadedVersion, Prediction
 
 
 def describe(version: LoadedVersion, prediction: Prediction, top_k: int) -> dict[str, Any]:
-    """Return one entry of ``results``: the best class, and the best `top_k` of those considered.
+    """Return one entry of ``results``: the best class, and the best `top_k` classes considered.
 
-    Plain values only, ready for JSON. Equal scores are ranked by column.
+    The values are ready for JSON. Equal scores are ranked by column.
     """
     values = prediction.log_scores.tolist()
     considered = [column for column, value in enumerate(values) if value > -math.inf]
-    # Not numpy's sort: that lets go of the interpreter, and under load waits to have it back.
+    # Not numpy's sort: it releases the interpreter lock, and under load waits to get it back.
     columns = nlargest(top_k, considered, key=values.__getitem__)
     ranked: list[dict[str, Any]] = [
         {"label": version.labels[column], "score": math.exp(values[column])} for column in columns

@@ -1,1 +1,1 @@
-"""What the service counts of itself, for Prometheus. Names and meanings: docs/operations.md."""
+"""Metrics of the service for Prometheus; docs/operations.md explains each."""

@@ -1,7 +1,7 @@
-"""What the database knows of all processes, as metrics.
+"""Metrics over all processes, read from the database.
 
-A scrape must neither hurt the database nor hang on it. So one read serves all scrapes for a while,
-and a scrape that has waited long enough goes on without it.
+A scrape must neither overload the database nor hang on it. So the result of one read is cached for
+all scrapes, and a scrape waits for a read for a few seconds only.
 """
 
 import asyncio
@@ -17,20 +17,21 @@ from app.db.repositories import fleet as fleet_rows
 from app.monitoring.fleet_families import away, described
 from app.services.queue.dispatcher import WORKER_SEEN_WITHIN
 
-# How long a read serves: long enough that reading takes 2 % of the time at most, within bounds.
-_KEPT_TIMES = 50.0
-_KEPT_SECONDS = 5.0
-_KEPT_SECONDS_AT_MOST = 60.0
-# And how long that there is none.
+# How long a read is cached: 50 times as long as it took, so that at most 2 % of the time is spent
+# reading; at least 5 and at most 60 seconds.
+_CACHED_TIMES = 50.0
+_CACHED_SECONDS = 5.0
+_CACHED_SECONDS_AT_MOST = 60.0
+# How long it is cached that the database does not answer.
 _AWAY_SECONDS = 1.0
-# Prometheus gives up after ten.
+# Prometheus gives up a scrape after ten seconds.
 _WAIT_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
 
 class Fleet:
-    """Reads the database for scrapes. Everything here runs in one event loop."""
+    """Reads the database for scrapes. For one event loop."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -38,24 +39,24 @@ class Fleet:
         self._fresh_until = 0.0
 
     async def families(self) -> Sequence[Metric]:
-        """Return the families; without the database, only that it is away."""
+        """Return the families; if the database does not answer, only that it is down."""
         reading = self._reading
         if reading is None or (reading.done() and time.monotonic() >= self._fresh_until):
             reading = self._reading = asyncio.create_task(self._read())
-        # One that takes longer goes on, and a later scrape has its result.
+        # A read that takes longer goes on, and a later scrape gets its result.
         await asyncio.wait([reading], timeout=_WAIT_SECONDS)
         return reading.result() if reading.done() else away()
 
     async def _read(self) -> Sequence[Metric]:
-        begun, kept = time.monotonic(), _AWAY_SECONDS
+        begun, cached_for = time.monotonic(), _AWAY_SECONDS
         try:
             families = await asyncio.to_thread(self._families)
             taken = time.monotonic() - begun
-            kept = min(max(_KEPT_SECONDS, _KEPT_TIMES * taken), _KEPT_SECONDS_AT_MOST)
+            cached_for = min(max(_CACHED_SECONDS, _CACHED_TIMES * taken), _CACHED_SECONDS_AT_MOST)
         except SQLAlchemyError as error:
             log.warning("fleet_not_read", error=str(error))
             families = away()
-        self._fresh_until = time.monotonic() + kept
+        self._fresh_until = time.monotonic() + cached_for
         return families
 
     def _families(self) -> Sequence[Metric]:

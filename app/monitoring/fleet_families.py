@@ -1,4 +1,4 @@
-"""The names and meanings of what is read from the database for Prometheus."""
+"""The metric families that are read from the database, with their names and descriptions."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,21 +10,21 @@ from app.db.repositories.fleet import Backlog, FleetCounts
 from app.db.tables import JOB_STATES
 from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
 
-_UP = ("accrue_database_up", "1 if the database was read, 0 if it is away or slow.")
+_UP = ("accrue_database_up", "1 if the database was read, 0 if it is down or slow.")
 _QUEUES = (DEFAULT_QUEUE, TRAIN_QUEUE)
-# Always there, at 0 where nothing is so: what appears first at 1 has not increased for Prometheus.
+# Always exported, also at 0: Prometheus sees no increase in a series that first appears at 1.
 _KINDS = ("learn", "forget")
 _FAILURES = ("worker-lost",)
 _DELIVERIES = ("pending", "retrying", "failed", "delivered")
 
 
 def away() -> Sequence[Metric]:
-    """Return the families of a database that does not answer: that, and nothing old."""
+    """Return the families if the database does not answer: only that it is down, no old values."""
     return [GaugeMetricFamily(*_UP, value=0)]
 
 
 def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence[Metric]:
-    """Return the families of what was read at a moment, in so many seconds."""
+    """Return the families of counts read at `now`; reading them took `seconds`."""
     waiting = {queue_for(hardware): found for hardware, found in counts.waiting.items()}
     jobs = {(kind, state): 0 for kind in _KINDS for state in JOB_STATES} | dict(counts.jobs)
     failures = dict.fromkeys(_FAILURES, 0) | dict(counts.failures)
@@ -32,7 +32,7 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
     due = [] if counts.sweep_due_at is None else [((), counts.sweep_due_at.timestamp())]
     return [
         GaugeMetricFamily(*_UP, value=1),
-        _one("accrue_database_read_seconds", "Seconds that this read took.", seconds),
+        _one("accrue_database_read_seconds", "Seconds that the read took.", seconds),
         _many("accrue_jobs", "Jobs.", ("kind", "state"), jobs.items()),
         _many(
             "accrue_waiting_jobs",
@@ -42,13 +42,13 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
         ),
         _many(
             "accrue_oldest_waiting_job_seconds",
-            "Seconds since the oldest of the waiting jobs was put into the queue; 0 without one.",
+            "Seconds since the oldest waiting job was queued; 0 without one.",
             ("queue",),
             (((queue,), _age(waiting.get(queue), now)) for queue in _QUEUES),
         ),
         _one(
             "accrue_expired_leases",
-            "Jobs whose worker was silent for longer than its lease.",
+            "Running jobs whose worker has let its lease expire.",
             counts.expired_leases,
         ),
         _many(
@@ -59,23 +59,23 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
         ),
         _many(
             "accrue_workers",
-            "Workers seen within a minute, for each queue that they serve.",
+            "Workers seen within the last minute, for each queue that they serve.",
             ("queue", "device"),
             counts.workers.items(),
         ),
         _many(
             "accrue_webhook_deliveries",
-            "Deliveries to webhooks; retrying: failed before, and tried again.",
+            "Deliveries to webhooks; retrying ones have failed before.",
             ("state",),
             (((state,), count) for state, count in deliveries.items()),
         ),
         _one("accrue_classifiers", "Classifiers.", counts.classifiers),
         _one("accrue_versions", "Versions.", counts.versions),
-        _one("accrue_blobs", "Blobs that the database knows.", counts.blobs),
+        _one("accrue_blobs", "Blobs that the database lists.", counts.blobs),
         _one("accrue_blob_bytes", "Bytes of these blobs.", counts.blob_bytes),
         _many(
             "accrue_sweep_due_timestamp_seconds",
-            "When the storage is to be swept: an hour after the last sweep that did not fail.",
+            "When the next sweep of the storage is due: an hour after the last successful one.",
             (),
             due,
         ),

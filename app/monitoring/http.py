@@ -1,4 +1,4 @@
-"""Requests that one process answers.
+"""Metrics of the requests that one process answers.
 
 No label takes a value that a client chooses, so the number of series is bounded.
 """
@@ -8,24 +8,24 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-# The method of a request is the client's text: others than these are counted together.
+# Clients may send any method: all others are counted together.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Answered(NamedTuple):
-    """The beginning of an answer: what was asked, and what came of it."""
+    """An answer that has begun: its request, and its status."""
 
-    # The template of the route, None where none was found.
+    # The template of the route's path; None if no route matches.
     route: str | None
     method: str
     status: int
-    # The code of the problem document, None where the answer is none.
+    # The code of the problem document; None if the answer is not one.
     problem: str | None
 
 
 class HttpMetrics:
-    """Requests by route, method and status class, and their seconds."""
+    """Counts requests by route, method and status class, and measures their seconds."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -43,29 +43,29 @@ class HttpMetrics:
         )
         self._problems = Counter(
             "accrue_http_problems",
-            "Problem documents given as answers.",
+            "Answers that are problem documents, by status and code.",
             ("status", "code"),
             registry=registry,
         )
-        # Looking up a series by its labels costs several times what counting does.
-        self._known: dict[Answered, Callable[[float], None]] = {}
+        # Cached, since finding a series by its labels costs several times as much as counting.
+        self._cached: dict[Answered, Callable[[float], None]] = {}
 
     def count(self, answered: Answered, seconds: float) -> None:
-        """Count an answer that begins so long after its request."""
+        """Count an answer that began `seconds` after its request."""
         try:
-            self._known[answered](seconds)
+            self._cached[answered](seconds)
         except KeyError:
             self._count_first(answered, seconds)
 
     def _count_first(self, answered: Answered, seconds: float) -> None:
         method = answered.method if answered.method in _METHODS else "other"
         answered = answered._replace(method=method)
-        if answered not in self._known:
-            self._known[answered] = self._counting(answered)
-        self._known[answered](seconds)
+        if answered not in self._cached:
+            self._cached[answered] = self._counting(answered)
+        self._cached[answered](seconds)
 
     def _counting(self, answered: Answered) -> Callable[[float], None]:
-        """Return what counts answers of this kind."""
+        """Return a function that counts answers of this kind."""
         route, method = answered.route or "none", answered.method
         observe = self._seconds.labels(route, method).observe
         counters = [self._requests.labels(route, method, f"{answered.status // 100}xx")]

@@ -1,4 +1,4 @@
-"""Images and batches that the inference threads run."""
+"""Metrics of the images and batches that the inference threads run."""
 
 from collections.abc import Sequence
 
@@ -11,30 +11,30 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class PredictMetrics:
-    """Images by what came of them, the sizes of batches and the seconds of their stages."""
+    """Counts images by outcome, and measures the sizes of batches and the seconds of stages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         images = Counter(
             "accrue_predict_images",
-            "Images that the inference threads have taken; failed are unreadable ones, mostly.",
+            "Images that the inference threads have processed; most failed ones are unreadable.",
             ("outcome",),
             registry=registry,
         )
         self._predicted, self._failed = images.labels("predicted"), images.labels("failed")
         self._batch = Histogram(
-            "accrue_predict_batch_images", "Images a batch.", buckets=_IMAGES, registry=registry
+            "accrue_predict_batch_images", "Images per batch.", buckets=_IMAGES, registry=registry
         )
         self._queue, self._decode, self._infer = (
             Histogram(f"accrue_predict_{stage}_seconds", what, buckets=_SECONDS, registry=registry)
             for stage, what in (
                 ("queue", "Seconds that an image waited for its batch."),
                 ("decode", "Seconds to decode the images of a batch."),
-                ("infer", "Seconds of the forward of a batch."),
+                ("infer", "Seconds of the forward pass of a batch."),
             )
         )
 
     def count(self, answers: Sequence[Answer]) -> None:
-        """Count the answers of one batch, one or more. For any thread."""
+        """Count the answers of one batch, at least one. May be called in any thread."""
         failed = sum(isinstance(answer.outcome, Exception) for answer in answers)
         self._failed.inc(failed)
         self._predicted.inc(len(answers) - failed)

@@ -1,4 +1,4 @@
-"""Everything that one API process counts of itself."""
+"""All metrics of one API process."""
 
 import math
 import shutil
@@ -16,12 +16,12 @@ from app.monitoring.uploads import UploadMetrics
 from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
 
-# All series of a process begin with it, and `process_start_time_seconds` says when.
+# `process_start_time_seconds` says when all series of the process began.
 disable_created_metrics()
 
 
 class ProcessMetrics:
-    """What is counted as it happens, and what is looked up when somebody asks."""
+    """Counters that grow as things happen, and gauges that a scrape reads."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,14 +33,15 @@ class ProcessMetrics:
         self.uploads = UploadMetrics(self.registry)
         self._queue = self._gauge("accrue_predict_queue_images", "Images waiting for a batch.")
         self._capacity = self._gauge(
-            "accrue_predict_queue_capacity_images", "Images waiting at most; then 503."
+            "accrue_predict_queue_capacity_images",
+            "Largest number of waiting images; more get a 503.",
         )
         self._versions = self._gauge(
-            "accrue_loaded_versions", "Versions in memory, by what they are kept for.", "named_by"
+            "accrue_loaded_versions", "Versions in memory, by what names them.", "named_by"
         )
-        self._streams = self._gauge("accrue_event_streams", "Event streams open.")
+        self._streams = self._gauge("accrue_event_streams", "Open event streams.")
         self._most_streams = self._gauge(
-            "accrue_event_streams_limit", "Event streams open at most; then 503."
+            "accrue_event_streams_limit", "Largest number of open event streams; more get a 503."
         )
         self._free = self._gauge(
             "accrue_disk_free_bytes", "Free bytes of the disk that a folder is on.", "folder"
@@ -49,10 +50,10 @@ class ProcessMetrics:
             "accrue_disk_size_bytes", "Size of the disk that a folder is on.", "folder"
         )
 
-    def look_at(
+    def observe(
         self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventPoller
     ) -> None:
-        """Say what a scrape looks at. Call before the first one."""
+        """Set what a scrape reads. Call before the first scrape."""
         self._queue.set_function(lambda: batcher.waiting)
         self._capacity.set(batcher.capacity)
         self._versions.labels("alias").set_function(lambda: loaded.aliased)
@@ -73,4 +74,4 @@ def _disk(path: str, figure: str) -> float:
     try:
         return float(getattr(shutil.disk_usage(path), figure))
     except OSError:
-        return math.nan  # not there: a scrape tells all that it can
+        return math.nan  # the folder is missing; the other metrics are still exported

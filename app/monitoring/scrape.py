@@ -1,4 +1,4 @@
-"""One answer to Prometheus."""
+"""The metric families of one scrape."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 
 class Scrape(Collector):
-    """The families of a registry and those made for this answer, one after the other."""
+    """The families of a registry, followed by those made for this scrape."""
 
     def __init__(self, registry: CollectorRegistry, families: Sequence[Metric]) -> None:
         self._registry = registry

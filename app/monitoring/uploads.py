@@ -1,4 +1,4 @@
-"""What is sent in to learn from."""
+"""Metrics of uploads."""
 
 from collections.abc import Iterator
 
@@ -8,28 +8,28 @@ from app.services.uploads.sources import Item, Rejection, Source, UploadLimits
 
 
 class UploadMetrics:
-    """Bytes and images of uploads, as they come."""
+    """Counts bytes and images of uploads as they are received."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._bytes = Counter(
-            "accrue_upload_bytes", "Bytes of uploads' bodies received.", registry=registry
+            "accrue_upload_bytes", "Received bytes of the bodies of uploads.", registry=registry
         )
         self._images = Counter(
             "accrue_upload_images",
-            "Files read from uploads' bodies, those that are then refused among them.",
+            "Files read from the bodies of uploads, refused ones included.",
             registry=registry,
         )
 
     def received(self, count: int) -> None:
-        """Count bytes of a body."""
+        """Count received bytes of a body."""
         self._bytes.inc(count)
 
-    def counted(self, source: Source) -> Source:
-        """Return the source; what is read from it is counted."""
-        return _Counted(source, self._images)
+    def counting(self, source: Source) -> Source:
+        """Return a source that counts the files read from `source`."""
+        return _CountingSource(source, self._images)
 
 
-class _Counted:
+class _CountingSource:
     def __init__(self, source: Source, files: Counter) -> None:
         self._source = source
         self._files = files

@@ -1,1 +1,1 @@
-"""What stands between the service and hostile input."""
+"""Guards against hostile input: keys, archives, and URLs that the service calls."""

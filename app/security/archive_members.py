@@ -1,4 +1,4 @@
-"""What the readers of zip and tar share: members, limits, names that lead outside."""
+"""What the readers of zip and tar share: members, and guards against zip slip and zip bombs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,35 +11,35 @@ _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 
 
 class UnsafeArchiveError(ServiceError, status=422, code="unsafe-archive"):
-    """The archive leads outside its folder, overlaps itself or inflates without measure."""
+    """The archive has names that lead outside it (zip slip), or is a zip bomb."""
 
 
 class UnreadableArchiveError(ServiceError, status=422, code="unreadable-archive"):
-    """The archive is broken, or not of the kind it was sent as."""
+    """The archive is damaged, or not of the kind that the content type names."""
 
 
 class MemberError(Exception):
-    """A member cannot be read while the rest of the archive can; says why."""
+    """One member cannot be read, but the rest of the archive can; says why."""
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """Bounds of one archive."""
+    """Limits of one archive. Sizes are in bytes."""
 
     members: int
     member_bytes: int
-    # Inflated bytes for each byte sent; photographs stay near 1, drawings in BMP reach some tens.
+    # Inflated bytes for each byte sent. Photographs stay near 1; drawings as BMP reach some tens.
     ratio: int = 100
-    # Inflated bytes that any archive may have, however small it is.
+    # Inflated bytes that every archive may have, however small it is.
     free_bytes: int = 2 * 10**8
 
 
 @dataclass(frozen=True)
-class Member:
-    """A file in an archive: its path, and what reads it.
+class ArchiveMember:
+    """A file in an archive: its path, and a function that reads its bytes.
 
-    `read` is called before the next member is asked for, or not at all. It returns the bytes, or
-    raises MemberError, or what the archive as a whole is refused with.
+    Call `read` before taking the next member, or not at all. It raises MemberError, and the errors
+    that refuse the whole archive.
     """
 
     path: tuple[str, ...]
@@ -51,21 +51,27 @@ class Member:
         return "/".join(self.path)
 
 
-class Budget:
-    """Counts the bytes really inflated."""
+class InflationBudget:
+    """Guard against zip bombs: bounds the inflated bytes of an archive of `sent` bytes.
+
+    It counts what is really read, since the sizes that an archive declares may be false.
+    """
 
     def __init__(self, sent: int, limits: ArchiveLimits) -> None:
         self._left = limits.free_bytes + limits.ratio * sent
 
     def take(self, count: int) -> None:
-        """Count bytes. Raises UnsafeArchiveError when there are too many."""
+        """Count inflated bytes. Raises UnsafeArchiveError if they exceed the budget."""
         self._left -= count
         if self._left < 0:
             raise UnsafeArchiveError("The archive inflates to far more than its own size.")
 
 
 def safe_path(name: str) -> tuple[str, ...]:
-    """Split a member's name. Raises UnsafeArchiveError if it could lead outside the archive."""
+    """Split a member's name into its path, and guard against path traversal (zip slip).
+
+    Raises UnsafeArchiveError if the name could lead outside the archive.
+    """
     path = tuple(part for part in name.split("/") if part not in ("", "."))
     if name.startswith("/") or _DRIVE.match(name):
         reason = "is absolute"
@@ -81,20 +87,20 @@ def safe_path(name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def broken_is_unreadable() -> Iterator[None]:
-    """Turn whatever a reader raises on a broken archive into UnreadableArchiveError."""
+def unreadable_if_damaged() -> Iterator[None]:
+    """Turn any error of a reader of archives into UnreadableArchiveError."""
     try:
         yield
     except ServiceError:
         raise
-    except Exception as error:  # the readers raise nearly anything
+    except Exception as error:  # the readers raise nearly any error
         raise UnreadableArchiveError(
-            "The archive is broken, or not of the kind it was sent as."
+            "The archive is damaged, or not of the kind that the content type names."
         ) from error
 
 
 def refuse(reason: str) -> Callable[[], bytes]:
-    """Return a `Member.read` for what is not read."""
+    """Return an `ArchiveMember.read` for a member that is refused."""
 
     def read() -> bytes:
         raise MemberError(reason)

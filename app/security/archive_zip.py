@@ -8,8 +8,8 @@ from typing import IO
 
 from app.security.archive_members import (
     ArchiveLimits,
-    Budget,
-    Member,
+    ArchiveMember,
+    InflationBudget,
     MemberError,
     UnreadableArchiveError,
     UnsafeArchiveError,
@@ -21,40 +21,40 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED_FLAG = 0x1
 _LOCAL_HEADER_BYTES = 30
 
-# The record at the end, and where the directory's size stands in it and in its 64-bit form.
+# The end record of a zip, and the offset of the directory's size in it and in its zip64 form.
 _END = b"PK\x05\x06"
-_END_BYTES, _END_COMMENT_BYTES, _END_SIZE_AT = 22, 65535, 12
+_END_BYTES, _END_COMMENT_BYTES, _END_SIZE_OFFSET = 22, 65535, 12
 _LOCATOR64 = b"PK\x06\x07"
-_LOCATOR64_BYTES, _END64_BYTES, _END64_SIZE_AT = 20, 56, 40
-# An entry's fixed part, a name of ordinary length and the usual extra fields.
+_LOCATOR64_BYTES, _END64_BYTES, _END64_SIZE_OFFSET = 20, 56, 40
+# Room for an entry's fixed part, a name of ordinary length and the usual extra fields.
 _DIRECTORY_ENTRY_BYTES = 512
 
 
-def zip_members(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
-    """Yield the files of a zip, every name and place checked before the first."""
+def zip_members(file: IO[bytes], limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+    """Yield the files of a zip. All names and offsets are checked before the first is yielded."""
     sent = file.seek(0, 2)
     if _directory_bytes(file, sent) > limits.members * _DIRECTORY_ENTRY_BYTES:
         raise UnsafeArchiveError("The archive's directory is too large.")
     file.seek(0)
-    budget = Budget(sent, limits)
+    budget = InflationBudget(sent, limits)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if len(entries) > limits.members:
             raise UnsafeArchiveError(f"The archive has more than {limits.members} members.")
-        # As it stands in the file: what zipfile shows ends at a NUL.
+        # The name as stored: `filename` is cut off at a NUL.
         paths = [safe_path(entry.orig_filename) for entry in entries]
         _refuse_overlaps(entries, archive.start_dir)
         for path, entry in zip(paths, entries, strict=True):
             if not entry.is_dir():
-                yield Member(path, _reader(archive, entry, limits, budget))
+                yield ArchiveMember(path, _reader(archive, entry, limits, budget))
 
 
 def _reader(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: ArchiveLimits, budget: Budget
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: ArchiveLimits, budget: InflationBudget
 ) -> Callable[[], bytes]:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        return refuse("a link or device, not a file")
+        return refuse("a link or device; only plain files are read")
     if entry.flag_bits & _ENCRYPTED_FLAG:
         return refuse("encrypted")
     if entry.compress_type not in _METHODS:
@@ -64,7 +64,7 @@ def _reader(
         try:
             with archive.open(entry) as file:
                 data = file.read(limits.member_bytes + 1)
-        except Exception as error:  # broken members make the reader raise nearly anything
+        except Exception as error:  # damaged members make the reader raise nearly any error
             raise MemberError("damaged in the archive") from error
         budget.take(len(data))
         if len(data) > limits.member_bytes:
@@ -75,10 +75,10 @@ def _reader(
 
 
 def _refuse_overlaps(entries: list[zipfile.ZipInfo], directory_at: int) -> None:
-    """Refuse members that share bytes: a small file could inflate to any size."""
-    by_place = sorted(entries, key=lambda entry: entry.header_offset)
-    starts = [entry.header_offset for entry in by_place] + [directory_at]
-    for entry, following in zip(by_place, starts[1:], strict=True):
+    """Refuse members that share bytes: an overlapping zip bomb inflates to any size."""
+    by_offset = sorted(entries, key=lambda entry: entry.header_offset)
+    starts = [entry.header_offset for entry in by_offset] + [directory_at]
+    for entry, following in zip(by_offset, starts[1:], strict=True):
         name_bytes = len(
             entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
         )
@@ -98,7 +98,7 @@ def _directory_bytes(file: IO[bytes], sent: int) -> int:
     locator = end - _LOCATOR64_BYTES
     end64 = locator - _END64_BYTES
     if end64 >= 0 and tail[locator:].startswith(_LOCATOR64):
-        (size,) = struct.unpack_from("<Q", tail, end64 + _END64_SIZE_AT)
+        (size,) = struct.unpack_from("<Q", tail, end64 + _END64_SIZE_OFFSET)
     else:
-        (size,) = struct.unpack_from("<I", tail, end + _END_SIZE_AT)
+        (size,) = struct.unpack_from("<I", tail, end + _END_SIZE_OFFSET)
     return int(size)

@@ -1,7 +1,7 @@
 """Members of zip and tar archives, read one by one and never unpacked to disk.
 
-An archive is refused as a whole where it leads outside, overlaps itself or inflates without
-measure; single members are refused where the rest can still be used.
+An archive is refused as a whole for zip slip (path traversal) and as a zip bomb. Members that
+cannot be read are refused one by one if the rest can still be used.
 """
 
 from collections.abc import Iterator
@@ -10,26 +10,14 @@ from typing import IO, Literal
 
 from app.security.archive_members import (
     ArchiveLimits,
-    Member,
-    MemberError,
+    ArchiveMember,
     UnreadableArchiveError,
     UnsafeArchiveError,
-    broken_is_unreadable,
     refuse,
+    unreadable_if_damaged,
 )
 from app.security.archive_tar import tar_members
 from app.security.archive_zip import zip_members
-
-__all__ = [
-    "ARCHIVE_ERRORS",
-    "ArchiveKind",
-    "ArchiveLimits",
-    "Member",
-    "MemberError",
-    "UnreadableArchiveError",
-    "UnsafeArchiveError",
-    "members",
-]
 
 ArchiveKind = Literal["zip", "tar", "tar.gz"]
 ARCHIVE_ERRORS = (UnsafeArchiveError, UnreadableArchiveError)
@@ -38,14 +26,14 @@ _JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
 _NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
-def members(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[Member]:
-    """Yield the archive's files in their order; what desktops leave behind is passed over.
+def members(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+    """Yield the archive's files in their order, without the hidden files of desktops.
 
-    `file` is seekable and read from its start, so that a second call gives the same again. Raises
+    `file` is seekable and read from its start, so a second call yields the same members. Raises
     UnsafeArchiveError and UnreadableArchiveError.
     """
     seen: set[str] = set()
-    with broken_is_unreadable():
+    with unreadable_if_damaged():
         for member in _read(file, kind, limits):
             if any(part.startswith(".") or part in _JUNK for part in member.path):
                 continue
@@ -58,7 +46,7 @@ def members(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterat
             seen.add(member.name)
 
 
-def _read(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[Member]:
+def _read(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
     if kind == "zip":
         return zip_members(file, limits)
     return tar_members(file, limits, gzipped=kind == "tar.gz")

@@ -1,7 +1,8 @@
-"""Where the service may send requests to on a client's word: public https addresses.
+"""SSRF guard: the service sends requests on a client's behalf to public https addresses only.
 
-A URL is checked when it is given, its addresses each time when it is used. Connections are made to
-the addresses that were checked, so that a name cannot mean another machine a moment later.
+A URL is checked when a client sends it; the addresses of its host are checked each time before the
+URL is used. Connections go to the checked addresses, so a name that resolves to another address a
+moment later (DNS rebinding) does not get past the guard.
 """
 
 import asyncio
@@ -14,37 +15,37 @@ from ipaddress import IPv4Address, IPv6Address
 from httpx import URL, InvalidURL
 
 _MAX_LENGTH = 2048
-# Gateways carry these to the IPv4 address in their last 32 bits.
+# NAT64 gateways translate these addresses to the IPv4 address in their last 32 bits.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Clients choose the names, and a silent resolver keeps a thread for half a minute: these are not
-# the event loop's own, by which keys and events are read. One for each try there may be at once.
+# Clients choose the names, and a silent DNS server blocks a thread for half a minute. So these are
+# not the event loop's own threads, which read keys and events. One for each concurrent delivery.
 _RESOLVERS = ThreadPoolExecutor(32, "resolver")
 
 
-class TargetRefusedError(ValueError):
-    """Requests to there are not sent. Says why, without naming the URL."""
+class UrlRefusedError(ValueError):
+    """The SSRF guard refuses the URL. Its text completes "the URL …", without the URL itself."""
 
 
 def check_url(text: str, *, private: bool) -> URL:
-    """Return the URL, if by its looks it may be sent to.
+    """Parse and check a URL without resolving its host.
 
-    `private` allows any address, and plain http. Raises TargetRefusedError.
+    `private` allows any address, and plain http. Raises UrlRefusedError.
     """
     try:
         url = URL(text)
     except (InvalidURL, UnicodeError) as error:
-        raise TargetRefusedError("is no URL") from error
+        raise UrlRefusedError("is not a URL") from error
     schemes = ("https", "http") if private else ("https",)
     if url.scheme not in schemes:
-        raise TargetRefusedError(f"must begin with {' or '.join(f'{name}://' for name in schemes)}")
+        raise UrlRefusedError(f"must begin with {' or '.join(f'{name}://' for name in schemes)}")
     if not url.host:
-        raise TargetRefusedError("names no host")
+        raise UrlRefusedError("has no host")
     if url.port is not None and not 1 <= url.port <= 65535:
-        raise TargetRefusedError("names no port")
+        raise UrlRefusedError("has an invalid port")
     if url.userinfo:
-        raise TargetRefusedError("must hold no user name or password")
+        raise UrlRefusedError("must not contain a user name or password")
     if len(text) > _MAX_LENGTH:
-        raise TargetRefusedError(f"is longer than {_MAX_LENGTH} characters")
+        raise UrlRefusedError(f"is longer than {_MAX_LENGTH} characters")
     try:
         address = ipaddress.ip_address(url.host)
     except ValueError:
@@ -54,10 +55,9 @@ def check_url(text: str, *, private: bool) -> URL:
 
 
 async def resolve(url: URL, *, private: bool) -> list[str]:
-    """Return the addresses of a checked URL's host, likeliest first.
+    """Return the addresses of a checked URL's host, in the resolver's order of preference.
 
-    Where one of them is not public, none is used. Raises TargetRefusedError, and OSError where
-    the name cannot be resolved.
+    Raises UrlRefusedError if one of them is not public, and OSError if the name cannot be resolved.
     """
     look_up = partial(socket.getaddrinfo, url.raw_host, None, type=socket.SOCK_STREAM)
     found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up)
@@ -69,11 +69,11 @@ async def resolve(url: URL, *, private: bool) -> list[str]:
 
 def _check_address(address: IPv4Address | IPv6Address, *, private: bool) -> None:
     if not private and not is_public(address):
-        raise TargetRefusedError("leads to an address that is not public")
+        raise UrlRefusedError("leads to an address that is not public")
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Say whether an address is some machine's on the internet, and nobody's inside."""
+    """Say whether an address is on the public internet, whatever IPv6 form it is wrapped in."""
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFFFFFF))

@@ -1,8 +1,8 @@
-"""What a key looks like: ``acr_``, the id of its row, ``_``, and 256 random bits.
+"""The form of a key: ``acr_``, the id of its row, ``_``, and 256 random bits.
 
-The id is no secret: by it a key is found and named. Of the whole only a SHA-256 is stored, without
-salt and without a slow hash. Those are for what people choose, which can be guessed; nobody guesses
-256 random bits, and a fast hash keeps the check cheap for every request.
+The id is not secret: it finds and names the key. Only a SHA-256 of the key is stored, without salt
+and without a slow hash. Those protect passwords that people choose, which can be guessed; nobody
+can guess 256 random bits, and a fast hash keeps the check of every request cheap.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ def new_token() -> tuple[str, str]:
 
 
 def id_of(token: str) -> str | None:
-    """Return the id that a key names, None for what is no key at all."""
+    """Return the id in a key; None if the text is not a key."""
     found = _TOKEN.fullmatch(token)
     return f"{_ID_PREFIX}_{found[1]}" if found else None
 
 
 def digest(token: str) -> str:
-    """Return what is stored of a key."""
+    """Return the hash of a key, which is all that is stored of it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def matches(token: str, stored: str) -> bool:
-    """Say whether it is the key that `stored` was made of, in a time that does not depend on it."""
+    """Say whether `stored` is the hash of the key, in constant time."""
     return hmac.compare_digest(digest(token), stored)

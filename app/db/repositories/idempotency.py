@@ -1,4 +1,4 @@
-"""Queries about answers stored under an idempotency key."""
+"""Queries about idempotency keys and the answers stored under them."""
 
 from datetime import datetime, timedelta
 
@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import IdempotencyKey
 
-# How long an answer is repeated.
-KEPT_FOR = timedelta(hours=24)
+# How long an answer is given again.
+ANSWER_LIFETIME = timedelta(hours=24)
 
 
 def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
@@ -18,17 +18,17 @@ def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
 
 
 def delete_old(session: Session, now: datetime) -> None:
-    """Delete the answers that are no longer repeated."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
+    """Delete the answers that are no longer given."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - ANSWER_LIFETIME))
 
 
 def add(session: Session, answer: IdempotencyKey) -> bool:
-    """Store the answer under its key; False where the key has one that is still repeated."""
+    """Store an answer under its key; False if the key has one that is still given."""
     session.execute(
         delete(IdempotencyKey).where(
             IdempotencyKey.workspace == answer.workspace,
             IdempotencyKey.key == answer.key,
-            IdempotencyKey.created_at < answer.created_at - KEPT_FOR,
+            IdempotencyKey.created_at < answer.created_at - ANSWER_LIFETIME,
         )
     )
     try:

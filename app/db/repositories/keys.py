@@ -42,5 +42,5 @@ def record_use(session: Session, key_ids: Collection[str], *, now: datetime) -> 
 
 
 def _usable(now: datetime) -> ColumnElement[bool]:
-    lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
-    return and_(ApiKey.revoked_at.is_(None), lasts)
+    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return and_(ApiKey.revoked_at.is_(None), unexpired)

@@ -6,7 +6,7 @@ to a classifier, which names it.
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base
 from app.db.tables.blobs import Blob, Image
-from app.db.tables.classifiers import LIVE, Alias, Classifier
+from app.db.tables.classifiers import Alias, Classifier
 from app.db.tables.jobs import (
     FINAL_STATES,
     HOLDING_STATES,
@@ -35,7 +35,6 @@ __all__ = [
     "FINAL_STATES",
     "HOLDING_STATES",
     "JOB_STATES",
-    "LIVE",
     "Alias",
     "ApiKey",
     "Base",

@@ -8,9 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base
 
-# The alias that `/predict` serves.
-LIVE = "live"
-
 
 class Classifier(Base):
     """A classifier: method, options, backbone, image size and memory budget under a name."""

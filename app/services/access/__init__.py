@@ -1,1 +1,1 @@
-"""Who may do what: keys, scopes, rate limits and quotas."""
+"""Access: keys, scopes, rate limits, quotas and idempotency keys."""

@@ -1,9 +1,9 @@
-"""The keys that are good now, in memory: no request waits for the database to be let in.
+"""A cache of all usable keys, so that requests are let in without the database.
 
-All keys are read again every two seconds, so a revoked one is refused within five. A key that is
-not among them may have been made just now: then they are read at once, but a few times a second at
-most, whoever sends whatever. While the database cannot be reached, the keys that were known stay
-good for an hour, so that what is loaded is served on.
+The cache polls the database every two seconds, so a revoked key is refused within five. A key that
+is not in the cache may be new: then all keys are read at once, but a few times a second at most,
+whatever clients send. While the database cannot be reached, cached keys stay good for an hour, so
+that loaded versions can still be served.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.errors import ServiceError
 from app.security import tokens
 from app.services.access.keys import grants
-from app.services.access.limits import NO_QUOTA, Quota, Rate
+from app.services.access.limits import NO_QUOTA, Quota, TokenBucket
 from app.settings import Settings
 
-_LOOK_SECONDS = 2.0
-# Between two looks for keys that are not known.
+_POLL_SECONDS = 2.0
+# The shortest time between two reads because of keys that are not in the cache.
 _GAP_SECONDS = 0.25
 _TRUSTED_SECONDS = 3600.0
 # How exact `last_used_at` is.
-_NOTE_SECONDS = 60.0
+_RECORD_SECONDS = 60.0
 _MEGABYTE = 10**6
 
 T = TypeVar("T")
@@ -45,22 +45,22 @@ class UnauthorizedError(ServiceError, status=401, code="unauthorized"):
 
 
 class MissingScopeError(ServiceError, status=403, code="missing-scope"):
-    """The key is good, but not for this."""
+    """The key is good, but lacks a scope that this needs."""
 
 
-# How often whoever is answered for long is asked whether the key is still good.
+# How often a long answer, such as a stream, checks that its caller's key is still good.
 KEY_SECONDS = 2.5
 
 
 @dataclass(eq=False, slots=True)
 class Caller:
-    """Who asks: a key that was good when the request came, or anybody where keys are off."""
+    """Who sent a request: a key that was good then, or anybody if keys are off."""
 
     workspace: str
     scopes: frozenset[str]
     key_id: str | None = None
     quota: Quota = NO_QUOTA
-    rate: Rate | None = None
+    bucket: TokenBucket | None = None
     # In seconds since 1970.
     expires: float | None = None
     digest: str = field(default="", repr=False)
@@ -68,7 +68,7 @@ class Caller:
 
     @property
     def ended(self) -> bool:
-        """Whether the key has been revoked or has expired since."""
+        """Whether the key has been revoked or has expired."""
         return self.revoked or (self.expires is not None and time.time() >= self.expires)
 
     def may(self, *scopes: str) -> bool:
@@ -83,24 +83,24 @@ class Caller:
             )
 
 
-# Where keys are off, whoever reaches the service may do everything.
+# With keys off, anybody who reaches the service may do everything.
 ANYBODY = Caller(workspace=DEFAULT_WORKSPACE, scopes=frozenset({"admin"}))
 
 
 class KeyRing:
-    """Tells callers by their keys. Everything but the reading runs in one event loop."""
+    """Finds callers by their keys. Runs in one event loop, and reads the database in a thread."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._settings = settings
         self._callers: dict[str, Caller] = {}
-        # When the look began that last came back.
+        # When the last successful read began.
         self._read_at = -_TRUSTED_SECONDS
-        self._looking = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._used: set[str] = set()
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Return whose key an Authorization header holds. Raises UnauthorizedError."""
+        """Return the caller of the key in an Authorization header. Raises UnauthorizedError."""
         if authorization is None:
             raise UnauthorizedError("Send a key: `Authorization: Bearer acr_…`.", given=False)
         scheme, _, token = authorization.partition(" ")
@@ -108,58 +108,59 @@ class KeyRing:
         key_id = tokens.id_of(token)
         if scheme.lower() != "bearer" or key_id is None:
             raise UnauthorizedError(
-                "The Authorization header holds no key: it is `Bearer acr_…`.", given=True
+                "The Authorization header holds no key. Send `Bearer acr_…`.", given=True
             )
         found = await self._find(key_id)
         if found is None or found.ended or not tokens.matches(token, found.digest):
             raise UnauthorizedError(
-                "There is no such key, or it was revoked, or it has expired.", given=True
+                "The key does not exist, was revoked or has expired. Ask for a new one.",
+                given=True,
             )
         self._used.add(key_id)
         return found
 
     async def run(self) -> None:
-        """Keep up with the database, until cancelled."""
-        if await self._follow() and not self._callers:
+        """Poll the database until cancelled."""
+        if await self._poll() and not self._callers:
             log.warning("there_is_no_key", make_one="accrue keys create NAME --scope admin")
-        noted_at = time.monotonic()
+        recorded_at = time.monotonic()
         try:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
-                await self._follow()
-                if time.monotonic() - noted_at >= _NOTE_SECONDS:
-                    noted_at = time.monotonic()
-                    await self._note_used()
+                await asyncio.sleep(_POLL_SECONDS)
+                await self._poll()
+                if time.monotonic() - recorded_at >= _RECORD_SECONDS:
+                    recorded_at = time.monotonic()
+                    await self._record_used()
         finally:
-            await self._note_used()
+            await self._record_used()
 
     async def _find(self, key_id: str) -> Caller | None:
         asked = time.monotonic()
         if key_id in self._callers and asked - self._read_at < _TRUSTED_SECONDS:
             return self._callers[key_id]
-        async with self._looking:
-            # Whoever waited here may have been answered by the look before.
+        async with self._reading:
+            # While this one waited for the lock, another request may have read the keys.
             if self._read_at < asked:
                 await asyncio.sleep(max(0.0, self._read_at + _GAP_SECONDS - time.monotonic()))
-                await self._look()
+                await self._read()
         return self._callers.get(key_id)
 
-    async def _follow(self) -> bool:
-        """Look, and say whether that worked."""
+    async def _poll(self) -> bool:
+        """Read the keys once, and say whether that succeeded."""
         try:
-            async with self._looking:
-                await self._look()
+            async with self._reading:
+                await self._read()
             return True
         except SQLAlchemyError as error:
             log.warning("keys_not_read", error=str(error))
-        except Exception:  # whatever it is, revoked keys go on being looked for
+        except Exception:  # no error may end the polling, or revoked keys would stay good
             log.exception("keys_not_read")
         return False
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         begun = time.monotonic()
         rows = await asyncio.to_thread(self._usable)
-        # What is known stays the same object: requests under way, and its rate, hang on it.
+        # Keep the existing Caller of a known key: running requests and its bucket refer to it.
         callers = {row.id: self._callers.get(row.id) or self._caller(row) for row in rows}
         for key_id in self._callers.keys() - callers.keys():
             self._callers[key_id].revoked = True
@@ -181,12 +182,12 @@ class KeyRing:
                 waiting_jobs=_first(row.waiting_jobs, settings.key_waiting_jobs),
                 stored_bytes=None if megabytes is None else megabytes * _MEGABYTE,
             ),
-            rate=None if rate is None else Rate(rate),
+            bucket=None if rate is None else TokenBucket(rate),
             expires=None if row.expires_at is None else row.expires_at.timestamp(),
             digest=row.digest,
         )
 
-    async def _note_used(self) -> None:
+    async def _record_used(self) -> None:
         used, self._used = self._used, set()
         if not used:
             return

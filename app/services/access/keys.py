@@ -1,4 +1,4 @@
-"""Keys: made, listed and revoked. What a request may do with one is in `keyring`."""
+"""Make, list and revoke keys. `keyring` decides what a request may do with one."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ WorkspaceName = Annotated[
 
 
 class KeyNameTakenError(Exception):
-    """A key that is not revoked has the name."""
+    """A key that is not revoked has this name."""
 
 
 class KeyNotFoundError(Exception):
@@ -31,7 +31,7 @@ class KeyNotFoundError(Exception):
 
 
 class KeySpec(RequestBody):
-    """What a key is to be. Limits that are None are those of the settings."""
+    """The properties of a new key. Limits that are None come from the settings."""
 
     name: KeyName
     scopes: frozenset[Scope] = Field(min_length=1)
@@ -43,12 +43,12 @@ class KeySpec(RequestBody):
 
 
 def grants(held: Collection[str], wanted: Iterable[str]) -> bool:
-    """Say whether scopes allow what is open to each of the wanted ones; `admin` allows all."""
+    """Say whether the scopes held include one of those wanted, or `admin`."""
     return "admin" in held or any(scope in held for scope in wanted)
 
 
 def find_usable(db: Database, spec: KeySpec) -> ApiKey | None:
-    """Return a key of the workspace that may do all that the one described could."""
+    """Return a usable key of the spec's workspace that has all of the spec's scopes."""
     with db.reading() as session:
         for row in key_rows.usable(session, now=db.now(session)):
             if row.workspace == spec.workspace and all(
@@ -61,10 +61,10 @@ def find_usable(db: Database, spec: KeySpec) -> ApiKey | None:
 def create(
     db: Database, spec: KeySpec, token: str, hand_over: Callable[[], None] = lambda: None
 ) -> ApiKey:
-    """Make the key that `tokens.new_token` gave.
+    """Store the key that `tokens.new_token` made.
 
-    `hand_over` gives the key to whoever asked for it. It is called just before the commit, so that
-    there never is a key that nobody has. Raises KeyNameTakenError.
+    `hand_over` shows the key to its user. It is called just before the commit, so that no stored
+    key is unknown to its user. Raises KeyNameTakenError.
     """
     key_id = tokens.id_of(token)
     assert key_id is not None  # noqa: S101 - narrows the type
@@ -104,20 +104,20 @@ def state(row: ApiKey, now: datetime) -> str:
 
 
 def is_known(db: Database, key_id: str) -> bool:
-    """Say whether there is, or was, a key of that id."""
+    """Say whether a key of that id was ever stored."""
     with db.reading() as session:
         return key_rows.get(session, key_id) is not None
 
 
 def has_ended(db: Database, key_id: str) -> bool:
-    """Say whether the key of that id was good once and is so no more, for good."""
+    """Say whether the key of that id is stored, and was revoked or has expired."""
     with db.reading() as session:
         row = key_rows.get(session, key_id)
         return row is not None and state(row, db.now(session)) != "active"
 
 
 def revoke(db: Database, reference: str) -> ApiKey:
-    """Revoke a key by its id or name; again changes nothing. Raises KeyNotFoundError."""
+    """Revoke a key by its id or name, once only. Raises KeyNotFoundError."""
     with db.transaction() as session:
         row = key_rows.get(session, reference) or key_rows.named(session, reference)
         if row is None:

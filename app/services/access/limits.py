@@ -1,4 +1,4 @@
-"""What a key may use of the service: limits of its own, or those of the settings."""
+"""Rate limiting and quotas of keys: limits of a key's own, or those of the settings."""
 
 import math
 import time
@@ -10,22 +10,21 @@ from app.db.engine import Database
 from app.db.repositories import workspaces as workspace_rows
 from app.errors import ServiceError
 
-# How long a client that has too much stored, or waiting, does well to wait, in seconds. A rate says
-# it to the second.
+# What `Retry-After` says where a quota is used up, in seconds. A rate limit computes its own.
 _JOBS_RETRY_AFTER = "30"
 _STORAGE_RETRY_AFTER = "3600"
 
 
 class RateLimitedError(ServiceError, status=429, code="rate-limited"):
-    """The key predicts more images a second than it may."""
+    """The key predicts more images a second than its rate limit allows."""
 
 
 class TooManyJobsError(ServiceError, status=429, code="too-many-jobs"):
-    """As many jobs wait in the workspace as the key may have wait."""
+    """The workspace has as many waiting jobs as the key may have."""
 
 
 class StorageQuotaError(ServiceError, status=429, code="storage-quota"):
-    """The workspace stores as much as the key may have it store."""
+    """The workspace stores as much as the key may store."""
 
 
 QUOTA_ERRORS = (TooManyJobsError, StorageQuotaError)
@@ -33,7 +32,7 @@ QUOTA_ERRORS = (TooManyJobsError, StorageQuotaError)
 
 @dataclass(frozen=True)
 class Quota:
-    """What the workspace may hold when a key adds to it; None is without limit."""
+    """What a workspace may hold for a key to add to it; None means no limit."""
 
     waiting_jobs: int | None = None
     stored_bytes: int | None = None
@@ -43,7 +42,7 @@ NO_QUOTA = Quota()
 
 
 def require_room(db: Database, workspace: str, quota: Quota) -> None:
-    """Raise StorageQuotaError where nothing more fits, before a body is read for nothing."""
+    """Raise StorageQuotaError if the storage quota is used up: call before reading a body."""
     if quota.stored_bytes is None:
         return
     with db.reading() as session:
@@ -53,7 +52,7 @@ def require_room(db: Database, workspace: str, quota: Quota) -> None:
 
 
 def check_stored(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise StorageQuotaError where what this transaction has written is more than may be."""
+    """Raise StorageQuotaError if this transaction has exceeded the storage quota."""
     if quota.stored_bytes is None:
         return
     session.flush()
@@ -63,54 +62,56 @@ def check_stored(session: Session, workspace: str, quota: Quota) -> None:
 
 
 def check_waiting(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise TooManyJobsError where no further job may wait. Ask before it is written."""
+    """Raise TooManyJobsError if no further job may wait: call before inserting one."""
     if quota.waiting_jobs is None:
         return
     waiting = workspace_rows.waiting_jobs(session, workspace)
     if waiting >= quota.waiting_jobs:
         raise TooManyJobsError(
-            f"{waiting} jobs of this workspace wait, and this key may have {quota.waiting_jobs}.",
+            f"{waiting} jobs of this workspace wait, and this key allows {quota.waiting_jobs}. "
+            "Wait until some have started, or cancel some.",
             headers={"Retry-After": _JOBS_RETRY_AFTER},
         )
 
 
 def check_new_job(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise TooManyJobsError or StorageQuotaError where no further job may be queued."""
+    """Raise TooManyJobsError or StorageQuotaError if no further job may be queued."""
     check_waiting(session, workspace, quota)
-    check_stored(session, workspace, quota)  # a job's version will add to it
+    check_stored(session, workspace, quota)  # the version that the job makes adds to it
 
 
 def _full(limit: int, used: int) -> StorageQuotaError:
     return StorageQuotaError(
-        f"This needs {used / 1e6:.1f} megabytes in the workspace, and this key may fill "
-        f"{limit / 1e6:.1f}: delete uploads or versions.",
+        f"This needs {used / 1e6:.1f} megabytes in the workspace, and this key allows "
+        f"{limit / 1e6:.1f}. Delete uploads or versions.",
         headers={"Retry-After": _STORAGE_RETRY_AFTER},
     )
 
 
-class Rate:
-    """A token bucket that holds one second's worth of images, in one process.
+class TokenBucket:
+    """Rate limiting of one key in one process: the bucket holds the images of one second.
 
-    Images are counted once they are read, so a request may overdraw it; the next one then waits.
+    Images are counted after they have been read, so one request may overdraw the bucket; the next
+    requests are refused until it has filled up again.
     """
 
     def __init__(self, images_per_second: float) -> None:
         self._per_second = images_per_second
-        self._held = max(1.0, images_per_second)
-        self._at = time.monotonic()
+        self._tokens = max(1.0, images_per_second)
+        self._filled_at = time.monotonic()
 
     def require(self) -> None:
-        """Raise RateLimitedError where the bucket is empty. Ask before a body is read."""
+        """Raise RateLimitedError if the bucket is empty: call before reading a body."""
         now = time.monotonic()
-        filled = self._held + (now - self._at) * self._per_second
-        self._held, self._at = min(filled, max(1.0, self._per_second)), now
-        if self._held <= 0:
-            seconds = math.ceil(-self._held / self._per_second) or 1
+        filled = self._tokens + (now - self._filled_at) * self._per_second
+        self._tokens, self._filled_at = min(filled, max(1.0, self._per_second)), now
+        if self._tokens <= 0:
+            seconds = math.ceil(-self._tokens / self._per_second) or 1
             raise RateLimitedError(
-                f"This key predicts at most {self._per_second:g} images a second.",
+                f"This key may predict {self._per_second:g} images a second. Try again later.",
                 headers={"Retry-After": str(seconds)},
             )
 
     def spend(self, images: int) -> None:
-        """Take what a request has cost."""
-        self._held -= images
+        """Take the tokens of a request's images."""
+        self._tokens -= images

@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from app.db.engine import Database
 from app.db.repositories import aliases as alias_rows, versions as version_rows
-from app.db.tables import LIVE
 from app.errors import ServiceError
 from app.services.classifiers import classifiers
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.versions import VersionNotFoundError
 from app.services.requests import RequestBody
 

@@ -14,9 +14,10 @@ from app.db.repositories import (
     classifiers as classifier_rows,
     versions as version_rows,
 )
-from app.db.tables import LIVE, Classifier
+from app.db.tables import Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import (
     ClassifierSpec,
     Hardware,

@@ -7,8 +7,9 @@ from app.db.repositories import (
     learning as learning_rows,
     versions as version_rows,
 )
-from app.db.tables import LIVE, Classifier, Version, VersionClass
+from app.db.tables import Classifier, Version, VersionClass
 from app.errors import FieldError, ServiceError
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import spec_of
 
 

@@ -1,6 +1,5 @@
 """Versions: how they are shown and deleted, with their exemplars and stored images."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,14 +15,13 @@ from app.db.repositories import (
 from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
 from app.services.classifiers import classifiers, lineage, version_views
+from app.services.classifiers.references import is_number
 from app.services.classifiers.version_views import ExemplarView, VersionView
 from app.services.labels import clean_label
 from app.services.stored import StorageUnavailableError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 
 log = structlog.get_logger(__name__)
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class VersionNotFoundError(ServiceError, status=404, code="version-not-found"):
@@ -44,11 +42,6 @@ class ImageNotFoundError(ServiceError, status=404, code="image-not-found"):
 
 class ImageUnreadableError(ServiceError, status=503, code="image-unreadable"):
     """The stored bytes of the image are gone or damaged."""
-
-
-def is_number(reference: str) -> bool:
-    """Say whether a reference to a version is its number; otherwise it is an alias."""
-    return _NUMBER.fullmatch(reference) is not None
 
 
 def require(session: Session, classifier: Classifier, reference: str) -> Version:

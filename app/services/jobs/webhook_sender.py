@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
 from app.db.repositories.deliveries import ClaimedDelivery
 from app.security import ssrf
-from app.security.ssrf import TargetRefusedError
+from app.security.ssrf import UrlRefusedError
 from app.services.jobs.webhooks import signed_headers
 from app.settings import Settings
 
@@ -127,7 +127,7 @@ class WebhookSender:
                 status = await self._post(delivery)
         except TimeoutError:
             return _Answer(None, f"no answer within {_ATTEMPT_SECONDS:g} seconds")
-        except TargetRefusedError as error:
+        except UrlRefusedError as error:
             return _Answer(None, f"the URL {error}")
         except (httpx.HTTPError, OSError) as error:
             return _Answer(None, f"{type(error).__name__}: {error}")

@@ -18,7 +18,7 @@ from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
 from app.db.tables import JobWebhook, WebhookDelivery
 from app.errors import FieldError, ServiceError
-from app.security.ssrf import TargetRefusedError, check_url
+from app.security.ssrf import UrlRefusedError, check_url
 from app.services.jobs import views
 from app.services.requests import RequestBody
 from models.json_values import Text
@@ -84,7 +84,7 @@ def check(webhook: Webhook, *, private: bool) -> None:
     """Raise InvalidWebhookError for a URL to which nothing would ever be sent."""
     try:
         check_url(webhook.url, private=private)
-    except TargetRefusedError as error:
+    except UrlRefusedError as error:
         wrong = FieldError("/webhook/url", str(error))
         raise InvalidWebhookError(f"The webhook's URL {error}.", errors=[wrong]) from error
 

@@ -19,9 +19,10 @@ from app.db.repositories import (
 )
 from app.db.repositories.events import Event
 from app.db.repositories.learning import SizedImage
-from app.db.tables import LIVE, Classifier, Version, VersionClass
+from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
 from app.services import stored
+from app.services.classifiers.references import LIVE
 from app.services.classifiers.version_views import MemoryView, MetricsView
 from app.services.jobs import endings
 from app.services.jobs.jobs import PurgedView, ReportView

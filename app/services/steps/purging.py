@@ -23,9 +23,10 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows, versions as version_rows
-from app.db.tables import LIVE, Classifier, Version
+from app.db.tables import Classifier, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
+from app.services.classifiers.references import LIVE
 from app.services.steps.plans import ForgetPlan
 
 log = structlog.get_logger(__name__)

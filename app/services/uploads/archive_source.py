@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Self, cast, get_args
 
-from app.security.archives import ArchiveKind, MemberError, members
+from app.security.archive_members import MemberError
+from app.security.archives import ArchiveKind, members
 from app.services.uploads.sources import Item, Rejection, Split, UploadLimits
 
 _SPLITS: tuple[str, ...] = get_args(Split)

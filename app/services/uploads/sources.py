@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 from app.imaging.reading import ImageLimits
-from app.security.archives import ArchiveLimits
+from app.security.archive_members import ArchiveLimits
 from app.settings import Settings
 
 Split = Literal["train", "test"]

@@ -129,7 +129,7 @@ def test_what_decides_or_destroys_takes_admin(api: TestClient, database: Databas
         assert api.post(f"{signs}/jobs", json=body, headers=header).status_code not in (401, 403)
 
 
-def test_a_purge_that_was_stopped_is_tried_again_by_admins_alone(
+def test_only_admins_retry_a_purge_that_was_stopped(
     api: TestClient, database: Database, publish: Callable[..., Published]
 ) -> None:
     train, admin = (bearer(new_key(database, scope)) for scope in ("train", "admin"))
@@ -208,8 +208,8 @@ def test_use_is_written_down_when_the_service_stops(settings: Settings, database
     used, unused = new_key(database, "train"), new_key(database, "train")
     with TestClient(create_app(settings)) as api:
         assert api.get("/v1/jobs", headers=bearer(used)).status_code == 200
-    noted = {row.id: row.last_used_at is not None for row in keys.every(database)}
-    assert noted == {tokens.id_of(used): True, tokens.id_of(unused): False}
+    recorded = {row.id: row.last_used_at is not None for row in keys.every(database)}
+    assert recorded == {tokens.id_of(used): True, tokens.id_of(unused): False}
 
 
 def test_no_key_gets_into_the_log(
@@ -218,7 +218,7 @@ def test_no_key_gets_into_the_log(
     good, bad = new_key(database, "admin"), tokens.new_token()[1]
     app = create_app(settings)
     with TestClient(app, raise_server_exceptions=False) as api:
-        app.state.store = None  # nobody foresaw that
+        app.state.store = None  # an unforeseen error
         assert api.get("/health/ready", headers=bearer(good)).status_code == 500
         for token, status in ((good, 200), (bad, 401)):
             assert api.get("/v1/jobs", headers=bearer(token)).status_code == status
@@ -254,5 +254,5 @@ def test_the_document_is_the_same_without_keys(api: TestClient, settings: Settin
 def test_without_keys_all_is_open_and_one_workspace(settings: Settings) -> None:
     with TestClient(create_app(settings.model_copy(update={"keys": "off"}))) as api:
         assert api.get("/v1/jobs").status_code == 200
-        # Whoever has a key for later may send it already.
+        # A client may send a key although none is needed.
         assert api.get("/v1/jobs", headers=bearer(tokens.new_token()[1])).status_code == 200

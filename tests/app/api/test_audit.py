@@ -33,7 +33,7 @@ def test_a_route_that_says_nothing_stops_the_service() -> None:
         app = FastAPI(redoc_url=None, swagger_ui_oauth2_redirect_url=None)
         app.include_router(router)
         if refused:
-            with pytest.raises(UnguardedRouteError, match="open to anybody"):
+            with pytest.raises(UnguardedRouteError, match="open to everybody"):
                 check_routes(app)
         else:
             check_routes(app)
@@ -51,5 +51,5 @@ def test_create_app_refuses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         pass
 
     monkeypatch.setattr(health, "router", forgotten)
-    with pytest.raises(UnguardedRouteError, match="GET /v1/secrets is open to anybody"):
+    with pytest.raises(UnguardedRouteError, match="GET /v1/secrets is open to everybody"):
         create_app(Settings(data_dir=tmp_path))

@@ -89,7 +89,7 @@ def test_the_same_bytes_each_time_and_in_parts(api: TestClient, publish: Publish
     assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
 
 
-def test_a_download_that_was_cut_off_goes_on(api: TestClient, publish: Publish) -> None:
+def test_a_download_that_was_cut_off_is_resumed(api: TestClient, publish: Publish) -> None:
     publish(0)
     whole = api.get(FILE)
     half = len(whole.content) // 2

@@ -1,4 +1,4 @@
-"""What pages of other sites can make a browser ask a service without keys."""
+"""CSRF and DNS rebinding against a service without keys."""
 
 import pytest
 from fastapi.testclient import TestClient

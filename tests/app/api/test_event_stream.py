@@ -153,14 +153,14 @@ def test_a_stream_is_resumed_and_ends_with_the_job(
     assert [frame["event"] for frame in stream(running, job_id)] == ["created", "cancelled"]
     assert [frame["id"] for frame in stream(running, job_id, params={"after": 1})] == ["2"]
     resumed = {"Last-Event-ID": "1"}
-    # What was seen last goes before what was asked for first.
+    # The last event received takes precedence over `after`.
     found = stream(running, job_id, params={"after": 0}, headers=resumed)
     assert [frame["id"] for frame in found] == ["2"]
     over = running.http.get(path, headers=STREAM | {"Last-Event-ID": "2"})
     assert (over.status_code, over.content) == (204, b"")
     wrong = running.http.get(path, headers=STREAM | {"Last-Event-ID": "two"})
     assert wrong.json()["errors"][0]["pointer"] == "/header/last-event-id"
-    # Tried again, it goes on with a new request.
+    # After a retry, a new request continues the stream.
     jobs.retry(service.db, WORKSPACE, job_id, on_created=nothing)
     with running.http.stream("GET", path, headers=STREAM | {"Last-Event-ID": "2"}) as answer:
         following = frames(answer.iter_lines())
@@ -172,10 +172,20 @@ def test_a_stream_is_resumed_and_ends_with_the_job(
 @ONE_KIND_AT_FIRST
 def test_a_stream_is_negotiated(service: Service, running: Running, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}/events"
-    refused = running.http.get(path, headers={"accept": "text/html"})
-    assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
-    for accept in ("*/*", "application/json", "text/event-stream, application/json"):
+    for accept in ("text/html", "image/*", "application/jsonx"):
+        refused = running.http.get(path, headers={"accept": accept})
+        assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
+    for accept in (
+        "",
+        "*/*",
+        "application/*",
+        "application/json; charset=utf-8",
+        "text/event-stream, application/json",
+    ):
         assert running.http.get(path, headers={"accept": accept}).json()["data"]
+    for accept in ("Text/Event-Stream", "text/html, text/event-stream ; q=0.7, */*;q=0.1"):
+        with running.http.stream("GET", path, headers={"accept": accept}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
     missing = running.http.get("/v1/jobs/job_none/events", headers=STREAM)
     assert (missing.status_code, missing.json()["code"]) == (404, "job-not-found")
 
@@ -220,7 +230,7 @@ def test_open_streams_hold_no_thread_and_no_connection(
         following = [frames(answer.iter_lines()) for answer in answers]
         assert {next(lines)["event"] for lines in following} == {"created"}
         assert running.watch.streams == 60
-        # 40 threads serve requests and a look is brief; 60 streams would have taken them all.
+        # 40 threads serve requests and a poll is brief; 60 blocking streams would use them all.
         assert threading.active_count() < before + 60
         wait_until(lambda: pool.checkedout() == 0)
         assert running.http.get(f"/v1/jobs/{job_id}").status_code == 200
@@ -251,7 +261,7 @@ def test_waits_hold_no_thread_and_no_connection_and_end_with_each_change(
         # The clients' own 60 threads, and fewer than one a client in the server.
         assert threading.active_count() < before + 120
         wait_until(lambda: pool.checkedout() == 0)
-        # Progress that goes with no event.
+        # Progress without an event.
         progress = dict.fromkeys(ProgressView.model_fields) | {"fraction": 0.5}
         lease.write({"phase": "training", "progress": progress}, [], extend=True)
         found = [answer.result(30) for answer in answers]

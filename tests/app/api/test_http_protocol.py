@@ -1,4 +1,4 @@
-"""What does not end is not read for ever, whoever sends it."""
+"""Requests that never end are not read for ever."""
 
 import socket
 import threading
@@ -59,7 +59,7 @@ def sent(running: Running, *parts: bytes) -> bytes:
 def test_what_has_no_end_is_cut_off(running: Running, parts: list[bytes]) -> None:
     answers = sent(running, *parts)
     assert b" 200 " not in answers
-    # Others go on being answered.
+    # Other requests are still answered.
     assert running.http.get("/version").status_code == 200
 
 

@@ -11,17 +11,17 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from app.api import idempotency
-from app.api.idempotency import (
-    IdempotencyKeyReusedError,
-    ReplayedError,
-    RequestInProgressError,
-    UnderWay,
-)
 from app.db.engine import Database
 from app.db.repositories import idempotency as idempotency_rows
 from app.db.tables import IdempotencyKey
 from app.main import create_app
+from app.services.access import idempotency
+from app.services.access.idempotency import (
+    IdempotencyKeyReusedError,
+    ReplayedError,
+    RequestInProgressError,
+    RequestsInProgress,
+)
 from app.services.classifiers import classifiers
 from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
@@ -72,17 +72,17 @@ def later(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
     yield moved
 
 
-def test_a_key_under_way_is_taken_and_free_again(api: TestClient, database: Database) -> None:
-    under_way: UnderWay = api.app.state.under_way  # type: ignore[attr-defined]
+def test_a_key_in_progress_is_taken_and_free_again(api: TestClient, database: Database) -> None:
+    in_progress: RequestsInProgress = api.app.state.in_progress  # type: ignore[attr-defined]
     body = b'{"name":"signs"}'
     fingerprint = hashlib.sha256(f"POST {URL}?\n".encode() + body).hexdigest()
-    assert under_way.enter("default", "k-1", fingerprint)
+    assert in_progress.enter("default", "k-1", fingerprint)
     headers = {**KEY, "Content-Type": "application/json"}
     answer = api.post(URL, content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (409, "request-in-progress")
     other = api.post(URL, json={"name": "other"}, headers=KEY)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
-    under_way.leave("default", "k-1")
+    in_progress.leave("default", "k-1")
     assert api.post(URL, content=body, headers=headers).status_code == 201
 
 
@@ -115,31 +115,31 @@ def test_of_two_processes_at_one_key_the_second_sends_the_first_answer(
         assert len(quick.get(URL).json()["data"]) == 1
 
 
-def test_whoever_finds_the_key_answered_makes_nothing(database: Database) -> None:
+def test_the_second_to_commit_makes_nothing(database: Database) -> None:
     first = idempotency.begin(database, "default", "k", "f")
     second = idempotency.begin(database, "default", "k", "f")
     with database.transaction() as session:
-        first.remember(session, 201, {"made": "by the first"})
+        first.store_answer(session, 201, {"made": "by the first"})
     with pytest.raises(RequestInProgressError), database.transaction() as session:
-        second.remember(session, 201, {})
+        second.store_answer(session, 201, {})
     with pytest.raises(ReplayedError) as replayed:
         idempotency.begin(database, "default", "k", "f")
-    assert replayed.value.response.body == b'{"made":"by the first"}'
+    assert replayed.value.body == '{"made":"by the first"}'
     with pytest.raises(IdempotencyKeyReusedError):
         idempotency.begin(database, "default", "k", "other")
 
 
-def test_keys_are_forgotten_after_a_day(
+def test_keys_are_deleted_after_a_day(
     database: Database, store: BlobStore, settings: Settings, later: list[timedelta]
 ) -> None:
     def answer(key: str, body: str) -> None:
         once = idempotency.begin(database, "default", key, "f")
         with database.transaction() as session:
-            once.remember(session, 201, body)
+            once.store_answer(session, 201, body)
 
     answer("again", "first")
     answer("gone", "first")
-    later[0] = idempotency_rows.KEPT_FOR + timedelta(seconds=1)
+    later[0] = idempotency_rows.ANSWER_LIFETIME + timedelta(seconds=1)
     answer("again", "second")
     Housekeeper(database, store, settings).tick()
     with database.reading() as session:

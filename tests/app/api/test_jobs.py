@@ -228,7 +228,7 @@ def test_a_job_is_waited_for(api: TestClient, upload: str) -> None:
     assert api.get(path, params={"wait": 60}).json()["state"] == "cancelled"
 
 
-def test_waiting_goes_on_from_what_was_seen(api: TestClient, upload: str) -> None:
+def test_waiting_starts_from_the_state_last_seen(api: TestClient, upload: str) -> None:
     path = f"/v1/jobs/{queue(api, upload).json()['id']}"
     seen = {"If-None-Match": api.get(path).headers["ETag"]}
     unchanged = api.get(path, params={"wait": 0.3}, headers=seen)

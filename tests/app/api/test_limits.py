@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from app.db.engine import Database
 from app.db.repositories import workspaces as workspace_rows
 from app.db.tables import Blob
-from app.services.access.limits import Rate, RateLimitedError
+from app.services.access.limits import RateLimitedError, TokenBucket
 from app.settings import Settings
 from tests.app import learnt
 from tests.app.keyed import bearer, new_key
@@ -70,31 +70,31 @@ def test_predictions_are_limited_by_images(
     assert 100 <= refused(api.post(path, json=batch, headers=slow), "rate-limited") <= 200
     refused(api.post("/predict", content=learnt.png(), headers={**slow, **PNG}), "rate-limited")
     assert api.get("/v1/classifiers/signs", headers=slow).status_code == 200
-    # Another key of the same workspace has a rate of its own.
+    # Another key of the same workspace has its own rate limit.
     for _ in range(3):
         assert api.post(path, json=batch).status_code == 200
 
 
-def test_a_rate_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_bucket_fills_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("app.services.access.limits.time.monotonic", lambda: now)
-    rate = Rate(10)
-    rate.require()
-    rate.spend(64)
+    bucket = TokenBucket(10)
+    bucket.require()
+    bucket.spend(64)
     with pytest.raises(RateLimitedError) as refused:
-        rate.require()
+        bucket.require()
     assert refused.value.headers["Retry-After"] == "6"
     now += 5.3
     with pytest.raises(RateLimitedError):
-        rate.require()
+        bucket.require()
     now += 0.2
-    rate.require()
-    # A second's worth at most, however long nobody asks.
+    bucket.require()
+    # A second's worth at most, however long no request comes.
     now += 1000
-    rate.require()
-    rate.spend(10)
+    bucket.require()
+    bucket.spend(10)
     with pytest.raises(RateLimitedError):
-        rate.require()
+        bucket.require()
 
 
 def test_waiting_jobs_are_limited(api: TestClient, database: Database) -> None:
@@ -129,7 +129,7 @@ def test_stored_bytes_are_limited(
 
     first = send(large(1))
     assert first.status_code == 201
-    # The same bytes again are no more bytes.
+    # The same bytes again do not count twice.
     again = send(large(1)).raise_for_status().json()["id"]
     refused(send(large(2)), "storage-quota")
     refused(
@@ -142,7 +142,7 @@ def test_stored_bytes_are_limited(
     )
     listed = api.get("/v1/uploads").json()["data"]
     assert [upload["accepted"] for upload in listed] == [1, 1]
-    # A key without the limit goes on; then nothing is added with the other, not even read.
+    # A key without the limit adds more; then a body with the limited key is not even read.
     api.post("/v1/uploads", json=large(2)).raise_for_status()
     refused(api.post("/v1/uploads", content=b"", headers=limited), "storage-quota")
     jobs = "/v1/classifiers/signs/jobs"

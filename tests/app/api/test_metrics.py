@@ -244,7 +244,7 @@ def test_fleet(api: TestClient, database: Database) -> None:
         session.execute(held.values(state="running", lease_expires_at=now + hour))
         aged = update(JobEvent).where(JobEvent.job_id == jobs["one"][0])
         session.execute(aged.values(at=now - hour))
-        # What a job is told while it waits does not begin its waiting anew.
+        # A change of a waiting job does not restart its waiting time.
         warning = {"type": "warning", "level": "warning", "message": "No worker."}
         session.add(JobEvent(job_id=jobs["one"][0], seq=2, at=now, data={}, **warning))
         for number, seen in enumerate((now, now - 10 * minute, now)):

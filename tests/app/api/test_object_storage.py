@@ -86,7 +86,7 @@ def test_while_the_storage_is_away(
     sha256 = hashlib.sha256(png(1)).hexdigest()
     server.stop()
     try:
-        # What is loaded goes on serving, and what was once read is loaded from near.
+        # Loaded versions are still served, and tensors that were read before come from the cache.
         assert api.post("/predict", **image).status_code == 200
         with TestClient(create_app(settings)) as another:
             assert another.post("/predict?version=1", **image).status_code == 200

@@ -12,6 +12,8 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi.testclient import TestClient
 
 from app.db.engine import Database
+from app.inference import loaded
+from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
 from app.storage import BlobStore
@@ -118,7 +120,7 @@ def test_batch_answers_in_order_with_errors_in_place(api: TestClient, publish: P
 def test_bad_base64_has_its_place_in_a_batch(api: TestClient, publish: Publish) -> None:
     publish(1)
     good = base64.b64encode(png()).decode()
-    # A lenient decoder skips what is no base64.
+    # A lenient decoder skips what is not base64.
     bad = ["*", good[:-1] + "*", f"{good[:8]}!{good[8:]}", "ü"]
     images = [{"b64": text} for text in (good, *bad)]
     first, *others = api.post("/predict", json={"images": images}).json()["results"]
@@ -291,3 +293,36 @@ def test_deleted_classifier_no_longer_answers(api: TestClient, publish: Publish)
     for query in ("", "&version=1"):
         answer = api.post(f"/predict?classifier=signs{query}", content=png(), headers=PNG)
         assert code(answer) == (404, "classifier-not-found")
+
+
+def test_predictors_that_are_used_stay_in_memory(
+    publish: Publish,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loaded, "_CACHED_PREDICTORS", 2)
+    publish()
+    version = registry.find("default", "signs", "live")
+    assert version is not None
+    oldest = version.predictor(None, "softmax")
+    version.predictor(0, "auto")
+    assert version.ready(None, "softmax") is oldest
+    version.predictor(0, "softmax")
+    assert version.ready(None, "softmax") is oldest
+    assert version.ready(0, "auto") is None
+
+
+def test_versions_that_are_used_stay_in_memory(
+    publish: Publish,
+    database: Database,
+    store: BlobStore,
+    settings: Settings,
+) -> None:
+    for _ in range(3):
+        publish()
+    bounded = Registry(database, store, settings.model_copy(update={"loaded_versions": 2}))
+    for number in ("1", "2", "1", "3"):
+        bounded.resolve("default", "signs", number)
+    assert bounded.numbered == 2
+    assert bounded.find("default", "signs", "1") is not None
+    assert bounded.find("default", "signs", "2") is None

@@ -1,4 +1,4 @@
-"""Errors that belong to no resource: the framework's, the database's, nobody's."""
+"""Errors that belong to no resource: of FastAPI, of the database, and unexpected ones."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.api import idempotency, problems, uploads
+from app.api import idempotency, problems, upload_body, uploads
 from app.db.engine import Database
 from app.monitoring.process import ProcessMetrics
+from app.services.access.idempotency import ReplayedError, RequestsInProgress
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.databases import ONE_KIND_AT_FIRST
@@ -28,15 +29,15 @@ ZIP = {"content-type": "application/zip"}
 
 @pytest.fixture
 def client(database: Database, store: BlobStore, settings: Settings) -> Iterator[TestClient]:
-    """A client of a service that has uploads alone."""
+    """A client of a service with the routes of uploads only."""
     app = FastAPI()
     problems.install(app)
-    app.add_exception_handler(idempotency.ReplayedError, idempotency.on_replayed)
+    app.add_exception_handler(ReplayedError, idempotency.on_replayed)
     app.include_router(uploads.router)
     app.state.settings, app.state.keyring = settings, None
-    app.state.under_way = idempotency.UnderWay()
+    app.state.in_progress = RequestsInProgress()
     app.state.database, app.state.store = database, store
-    app.state.measured = ProcessMetrics()
+    app.state.metrics = ProcessMetrics()
     with TestClient(app) as client:
         yield client
 
@@ -266,11 +267,11 @@ def test_a_key_is_good_for_one_content(
 def test_a_forms_digest_does_not_depend_on_its_boundary(
     monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(uploads, "_SPOOL_BYTES", chunk)
+    monkeypatch.setattr(upload_body, "_SPOOL_BYTES", chunk)
 
     def digest(boundary: bytes, template: bytes) -> bytes:
         body = io.BytesIO(template.replace(b"@", b"--" + boundary))
-        return uploads.content_digest(body, boundary)
+        return upload_body.content_digest(body, boundary)
 
     def all_of(template: bytes) -> set[bytes]:
         return {digest(each, template) for each in (b"x", b"a-a", b"----abcdefgh")}
@@ -290,7 +291,7 @@ def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch,
     def full(_size: int) -> IO[bytes]:
         return Path("/dev/full").open("r+b")
 
-    monkeypatch.setattr(uploads, "SpooledTemporaryFile", full)
+    monkeypatch.setattr(upload_body, "SpooledTemporaryFile", full)
     answer = client.post("/v1/uploads", content=bytes(size), headers=ZIP)
     problem(answer, 507, "storage-full")
 
@@ -337,9 +338,9 @@ BAD_FORMS = {
     "two labels": (form(LABEL, LABEL, FILE), 422, "invalid-request"),
     "label and manifest": (form(LABEL, ('; name="manifest"', b"{}"), FILE), 422, "invalid-request"),
     "empty label": (form(('; name="label"', b" "), FILE), 422, "invalid-request"),
-    "label that is no UTF-8": (form(('; name="label"', b"\xff"), FILE), 422, "invalid-request"),
+    "label that is not UTF-8": (form(('; name="label"', b"\xff"), FILE), 422, "invalid-request"),
     "label with a NUL": (form(('; name="label"', b"a\0b"), FILE), 422, "invalid-request"),
-    "manifest that is no JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
+    "manifest that is not JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
     "manifest that is a list": (form(('; name="manifest"', b"[]"), FILE), 422, "invalid-request"),
     "unknown field": (form(LABEL, FILE, ('; name="lable"', b"")), 422, "invalid-request"),
     "nameless field": (form(LABEL, FILE, ("", b"")), 422, "invalid-request"),

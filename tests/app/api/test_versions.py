@@ -88,7 +88,7 @@ def test_only_a_version_that_nothing_needs_is_deleted(api: TestClient, publish: 
     publish(1, parent=first.id)
     in_use = api.delete(f"{CLASSIFIER}/versions/5")
     assert (in_use.status_code, in_use.json()["code"]) == (409, "version-in-use")
-    # One that others were learnt from goes, and they stay.
+    # Deleting a version leaves the versions that were learnt from it.
     assert api.delete(f"{CLASSIFIER}/versions/1").status_code == 204
     assert api.get(f"{CLASSIFIER}/versions/5").json()["parent"] is None
     answer = api.delete(f"{CLASSIFIER}/versions/9")

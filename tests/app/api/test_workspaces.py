@@ -28,7 +28,7 @@ class Probe:
     """A request for what the workspace "default" has, and what another one gets.
 
     ``missing``: the same as where there is nothing of that name; ``empty``: a list without it;
-    ``own``: something of its own; ``shared``: what is nobody's.
+    ``own``: something that it owns; ``shared``: something that belongs to no workspace.
     """
 
     sees: Literal["missing", "empty", "own", "shared"] = "missing"

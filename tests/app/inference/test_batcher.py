@@ -117,7 +117,7 @@ def test_closing_finishes_what_was_accepted() -> None:
     asyncio.run(scenario())
 
 
-def test_failing_batch_fails_alone() -> None:
+def test_a_failing_batch_fails_no_other() -> None:
     async def scenario() -> None:
         batcher, predictor = await started(), Recorder()
         (failed,) = await asyncio.gather(*batcher.submit(predictor, [b"fail"]))

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from app.errors import ServiceError
-from app.security.archives import (
-    ArchiveKind,
+from app.security.archive_members import (
     ArchiveLimits,
     MemberError,
     UnreadableArchiveError,
     UnsafeArchiveError,
-    members,
 )
+from app.security.archives import ArchiveKind, members
 
 LIMITS = ArchiveLimits(members=100, member_bytes=10_000, ratio=10, free_bytes=100_000)
 KINDS: tuple[ArchiveKind, ...] = ("zip", "tar", "tar.gz")
@@ -176,7 +175,7 @@ def test_encrypted_and_oddly_compressed_zip_members_are_rejected() -> None:
     assert unpack(bytes(encrypted), "zip") == [("a/1.png", "encrypted")]
 
 
-def test_a_damaged_zip_member_is_rejected_alone() -> None:
+def test_only_the_damaged_zip_member_is_rejected() -> None:
     packed = bytearray(pack("zip", [("a/1.png", b"some bytes"), ("a/2.png", b"x")]))
     packed[30 + len("a/1.png") + 3] ^= 0xFF
     assert unpack(bytes(packed), "zip") == [
@@ -228,7 +227,7 @@ def test_a_huge_zip_directory_is_refused_before_it_is_read() -> None:
 def test_overlapping_zip_members_are_refused() -> None:
     packed = bytearray(pack("zip", [("a/1.png", bytes(900)), ("a/2.png", bytes(900))]))
     second = packed.rfind(b"PK\x01\x02")
-    packed[second + 42 : second + 46] = struct.pack("<I", 0)  # both at the first one's place
+    packed[second + 42 : second + 46] = struct.pack("<I", 0)  # both at the offset of the first
     with pytest.raises(UnsafeArchiveError, match="overlap"):
         unpack(bytes(packed), "zip")
 
@@ -310,8 +309,8 @@ def test_damaged_archives_end_in_a_problem_or_in_members(
 ) -> None:
     seed = SEEDS[kind]
     damaged = bytearray(seed if cut < 0.7 else seed[: int(len(seed) * cut)])
-    for place, value in changes:
-        damaged[int(place * len(damaged))] = value
+    for position, value in changes:
+        damaged[int(position * len(damaged))] = value
     try:
         for name, data in unpack(bytes(damaged), kind):
             assert ".." not in name.split("/")

@@ -1,4 +1,4 @@
-"""What a key looks like, and what is kept of it."""
+"""The form of a key, and the hash that is stored of it."""
 
 from app.security import tokens
 
@@ -12,14 +12,14 @@ def test_a_key_names_its_row_and_holds_256_bits() -> None:
     assert tokens.new_token()[1].split("_", 2)[2] != secret
 
 
-def test_only_the_very_key_matches_what_is_kept() -> None:
+def test_only_the_very_key_matches_what_is_stored() -> None:
     _, token = tokens.new_token()
-    kept = tokens.digest(token)
-    assert token not in kept
-    assert tokens.matches(token, kept)
+    stored = tokens.digest(token)
+    assert token not in stored
+    assert tokens.matches(token, stored)
     changed = token[:-1] + ("A" if token[-1] != "A" else "B")
-    assert not tokens.matches(changed, kept)
-    assert not tokens.matches("", kept)
+    assert not tokens.matches(changed, stored)
+    assert not tokens.matches("", stored)
 
 
 def test_what_is_no_key_has_no_id() -> None:

@@ -1,4 +1,4 @@
-"""Keys in the database, and the ring that remembers them."""
+"""Keys in the database, and the cache of usable ones."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ def held(database: Database) -> list[ApiKey]:
     return keys.every(database)
 
 
-def test_a_key_is_kept_as_its_hash_alone(database: Database) -> None:
+def test_only_the_hash_of_a_key_is_stored(database: Database) -> None:
     token = new_key(
         database, "train", "predict", name="ci", workspace="team", expires_days=3, waiting_jobs=2
     )
@@ -111,10 +111,10 @@ def test_a_ring_knows_whose_key_it_is(database: Database, settings: Settings) ->
     async def run() -> None:
         caller = await ask(ring, mine)
         assert (caller.workspace, caller.scopes) == ("team", {"train"})
-        # Its own limits go before those of the settings.
+        # A key's own limits take precedence over the settings.
         assert caller.quota == Quota(waiting_jobs=7, stored_bytes=3_000_000)
         assert (await ask(ring, plain)).quota == Quota(waiting_jobs=7, stored_bytes=9_000_000)
-        assert caller.rate is not None
+        assert caller.bucket is not None
         assert mine not in repr(caller)
         assert tokens.digest(mine) not in repr(caller)
         # The scheme is a word, and words have no case.
@@ -126,18 +126,18 @@ def test_a_ring_knows_whose_key_it_is(database: Database, settings: Settings) ->
 def test_known_keys_need_no_database(database: Database, settings: Settings) -> None:
     known, unknown = new_key(database, "train"), tokens.new_token()[1]
     ring = KeyRing(database, settings)
-    looks = count_looks(database)
+    reads = count_reads(database)
 
     async def run() -> None:
         caller = await ask(ring, known)
-        assert len(looks) == 1
+        assert len(reads) == 1
         for _ in range(100):
             assert await ask(ring, known) is caller
-        assert len(looks) == 1
+        assert len(reads) == 1
         with database.transaction() as session:
             session.execute(text("ALTER TABLE api_keys RENAME TO away"))
         try:
-            await ring._follow()  # fails, and says so in the log
+            await ring._poll()  # fails, and logs it
             assert await ask(ring, known) is caller
             with pytest.raises(DBAPIError):
                 await ask(ring, unknown)
@@ -153,26 +153,26 @@ def test_keys_are_not_trusted_for_ever_without_a_database(
 ) -> None:
     known = new_key(database, "train")
     ring = KeyRing(database, settings)
-    looks = count_looks(database)
+    reads = count_reads(database)
 
     async def run() -> None:
         await ask(ring, known)
         monkeypatch.setattr(keyring, "_TRUSTED_SECONDS", 0.0)
         await ask(ring, known)
-        assert len(looks) == 2
+        assert len(reads) == 2
 
     asyncio.run(run())
 
 
-def test_many_unknown_keys_cost_one_look(database: Database, settings: Settings) -> None:
+def test_many_unknown_keys_cost_one_read(database: Database, settings: Settings) -> None:
     ring = KeyRing(database, settings)
-    looks = count_looks(database)
+    reads = count_reads(database)
 
     async def run() -> None:
         asked = [ask(ring, tokens.new_token()[1]) for _ in range(50)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(answer, UnauthorizedError) for answer in answers)
-        assert len(looks) == 1
+        assert len(reads) == 1
 
     asyncio.run(run())
 
@@ -186,7 +186,7 @@ def test_a_revoked_key_ends_what_it_began(database: Database, settings: Settings
         caller, other = await ask(ring, going), await ask(ring, staying)
         keys.revoke(database, "going")
         assert not caller.ended
-        await ring._look()
+        await ring._read()
         assert caller.ended
         assert not other.ended
         assert await ask(ring, staying) is other
@@ -202,13 +202,13 @@ def test_a_key_ends_at_its_time() -> None:
     assert not Caller("default", scopes, expires=time.time() + 1000).ended
 
 
-def count_looks(database: Database) -> list[str]:
+def count_reads(database: Database) -> list[str]:
     """A list that grows with every statement about keys."""
-    said: list[str] = []
+    reads: list[str] = []
 
     @event.listens_for(database.engine, "before_cursor_execute")
-    def note(*arguments: Any) -> None:
+    def count(*arguments: Any) -> None:
         if "api_keys" in arguments[2]:
-            said.append(arguments[2])
+            reads.append(arguments[2])
 
-    return said
+    return reads

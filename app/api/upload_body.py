@@ -1,0 +1,196 @@
+"""Bodies of labelled images, multipart, JSON or archives: received through a temporary file."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from python_multipart.multipart import parse_options_header
+
+from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
+from app.api.idempotency import Pending
+from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
+from app.api.problems import BodyTooLargeError
+from app.errors import ServiceError
+from app.monitoring.uploads import UploadMetrics
+from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
+from app.services.access.idempotency import Once
+from app.services.stored import StorageFullError
+from app.services.uploads import collecting
+from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.sources import MEGABYTE, Source
+from app.settings import Settings
+
+_ARCHIVES: dict[str, ArchiveKind] = {
+    "application/zip": "zip",
+    "application/x-zip-compressed": "zip",
+    "application/x-tar": "tar",
+    "application/gzip": "tar.gz",
+    "application/x-gzip": "tar.gz",
+}
+# A JSON document is read into memory as a whole.
+_JSON_MEGABYTES = 32
+# Bodies up to this size stay in memory; larger ones are written to disk in chunks of it.
+_SPOOL_BYTES = 2**20
+
+
+class UnsupportedUploadError(ServiceError, status=415, code="unsupported-media-type"):
+    """The service does not read labelled images from that content type."""
+
+
+# The errors of reading a body of labelled images, for `responses` of the routes that take one.
+SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
+    UnsupportedUploadError,
+    BodyTooLargeError,
+    *FORM_ERRORS,
+    *ARCHIVE_ERRORS,
+    *collecting.COLLECT_ERRORS,
+)
+
+# The body for OpenAPI: routes stream it, so FastAPI does not see it.
+SOURCE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "label": {"type": "string", "description": "The class of all files."},
+                        "manifest": {
+                            "type": "string",
+                            "description": "Instead of label: JSON from file name to class.",
+                        },
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "maxItems": MAX_IMAGES,
+                            "items": JsonImage.model_json_schema(),
+                        }
+                    },
+                }
+            },
+            **{
+                media_type: {"schema": {"type": "string", "format": "binary"}}
+                for media_type in ("application/zip", "application/x-tar", "application/gzip")
+            },
+        },
+    }
+}
+
+
+async def read_source(
+    request: Request, settings: Settings, metrics: UploadMetrics, pending: Pending
+) -> tuple[Source, Once]:
+    """Spool the body to a file, take the request's idempotency key, and return the source.
+
+    `uploads.collect` closes the source. Raises UnsupportedUploadError, MalformedFormError,
+    BodyTooLargeError, StorageFullError and the errors of `Pending.take`; the other errors of
+    `SOURCE_ERRORS` are raised when the source is read.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    media_type = kind.decode("latin-1").lower()
+    megabytes = settings.max_body_megabytes
+    boundary = None
+    open_source: Callable[[IO[bytes]], Source]
+    if media_type == "application/json":
+        megabytes = min(megabytes, _JSON_MEGABYTES)
+        open_source = JsonSource
+    elif media_type == "multipart/form-data":
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise MalformedFormError("The content type does not name the boundary.")
+        open_source = partial(FormSource, boundary=boundary)
+    elif media_type in _ARCHIVES:
+        open_source = partial(ArchiveSource, kind=_ARCHIVES[media_type])
+    else:
+        raise UnsupportedUploadError(
+            "Send multipart/form-data, application/json, or an archive as application/zip, "
+            "application/x-tar or application/gzip."
+        )
+    file = await _receive(request, megabytes, metrics)
+    try:
+        digest = b""
+        if pending.keyed:
+            digest = await run_in_threadpool(content_digest, file, boundary)
+        once = await pending.take(media_type.encode() + digest)
+    except BaseException:
+        file.close()
+        raise
+    return metrics.counting(open_source(file)), once
+
+
+def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
+    """Return a hash of a body: the hash of the hashes of what is between the boundaries.
+
+    So forms with the same parts have the same hash although each client draws its own boundary.
+    """
+    delimiter = b"--" + boundary if boundary else None
+    whole, part, rest = hashlib.sha256(), hashlib.sha256(), b""
+    file.seek(0)
+    while chunk := file.read(_SPOOL_BYTES):
+        if delimiter is None:
+            part.update(chunk)
+            continue
+        *ended, rest = (rest + chunk).split(delimiter)
+        for data in ended:
+            part.update(data)
+            whole.update(part.digest())
+            part = hashlib.sha256()
+        # The end of the chunk may be the beginning of a boundary.
+        held_back = len(delimiter) - 1
+        part.update(rest[:-held_back])
+        rest = rest[-held_back:]
+    part.update(rest)
+    whole.update(part.digest())
+    return whole.digest()
+
+
+async def _receive(request: Request, megabytes: int, metrics: UploadMetrics) -> IO[bytes]:
+    """Spool the body to a temporary file; writes to the disk happen in a thread."""
+    file = cast(IO[bytes], SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the source closes it
+    received = 0
+    buffer = bytearray()
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > megabytes * MEGABYTE:
+                raise BodyTooLargeError(f"This body may have at most {megabytes} megabytes.")
+            buffer += chunk
+            if len(buffer) >= _SPOOL_BYTES:
+                await run_in_threadpool(file.write, bytes(buffer))
+                buffer.clear()
+        file.write(buffer)
+        file.flush()  # a full disk shows here, and not when the source is read
+    except OSError as error:
+        _discard(file)
+        raise StorageFullError("The body could not be stored.") from error
+    except BaseException:  # also when the client disconnects
+        _discard(file)
+        raise
+    finally:
+        metrics.received(received)
+    return file
+
+
+def _discard(file: IO[bytes]) -> None:
+    # Closing writes what is still buffered, which fails again on a full disk.
+    with contextlib.suppress(OSError):
+        file.close()
