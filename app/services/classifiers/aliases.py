@@ -40,7 +40,8 @@ class AliasMove(RequestBody):
         None,
         ge=1,
         lt=10**9,
-        description="Move only if the alias names this version now; null: only if it is new.",
+        description="Move the alias only if it names this version now; null: only if it does not "
+        "exist.",
     )
 
 

@@ -11,7 +11,7 @@ from app.services.steps.requests import ForgetRequest
 
 
 class UnknownClassError(ServiceError, status=422, code="unknown-class"):
-    """No version that the job concerns knows a class that it should forget."""
+    """The job names a class to forget that the version to start from does not know."""
 
 
 class CannotForgetError(

@@ -69,10 +69,7 @@ def plan(
         )
     known = set(base.labels)
     new = [label for label in dict.fromkeys(image.label for image in images) if label not in known]
-    classes = [
-        *_known_classes(base, train, held_out),
-        *_new_classes(new, base, train, held_out),
-    ]
+    classes = [*_known_classes(base, train, held_out), *_new_classes(new, base, train, held_out)]
     columns = {planned.label: column for column, planned in enumerate(classes)}
     return tuple(classes), tuple(
         FreshImage(image.sha256, image.size, columns[image.label]) for image in train

@@ -55,8 +55,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A new version's number, and the blobs that nothing refers to any more."""
+class Publication:
+    """The number of the version made, and the blobs that nothing refers to any more."""
 
     number: int
     released: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Published:
 
 def publish(
     db: Database, store: BlobStore, plan: Plan, attempt: int, outcome: Outcome
-) -> Published | None:
+) -> Publication | None:
     """Make the version and end the job as succeeded.
 
     Return None, with nothing written, where the attempt no longer holds the job or the job is being
@@ -93,7 +93,7 @@ def publish(
         # This job's own, and those of jobs that would start from this version if retried.
         released = checkpoint_rows.remove_of_finished(session, classifier.id)
         released = blob_rows.unreferenced(session, released)
-        return Published(version.number, [*(purged.blobs if purged else []), *released])
+        return Publication(version.number, [*(purged.blobs if purged else []), *released])
 
 
 def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:
@@ -201,14 +201,14 @@ def _residual(session: Session, plan: ForgetPlan, outcome: Outcome) -> list[str]
     return list(dict.fromkeys([*outcome.residual, *earlier]))
 
 
-class _Promotion(NamedTuple):
+class _Decision(NamedTuple):
     """Whether a new version goes live at once, and why where that was measured."""
 
     live: bool
     reason: str = ""
 
 
-def _promotion(session: Session, plan: Plan, metrics: MetricsView) -> _Promotion:
+def _promotion(session: Session, plan: Plan, metrics: MetricsView) -> _Decision:
     """Decide by the classifier's promotion whether the new version goes live at once.
 
     A classifier's first version always does, and so does one that purges the version that was live.
@@ -217,21 +217,21 @@ def _promotion(session: Session, plan: Plan, metrics: MetricsView) -> _Promotion
     """
     current = version_rows.by_alias(session, plan.classifier_id, LIVE)
     if current is None:
-        return _Promotion(True)
+        return _Decision(True)
     forgotten = plan.labels if isinstance(plan, ForgetPlan) else ()
     if _purges(plan) and current in version_rows.with_labels(
         session, plan.classifier_id, forgotten
     ):
-        return _Promotion(True)
+        return _Decision(True)
     limit = plan.promotion.max_accuracy_drop
     if limit is None:  # the policy is not `guarded`
-        return _Promotion(plan.promotion.policy == "always")
+        return _Decision(plan.promotion.policy == "always")
     drop = _drop(session, current, metrics, forgotten)
     if drop is None:
         reason = f"unguarded: nothing was measured to compare it with version {current.number}"
-        return _Promotion(True, reason)
+        return _Decision(True, reason)
     verdict = f"on the classes of version {current.number} accuracy changed by {-drop:+.3f}"
-    return _Promotion(drop <= limit, f"{verdict}, where {-limit:+g} is allowed")
+    return _Decision(drop <= limit, f"{verdict}, where {-limit:+g} is allowed")
 
 
 def _drop(
@@ -257,7 +257,7 @@ def _drop(
 
 
 def _events(
-    number: int, metrics: MetricsView, warnings: Sequence[str], promotion: _Promotion
+    number: int, metrics: MetricsView, warnings: Sequence[str], promotion: _Decision
 ) -> list[Event]:
     accuracy = metrics.accuracy
     measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"

@@ -1,6 +1,4 @@
-"""What a job does is decided when it starts: its base version is loaded, and its plan made."""
-
-from typing import Any
+"""What happens when a claimed job starts: its base version is loaded, and its plan made."""
 
 from sqlalchemy.orm import Session
 
@@ -34,12 +32,24 @@ def plan(session: Session, job: Job) -> Plan:
 def _learn_plan(
     session: Session, job: Job, classifier: ClassifierSpec, request: LearnRequest, base: BaseVersion
 ) -> LearnPlan:
-    """Raises ClassAlreadyLearntError and NoTrainingImagesError."""
+    """Return what a job learns. Raises ClassAlreadyLearntError and NoTrainingImagesError."""
     images = learning_rows.job_images(session, job.id)
     learning.check_labels(set(base.labels), learning.train_counts(images), request.on_existing)
     spec = classifier.for_training(request.options)
     classes, fresh = learning.plan(images, base, classifier.validation_fraction, spec.seed)
-    return LearnPlan(**_common(job, classifier, base, spec, classes), fresh=fresh)
+    return LearnPlan(
+        job_id=job.id,
+        classifier_id=job.classifier_id,
+        spec=spec,
+        promotion=classifier.promotion,
+        base_version_id=base.version_id,
+        parts=base.parts,
+        history=base.metrics,
+        classes=classes,
+        last_index=max(base.last_index, *(planned.index for planned in classes)),
+        last_task=max(base.last_task, *(planned.task for planned in classes)),
+        fresh=fresh,
+    )
 
 
 def _forget_plan(
@@ -49,48 +59,34 @@ def _forget_plan(
     request: ForgetRequest,
     base: BaseVersion,
 ) -> ForgetPlan:
-    """Whether the method can forget the classes is not checked here, in the worker's parent.
+    """Return what a job forgets. Raises UnknownClassError.
 
-    PyTorch is needed to know, so the request and the training process do it.
-    Raises UnknownClassError.
+    Whether the method can forget the classes is checked where PyTorch is loaded: at the request and
+    in the training process, not here in its parent.
     """
     elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
     columns = forgetting.columns_of(base.labels, request, elsewhere)
     labels = [base.labels[column] for column in columns]
-    # The version's own spec: what was learnt with its options is not trained again with others.
     assert base.spec is not None  # noqa: S101 - a class of no version is unknown
-    remaining = tuple(
-        planned for column, planned in enumerate(base.classes) if column not in columns
-    )
     return ForgetPlan(
-        **_common(job, classifier, base, base.spec, remaining),
+        job_id=job.id,
+        classifier_id=job.classifier_id,
+        # The version's own: what was learnt with its options is not trained again with others.
+        spec=base.spec,
+        promotion=classifier.promotion,
+        base_version_id=base.version_id,
+        parts=base.parts,
+        history=base.metrics,
+        classes=tuple(
+            planned for column, planned in enumerate(base.classes) if column not in columns
+        ),
+        last_index=base.last_index,
+        last_task=base.last_task,
         labels=tuple(dict.fromkeys([*labels, *request.classes])),
         columns=columns,
         base_tasks=tuple(planned.task for planned in base.classes),
         purge=request.purge,
     )
-
-
-def _common(
-    job: Job,
-    classifier: ClassifierSpec,
-    base: BaseVersion,
-    spec: Spec,
-    classes: tuple[PlannedClass, ...],
-) -> dict[str, Any]:
-    """Return the fields of `Plan`."""
-    return {
-        "job_id": job.id,
-        "classifier_id": job.classifier_id,
-        "spec": spec,
-        "promotion": classifier.promotion,
-        "base_version_id": base.version_id,
-        "parts": base.parts,
-        "history": base.metrics,
-        "classes": classes,
-        "last_index": max([base.last_index, *(planned.index for planned in classes)]),
-        "last_task": max([base.last_task, *(planned.task for planned in classes)]),
-    }
 
 
 def _base_of(

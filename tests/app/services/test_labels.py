@@ -1,4 +1,4 @@
-"""Class names: whatever a person could have meant."""
+"""Labels of classes: which are accepted, and how they are stored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Jobs as clients ask for them, before any worker has seen them."""
+"""Jobs as they are created, before a worker claims them."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_a_new_job_waits_in_its_place(service: Service) -> None:
 def test_jobs_wait_in_the_order_they_came_whatever_clocks_say(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a second API process answers, on a machine whose clock is an hour behind."""
+    """A second API process may answer, on a machine whose clock is an hour behind."""
     service.classifier()
     upload = service.upload("a", count=2)
     first = service.learn(upload)
@@ -59,7 +59,7 @@ def test_jobs_wait_in_the_order_they_came_whatever_clocks_say(
     monkeypatch.setattr(ids.time, "time_ns", lambda: behind)
     later = [service.learn(upload), service.learn(upload)]
     assert [service.job(job_id).queue_position for job_id in (first, *later)] == [1, 2, 3]
-    # What has nothing to do with it gets the time that this process knows.
+    # Other ids get the time of this process.
     assert service.upload("b", count=2) < upload
 
 

@@ -42,7 +42,7 @@ def claimed(service: Service, job_id: str) -> tuple[Lease, Any]:
 
 
 def outcome(service: Service, plan: Plan, *, exemplars: int = 2, accuracy: float = 0.5) -> Outcome:
-    """What a method with a memory would have made, its tensors told apart by the job."""
+    """What a method with a memory would have made; the tensors differ by job."""
     store = open_store(service.settings.storage_url)
     data = plan.job_id.encode()
     rankings: dict[int, list[str]] = {}
@@ -186,7 +186,7 @@ def test_what_cannot_be_forgotten(service: Service) -> None:
     assert [error.pointer for error in unknown.value.errors] == ["/classes/1", "/classes/2"]
     with pytest.raises(CannotForgetError, match="Nothing would be left"):
         service.forget("b", "a")
-    # Asked twice: the second is refused when its turn comes.
+    # Of two jobs for one class the second is refused when it starts.
     first, second = service.forget("a"), service.forget("a")
     run(service, first)
     lease = Lease.claim(service.db, service.settings, second, "wrk_1")
@@ -229,7 +229,7 @@ def test_what_may_be_left_is_said_again_when_a_class_comes_back(service: Service
     lease, plan = claimed(service, service.forget("b"))
     lease.publish(plan, replace(outcome(service, plan), residual=second))
     assert jobs.report(service.db, WORKSPACE, lease.job_id).residual == [*second, *first]
-    # Of another class nothing of it is said.
+    # The report of another class does not name it.
     run(service, service.learn(service.upload("c", count=8)))
     lease, plan = claimed(service, service.forget("c"))
     lease.publish(plan, replace(outcome(service, plan), residual=()))
@@ -289,7 +289,7 @@ def test_a_purge_leaves_nothing_of_a_class(service: Service) -> None:
     assert class_map(service, 4) == [("a", 0, 0), ("c", 2, 1), ("d", 3, 2)]
     with pytest.raises(UploadNotFoundError):
         uploads.get(service.db, WORKSPACE, second)
-    # Of c stays what the version needs; of b nothing.
+    # What the version needs of c stays, and nothing of b.
     assert gone(service, images["b"])
     assert held_out(service, 4) == {index: measured[index] for index in (0, 2, 3)}
     needed = (images["c"] & exemplars) | set(measured[2])
@@ -319,7 +319,7 @@ def test_a_class_that_was_forgotten_can_be_purged_later(service: Service) -> Non
     assert lease.publish(plan, made) == 5
     report = jobs.report(service.db, WORKSPACE, lease.job_id)
     assert (report.forgotten, report.tasks) == (["b"], [])
-    assert report.residual == ["backbone"]  # as the job said that forgot it
+    assert report.residual == ["backbone"]  # as in the report of the job that forgot it
     assert report.purged is not None
     assert report.purged.model_dump() == {"versions": [2, 3], "uploads": [second]}
     assert gone(service, images)
@@ -345,13 +345,13 @@ def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
 
 def test_indices_outlive_a_purge(service: Service) -> None:
     taught(service, "a", "b")
-    # The newest class went with its version: its index and task are spent all the same.
+    # The newest class was deleted with its version; its index and task are not used again.
     run(service, service.forget("b", purge=True))
     assert [version.number for version in service.versions()] == [1, 3]
     again = service.upload("c", count=8)
     run(service, service.learn(again))
     assert class_map(service, 4) == [("a", 0, 0), ("c", 2, 2)]
-    # A branch that knows nothing of the class stays, and its numbers are its own.
+    # A branch that does not know the class stays, with indices and tasks of its own.
     run(service, service.learn(service.upload("d", count=8), base_version=1))
     assert class_map(service, 5) == [("a", 0, 0), ("d", 1, 1)]
     run(service, service.forget("c", base_version=4, purge=True))
@@ -399,7 +399,7 @@ def test_what_cannot_be_purged(service: Service) -> None:
     with pytest.raises(CannotPurgeError, match=upload):
         service.forget("b", purge=True)
     service.cancel(waiting)
-    # What comes in the way later has the job fail, with nothing done.
+    # Where something prevents the purge later, the job fails and nothing is deleted.
     lease, plan = claimed(service, service.forget("b", purge=True))
     name_version(service, "canary", 1)
     with pytest.raises(CannotPurgeError, match="canary"):

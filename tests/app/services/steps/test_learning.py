@@ -39,7 +39,7 @@ def finish(
     kept: int = 2,
     accuracy: dict[str, float] | None = None,
 ) -> int:
-    """Publish as a method with a memory of `kept` images a class would."""
+    """Publish what a method with a memory of `kept` images a class would make."""
     store = open_store(service.settings.storage_url)
     data = plan.job_id.encode()
     rankings = {}
@@ -80,7 +80,7 @@ def test_a_first_plan(service: Service) -> None:
     uploads = [service.upload("b", count=10), service.upload("a", "b", count=7)]
     tests = service.upload("a", count=3, split="test")
     _, plan = start(service, *uploads, tests, options={"epochs": 7})
-    # b's first seven were sent twice: one label has an image once.
+    # The first seven images of b were sent twice, and count once.
     assert [(c.label, c.index, c.task, c.train_images) for c in plan.classes] == [
         ("b", 0, 0, 8),
         ("a", 1, 0, 5),
@@ -123,7 +123,7 @@ def test_versions_carry_what_came_before(service: Service) -> None:
     assert [v.memory["held_out"] for v in (one, two)] == [4, 6]
     with service.db.reading() as session:
         kept = learning_rows.exemplars(session, two.id)
-    # Old rankings are shared and only shorter.
+    # Old rankings are shared, and fewer of their images kept.
     assert kept[0] == list(second.classes[0].exemplars[:2])
     stored = sum(image.size for ranked in kept.values() for image in ranked)
     assert two.memory["bytes"] == stored
@@ -146,7 +146,7 @@ def test_an_image_is_never_both_trained_on_and_measured(service: Service) -> Non
     # Four of the twelve are new, half of them held out; of the old, two are exemplars anyway.
     assert len(extended.new_held_out) == 2 + 8
     assert len(fresh) == 2 + (4 - 2)
-    # Those two were trained on before, and an image counts once.
+    # Those two were trained on before, and are counted once.
     assert extended.train_images == 4 + 2
 
 
@@ -203,7 +203,7 @@ def test_promotion(
     finish(service, lease, plan, accuracy={"a": 0.8})
     assert live(service) == 1
     lease, plan = start(service, service.upload("b"))
-    # How well the new class does is no excuse for the old one, nor held against it.
+    # The accuracy of the new class does not count.
     finish(service, lease, plan, accuracy={"a": after, "b": 1.0})
     assert live(service) == (2 if goes_live else 1)
     assert service.event_types(plan.job_id)[-3:] == ["warning", "published", "succeeded"]
