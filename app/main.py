@@ -43,7 +43,7 @@ from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
-from app.storage import CacheFolder, near, open_store
+from app.storage import CacheFolder, open_store, with_cache
 
 _MEGABYTE = 10**6
 # A batch of images, base64 included, in one /predict.
@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         logs.configure(settings.log_level)
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
-        tensors = near(store, CacheFolder.of(settings))
+        tensors = with_cache(store, CacheFolder.of(settings))
         registry = Registry(database, tensors, settings)
         batcher = Batcher(
             threads=settings.inference_threads,

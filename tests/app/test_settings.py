@@ -71,7 +71,7 @@ def test_where_blobs_may_be(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "gs://bucket", "s3://bucket/a?b=c"])
 def test_where_they_may_not(url: str) -> None:
-    with pytest.raises(ValidationError, match="either a folder or s3://bucket/prefix"):
+    with pytest.raises(ValidationError, match="neither a folder nor like s3://bucket/prefix"):
         Settings(storage=url)
 
 

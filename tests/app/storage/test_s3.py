@@ -188,7 +188,7 @@ def test_a_quota_that_is_used_up_is_a_full_storage(
     monkeypatch.setattr(s3, "_ATTEMPTS", 1)
     with refusing(status, code) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        with pytest.raises(OSError, match=f"takes no more.*{code}") as caught:
+        with pytest.raises(OSError, match=f"is full.*{code}") as caught:
             open_store(s3_url).put(b"x")
         assert is_full(caught.value)
 
