@@ -1,4 +1,4 @@
-"""Where settings come from, passwords kept apart from URLs, and where blobs may be."""
+"""Sources of settings, passwords apart from URLs, and locations of blobs."""
 
 import sys
 from pathlib import Path

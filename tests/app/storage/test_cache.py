@@ -1,4 +1,4 @@
-"""Tensors kept near: bounded, verified, and never in the way."""
+"""The LRU cache of tensors: bounded, verified, and its failures are harmless."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What every store promises: durable, content-addressed, whole or not there."""
+"""The contract of every store: durable, content-addressed, atomic."""
 
 import hashlib
 import os

@@ -36,7 +36,7 @@ def service(database: Database, settings: Settings) -> Service:
 
 @pytest.fixture
 def counted(s3_server: S3Server) -> Counted:
-    """A function that counts the requests since it was called last, by their methods."""
+    """A function that counts the requests since its last call, by method."""
     seen = 0
 
     def count() -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The sweep, on both databases: nothing that is needed goes, and nothing else stays."""
+"""The sweep, on both databases: it deletes everything that is not needed, and nothing else."""
 
 import os
 import threading
@@ -115,7 +115,7 @@ def test_bytes_sent_again_while_the_sweep_decides_stay(
 def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
     service: Service, store: BlobStore
 ) -> None:
-    """The worst case, over and over: bytes deleted between their put and their rows."""
+    """Repeat the worst case: bytes are deleted between their put and the insert of their rows."""
     ended = threading.Event()
 
     def delete() -> None:
