@@ -42,7 +42,7 @@ def test_a_password_may_hold_any_character() -> None:
 
 
 def test_a_password_without_what_it_is_for_is_refused() -> None:
-    with pytest.raises(ValidationError, match="no ACCRUE_BROKER"):
+    with pytest.raises(ValidationError, match="ACCRUE_BROKER is not"):
         Settings(broker_password="secret")
 
 
