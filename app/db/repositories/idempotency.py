@@ -1,4 +1,4 @@
-"""Queries about answers stored under an idempotency key."""
+"""Queries about answers remembered under an Idempotency-Key."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import IdempotencyKey
 
-# How long an answer is repeated.
+# How long answers are given again.
 KEPT_FOR = timedelta(hours=24)
 
 
@@ -18,12 +18,12 @@ def get(session: Session, workspace: str, key: str) -> IdempotencyKey | None:
 
 
 def delete_old(session: Session, now: datetime) -> None:
-    """Delete the answers that are no longer repeated."""
+    """Forget the answers that are no longer given."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
 
 
 def add(session: Session, answer: IdempotencyKey) -> bool:
-    """Store the answer under its key; False where the key has one that is still repeated."""
+    """Store the answer under its key; False where the key has one that is still given."""
     session.execute(
         delete(IdempotencyKey).where(
             IdempotencyKey.workspace == answer.workspace,

@@ -1,4 +1,4 @@
-"""Queries about what a workspace has: blobs are shared by hash, the rows that refer to them not."""
+"""Queries about what a workspace owns: rows that refer to blobs. Blobs are shared by hash."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ from app.db.tables import (
 
 
 def image(session: Session, workspace: str, sha256: str) -> Image | None:
-    """Return an image's row, if a row of the workspace refers to that image."""
+    """Return an image's row if a row of the workspace refers to the image."""
     owned = [query.where(query.selected_columns[0] == sha256) for query in _images(workspace)]
     query = select(Image).where(Image.sha256 == sha256, or_(*(each.exists() for each in owned)))
     return session.scalar(query)
 
 
 def stored_bytes(session: Session, workspace: str) -> int:
-    """Return the bytes of the workspace's images, tensors and checkpoints, each blob counted once.
+    """Return the bytes of all images, tensors and checkpoints of the workspace, each counted once.
 
-    A blob that several workspaces have counts for each of them.
+    Bytes that several workspaces share count for each of them.
     """
     hashes = union(*_images(workspace), *_tensors(workspace)).subquery()
     query = select(func.sum(Blob.size)).join(hashes, hashes.c[0] == Blob.sha256)
@@ -39,13 +39,13 @@ def stored_bytes(session: Session, workspace: str) -> int:
 
 
 def waiting_jobs(session: Session, workspace: str) -> int:
-    """Return how many jobs of the workspace are queued."""
+    """Return how many jobs of the workspace no worker has claimed yet."""
     query = select(func.count()).where(Job.workspace == workspace, Job.state == "queued")
     return session.scalar(query) or 0
 
 
 def _images(workspace: str) -> list[Select[Any]]:
-    """Select the hashes of a workspace's images: in uploads, in exemplar memories, held out."""
+    """Select the hashes of a workspace's images: of uploads, rankings and held-out images."""
     return [
         select(UploadImage.sha256)
         .join(Upload, Upload.id == UploadImage.upload_id)
