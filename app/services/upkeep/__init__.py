@@ -1,1 +1,1 @@
-"""Background maintenance: retention, sweeps, manifests, and reindexing from them."""
+"""Upkeep: retention, the sweep, manifests and the health check."""
