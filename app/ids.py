@@ -11,7 +11,7 @@ _last = 0
 
 
 def _encode(value: int, digits: int) -> str:
-    return "".join(_ALPHABET[(value >> (5 * place)) & 31] for place in reversed(range(digits)))
+    return "".join(_ALPHABET[(value >> (5 * digit)) & 31] for digit in reversed(range(digits)))
 
 
 def _decode(text: str) -> int:
@@ -22,16 +22,16 @@ def _decode(text: str) -> int:
 
 
 def new_id(prefix: str, *, after: str | None = None) -> str:
-    """Return ``prefix_`` and 24 characters that sort by time, strictly so within a process.
+    """Return ``prefix_`` and 24 characters that sort by time, strictly within a process.
 
-    They sort behind the id `after` also where that is of a process whose clock is ahead.
+    The id sorts after the id `after`, even if a process whose clock is ahead made that one.
     """
-    global _last  # noqa: PLW0603 - the clock's last reading, guarded by the lock
+    global _last  # noqa: PLW0603 - guarded by the lock
     with _lock:
         stamp = max(time.time_ns() // 1_000_000, _last >> _RANDOM_BITS)
         value = _last = max(_stamped(stamp), _last + 1)
     if after is not None and value <= (before := _decode(after.rpartition("_")[2])):
-        # By the next moment, not the next number, which another process may give out as well.
+        # The next millisecond, not the next number: another process may give out that number too.
         value = _stamped((before >> _RANDOM_BITS) + 1)
     return f"{prefix}_{_encode(value, (_TIME_BITS + _RANDOM_BITS) // 5)}"
 

@@ -1,4 +1,4 @@
-"""Logging of a process: one line an event on standard error."""
+"""Logging of a process: one line for each event on standard error."""
 
 import logging
 import sys
@@ -7,14 +7,14 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """Send our events from `level` on, and other libraries' warnings, to standard error."""
+    """Write our events at `level` or above, and libraries' warnings, to standard error."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Plain traces: richer ones print local variables, and with them clients' bodies.
+            # Plain tracebacks: richer ones print local variables, and so the bodies of requests.
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(
                 key_order=["timestamp", "level", "event"], drop_missing=True

@@ -44,7 +44,7 @@ from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
-from app.storage import CacheFolder, near, open_store
+from app.storage import CacheFolder, open_store, with_cache
 
 _MEGABYTE = 10**6
 # How many images of the largest size the body of one /predict may hold, in base64.
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         logs.configure(settings.log_level)
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
-        tensors = near(store, CacheFolder.of(settings))
+        tensors = with_cache(store, CacheFolder.of(settings))
         registry = Registry(database, tensors, settings)
         batcher = Batcher(
             threads=settings.inference_threads,

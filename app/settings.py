@@ -1,4 +1,4 @@
-"""Settings of one Accrue process, read once from the environment and passed down."""
+"""Settings of one Accrue process, read once from the environment and passed on."""
 
 import os
 from importlib.util import find_spec
@@ -14,32 +14,32 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-# Where containers find their secrets, a file each.
+# Where containers have their secrets, each in a file.
 _SECRETS_DIR = "/run/secrets"
 
 
 class Settings(BaseSettings):
-    """Every setting has a default that works on one machine; each is ``ACCRUE_<NAME>`` outside.
+    """All settings, each with a default that works on one machine.
 
-    Options of the command line go before the environment, and that before a file ``accrue_<name>``
-    in the folder that ``ACCRUE_SECRETS_DIR`` names, ``/run/secrets`` if unset.
+    A value comes from the command line, else from the environment variable ``ACCRUE_<NAME>``, else
+    from a file ``accrue_<name>`` in the folder ``ACCRUE_SECRETS_DIR`` (``/run/secrets`` if unset).
 
-    Built once by the entry point (`app.cli`, `worker.celery_app`) and handed to whatever needs it:
-    nothing imports an instance.
+    The entry point (`app.cli`, `worker.celery_app`) builds the one instance and passes it on;
+    no module imports an instance.
     """
 
     model_config = SettingsConfigDict(env_prefix="ACCRUE_", frozen=True, extra="ignore")
 
-    data_dir: Path = Field(Path("accrue-data"), description="Home of database, blobs and queue.")
+    data_dir: Path = Field(Path("accrue-data"), description="Folder of database, blobs and queue.")
     database: str | None = Field(None, description="SQLAlchemy URL; SQLite in data_dir if unset.")
-    database_password: SecretStr | None = Field(None, description="The one of `database`.")
+    database_password: SecretStr | None = Field(None, description="Password for `database`.")
     broker: str | None = Field(None, description="Celery broker URL; files in data_dir if unset.")
-    broker_password: SecretStr | None = Field(None, description="The one of `broker`.")
+    broker_password: SecretStr | None = Field(None, description="Password for `broker`.")
     storage: str | None = Field(
         None, description="Folder of the blobs or s3://bucket/prefix; data_dir/blobs if unset."
     )
     cache_megabytes: int = Field(
-        4096, ge=0, description="Tensors of an s3:// storage kept in data_dir, in 10^6 bytes."
+        4096, ge=0, description="Tensors of an s3:// storage cached in data_dir, in 10^6 bytes."
     )
     signed_links: bool = Field(
         False, description="Whether clients fetch images from an s3:// storage themselves."
@@ -50,16 +50,16 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     keys: Literal["off", "required"] = Field(
-        "off", description="Whether requests need a key; off only where nobody else can reach it."
+        "off", description="Whether requests need a key; off only listens on loopback addresses."
     )
     key_images_per_second: float | None = Field(
-        None, gt=0, description="Predictions a key and process; a key's own limit goes before it."
+        None, gt=0, description="Predictions per key and process, unless the key has its own limit."
     )
     key_waiting_jobs: int | None = Field(
-        None, ge=1, description="Waiting jobs of a workspace beyond which a key adds none."
+        None, ge=1, description="Queued jobs of a workspace at which its keys cannot add more."
     )
     key_stored_megabytes: int | None = Field(
-        None, ge=1, description="Bytes of a workspace, in 10^6, beyond which a key adds none."
+        None, ge=1, description="Stored 10^6 bytes of a workspace above which keys cannot add more."
     )
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
@@ -71,27 +71,31 @@ class Settings(BaseSettings):
     max_upload_images: int = Field(200_000, ge=1)
 
     upload_retention_days: float = Field(
-        7.0, ge=0, description="After the last job with an upload; 0: once one succeeded."
+        7.0,
+        ge=0,
+        description="How long uploads stay after their last job; 0: until a job succeeded.",
     )
     sweep_grace_hours: float = Field(
-        24.0, gt=0, description="How long unneeded bytes stay: longer than any upload takes."
+        24.0, gt=0, description="How long unneeded bytes stay: longer than any upload or job takes."
     )
 
     inference_threads: int | None = Field(None, ge=1, description="One per core if unset.")
-    inference_batch: int = Field(16, ge=1, description="Images taken into one forward at most.")
+    inference_batch: int = Field(16, ge=1, description="Images in one forward pass at most.")
     inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")
-    loaded_versions: int = Field(8, ge=1, description="Versions kept in memory besides aliases.")
+    loaded_versions: int = Field(
+        8, ge=1, description="Versions kept in memory besides those of aliases."
+    )
 
     event_streams: int = Field(256, ge=1, description="Open event streams at most; then 503.")
     webhook_private: bool = Field(
-        False, description="Whether webhooks may go to private networks, and by plain http."
+        False, description="Whether webhooks may use private addresses and plain http."
     )
 
     lease_seconds: float = Field(60.0, gt=0)
     max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
     cancel_grace_seconds: float = Field(10.0, ge=0)
     checkpoint_seconds: float = Field(
-        60.0, gt=0, description="Training that a lost worker may cost, besides what saving takes."
+        60.0, gt=0, description="Training between checkpoints, which a lost worker may cost."
     )
     train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
 
@@ -104,9 +108,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Say where values come from, the first source that has one before the others."""
+        """Return the sources of values in the order of their precedence."""
         folder = Path(os.environ.get("ACCRUE_SECRETS_DIR", _SECRETS_DIR))
-        if not folder.is_dir():  # as on most machines; the source would warn
+        if not folder.is_dir():  # the source for files would warn
             return init_settings, env_settings
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
 
@@ -115,7 +119,7 @@ class Settings(BaseSettings):
         for name in ("database", "broker"):
             if getattr(self, f"{name}_password") is not None and getattr(self, name) is None:
                 raise ValueError(
-                    f"ACCRUE_{name.upper()}_PASSWORD is given, but no ACCRUE_{name.upper()}."
+                    f"ACCRUE_{name.upper()}_PASSWORD is set, but ACCRUE_{name.upper()} is not."
                 )
         return self
 
@@ -123,7 +127,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_database(cls, database: str | None) -> str | None:
         if database is not None:
-            from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - clients do not wait for it
+            from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - slow; clients do without
 
             from app.db.engine import parse_url  # noqa: PLC0415
 
@@ -144,12 +148,12 @@ class Settings(BaseSettings):
 
     @field_validator("storage")
     @classmethod
-    def _offered(cls, storage: str | None) -> str | None:
+    def _is_storage(cls, storage: str | None) -> str | None:
         parts = urlsplit(storage or "")
         if "://" not in (storage or ""):
             return storage
         if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
-            raise ValueError("either a folder or s3://bucket/prefix")
+            raise ValueError("neither a folder nor like s3://bucket/prefix")
         if find_spec("boto3") is None:
             raise ValueError("s3:// needs the extra s3: pip install 'accrue[s3]'")
         return storage
@@ -163,7 +167,7 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """Celery's broker URL; ``filesystem://`` keeps its messages in `queue_dir`."""
+        """Celery's broker URL; ``filesystem://`` stores its messages in `queue_dir`."""
         return _with_password(self.broker or "filesystem://", self.broker_password)
 
     @property
@@ -173,17 +177,17 @@ class Settings(BaseSettings):
 
     @property
     def storage_url(self) -> str:
-        """Where blobs live."""
+        """Folder or ``s3://`` URL of the blobs."""
         return self.storage or str(self.data_dir.absolute() / "blobs")
 
     @property
     def cache_dir(self) -> Path:
-        """Where the processes of this machine keep tensors of a distant storage."""
+        """Folder in which the processes of this machine cache tensors of a remote storage."""
         return self.data_dir.absolute() / "cache"
 
 
 def _with_password(url: str, password: SecretStr | None) -> str:
-    """Put a password into a URL, so that it need not be written in a URL's own way."""
+    """Put a password into a URL, percent-encoded."""
     if password is None:
         return url
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What Alembic runs for every command: one transaction, one migrator at a time."""
+"""Alembic's environment: every command is one transaction, one process migrates at a time."""
 
 from alembic import context
 from sqlalchemy import Connection
@@ -6,14 +6,14 @@ from sqlalchemy import Connection
 from app.db.engine import make_engine
 from app.db.tables import Base
 
-# Any constant will do; all migrators must use the same.
+# An arbitrary number that all migrating processes share.
 _ADVISORY_LOCK = 4_271_964
 
 
 def _take_turns(connection: Connection) -> None:
-    """Wait for another process that migrates the same database."""
+    """Wait for other processes that migrate the same database."""
     if connection.dialect.name == "postgresql":
-        # What the service never does, a migration may: wait for long, and take long.
+        # Unlike the service's statements, migrations may wait long and take long.
         for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
             connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
@@ -25,8 +25,8 @@ def _run(url: str) -> None:
         with engine.connect() as connection:
             sqlite = connection.dialect.name == "sqlite"
             if sqlite:
-                # Batch mode drops and renames tables, which must not cascade into their children.
-                # Inside a transaction the pragma does nothing, so it goes to the driver.
+                # Batch mode drops and renames tables, which must not cascade to their children.
+                # The pragma has no effect in a transaction, so it is sent before one begins.
                 raw = connection.connection.dbapi_connection
                 assert raw is not None  # noqa: S101 - narrows the type
                 raw.cursor().execute("PRAGMA foreign_keys=OFF")

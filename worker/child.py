@@ -30,8 +30,8 @@ from app.storage import (
     BlobMissingError,
     BlobStore,
     is_full,
-    near,
     open_store,
+    with_cache,
 )
 from models import methods
 from models.learner import (
@@ -180,7 +180,7 @@ def _learn(
     reporter.warn(preflight.warnings(plan))
     data = reading.read(plan, store, spec.image_size, resources.threads, reporter, stop)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
-    tensors = near(store, resources.cache)
+    tensors = with_cache(store, resources.cache)
     base = reading.base(plan, tasks, tensors, reporter, stop) if plan.parts else None
     saver = Saver(store, resources, own, reporter, send, stop)
 
@@ -226,7 +226,7 @@ def _forget(
         held_out_columns=columns,
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
     )
-    tensors = near(store, resources.cache)
+    tensors = with_cache(store, resources.cache)
     base = reading.base(plan, plan.base_tasks, tensors, reporter, stop)
     reporter.quiet(_START_SECONDS)
     result = forget(

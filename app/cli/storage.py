@@ -19,13 +19,13 @@ def sweep(
     ] = False,
 ) -> None:
     """Remove what nothing needs from the storage. The service does so every hour by itself."""
-    from app.services.upkeep import sweeping  # noqa: PLC0415 - client commands do not wait for it
+    from app.services.upkeep import ownership, sweeping  # noqa: PLC0415 - client commands do not wait for it
 
     settings = make_settings(data_dir=data_dir)
     with _opened(settings) as (database, store):
         try:
             swept = sweeping.sweep(database, store, settings, dry_run=dry_run)
-        except sweeping.ForeignStorageError as error:
+        except ownership.ForeignStorageError as error:
             raise CommandError(str(error)) from error
     print(
         f"{'Would remove' if dry_run else 'Removed'} {swept.blobs} blobs "

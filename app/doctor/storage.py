@@ -9,7 +9,7 @@ from app.db.repositories import installation as installation_rows
 from app.doctor.findings import Finding, Installation, Say
 from app.doctor.folders import look_at
 from app.doctor.opening import NoDatabaseError, opened
-from app.services.upkeep import sweeping
+from app.services.upkeep import ownership
 from app.storage import BlobStore, names, open_store
 
 _NOBODY = "It is nobody's yet"
@@ -42,7 +42,7 @@ def check(installation: Installation) -> Iterator[Finding]:
 
 
 def _owner(say: Say, installation: Installation, store: BlobStore) -> Finding:
-    owner = sweeping.owner(store)
+    owner = ownership.owner(store)
     try:
         with opened(installation) as database, database.reading() as session:
             own = installation_rows.identity(session)

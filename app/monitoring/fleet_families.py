@@ -6,7 +6,7 @@ from datetime import datetime
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from app.db.repositories.fleet import Backlog, FleetCounts
+from app.db.repositories.fleet import FleetCounts, WaitingJobs
 from app.db.tables import JOB_STATES
 from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
 
@@ -95,9 +95,9 @@ def _many(
     return family
 
 
-def _jobs(waiting: Backlog | None) -> int:
+def _jobs(waiting: WaitingJobs | None) -> int:
     return 0 if waiting is None else waiting.jobs
 
 
-def _age(waiting: Backlog | None, now: datetime) -> float:
+def _age(waiting: WaitingJobs | None, now: datetime) -> float:
     return 0.0 if waiting is None else max((now - waiting.since).total_seconds(), 0.0)

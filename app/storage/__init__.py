@@ -15,8 +15,8 @@ __all__ = [
     "StoredBlob",
     "each",
     "is_full",
-    "near",
     "open_store",
+    "with_cache",
 ]
 
 
@@ -29,8 +29,8 @@ def open_store(url: str) -> BlobStore:
     return S3BlobStore(url)
 
 
-def near(store: BlobStore, cache: CacheFolder) -> BlobStore:
-    """Return the store with its blobs kept on this machine, where it is not on it already."""
+def with_cache(store: BlobStore, cache: CacheFolder) -> BlobStore:
+    """Return the store with a cache on this machine, unless it is on this machine itself."""
     if isinstance(store, LocalBlobStore) or not cache.capacity:
         return store
     return CachedBlobStore(store, cache)

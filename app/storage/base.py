@@ -1,4 +1,4 @@
-"""What every blob store offers."""
+"""The interface of blob stores."""
 
 import errno
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BlobMissingError(Exception):
-    """No blob under that hash."""
+    """There is no blob under that hash."""
 
     def __str__(self) -> str:
         return f"the storage has no blob {self.args[0]}"
@@ -24,7 +24,7 @@ class BlobCorruptError(Exception):
 
 
 class StoredBlob(NamedTuple):
-    """A blob as the storage lists it: its size in bytes and when it was last put."""
+    """A blob as a store lists it: its size in bytes and when it was last put."""
 
     sha256: str
     size: int
@@ -32,70 +32,70 @@ class StoredBlob(NamedTuple):
 
 
 def is_full(error: OSError) -> bool:
-    """Say whether a store takes no more until somebody has made room."""
+    """Say whether the error means that the store is full."""
     return error.errno in _FULL
 
 
 class BlobStore(Protocol):
-    """Bytes under their SHA-256 (64 lower-case hex digits). Blobs are immutable.
+    """Content-addressed storage: immutable blobs under their SHA-256 (64 lower-case hex digits).
 
-    Beside them lie documents: small JSON texts under names such as ``a/b.json``, which may change.
-    A store is safe to use from several threads. Every method may raise OSError: the disk is broken,
-    or the network, or access is refused; `is_full` tells the one that room would help.
+    A store also has documents: small JSON texts under names such as ``a/b.json``, which may change.
+    Several threads may use a store. Every method may raise OSError, as when the disk or network
+    fails or access is refused; `is_full` recognises the error of a full store.
     """
 
     @property
     def parallel(self) -> int:
-        """Calls that are worth making at once, where each waits for a network; 1 for a disk."""
+        """How many calls are worth making at once: several over a network, 1 for a disk."""
 
     def put(self, data: bytes) -> str:
-        """Store the bytes durably and return their hash; again, it mends what was damaged.
+        """Store the bytes durably and return their hash. A damaged blob is repaired.
 
-        A blob counts as put now also where it was there already. Where the put fails, nothing that
-        is half-written is ever read.
+        A blob that exists already counts as put now. If the put fails, its half-written bytes are
+        never read.
         """
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
-        """Return the bytes, with their hash checked unless told not to.
+        """Return the bytes; `verify` checks their hash.
 
         Raises BlobMissingError and BlobCorruptError.
         """
 
     def exists(self, sha256: str) -> bool:
-        """Say whether the blob is there, whatever was put or deleted before the call."""
+        """Say whether the blob exists; the answer reflects every put and delete before the call."""
 
     def put_at(self, sha256: str) -> datetime | None:
-        """Return when the blob was last put, None where there is none."""
+        """Return when the blob was last put, None where it does not exist."""
 
     def delete(self, sha256: str) -> None:
-        """Remove the blob; removing what is not there is no error."""
+        """Delete the blob; deleting a missing blob is not an error."""
 
     def stored(self) -> Iterator[StoredBlob]:
         """List the blobs in the order of their hashes.
 
-        What is put or deleted meanwhile may be among them or not.
+        Blobs that are put or deleted meanwhile may be listed or not.
         """
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Remove what puts begun before a moment and never ended left behind; return how many."""
+        """Remove what unfinished puts, begun before a moment, left behind; return how many."""
 
     def path(self, sha256: str) -> Path | None:
         """Return the blob as a local file to stream from, None where there is none."""
 
     def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
-        """Return a URL at which whoever has it finds the blob for so long, None where none can be.
+        """Return a URL that serves the blob to its holder for `seconds`, None where not supported.
 
-        Whether the blob is there is not looked at.
+        Whether the blob exists is not checked.
         """
 
     def write_document(self, name: str, data: bytes) -> None:
-        """Write a document durably, whole or not at all."""
+        """Write a document durably and atomically."""
 
     def read_document(self, name: str) -> bytes | None:
-        """Return a document, None where there is none."""
+        """Return a document, None where it does not exist."""
 
     def remove_document(self, name: str) -> None:
-        """Remove a document; removing what is not there is no error."""
+        """Remove a document; removing a missing document is not an error."""
 
     def documents(self, prefix: str) -> list[str]:
         """Return the names of the documents below a folder such as ``a/``, sorted."""

@@ -1,7 +1,7 @@
-"""Blobs of a distant store, kept on this machine once they were read or put.
+"""An LRU cache on this machine for the tensors of a remote store.
 
-For tensors: they are read again and again, by each process that loads a version and each job that
-starts from one. Images are left out, so that those that are purged are gone.
+Tensors are read by each process that loads a version and by each job that starts from one. Images
+are not cached, so that a purge leaves no copies of them.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.storage import names
 from app.storage.base import BlobStore, StoredBlob
 
-# A file that is still being written is not as old.
+# An unfinished file of this age is not being written any more.
 _UNFINISHED_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
@@ -34,14 +34,14 @@ class CacheFolder(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the one that the settings name."""
+        """Return the folder of the settings."""
         return cls(settings.cache_dir, settings.cache_megabytes * 10**6)
 
 
 class CachedBlobStore:
-    """A `BlobStore` before another one.
+    """A `BlobStore` that caches the bytes of another one.
 
-    The bytes alone are kept: whether a blob is there, and how old it is, the other one is asked.
+    Only bytes are cached: the other store answers whether a blob exists, and how old it is.
     """
 
     def __init__(self, origin: BlobStore, cache: CacheFolder) -> None:
@@ -50,33 +50,33 @@ class CachedBlobStore:
 
     @property
     def parallel(self) -> int:
-        """Calls that are worth making at once."""
+        """How many calls are worth making at once."""
         return self._origin.parallel
 
     def put(self, data: bytes) -> str:
-        """Store the bytes durably and return their hash; whoever reads them next is near."""
+        """Store the bytes durably, cache them, and return their hash."""
         sha256 = self._origin.put(data)
-        self._keep(sha256, data)
+        self._cache(sha256, data)
         return sha256
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
-        """Return the bytes, near ones always verified: what is damaged here is fetched again."""
-        data = self._kept(sha256)
+        """Return the bytes. Cached bytes are always verified, and fetched again if damaged."""
+        data = self._cached(sha256)
         if data is None:
             data = self._origin.get(sha256, verify=verify)
-            self._keep(sha256, data)
+            self._cache(sha256, data)
         return data
 
     def exists(self, sha256: str) -> bool:
-        """Say whether the blob is there."""
+        """Say whether the blob exists."""
         return self._origin.exists(sha256)
 
     def put_at(self, sha256: str) -> datetime | None:
-        """Return when the blob was last put, None where there is none."""
+        """Return when the blob was last put, None where it does not exist."""
         return self._origin.put_at(sha256)
 
     def delete(self, sha256: str) -> None:
-        """Remove the blob, here as well; other machines' caches lose it when they need room."""
+        """Delete the blob, here too; other machines' caches evict it in time."""
         self._origin.delete(sha256)
         if names.is_hash(sha256):
             self._drop(sha256)
@@ -86,7 +86,7 @@ class CachedBlobStore:
         return self._origin.stored()
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Remove what puts begun before a moment and never ended left behind; return how many."""
+        """Remove what unfinished puts, begun before a moment, left behind; return how many."""
         return self._origin.remove_unfinished(before, dry_run=dry_run)
 
     def path(self, sha256: str) -> Path | None:
@@ -94,19 +94,19 @@ class CachedBlobStore:
         return self._origin.path(sha256)
 
     def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
-        """Return a URL at which whoever has it finds the blob for so long."""
+        """Return a URL that serves the blob to its holder for `seconds`."""
         return self._origin.link(sha256, media_type, seconds)
 
     def write_document(self, name: str, data: bytes) -> None:
-        """Write a document durably, whole or not at all."""
+        """Write a document durably and atomically."""
         self._origin.write_document(name, data)
 
     def read_document(self, name: str) -> bytes | None:
-        """Return a document, None where there is none."""
+        """Return a document, None where it does not exist."""
         return self._origin.read_document(name)
 
     def remove_document(self, name: str) -> None:
-        """Remove a document; removing what is not there is no error."""
+        """Remove a document; removing a missing document is not an error."""
         self._origin.remove_document(name)
 
     def documents(self, prefix: str) -> list[str]:
@@ -120,7 +120,7 @@ class CachedBlobStore:
     def _file(self, sha256: str) -> Path:
         return self._folder / sha256
 
-    def _kept(self, sha256: str) -> bytes | None:
+    def _cached(self, sha256: str) -> bytes | None:
         if not names.is_hash(sha256):
             return None
         path = self._file(sha256)
@@ -132,8 +132,8 @@ class CachedBlobStore:
             log.warning("cache_unreadable", blob=sha256, error=str(error))
             return None
         if hashlib.sha256(data).hexdigest() == sha256:
-            with contextlib.suppress(OSError):  # gone meanwhile, or of a disk for reading alone
-                os.utime(path)  # used lately
+            with contextlib.suppress(OSError):  # evicted meanwhile, or the disk is read-only
+                os.utime(path)  # the time of last use
             return data
         log.warning("cache_corrupt", blob=sha256)
         self._drop(sha256)
@@ -145,15 +145,15 @@ class CachedBlobStore:
         except OSError as error:
             log.warning("cache_not_written", blob=sha256, error=str(error))
 
-    def _keep(self, sha256: str, data: bytes) -> None:
-        """Write a file, whole or not at all. A cache that cannot be written costs time alone."""
+    def _cache(self, sha256: str, data: bytes) -> None:
+        """Write a file atomically. If that fails, later reads are slower but still correct."""
         if len(data) > self._capacity:
             return
         unfinished = self._folder / f"{secrets.token_hex(8)}.unfinished"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._make_room(len(data))
-            # Not made durable: what a crash leaves has another hash.
+            # Without fsync: bytes damaged by a crash have another hash.
             unfinished.write_bytes(data)
             unfinished.replace(self._file(sha256))
         except OSError as error:
@@ -162,10 +162,10 @@ class CachedBlobStore:
                 unfinished.unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
-        """Remove what was not used for the longest, until so many bytes fit.
+        """Evict the least recently used files until `size` bytes fit.
 
-        Processes that do so at once remove too much rather than too little. One that is reading
-        a file that goes has it open, and reads on.
+        Processes that do so at once evict too much rather than too little. A process that reads an
+        evicted file has it open, and reads on.
         """
         now = time.time()
         files: list[tuple[float, int, Path]] = []

@@ -15,25 +15,25 @@ _SHARD = "[0-9a-f]" * 2
 
 
 class LocalBlobStore:
-    """A `BlobStore` in a folder."""
+    """A `BlobStore` in a local folder."""
 
     parallel = 1
 
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root)
-        # In the same file system as the blobs, so that a rename moves a whole file or nothing.
+        # In the same file system as the blobs, so that a rename is atomic.
         self._incoming = self._root / names.INCOMING
         self._documents = self._root / names.DOCUMENTS
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
-        """Store the bytes durably and return their hash; again, it mends what was damaged."""
+        """Store the bytes durably and return their hash. A damaged blob is repaired."""
         sha256 = hashlib.sha256(data).hexdigest()
         target = self._target(sha256)
-        # Made young before it is looked at: a sweep that comes after leaves it alone, and one that
-        # came before has removed it.
+        # The time is set before the file is checked: a later sweep leaves the file alone, and an
+        # earlier sweep has removed it.
         if not (_touch(target) and _holds(target, data)):
-            self._place(data, target)
+            self._write_atomically(data, target)
         return sha256
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
@@ -50,11 +50,11 @@ class LocalBlobStore:
         return data
 
     def exists(self, sha256: str) -> bool:
-        """Say whether the blob is there."""
+        """Say whether the blob exists."""
         return self.path(sha256) is not None
 
     def put_at(self, sha256: str) -> datetime | None:
-        """Return when the blob was last put, None where there is none."""
+        """Return when the blob was last put, None where it does not exist."""
         path = self.path(sha256)
         try:
             return None if path is None else _changed_at(path.stat())
@@ -62,7 +62,7 @@ class LocalBlobStore:
             return None
 
     def delete(self, sha256: str) -> None:
-        """Remove the blob; removing what is not there is no error."""
+        """Delete the blob; deleting a missing blob is not an error."""
         path = self.path(sha256)
         if path is not None:
             path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ class LocalBlobStore:
                 yield StoredBlob(entry.name, status.st_size, _changed_at(status))
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Remove files that writes begun before a moment never finished; return how many."""
+        """Remove the files of unfinished writes begun before a moment; return how many."""
         removed = 0
         for path in self._incoming.iterdir():
             try:
@@ -101,21 +101,21 @@ class LocalBlobStore:
         return target if target.exists() else None
 
     def link(self, sha256: str, media_type: str, seconds: int) -> None:
-        """Return None: nobody but this service serves the folder."""
+        """Return None: only this service serves the folder."""
 
     def write_document(self, name: str, data: bytes) -> None:
-        """Write a document durably, whole or not at all."""
-        self._place(data, self._document(name))
+        """Write a document durably and atomically."""
+        self._write_atomically(data, self._document(name))
 
     def read_document(self, name: str) -> bytes | None:
-        """Return a document, None where there is none."""
+        """Return a document, None where it does not exist."""
         try:
             return self._document(name).read_bytes()
         except FileNotFoundError:
             return None
 
     def remove_document(self, name: str) -> None:
-        """Remove a document; removing what is not there is no error."""
+        """Remove a document; removing a missing document is not an error."""
         self._document(name).unlink(missing_ok=True)
 
     def documents(self, prefix: str) -> list[str]:
@@ -128,18 +128,18 @@ class LocalBlobStore:
         probe = self._write(b"probe")
         try:
             if probe.read_bytes() != b"probe":
-                what = f"what was written to {self._root} does not read back"
+                what = f"a file written to {self._root} does not read back as it was written"
                 raise OSError(errno.EIO, what)
         finally:
             probe.unlink(missing_ok=True)
 
     def _target(self, sha256: str) -> Path:
-        return self._root / names.place(sha256)
+        return self._root / names.path_of(sha256)
 
     def _document(self, name: str) -> Path:
-        return self._root / names.document(name)
+        return self._root / names.path_of_document(name)
 
-    def _place(self, data: bytes, target: Path) -> None:
+    def _write_atomically(self, data: bytes, target: Path) -> None:
         self._make_folder(target.parent)
         written = self._write(data)
         try:
@@ -165,7 +165,7 @@ class LocalBlobStore:
         if folder.is_dir():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        # A new folder lasts once the folder that names it is on the disk.
+        # A new folder is durable once its parent's entry for it is on the disk.
         for parent in folder.parents:
             _sync_folder(parent)
             if parent == self._root:
@@ -173,7 +173,7 @@ class LocalBlobStore:
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    """Say whether the file is there and whole. Reading costs far less than writing durably."""
+    """Say whether the file exists and is intact. Reading is far cheaper than a durable write."""
     try:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
@@ -181,7 +181,7 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _touch(path: Path) -> bool:
-    """Make the file young; False where it is not there, or not ours to touch."""
+    """Set the file's time to now; False where it does not exist or may not be touched."""
     try:
         os.utime(path)
     except OSError:

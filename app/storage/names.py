@@ -1,4 +1,4 @@
-"""Names that stores take: anything else could lead out of their folder."""
+"""Names that stores accept: any other could lead out of their folder (path traversal)."""
 
 import re
 
@@ -14,16 +14,17 @@ def is_hash(name: str) -> bool:
     return _HASH.fullmatch(name) is not None
 
 
-def place(sha256: str) -> str:
-    """Return where a blob lies below the root: ``ab/cd/abcd…``, the same in every store.
+def path_of(sha256: str) -> str:
+    """Return a blob's path below the root: ``ab/cd/abcd…``.
 
-    So that no folder grows too long to list, and a folder copied into a bucket is one.
+    It keeps folders short, and is the same in every store, so that a folder can be copied into a
+    bucket.
     """
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
-def document(name: str) -> str:
-    """Return where a document lies below the root. Raises ValueError."""
+def path_of_document(name: str) -> str:
+    """Return a document's path below the root. Raises ValueError."""
     if not _DOCUMENT.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a document")
+        raise ValueError(f"{name!r} is not the name of a document")
     return f"{DOCUMENTS}/{name}"

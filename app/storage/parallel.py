@@ -1,4 +1,4 @@
-"""The same call for many blobs, as many at once as their store is worth."""
+"""The same call for many blobs, with as many calls at once as the store can use."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 def each(store: BlobStore, call: Callable[[str], R], hashes: Iterable[str]) -> list[R]:
-    """Return what the call gives for each hash, in their order. Raises what it raises."""
+    """Return the results of `call` for each hash, in their order. Raises what it raises."""
     if store.parallel == 1:
         return [call(sha256) for sha256 in hashes]
     with ThreadPoolExecutor(store.parallel) as pool:

@@ -1,9 +1,9 @@
-"""Blobs in a bucket of S3, or of anything that speaks its protocol.
+"""Blobs in a bucket of S3, or of any store with its protocol.
 
-Endpoint, region and credentials are those of the standard AWS environment. What callers rely on
-holds since S3 is strongly consistent: a get, a HEAD or a listing that begins after a put or a
-delete has been answered sees it. So whoever holds a blob's row and asks `exists` is told what the
-last one who held it left behind.
+Endpoint, region and credentials come from the standard AWS environment. Callers rely on the strong
+consistency of S3: a get, HEAD or listing that begins after a put or delete was answered sees its
+effect. So a process that has locked a blob's row learns from `exists` what the previous holder of
+the lock left behind.
 """
 
 import errno
@@ -28,18 +28,18 @@ from app.storage import names, s3_parts
 from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
 from app.storage.s3_errors import as_os_errors, code_of, is_missing
 
-# A training process that is silent for a minute is ended, so three tries must fail within that.
+# A training process that is silent for a minute is stopped, so three attempts must fail in less.
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 15
 _ATTEMPTS = 3
-# Bytes with another hash may have been damaged on their way. Twice, they are so in the bucket.
+# Bytes with a wrong hash may have been damaged in transit; if twice, they are so in the bucket.
 _READINGS = 2
-# `check` answers a health probe, which waits for a few seconds only.
+# `check` is part of the health check, which waits for a few seconds only.
 _PROBE_SECONDS = 3
-# Small requests wait for the network, some ten milliseconds each, and the interpreter starts
-# a thousand a second at most.
+# A small request waits some ten milliseconds for the network, and Python sends a thousand a second
+# at most.
 _PARALLEL = 16
-# What all threads of an API process may use at once: several uploads, readers and parts.
+# For all threads of an API process: several uploads, readers and parts at once.
 _CONNECTIONS = 64
 # The largest object that S3 copies in one request.
 _COPIED_BYTES = 5 * 2**30
@@ -47,7 +47,7 @@ _PROBE = b"probe"
 
 
 class S3BlobStore:
-    """A `BlobStore` under ``s3://bucket/prefix``, laid out as a folder's is."""
+    """A `BlobStore` under ``s3://bucket/prefix``, with the same layout as a local folder."""
 
     parallel = _PARALLEL
 
@@ -67,17 +67,17 @@ class S3BlobStore:
             )
 
     def put(self, data: bytes) -> str:
-        """Store the bytes durably and return their hash; again, it mends what was damaged.
+        """Store the bytes durably and return their hash. A damaged blob is repaired.
 
-        The server compares what arrives with its checksum. Small ones are sent whether they are
-        there or not: to ask would take as long.
+        The server verifies the checksum. Small blobs are sent even if they exist: checking takes as
+        long as sending.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         key = self._key(sha256)
         with self._errors():
             if len(data) <= s3_parts.PART_BYTES:
                 self._put(key, data)
-            elif not self._made_young(key, data):
+            elif not self._renewed(key, data):
                 s3_parts.put(self._client, self._bucket, key, data)
         return sha256
 
@@ -92,16 +92,16 @@ class S3BlobStore:
         raise BlobCorruptError(sha256)
 
     def exists(self, sha256: str) -> bool:
-        """Say whether the blob is there."""
+        """Say whether the blob exists."""
         return self._head(sha256) is not None
 
     def put_at(self, sha256: str) -> datetime | None:
-        """Return when the blob was last put, None where there is none."""
+        """Return when the blob was last put, None where it does not exist."""
         head = self._head(sha256)
         return head["LastModified"] if head else None
 
     def delete(self, sha256: str) -> None:
-        """Remove the blob; removing what is not there is no error."""
+        """Delete the blob; deleting a missing blob is not an error."""
         if names.is_hash(sha256):
             self._delete(self._key(sha256))
 
@@ -109,12 +109,12 @@ class S3BlobStore:
         """List the blobs in the order of their hashes."""
         for item in self._list(self._root):
             sha256 = item["Key"].rpartition("/")[2]
-            # Documents are listed among them, and so is whatever else somebody put here.
+            # The listing also has documents, and anything else that was put here.
             if names.is_hash(sha256) and item["Key"] == self._key(sha256):
                 yield StoredBlob(sha256, item["Size"], item["LastModified"])
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Abort uploads in parts begun before a moment; return how many."""
+        """Abort multipart uploads begun before a moment; return how many."""
         removed = 0
         pages = self._client.get_paginator("list_multipart_uploads")
         with self._errors():
@@ -127,7 +127,7 @@ class S3BlobStore:
                             self._abort(upload["Key"], upload["UploadId"])
                         removed += 1
             except ClientError as error:
-                # Some servers cannot list them and end them by themselves.
+                # Some servers cannot list them, and abort them by themselves.
                 if code_of(error) != "NotImplemented":
                     raise
         return removed
@@ -136,7 +136,7 @@ class S3BlobStore:
         """Return None: there are no files."""
 
     def link(self, sha256: str, media_type: str, seconds: int) -> str:
-        """Return a URL that is signed for so long; made without a request."""
+        """Return a presigned URL that is valid for `seconds`; made without a request."""
         parameters = self._at(self._key(sha256)) | {"ResponseContentType": media_type}
         with self._errors():
             url: str = self._client.generate_presigned_url(
@@ -145,18 +145,18 @@ class S3BlobStore:
         return url
 
     def write_document(self, name: str, data: bytes) -> None:
-        """Write a document durably, whole or not at all."""
-        key = self._root + names.document(name)
+        """Write a document durably and atomically."""
+        key = self._root + names.path_of_document(name)
         with self._errors():
             self._put(key, data)
 
     def read_document(self, name: str) -> bytes | None:
-        """Return a document, None where there is none."""
-        return self._read(self._root + names.document(name))
+        """Return a document, None where it does not exist."""
+        return self._read(self._root + names.path_of_document(name))
 
     def remove_document(self, name: str) -> None:
-        """Remove a document; removing what is not there is no error."""
-        self._delete(self._root + names.document(name))
+        """Remove a document; removing a missing document is not an error."""
+        self._delete(self._root + names.path_of_document(name))
 
     def documents(self, prefix: str) -> list[str]:
         """Return the names of the documents below a folder, sorted."""
@@ -165,12 +165,12 @@ class S3BlobStore:
 
     def check(self) -> None:
         """Raise OSError when the bucket cannot be read from and written to."""
-        # One object for all processes, and always the same: none is left behind.
+        # All processes write the same object, so that probes do not accumulate.
         target = self._at(f"{self._root}{names.INCOMING}/probe")
         with self._errors():
             self._prober.put_object(**target, Body=_PROBE)
             if self._prober.get_object(**target)["Body"].read() != _PROBE:
-                what = f"what was written to {self._bucket} does not read back"
+                what = f"an object put into {self._bucket} does not read back as it was written"
                 raise OSError(errno.EIO, what)
 
     @cached_property
@@ -187,7 +187,7 @@ class S3BlobStore:
         return as_os_errors(self._bucket)
 
     def _key(self, sha256: str) -> str:
-        return self._root + names.place(sha256)
+        return self._root + names.path_of(sha256)
 
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": key}
@@ -214,7 +214,7 @@ class S3BlobStore:
                 try:
                     data: bytes = body.read()
                 except (ReadTimeoutError, IncompleteReadError, ResponseStreamingError):
-                    # The client itself tries again only what fails before the body has begun.
+                    # The client repeats only requests that fail before the body begins.
                     if not attempts:
                         raise
                 else:
@@ -234,11 +234,11 @@ class S3BlobStore:
                 raise
         return head
 
-    def _made_young(self, key: str, data: bytes) -> bool:
-        """Have the server copy the object onto itself, where it is there and whole.
+    def _renewed(self, key: str, data: bytes) -> bool:
+        """Renew the object's time by copying it onto itself; False where it is missing or damaged.
 
-        Whole is what the server has found to have the checksum of these bytes when it arrived: in
-        one request, or in our parts. Without one, as some servers are, the bytes are sent again.
+        It is intact if the checksum that the server verified on arrival, of one request or of our
+        parts, is that of these bytes. Some servers store no checksum: the bytes are sent again.
         """
         if len(data) > _COPIED_BYTES:
             return False
@@ -271,7 +271,7 @@ class S3BlobStore:
         try:
             self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id)
         except ClientError as error:
-            if code_of(error) != "NoSuchUpload":  # ended meanwhile
+            if code_of(error) != "NoSuchUpload":  # finished or aborted meanwhile
                 raise
 
     def _list(self, prefix: str) -> Iterator[dict[str, Any]]:
@@ -282,15 +282,15 @@ class S3BlobStore:
 
 
 def _make_client(config: Config) -> Any:
-    """Return a client, which threads may share; made where it is used, never before a fork."""
+    """Return a client, which threads may share. Make it after a fork, never before."""
     common = Config(
-        # Also for links: the older signatures are not taken everywhere.
+        # Also for links: not every store accepts older signatures.
         signature_version="s3v4",
-        # We send SHA-256 ourselves; the client's own are refused by servers that are older.
+        # We send SHA-256 ourselves; older servers refuse the client's own checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # The region as every other client of AWS takes it; this one reads the second name alone.
+    # boto3 itself reads only AWS_DEFAULT_REGION, unlike other AWS clients.
     region = os.environ.get("AWS_REGION") or None
-    # A session of its own: the shared default one may not be used from several threads.
+    # Not the shared default session, which is not thread-safe.
     return boto3.session.Session(region_name=region).client("s3", config=common.merge(config))

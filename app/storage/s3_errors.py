@@ -1,4 +1,4 @@
-"""What an object store says is wrong, as the errors that every blob store raises."""
+"""Errors of an object store, converted to the errors that every blob store raises."""
 
 import errno
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a
 _FULL = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull")
 _INSUFFICIENT_STORAGE = 507
 _FORBIDDEN = 403
-# Forbidden as well, and no key would help: the object is archived, say.
+# Answers with the same status where other keys would not help: the object is archived, say.
 _NO_KEY_HELPS = ("InvalidObjectState",)
 _ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301")
 
@@ -30,10 +30,10 @@ def code_of(error: ClientError) -> str:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Say whether the object is not there, which is for the caller to judge.
+    """Say whether the error means that the object does not exist.
 
-    The bare status says so of a HEAD alone. Elsewhere it is not the object store's answer: what
-    stands before it has lost its way, and nothing is known of the object.
+    A bare status 404 means so only for HEAD. For other requests a proxy in front of the object
+    store gave that answer, and nothing is known of the object.
     """
     if error.operation_name == "HeadObject":
         return code_of(error) in ("404", "NotFound")
@@ -42,7 +42,7 @@ def is_missing(error: ClientError) -> bool:
 
 @contextmanager
 def as_os_errors(bucket: str) -> Iterator[None]:
-    """Raise OSError with a text that says what to do, for everything that goes wrong inside."""
+    """Convert errors inside the `with` block to OSError, with a text that says what to do."""
     try:
         yield
     except ClientError as error:
@@ -53,7 +53,7 @@ def as_os_errors(bucket: str) -> Iterator[None]:
         raise TimeoutError(errno.ETIMEDOUT, f"the object store does not answer: {error}") from error
     except ConnectionError as error:
         raise OSError(errno.EHOSTUNREACH, f"the object store is not there: {error}") from error
-    except (BotoCoreError, ValueError) as error:  # the second for an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # ValueError: the endpoint is not a URL
         raise OSError(errno.EIO, str(error)) from error
 
 
@@ -65,7 +65,7 @@ def _answered(error: ClientError, bucket: str) -> OSError:
         number = errno.ENOENT
         what = f"there is no bucket {bucket}: make it, or name another in ACCRUE_STORAGE"
     elif code in _FULL or status == _INSUFFICIENT_STORAGE:
-        number, what = errno.ENOSPC, f"the object store takes no more ({code})"
+        number, what = errno.ENOSPC, f"the object store is full ({code})"
     elif code == "RequestTimeTooSkewed":
         what = f"this machine's clock and the object store's differ ({code}): set both by NTP"
     elif code in _ELSEWHERE:
@@ -74,9 +74,9 @@ def _answered(error: ClientError, bucket: str) -> OSError:
         number = errno.EACCES
         what = f"access to bucket {bucket} is refused ({code}): {_KEYS}"
         what += f", with the policy of docs/operations.md: {error.operation_name} needs it"
-    elif not code:  # a page of something that stands before the object store
+    elif not code:  # a proxy in front of the object store answered
         what = f"the object store is not there: {error.operation_name} was answered by a {status}"
-    return OSError(number, what)  # of the class that the number has, such as PermissionError
+    return OSError(number, what)  # OSError picks the subclass by the number
 
 
 def _region_of(error: ClientError) -> str:

@@ -1,4 +1,4 @@
-"""Large objects, sent in parts: several at once, each checked by the server when it arrives."""
+"""Multipart uploads: large objects are sent in parts, whose checksums the server verifies."""
 
 import base64
 import contextlib
@@ -8,22 +8,22 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-# Small enough that a part lost to the network costs little, large enough that a checkpoint of a
-# gigabyte is some sixty requests. 10,000 parts, the most that S3 takes, are 160 GB.
+# Small enough that sending a lost part again costs little, large enough that a gigabyte takes some
+# sixty requests. 10,000 parts, the limit of S3, are 160 GB.
 PART_BYTES = 16 * 2**20
-# More do not go faster on the lines that machines have, and each holds a copy of its part.
+# More are not faster on usual networks, and each holds a copy of its part.
 _PARTS_AT_ONCE = 4
 
 
 def checksum(data: bytes) -> str:
-    """Return the SHA-256 as S3 writes it."""
+    """Return the SHA-256 in S3's notation."""
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
 def checksum_of_parts(data: bytes) -> str:
-    """Return the checksum that S3 gives to an object sent in our parts: the hash of their hashes.
+    """Return the checksum that S3 computes for an object sent in our parts: the hash of hashes.
 
-    Less the suffix with their number.
+    The suffix with the number of parts is left out.
     """
     whole = hashlib.sha256()
     view = memoryview(data)
@@ -33,7 +33,7 @@ def checksum_of_parts(data: bytes) -> str:
 
 
 def put(client: Any, bucket: str, key: str, data: bytes) -> None:
-    """Store an object in parts, whole or not at all. Raises what the client raises."""
+    """Store an object in parts, atomically. Raises what the client raises."""
     target = {"Bucket": bucket, "Key": key}
     started = client.create_multipart_upload(**target, ChecksumAlgorithm="SHA256")
     target["UploadId"] = started["UploadId"]
@@ -52,7 +52,7 @@ def put(client: Any, bucket: str, key: str, data: bytes) -> None:
             sent = list(pool.map(send, range(1, -(-len(data) // PART_BYTES) + 1)))
         client.complete_multipart_upload(**target, MultipartUpload={"Parts": sent})
     except BaseException:
-        # What cannot be taken back now is found by `remove_unfinished`.
+        # If the abort fails, `remove_unfinished` finds the parts later.
         with contextlib.suppress(BotoCoreError, ClientError):
             client.abort_multipart_upload(**target)
         raise

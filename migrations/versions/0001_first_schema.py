@@ -291,8 +291,8 @@ def upgrade() -> None:
     op.create_index("ix_version_parts_sha256", "version_parts", ["sha256"])
 
     if op.get_bind().dialect.name != "sqlite":
-        # Jobs and versions name each other: the second half of the circle follows the tables.
-        # SQLite takes it with the table, before the other exists.
+        # Jobs and versions refer to each other, so this key is added when both tables exist.
+        # SQLite has it in the table already: it accepts keys to tables that do not exist yet.
         op.create_foreign_key(
             "fk_jobs_base_version_id",
             "jobs",

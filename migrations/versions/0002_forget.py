@@ -1,4 +1,4 @@
-"""What forgetting needs: reports of jobs, and indices that outlive the versions that had them."""
+"""Columns for forgetting: reports of jobs; the last index and task that versions have used."""
 
 import sqlalchemy as sa
 from alembic import op

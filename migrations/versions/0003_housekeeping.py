@@ -1,4 +1,4 @@
-"""What housekeeping needs: the identity of the database, and which classifiers have changed."""
+"""Columns and a table for housekeeping: the database's identity, revisions of classifiers."""
 
 import sqlalchemy as sa
 from alembic import op

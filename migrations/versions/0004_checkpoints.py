@@ -1,4 +1,4 @@
-"""Checkpoints: what the next attempt of a job goes on from."""
+"""Checkpoints, from which the next attempt of a job continues."""
 
 import sqlalchemy as sa
 from alembic import op

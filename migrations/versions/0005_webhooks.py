@@ -1,4 +1,4 @@
-"""Webhooks: whom a job tells that it has ended, and what became of telling it."""
+"""Webhooks of jobs and their deliveries."""
 
 import sqlalchemy as sa
 from alembic import op

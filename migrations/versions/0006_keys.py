@@ -1,4 +1,4 @@
-"""Keys: who may do what, in which workspace."""
+"""API keys: who may do what, in which workspace."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Idempotency keys: a row is an answer, and what is under way has none."""
+"""Idempotency keys have a row only once they have an answer."""
 
 import sqlalchemy as sa
 from alembic import op

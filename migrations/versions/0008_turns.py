@@ -1,4 +1,4 @@
-"""An index for whose turn it is, with as many waiting jobs and classifiers as there may be."""
+"""An index for `turns.is_next`, so that it stays fast with many queued jobs and classifiers."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Real versions for tests of the service: a tiny network, truly trained, published by hand."""
+"""Real versions for tests of the service: a tiny network, really trained, published by the test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ BODY = {
 
 
 def png(seed: int = 0) -> bytes:
-    """A picture of the size that the tests' classifiers look at."""
+    """A picture of the tests' classifiers' image size."""
     return picture(seed, SIZE, SIZE)
 
 
@@ -81,7 +81,7 @@ def publish(
     method: str = "icarl",
     exemplars: Sequence[bytes] = (),
 ) -> Published:
-    """Write the version of a step as its job would have done; `exemplars` are of each class."""
+    """Publish a step's version as its job would; each class gets these `exemplars`."""
     spec, result = step(number, method)
     data = {name: encode(part) for name, part in result.state.parts.items()}
     parts = {name: store.put(content) for name, content in data.items()}

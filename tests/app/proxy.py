@@ -1,4 +1,4 @@
-"""What stands between a client and a server, and can break their connections in every way."""
+"""A proxy between a client and a server that can break their connections in every way."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards TCP connections to a server on loopback, until told otherwise."""
+    """Forwards TCP connections to a server on loopback, until a test breaks them."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that webhooks are sent to, and senders that send to it."""
+"""A real HTTP server on loopback that receives webhooks, and senders that send to it."""
 
 import asyncio
 import ssl
@@ -17,14 +17,14 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came."""
+    """A request as it was received."""
 
     headers: Message
     body: bytes
 
 
 class Receiver:
-    """Answers what a test says, 204 where that is all said, and keeps what came."""
+    """Answers with a test's statuses in turn, then with 204, and records the requests."""
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
@@ -64,7 +64,7 @@ class Receiver:
 
 @contextmanager
 def sending(settings: Settings, **changed: object) -> Iterator[None]:
-    """A sender at work, with a database connection of its own, as in an API process."""
+    """A running sender with a database connection of its own, as in an API process."""
     private = settings.model_copy(update={"webhook_private": True, **changed})
     database = Database(settings.database_url)
     loop = asyncio.new_event_loop()

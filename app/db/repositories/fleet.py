@@ -1,6 +1,6 @@
-"""Numbers about the whole service, across processes and workspaces: for monitoring only.
+"""Counts over all processes and workspaces, for monitoring only.
 
-Some of these queries read every row of a table, so the caller caches the result for a while.
+Some queries read every row of a table, so callers cache the result.
 """
 
 from collections import Counter
@@ -25,8 +25,8 @@ from app.db.tables import (
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """Jobs that a worker could claim now, and since when the first of them has been queued."""
+class WaitingJobs:
+    """How many jobs a worker could claim now, and since when the oldest has been queued."""
 
     jobs: int
     since: datetime
@@ -34,18 +34,18 @@ class Backlog:
 
 @dataclass(frozen=True)
 class FleetCounts:
-    """The numbers at one moment."""
+    """Counts of one moment."""
 
     # By (kind, state).
     jobs: Mapping[tuple[str, str], int]
-    # By hardware; without an entry where no job waits.
-    waiting: Mapping[str, Backlog]
+    # By hardware; hardware without waiting jobs is left out.
+    waiting: Mapping[str, WaitingJobs]
     expired_leases: int
     # Failed jobs by the code of their error.
     failures: Mapping[str, int]
-    # Live workers by (queue, device); one that serves two queues counts in both.
+    # Live workers by (queue, device): a worker that serves two queues counts for both.
     workers: Mapping[tuple[str, str], int]
-    # By state; `retrying` are pending deliveries that have failed before.
+    # By state; an unsent delivery is `retrying` if it has failed before, else `pending`.
     deliveries: Mapping[str, int]
     classifiers: int
     versions: int
@@ -55,7 +55,7 @@ class FleetCounts:
 
 
 def counts(session: Session, *, now: datetime, workers_since: datetime) -> FleetCounts:
-    """Read all numbers. A worker counts as live if it was seen at or after `workers_since`."""
+    """Read all counts; a worker is alive if it was seen at or after `workers_since`."""
     by_kind = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
     return FleetCounts(
@@ -73,9 +73,9 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     )
 
 
-def _waiting(session: Session) -> dict[str, Backlog]:
+def _waiting(session: Session) -> dict[str, WaitingJobs]:
     since = group(turn_rows.waiting_since(session))
-    return {hardware: Backlog(len(found), min(found)) for hardware, found in since.items()}
+    return {hardware: WaitingJobs(len(found), min(found)) for hardware, found in since.items()}
 
 
 def _failures(session: Session) -> dict[str, int]:
@@ -92,7 +92,8 @@ def _workers(session: Session, since: datetime) -> Counter[tuple[str, str]]:
 def _deliveries(session: Session) -> dict[str, int]:
     failed = Delivery.last_error.is_not(None)
     query = select(Delivery.state, failed, func.count()).group_by(Delivery.state, failed)
-    found: Counter[str] = Counter()
+    found: dict[str, int] = {}
     for state, has_failed, count in session.execute(query):
-        found["retrying" if state == "pending" and has_failed else state] += count
+        name = "retrying" if state == "pending" and has_failed else state
+        found[name] = found.get(name, 0) + count
     return found

@@ -1,4 +1,4 @@
-"""Queries about API keys."""
+"""Queries about keys."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,18 +10,18 @@ from app.db.tables import ApiKey
 
 
 def add(session: Session, key: ApiKey) -> None:
-    """Insert a key. Raises IntegrityError where another key, not revoked, has its name."""
+    """Insert a key. Raises IntegrityError if a key that is not revoked has its name."""
     session.add(key)
     session.flush()
 
 
 def every(session: Session) -> Sequence[ApiKey]:
-    """Return all keys, oldest first, including revoked and expired ones."""
+    """Return all keys, also revoked and expired ones, oldest first."""
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
 def usable(session: Session, *, now: datetime) -> Sequence[ApiKey]:
-    """Return the keys that are not revoked and not expired, oldest first."""
+    """Return the keys that are neither revoked nor expired, oldest first."""
     return session.scalars(select(ApiKey).where(_usable(now)).order_by(ApiKey.id)).all()
 
 
@@ -31,12 +31,12 @@ def get(session: Session, key_id: str) -> ApiKey | None:
 
 
 def named(session: Session, name: str) -> ApiKey | None:
-    """Return the key of that name; where all of that name are revoked, the newest of them."""
+    """Return the key of that name that is not revoked, else the newest revoked one."""
     query = select(ApiKey).where(ApiKey.name == name)
     return session.scalar(query.order_by(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()))
 
 
-def record_use(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
+def record_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
     """Record that the keys were used."""
     session.execute(update(ApiKey).where(ApiKey.id.in_(key_ids)).values(last_used_at=now))
 

@@ -29,7 +29,7 @@ def image(session: Session, workspace: str, sha256: str) -> Image | None:
 
 
 def stored_bytes(session: Session, workspace: str) -> int:
-    """Return the bytes of the workspace's images, tensors and checkpoints, each blob counted once.
+    """Return the bytes of all images, tensors and checkpoints of the workspace, each counted once.
 
     Bytes that several workspaces share count for each of them.
     """

@@ -199,7 +199,7 @@ class KeyRing:
 
     def _write_used(self, used: set[str]) -> None:
         with self._db.transaction() as session:
-            key_rows.record_use(session, used, now=self._db.now(session))
+            key_rows.record_used(session, used, now=self._db.now(session))
 
 
 def _first(own: T | None, default: T | None) -> T | None:

@@ -90,7 +90,7 @@ def cancel(db: Database, workspace: str, job_id: str) -> JobView:
             event = Event("cancelled", "Cancelled before it started.")
             endings.announce(session, job_id, [event], now=now)
         elif job_rows.flag_cancelling(session, job_id):
-            event = Event("cancelling", "The worker is asked to stop.")
+            event = Event("cancelling", "The worker was asked to stop.")
             event_rows.append(session, job_id, [event], now=now)
         view = views.view(session, workspace, job_id)
         if view.state in ("succeeded", "failed"):

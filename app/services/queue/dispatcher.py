@@ -34,7 +34,7 @@ _TICK_SECONDS = 1.0
 _RESEND_AFTER = timedelta(seconds=30)
 WORKER_SEEN_WITHIN = timedelta(seconds=60)
 
-_LOST = "The worker was lost, and the job has failed as often as it may."
+_LOST = "The worker was lost as often as ACCRUE_MAX_FAILURES allows. Retry once workers are stable."
 _EVENTS = {
     "cancelled": Event("cancelled", "Cancelled; its worker was lost."),
     "failed": Event("failed", _LOST, "error", {"code": "worker-lost"}),
@@ -44,8 +44,10 @@ _EVENTS = {
 # The warning for a job that has waited this long while no worker serves its hardware.
 _UNSERVED_AFTER = timedelta(seconds=60)
 _UNSERVED = {
-    "any": Event("warning", "No worker is running: the job waits for one.", "warning"),
-    "gpu": Event("warning", "No worker with a GPU is running: the job waits for one.", "warning"),
+    "any": Event("warning", "No worker is running. Start one: the job waits for it.", "warning"),
+    "gpu": Event(
+        "warning", "No worker with a GPU is running. Start one: the job waits for it.", "warning"
+    ),
 }
 
 log = structlog.get_logger(__name__)

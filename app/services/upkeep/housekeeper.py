@@ -17,8 +17,8 @@ from app.db.repositories import (
     idempotency as idempotency_rows,
     installation as installation_rows,
 )
-from app.services.upkeep import retention, sweeping
-from app.services.upkeep.sweeping import ForeignStorageError
+from app.services.upkeep import ownership, retention, sweeping
+from app.services.upkeep.ownership import ForeignStorageError
 from app.settings import Settings
 from app.storage import BlobStore
 
@@ -96,7 +96,7 @@ class Housekeeper:
             due = due_at is None or due_at <= self._db.now(session)
         due = due and now >= self._no_sweep_before
         if changed or due:
-            sweeping.check_ours(self._db, self._store)
+            ownership.check(self._db, self._store)
             self._foreign = False
         for classifier_id in changed:
             if sweeping.maintain(self._db, self._store, classifier_id) is None:

@@ -20,7 +20,7 @@ from app.db.repositories import (
 )
 from app.db.repositories.manifests import ImageRow
 from app.db.tables import Alias, Classifier, Image, Version, VersionClass
-from app.services.upkeep import sweeping
+from app.services.upkeep import ownership
 from app.services.upkeep.manifests import (
     FOLDER,
     ClassifierManifest,
@@ -59,7 +59,7 @@ def reindex(db: Database, store: BlobStore, *, merge: bool = False) -> Reindexed
     for name in store.documents(FOLDER):
         if name.endswith("/classifier.json"):
             _restore(db, store, name, result)
-    sweeping.take_over(db, store)
+    ownership.take_over(db, store)
     return result
 
 

@@ -12,35 +12,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-import orjson
 import structlog
 
 from app.db.engine import UNAVAILABLE, Database
-from app.db.repositories import (
-    blobs as blob_rows,
-    classifiers as classifier_rows,
-    installation as installation_rows,
-)
+from app.db.repositories import blobs as blob_rows, classifiers as classifier_rows
 from app.services import stored
-from app.services.upkeep import manifests, retention
+from app.services.upkeep import manifests, ownership, retention
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
 
 # Blobs that one transaction checks.
 _BATCH = 200
-_IDENTITY = "installation.json"
 
 log = structlog.get_logger(__name__)
-
-
-class ForeignStorageError(Exception):
-    """The storage belongs to another database, which may need blobs that this one does not know."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The storage belongs to another database, or this database was lost and created again. "
-            "Nothing is deleted from the storage. `accrue reindex` makes it this database's."
-        )
 
 
 @dataclass
@@ -53,43 +37,6 @@ class Swept:
     documents: int = 0
     uploads: int = 0
     versions: int = 0
-
-
-def check_ours(db: Database, store: BlobStore) -> None:
-    """Take over a storage that belongs to no database. Raises ForeignStorageError."""
-    with db.reading() as session:
-        own = installation_rows.identity(session)
-    if own is None:
-        with db.transaction() as session:
-            own = installation_rows.ensure_identity(session, db.now(session))
-    found = owner(store)
-    if found is None:
-        take_over(db, store)
-    elif found != own:
-        raise ForeignStorageError
-
-
-def owner(store: BlobStore) -> str | None:
-    """Return the identity of the database that the storage belongs to, None if to none.
-
-    An unreadable identity is returned as ``unreadable``, which no database has: the storage may
-    belong to another one.
-    """
-    document = store.read_document(_IDENTITY)
-    if document is None:
-        return None
-    try:
-        return str(orjson.loads(document)["database"])
-    except (ValueError, KeyError, TypeError):
-        log.warning("storage_identity_unreadable", document=_IDENTITY)
-        return "unreadable"
-
-
-def take_over(db: Database, store: BlobStore) -> None:
-    """Make the storage this database's, whichever it belonged to."""
-    with db.transaction() as session:
-        own = installation_rows.ensure_identity(session, db.now(session))
-    store.write_document(_IDENTITY, orjson.dumps({"format": 1, "database": own}))
 
 
 def sweep(
@@ -105,7 +52,7 @@ def sweep(
     `pause` is called between batches, and may raise to end the sweep there. Two sweeps at once do
     no harm. Raises ForeignStorageError with nothing removed, and OSError.
     """
-    check_ours(db, store)
+    ownership.check(db, store)
     with db.reading() as session:
         now = db.now(session)
         ids = classifier_rows.all_ids(session)

@@ -1,4 +1,4 @@
-"""A PostgreSQL whose databases have no encoding, as one made in the C locale has."""
+"""PostgreSQL databases without an encoding, as made in the C locale."""
 
 from sqlalchemy import make_url, text
 

@@ -1,4 +1,4 @@
-"""What the database's errors say, which logs repeat."""
+"""Texts of database errors, which are logged."""
 
 import pytest
 from sqlalchemy import text

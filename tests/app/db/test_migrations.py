@@ -1,4 +1,4 @@
-"""The chain of migrations makes exactly the tables that the code declares."""
+"""The chain of migrations creates exactly the tables that the code declares."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
 
 
 def tables(engine: Engine) -> dict[str, Any]:
-    """Everything the database says about its tables, in a form that compares."""
+    """The database's tables, columns and constraints, in a form that can be compared."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

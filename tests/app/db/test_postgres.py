@@ -1,4 +1,4 @@
-"""What PostgreSQL is told, and what comes of conflicts that only it has."""
+"""PostgreSQL's session parameters, and conflicts that SQLite cannot have."""
 
 import threading
 from collections.abc import Iterator

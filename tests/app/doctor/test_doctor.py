@@ -40,7 +40,7 @@ from app.doctor import (
     storage,
 )
 from app.doctor.findings import Check, Finding, Installation as Looked
-from app.services.upkeep import sweeping
+from app.services.upkeep import ownership
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app import learnt
@@ -300,7 +300,7 @@ def test_a_bucket_that_is_not_there(settings: Settings, s3_url: str) -> None:
 def test_storage_of_another_database(
     settings: Settings, database: Database, store: BlobStore
 ) -> None:
-    sweeping.check_ours(database, store)
+    ownership.check(database, store)
     assert ask(storage.check, settings)[-1].what == "It belongs to this database"
     with database.transaction() as session:
         session.execute(update(Installation).values(id="ins_another"))

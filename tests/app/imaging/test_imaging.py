@@ -1,4 +1,4 @@
-"""What is stored of an image decodes to the same pixels as what was sent, bit for bit."""
+"""The stored form of an image decodes to exactly the same pixels as the sent one."""
 
 import io
 import struct
@@ -212,14 +212,14 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG whose header is true to its word in nothing but form."""
+    """A PNG whose header is well-formed but wrong about the image."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(300)))
     return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IEND", b"")
 
 
 def jpeg_of_height(data: bytes, height: int) -> bytes:
-    """The JPEG with another height in its frame header."""
+    """The same JPEG with another height in its frame header."""
     frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
     return data[: frame + 5] + struct.pack(">H", height) + data[frame + 7 :]
 

@@ -1,4 +1,4 @@
-"""Every kind of store, each with a way to damage behind its back what it holds."""
+"""Every kind of store, each with a way to damage its blobs from outside."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def blobs(kind: str, url: str, tmp_path: Path) -> BlobStore:
 
 @pytest.fixture
 def damage(kind: str, url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Damage:
-    """A function that gives a blob other bytes, wherever the store keeps them."""
+    """A function that overwrites a blob's bytes in the folder or bucket."""
     if kind == "s3":
         server: S3Server = request.getfixturevalue("s3_server")
         prefix = url.removeprefix(f"s3://{BUCKET}/")

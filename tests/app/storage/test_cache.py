@@ -1,4 +1,4 @@
-"""Tensors kept near: bounded, verified, and never in the way."""
+"""The LRU cache of tensors: bounded, verified, and its failures are harmless."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ from app.storage import (
     CachedBlobStore,
     CacheFolder,
     LocalBlobStore,
-    near,
     open_store,
+    with_cache,
 )
 from tests.s3 import S3Server
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cached(s3_url: str, folder: Path) -> CachedBlobStore:
-    store = near(open_store(s3_url), CacheFolder(folder, 10 * KILOBYTE))
+    store = with_cache(open_store(s3_url), CacheFolder(folder, 10 * KILOBYTE))
     assert isinstance(store, CachedBlobStore)
     return store
 
@@ -113,13 +113,13 @@ def test_files_that_killed_processes_left_go(cached: CachedBlobStore, folder: Pa
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(s3_url: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder can be in here")
-    store = near(open_store(s3_url), CacheFolder(tmp_path / "file" / "cache", 1000))
+    store = with_cache(open_store(s3_url), CacheFolder(tmp_path / "file" / "cache", 1000))
     assert store.get(store.put(b"x")) == b"x"
 
 
 def test_a_cache_for_reading_alone_is_read(s3_url: str, small_disk: Path) -> None:
     origin = open_store(s3_url)
-    store = near(origin, CacheFolder(small_disk, 1000))
+    store = with_cache(origin, CacheFolder(small_disk, 1000))
     good, damaged = store.put(b"good"), store.put(b"damaged")
     (small_disk / damaged).write_bytes(b"damage")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -132,12 +132,12 @@ def test_a_cache_for_reading_alone_is_read(s3_url: str, small_disk: Path) -> Non
 
 def test_no_cache_for_a_folder_or_without_room(s3_url: str, tmp_path: Path) -> None:
     local, distant = LocalBlobStore(tmp_path), open_store(s3_url)
-    assert near(local, CacheFolder(tmp_path, 1000)) is local
-    assert near(distant, CacheFolder(tmp_path, 0)) is distant
+    assert with_cache(local, CacheFolder(tmp_path, 1000)) is local
+    assert with_cache(distant, CacheFolder(tmp_path, 0)) is distant
 
 
 def _read_all(url: str, folder: Path, hashes: list[str]) -> bool:
-    store = near(open_store(url), CacheFolder(folder, 4 * KILOBYTE))
+    store = with_cache(open_store(url), CacheFolder(folder, 4 * KILOBYTE))
     return all(
         hashlib.sha256(store.get(sha256)).hexdigest() == sha256
         for _ in range(10)

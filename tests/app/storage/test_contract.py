@@ -1,4 +1,4 @@
-"""What every store promises: durable, content-addressed, whole or not there."""
+"""The contract of every store: durable, content-addressed, atomic."""
 
 import hashlib
 import os
@@ -114,7 +114,7 @@ def test_documents_are_replaced_whole(blobs: BlobStore) -> None:
     blobs.remove_document("a/b/c.json")
     assert blobs.read_document("a/b/c.json") is None
     assert list(blobs.stored()) == []
-    with pytest.raises(ValueError, match="no name"):
+    with pytest.raises(ValueError, match="not the name"):
         blobs.write_document("../out.json", b"")
 
 

@@ -1,4 +1,4 @@
-"""What is of a folder alone: its files."""
+"""Local folders only: their files."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is of S3 alone: parts, credentials, and a server that is away, silent or empty."""
+"""S3 only: multipart uploads, credentials, servers that are unreachable, silent or empty."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ def blobs(s3_url: str) -> BlobStore:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A server of the test's own, to be stopped."""
+    """A server for one test, which may stop it."""
     server = S3Server(tmp_path)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
@@ -35,7 +35,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server
 
 
 def requests(server: S3Server, url: str) -> list[str]:
-    """The requests for one prefix: their methods and, of the query, what tells them apart."""
+    """The requests for one prefix: their methods, and the query parameters that differ."""
     told = []
     for line in server.requests():
         method, target, _ = line.split()
@@ -92,7 +92,7 @@ def test_uploads_that_never_ended_are_aborted(
 
 @contextmanager
 def answering(status: int, *bodies: bytes, **headers: str) -> Iterator[str]:
-    """The address of a server that answers with one body after the other, then with the last."""
+    """The address of a server that answers with these bodies in turn, then repeats the last."""
     left = list(bodies)
 
     class Answer(BaseHTTPRequestHandler):
@@ -119,7 +119,7 @@ def answering(status: int, *bodies: bytes, **headers: str) -> Iterator[str]:
 
 
 def refusing(status: int, code: str, **headers: str) -> AbstractContextManager[str]:
-    """The address of a server that answers everything with one error."""
+    """The address of a server that answers every request with one error."""
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
     return answering(status, body, **headers)
 
@@ -188,7 +188,7 @@ def test_a_quota_that_is_used_up_is_a_full_storage(
     monkeypatch.setattr(s3, "_ATTEMPTS", 1)
     with refusing(status, code) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        with pytest.raises(OSError, match=f"takes no more.*{code}") as caught:
+        with pytest.raises(OSError, match=f"is full.*{code}") as caught:
             open_store(s3_url).put(b"x")
         assert is_full(caught.value)
 

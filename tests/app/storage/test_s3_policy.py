@@ -1,4 +1,4 @@
-"""The policy of docs/operations.md allows what a store does, and every part of it is needed."""
+"""The policy in docs/operations.md allows what a store does, and needs every part."""
 
 import json
 import os
@@ -37,7 +37,7 @@ Act = Callable[[str], BlobStore]
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
-    """Environments: with the policy as it is (""), and without each of its actions."""
+    """Environments by the action that their policy lacks; "" is the whole policy."""
     policies = {"": POLICY} | {action: without(action) for action in ACTIONS}
     # What makes the bucket and the users is free; then signatures and policies are looked at.
     free = str(1 + 3 * len(policies))
@@ -66,7 +66,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
 
 @pytest.fixture
 def act(keys: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Act:
-    """A function that opens the storage with a key that lacks one action, or none."""
+    """A function that opens the storage with a key that lacks one action ("" for none)."""
 
     def act(lacking: str = "") -> BlobStore:
         for name, value in keys[lacking].items():
@@ -77,7 +77,7 @@ def act(keys: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Act
 
 
 def everything(store: BlobStore) -> None:
-    """All that a store does."""
+    """Everything that a store does."""
     store.check()
     for data in (b"small", bytes(s3_parts.PART_BYTES + 1)):
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Webhooks: what a job's end writes down, and how that gets to a real receiver."""
+"""Webhooks: what the end of a job records, and its delivery to a real receiver."""
 
 import asyncio
 import base64
@@ -52,7 +52,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def queue(service: Service, url: str = "https://example.org/hook", name: str = "toy") -> str:
-    """Queue a job with a webhook. Its URL is taken as it is: checking it has tests of its own."""
+    """Queue a job with a webhook whose URL is not checked: that has tests of its own."""
     job_id = service.learn(service.upload("a", "b", count=4), name)
     with service.db.transaction() as session:
         session.add(JobWebhook(job_id=job_id, url=url, secret=SECRET))
@@ -76,7 +76,7 @@ def payloads(service: Service) -> list[dict[str, Any]]:
 
 
 def make_due(service: Service) -> None:
-    """Let the wait before the next tries be over."""
+    """Make all pending deliveries due."""
     with service.db.transaction() as session:
         session.execute(
             update(WebhookDelivery)
@@ -90,7 +90,7 @@ def settled(service: Service, job_id: str) -> Callable[[], bool]:
 
 
 def snippet() -> Callable[..., None]:
-    """What docs/api.md gives users to copy."""
+    """The code in docs/api.md that users copy."""
     page = Path("docs/api.md").read_text()
     (code,) = re.findall(r"```python\n(import base64.+?)```", page, re.DOTALL)
     found: dict[str, Any] = {}

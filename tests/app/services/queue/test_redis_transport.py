@@ -1,4 +1,4 @@
-"""A worker's prefetch window over a Redis that goes away."""
+"""A worker's prefetch window when Redis becomes unreachable."""
 
 import logging
 from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows
-from app.services.upkeep import manifests, reindexing, sweeping
+from app.services.upkeep import manifests, ownership, reindexing, sweeping
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
@@ -36,7 +36,7 @@ def service(database: Database, settings: Settings) -> Service:
 
 @pytest.fixture
 def counted(s3_server: S3Server) -> Counted:
-    """A function that counts the requests since it was called last, by their methods."""
+    """A function that counts the requests since its last call, by method."""
     seen = 0
 
     def count() -> Counter[str]:
@@ -84,10 +84,10 @@ def test_a_lost_database_is_made_again(
     with service.db.reading() as session:
         (classifier_id,) = classifier_rows.changed(session, limit=10)
     manifests.write(service.db, store, classifier_id)
-    sweeping.check_ours(service.db, store)
+    ownership.check(service.db, store)
     shutil.copy(migrated_sqlite, tmp_path / "new.db")
     empty = Database(f"sqlite:///{tmp_path / 'new.db'}")
-    with pytest.raises(sweeping.ForeignStorageError):
+    with pytest.raises(ownership.ForeignStorageError):
         sweeping.sweep(empty, store, service.settings)
     result = reindexing.reindex(empty, store)
     assert (result.versions, result.problems) == (1, [])

@@ -1,4 +1,4 @@
-"""What comes back from the storage comes back to its workspace; keys never go there."""
+"""Reindexing restores classifiers to their workspaces; keys are never in the storage."""
 
 import shutil
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What is kept how long: versions, and the uploads that they were learnt from."""
+"""Retention of versions, and of the uploads that they were learnt from."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -203,7 +203,7 @@ def test_a_version_goes_while_its_upload_does(service: Service, way: str) -> Non
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None:
-    """Where nobody has kept the uploads before: when classes are purged."""
+    """In a purge nothing has locked the uploads before."""
     upload, _ = taught(service, "a", "b")
     first, second = service.versions()
     assert first.job_id

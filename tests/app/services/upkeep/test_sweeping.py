@@ -1,4 +1,4 @@
-"""The sweep, on both databases: nothing that is needed goes, and nothing else stays."""
+"""The sweep, on both databases: it deletes everything that is not needed, and nothing else."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, installation as installation_rows
 from app.db.tables import Blob, Image
 from app.services.stored import StorageChangedError, delete_unreferenced
-from app.services.upkeep import sweeping
+from app.services.upkeep import ownership, sweeping
 from app.services.upkeep.housekeeper import Housekeeper
 from app.services.uploads import uploads
 from app.settings import Settings
@@ -115,7 +115,7 @@ def test_bytes_sent_again_while_the_sweep_decides_stay(
 def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
     service: Service, store: BlobStore
 ) -> None:
-    """The worst case, over and over: bytes deleted between their put and their rows."""
+    """Repeat the worst case: bytes are deleted between their put and the insert of their rows."""
     ended = threading.Event()
 
     def delete() -> None:
@@ -200,9 +200,9 @@ def test_a_new_database_over_an_old_storage_deletes_nothing(
     store.write_document("installation.json", identity)
     orphan = store.put(b"a version's tensor, as far as anybody knows")
     age(store)
-    with pytest.raises(sweeping.ForeignStorageError):
+    with pytest.raises(ownership.ForeignStorageError):
         sweep(service, store)
-    with pytest.raises(sweeping.ForeignStorageError):
+    with pytest.raises(ownership.ForeignStorageError):
         Housekeeper(service.db, store, settings).tick()
     assert store.exists(orphan)
 
@@ -217,7 +217,7 @@ def test_a_sweep_that_fails_stays_due(
         return found
 
     keeper = Housekeeper(service.db, store, settings)
-    sweeping.check_ours(service.db, store)
+    ownership.check(service.db, store)
     first = due_at()
     listed: list[int] = []
 

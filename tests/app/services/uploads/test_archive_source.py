@@ -13,7 +13,7 @@ LIMITS = UploadLimits.of(Settings())
 
 
 def read(*names: str) -> tuple[list[tuple[str, str | None]], dict[str, str]]:
-    """(label, split) of each item, and why each rejected name is."""
+    """(label, split) of each item, and the reason for each rejected name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:

@@ -1,4 +1,4 @@
-"""A disk that is really full: nothing half-written, and a clear answer."""
+"""A disk that is really full: nothing is half-written, and the error is clear."""
 
 import errno
 import shutil

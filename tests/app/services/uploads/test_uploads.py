@@ -1,4 +1,4 @@
-"""Uploads: what is taken, what is counted, and that nothing is half-written."""
+"""Uploads: what is accepted and counted, and that nothing is half-written."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
