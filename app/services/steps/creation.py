@@ -238,7 +238,7 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
     known = lineage.classes_of(session, base)
     elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
     columns = forgetting.columns_of([row.label for row in known], request, elsewhere)
-    assert base is not None  # noqa: S101 - a class of no version is unknown
+    assert base is not None  # noqa: S101 - `columns_of` has refused that
     try:
         if columns:
             tasks = tuple(row.task for row in known)

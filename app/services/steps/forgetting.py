@@ -36,8 +36,12 @@ def columns_of(
 ) -> tuple[int, ...]:
     """Return the columns of the classes to forget in a version that knows `labels`, by column.
 
-    A class of `known_elsewhere` needs no column. Raises UnknownClassError.
+    A class of `known_elsewhere` needs no column. Raises UnknownClassError, also without a version.
     """
+    if not labels:
+        raise UnknownClassError(
+            "There is no version to start from. Name one by base_version, or move the alias live."
+        )
     columns = {label: column for column, label in enumerate(labels)}
     absent = {label for label in request.classes if label not in columns and label not in elsewhere}
     if absent:

@@ -67,7 +67,7 @@ def _forget_plan(
     elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
     columns = forgetting.columns_of(base.labels, request, elsewhere)
     labels = [base.labels[column] for column in columns]
-    assert base.spec is not None  # noqa: S101 - a class of no version is unknown
+    assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
     return ForgetPlan(
         job_id=job.id,
         classifier_id=job.classifier_id,

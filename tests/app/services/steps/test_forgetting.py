@@ -343,6 +343,15 @@ def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
     assert [error.pointer for error in unknown.value.errors] == ["/classes/1"]
 
 
+def test_a_purge_without_a_live_version_is_refused(service: Service) -> None:
+    # Versions that a manifest brought back may have no alias.
+    taught(service, "ab")
+    with service.db.transaction() as session:
+        session.execute(delete(Alias).where(Alias.name == "live"))
+    with pytest.raises(UnknownClassError, match="no version to start from"):
+        service.forget("a", purge=True)
+
+
 def test_indices_outlive_a_purge(service: Service) -> None:
     taught(service, "a", "b")
     # The newest class was deleted with its version; its index and task are not used again.
