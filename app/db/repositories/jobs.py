@@ -194,7 +194,7 @@ def _running(job_id: str, attempt: int) -> ColumnElement[bool]:
     return and_(_held(job_id, attempt), Job.state == "running")
 
 
-def beat(
+def heartbeat(
     session: Session,
     job_id: str,
     attempt: int,
@@ -203,9 +203,10 @@ def beat(
     lease: timedelta | None,
     values: dict[str, Any],
 ) -> str | None:
-    """Write a sign of life, and phase or progress; return the job's state, None if it was lost.
+    """Write a heartbeat, and job phase or progress; return the state, None if the job was lost.
 
-    The lease is extended unless it is None.
+    The heartbeat extends the lease by `lease`, or leaves it where that is None. It is fenced: the
+    attempt is the fencing token.
     """
     changes: dict[str, Any] = {"heartbeat_at": now, **values}
     if lease is not None:

@@ -55,8 +55,8 @@ def record(
     """
     with db.transaction() as session:
         now = db.now(session)
-        # The fence, and a sign of life.
-        if job_rows.beat(session, job_id, attempt, now=now, lease=None, values={}) is None:
+        # A heartbeat under the fence.
+        if job_rows.heartbeat(session, job_id, attempt, now=now, lease=None, values={}) is None:
             return []
         stored.record(session, store, {saved.sha256: saved.size}, now)
         row = Checkpoint(job_id=job_id, attempt=attempt, created_at=now, **vars(saved))
