@@ -1,4 +1,4 @@
-"""What a classifier is, as the learning core sees it: validated, serialisable, unchanging."""
+"""What the learning core knows of a classifier: validated, serialisable, immutable."""
 
 from typing import Annotated, Any, Self
 
@@ -10,7 +10,7 @@ class _Frozen(BaseModel):
 
 
 class Augment(_Frozen):
-    """Augmentation of training images, drawn anew each epoch."""
+    """Augmentation of training images, drawn again for each epoch."""
 
     crop: int | None = Field(
         None, ge=0, description="Pixels of zero padding around a random crop; image_size/8 if null."
