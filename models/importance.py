@@ -23,8 +23,8 @@ Layer = nn.Conv2d | nn.Linear
 Preprocessing = Callable[[Tensor], Tensor]
 
 # The most images in a batch, as in a small training batch, and the most bytes of their gradients.
-# Larger ones leave a CPU's caches and are slower there (measured on resnet32 and resnet18); elsewhere
-# they take memory.
+# More would leave a CPU's caches and be slower (measured on resnet32 and resnet18), and elsewhere
+# take memory.
 BATCH = 32
 CPU_GRADIENT_BYTES = 2**25
 GRADIENT_BYTES = 2**30
