@@ -4,17 +4,15 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
 
 
-def die_with_parent(parent: int) -> Callable[[], None]:
-    """Return a hook with which Linux ends the new child when its parent is killed."""
+def die_with_parent(parent: int, by: signal.Signals) -> None:
+    """Have Linux send this process a signal when its parent ends; `parent` is that one's id.
 
-    def arrange() -> None:
-        if sys.platform == "linux":
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the call
-                os._exit(1)
-
-    return arrange
+    For a new child to call. It ends at once where the parent is gone already.
+    """
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, by)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -1,7 +1,7 @@
-"""Images on the device: decoded once to uint8, augmented there by whole batches.
+"""Training images on the device: decoded once to uint8, augmented there batch by batch.
 
 An epoch's order, crops and flips are drawn beforehand from counter-based generators, so that a
-step's batch depends on (seed, phase, epoch, step) alone.
+batch depends on (seed, training phase, epoch, position in the epoch) alone.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch import Tensor
 from models.networks import Activations
 from models.seeds import generator
 
-# Below this many images small batches give enough steps to learn from; above it they cost time.
+# Below this many images, small batches give enough optimizer steps; above it they cost time.
 SMALL_SET = 2000
 
 
@@ -34,13 +34,13 @@ class ImageSet:
         return len(self.images)
 
     def where(self, chosen: Tensor) -> "ImageSet":
-        """Return the images that a boolean [N] chooses, in order."""
+        """Return the images that a boolean [N] selects, in order."""
         return ImageSet(self.images[chosen], self.columns[chosen], self.fresh[chosen])
 
 
 @dataclass
 class Batch:
-    """Augmented, normalised images [B, 3, S, S] of one training step; the rest as in `ImageSet`."""
+    """Augmented, normalised images [B, 3, S, S] of an optimizer step; the rest as in `ImageSet`."""
 
     images: Tensor
     columns: Tensor
@@ -49,7 +49,7 @@ class Batch:
 
     @cached_property
     def teacher(self) -> Activations:
-        """What the network before this step says of the same augmented images, in eval mode."""
+        """The teacher's activations of the same augmented images: the network before the step."""
         return self.ask_teacher(self.images)
 
 
@@ -60,10 +60,10 @@ def batch_size(option: int | None, images: int) -> int:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What happens to which image in one epoch.
+    """The order and the augmentation of the images in one epoch.
 
-    `order` [N] are positions, `rows` and `cols` [N] the corner of each crop in the padded image,
-    `flips` [N] whether it is mirrored.
+    `order` [N] are positions in the image set, `rows` and `cols` [N] the corner of each crop in the
+    padded image, `flips` [N] whether it is mirrored.
     """
 
     order: Tensor
@@ -76,7 +76,7 @@ class EpochPlan:
         """Draw the plan of an epoch over `count` images."""
         draws = generator(seed, "epoch", phase, epoch)
         order = torch.randperm(count, generator=draws)
-        if count == 1:  # batch norm needs two: the image stands in its batch twice
+        if count == 1:  # batch norm needs two images: the one is in its batch twice
             order = order.repeat(2)
         return cls._augmenting(order, crop, flip, draws)
 
@@ -91,18 +91,18 @@ class EpochPlan:
         phase: int,
         epoch: int,
     ) -> Self:
-        """Draw another image for each of an epoch's, with crops and flips of its own.
+        """Draw a partner of the same class for each image of an epoch, with its own augmentation.
 
-        It is drawn uniformly from the images of the same class and may be the image itself.
-        `order` [N] is the epoch's, `columns` the class of every image of the set.
+        Partners are drawn uniformly and may be the image itself. `order` [N] is the epoch's,
+        `columns` the class of every image of the set.
         """
         draws = generator(seed, "pairs", phase, epoch)
         by_class = columns.argsort(stable=True)
         counts = columns.bincount()
         firsts = counts.cumsum(0) - counts
         own = columns[order]
-        places = torch.rand(len(order), dtype=torch.double, generator=draws) * counts[own]
-        return cls._augmenting(by_class[firsts[own] + places.long()], crop, flip, draws)
+        chosen = torch.rand(len(order), dtype=torch.double, generator=draws) * counts[own]
+        return cls._augmenting(by_class[firsts[own] + chosen.long()], crop, flip, draws)
 
     @classmethod
     def _augmenting(cls, order: Tensor, crop: int, flip: bool, draws: torch.Generator) -> Self:
@@ -117,20 +117,20 @@ class EpochPlan:
         return EpochPlan(*(part.to(device, non_blocking=True) for part in parts))
 
     def batches(self, size: int) -> "list[EpochPlan]":
-        """Cut the plan into batches; a last one of a single image is left out (batch norm)."""
+        """Split the plan into batches, without a last one of a single image (batch norm)."""
         parts = (self.order, self.rows, self.cols, self.flips)
-        cut = [EpochPlan(*pieces) for pieces in zip(*(p.split(size) for p in parts), strict=True)]
-        return cut[:-1] if len(cut) > 1 and len(cut[-1].order) == 1 else cut
+        split = [EpochPlan(*each) for each in zip(*(p.split(size) for p in parts), strict=True)]
+        return split[:-1] if len(split) > 1 and len(split[-1].order) == 1 else split
 
 
 def steps_per_epoch(count: int, size: int) -> int:
-    """Return how many batches `EpochPlan.batches` gives."""
+    """Return how many batches `EpochPlan.batches` gives for `count` images."""
     full, rest = divmod(max(count, 2), size)
     return max(1, full + (rest >= 2))
 
 
 def crop_and_flip(images: Tensor, plan: EpochPlan, crop: int, fill: Tensor) -> Tensor:
-    """Crop images [B, 3, S, S] out of their padding at the plan's corners, and mirror some.
+    """Pad images [B, 3, S, S], crop them at the plan's corners, and mirror those that it flips.
 
     The padding is `crop` pixels wide and of colour `fill` [3], of the images' type.
     """

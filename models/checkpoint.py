@@ -1,4 +1,4 @@
-"""A checkpoint: training between two steps, enough to go on as if nothing had happened."""
+"""A checkpoint: training state between two optimizer steps, complete enough to resume exactly."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from models.state import Tensors, clone, decode, encode
 
 
 class CheckpointMismatchError(ValueError):
-    """A checkpoint is not of the training that should go on from it."""
+    """A checkpoint does not fit the training that should resume from it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Training between two of its steps.
+    """Training state between two optimizer steps.
 
-    `phase`, `epoch` and `step` are the ones to go on with; `loss` is the sum over the epoch's steps
-    before it; `parts` the method's working state, `optimizer` the optimiser's tensors. There is no
-    state of a random generator: draws depend on the position alone.
+    `phase` (a training phase), `epoch` and `step` number the next optimizer step, each from 0;
+    `loss` is the sum over the epoch's steps before it; `parts` the method's working state,
+    `optimizer` the optimiser's tensors. No random generator has a state: draws depend on the
+    position alone.
     """
 
     phase: int
@@ -50,7 +51,7 @@ class Checkpoint:
     def decode(cls, data: bytes) -> Self:
         """Return an encoded checkpoint, on the CPU.
 
-        Raises ValueError when the bytes are none.
+        Raises ValueError for other bytes.
         """
         tensors = decode(data)
         optimizer: Tensors = {}
@@ -71,27 +72,27 @@ class Checkpoint:
 
 
 def optimizer_tensors(optimizer: Optimizer) -> Tensors:
-    """Return copies, on the CPU, of what an optimiser remembers; its rates are the schedule's."""
-    return clone(dict(_remembered(optimizer)))
+    """Return copies, on the CPU, of an optimiser's state; its rates follow from the schedule."""
+    return clone(dict(_state_tensors(optimizer)))
 
 
 def load_optimizer_tensors(optimizer: Optimizer, tensors: Tensors) -> None:
-    """Restore what `optimizer_tensors` gave. Raises CheckpointMismatchError."""
+    """Restore what `optimizer_tensors` returned. Raises CheckpointMismatchError."""
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         if int(index) >= len(parameters):
             raise CheckpointMismatchError(f"the optimiser has no parameter {index}")
-        state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], value)
+        state.setdefault(int(index), {})[name] = _in_format_of(parameters[int(index)], value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
-    """Return a tensor in its parameter's memory format, which safetensors do not keep.
+def _in_format_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a tensor in its parameter's memory format, which safetensors do not store.
 
-    In another one the optimiser takes another path, slower and rounding differently.
+    In another format the optimiser would be slower and round differently.
     """
     if not value.ndim:  # a count of steps
         return value
@@ -103,7 +104,7 @@ def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
-def _remembered(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+def _state_tensors(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
     for index, entries in optimizer.state_dict()["state"].items():
         for name, value in entries.items():
             if isinstance(value, Tensor):

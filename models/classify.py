@@ -14,9 +14,9 @@ from models.preprocess import Preprocess
 class Output(NamedTuple):
     """Predictions of a batch.
 
-    `log_scores` [B, C] are logarithms, -inf for columns that were not considered: scores too small
-    for a float still have an order. `distances` [B, C] are Euclidean distances to the class means,
-    for nearest mean. `tasks` [B] is the task that a router chose.
+    `log_scores` [B, C] are logarithms, so that scores too small for a float still have an order;
+    -inf marks columns that were not considered. `distances` [B, C] are Euclidean distances to the
+    class means, from nearest mean. `tasks` [B] are the tasks that a router chose.
     """
 
     log_scores: Tensor
@@ -30,7 +30,7 @@ class Output(NamedTuple):
 
 
 class Servable(nn.Module):
-    """A network behind its preprocessing. Takes uint8 [B, 3, S, S]."""
+    """A network with its preprocessing: takes uint8 images [B, 3, S, S]."""
 
     def __init__(self, preprocess: Preprocess, network: Network) -> None:
         super().__init__()
@@ -54,13 +54,12 @@ class TaskSoftmax(Servable):
     def __init__(self, preprocess: Preprocess, network: Network, task: int) -> None:
         super().__init__(preprocess, network)
         self.task = task
-        columns = torch.tensor(network.head.tasks) == task
-        self.register_buffer("columns", columns.to(network.head.weight.device))
+        self.register_buffer("columns", torch.tensor(network.head.tasks) == task)
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S]."""
-        features = self.network.backbone(self.preprocess(images))[1]
-        # The block alone: how many tasks came later must not even show in the rounding.
+        features = self.network.backbone(self.preprocess(images)).pooled
+        # The block alone: later tasks must not change even the rounding.
         found = self.network.head.blocks[str(self.task)](features).log_softmax(dim=1)
         log_scores = found.new_full((len(images), len(self.columns)), -torch.inf)
         log_scores[:, self.columns] = found
@@ -100,10 +99,10 @@ class NearestMean(Servable):
 
 
 class Routed(Servable):
-    """A router before networks that know one task each.
+    """A router before experts: networks for one task each.
 
-    The task is that of the nearest of `means` [C, D], unit vectors of the features of `network`;
-    the expert of that task says what the image is.
+    The task is that of the nearest of `means` [C, D], unit vectors in the feature space of
+    `network`; that task's expert classifies the image.
     """
 
     means: Tensor
@@ -116,12 +115,12 @@ class Routed(Servable):
         experts: Sequence[TaskSoftmax],
     ) -> None:
         super().__init__(preprocess, network)
-        self.register_buffer("means", means.to(network.head.weight.device))
+        self.register_buffer("means", means)
         self.experts: list[TaskSoftmax] = nn.ModuleList(experts)  # type: ignore[assignment]
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S] and the task chosen for each."""
-        features = functional.normalize(self.network.backbone(self.preprocess(images))[1])
+        features = functional.normalize(self.network.backbone(self.preprocess(images)).pooled)
         nearest = squared_distances(features, self.means).argmin(dim=1)
         log_scores = features.new_full((len(images), len(self.means)), -torch.inf)
         tasks = torch.zeros_like(nearest)
@@ -144,17 +143,17 @@ def class_mean(features: Tensor) -> Tensor:
 
 
 def restrict(log_scores: Tensor, columns: Tensor) -> Tensor:
-    """Return log-scores [B, C] over the columns that a boolean [C] chooses, -inf for the others."""
+    """Return log-scores [B, C] over the columns that a boolean [C] selects, -inf for others."""
     return log_scores.masked_fill(~columns, -torch.inf).log_softmax(dim=1)
 
 
 def fit_temperature(squared: Tensor, columns: Tensor) -> float:
-    """Return the τ that makes softmax(−squared/τ) likeliest, 1 where there is nothing to fit.
+    """Return the τ of greatest likelihood for softmax(−squared/τ), 1 where there is nothing to fit.
 
-    `squared` [H, C] are squared distances of held-out images, `columns` [H] their classes. A right
-    answer counts as right with probability (H+1)/(H+2), by Laplace's rule: H images without a
-    mistake do not prove that there never is one, and scores would all be 0 or 1. The negative
-    log-likelihood is convex in 1/τ, so a golden-section search finds its one minimum.
+    `squared` [H, C] are squared distances of held-out images, `columns` [H] their classes. Labels
+    are smoothed: by Laplace's rule of succession the right class has probability (H+1)/(H+2). Else
+    all scores would be 0 or 1 where H images show no mistake. The negative log-likelihood is convex
+    in 1/τ, so a golden-section search finds its one minimum.
     """
     images, classes = squared.shape
     if images == 0 or classes == 1:

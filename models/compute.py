@@ -1,4 +1,4 @@
-"""What the hardware gains by: the device, the memory format and the arithmetic of training."""
+"""The hardware of a step: device, memory format and precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Compute:
 
     @classmethod
     def on(cls, device: str) -> "Compute":
-        """Look at a device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``."""
+        """Return what a device offers: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``."""
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = torch.device(device)
@@ -33,10 +33,6 @@ class Compute:
             bf16 = torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
         return cls(chosen, bf16)
 
-    def place(self, module: M) -> M:
-        """Move a module to the device; see `place`."""
-        return place(module, self.device)
-
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which training's forwards run."""
         if not self.bf16:
@@ -44,7 +40,7 @@ class Compute:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def place(module: M, device: torch.device) -> M:
+def to_device(module: M, device: torch.device) -> M:
     """Move a module to a device, the weights of its convolutions in channels-last order."""
     module.to(device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

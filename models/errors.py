@@ -1,4 +1,4 @@
-"""What can be wrong with a request to learn, in terms its sender understands."""
+"""Errors of a request to learn, in words that its sender understands."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 
 class InvalidSpecError(ValueError):
-    """A classifier's description is wrong at one place: a JSON pointer and what is wrong there."""
+    """One field of a classifier's spec is wrong: its JSON pointer and what is wrong with it."""
 
     def __init__(self, pointer: str, detail: str) -> None:
         super().__init__(f"{pointer}: {detail}")
@@ -16,9 +16,9 @@ class InvalidSpecError(ValueError):
 
     @classmethod
     def first_of(cls, error: ValidationError, within: str, names: Iterable[str]) -> Self:
-        """Return the first thing wrong with options that stand at the pointer `within`.
+        """Return the first error of options whose JSON pointer is `within`.
 
-        `names` are the options that there are.
+        `names` are the options that exist.
         """
         first = error.errors(include_url=False)[0]
         pointer = "".join(f"/{part}" for part in first["loc"])
@@ -28,7 +28,7 @@ class InvalidSpecError(ValueError):
 
 
 class LearningError(Exception):
-    """A learning step cannot be done. `code` is stable; trying again gives the same answer."""
+    """A learning step cannot be done. `code` is stable; another attempt fails in the same way."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -37,9 +37,9 @@ class LearningError(Exception):
 
 
 def diverged(how: str) -> LearningError:
-    """Return the error of a training that went astray."""
+    """Return the error of a training that diverged; `how` says what shows it."""
     return LearningError("training-diverged", f"training diverged, {how}: give a lower lr")
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: it was asked for
-    """A step was stopped because its caller said so."""
+    """A step was stopped because its caller asked for it."""

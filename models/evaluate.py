@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.chunks import Pause, go_on, portions
 from models.classify import Output, Servable
+from models.inference import Pause, inference_batches, no_pause
 from models.matrices import Row, average, backward_transfer, forgetting
 
 
 def predict(
-    servable: Servable, images: Tensor, device: torch.device, pause: Pause = go_on
+    servable: Servable, images: Tensor, device: torch.device, pause: Pause = no_pause
 ) -> Output:
     """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one."""
     servable.eval()
     with torch.inference_mode():
         outputs = [
-            servable(portion.contiguous(memory_format=torch.channels_last))
-            for portion in portions(images, device, pause)
+            servable(batch.contiguous(memory_format=torch.channels_last))
+            for batch in inference_batches(images, device, pause)
         ]
     fields = (
         None if field[0] is None else torch.cat(field).cpu() for field in zip(*outputs, strict=True)
@@ -33,11 +33,12 @@ def predict_by_task(
     columns: Tensor,
     tasks: Sequence[int],
     device: torch.device,
-    pause: Pause = go_on,
+    pause: Pause = no_pause,
 ) -> Output:
-    """Return what `servable` of each image's own task says of uint8 images [H, 3, S, S].
+    """Return the output for uint8 images [H, 3, S, S], each predicted within its own task.
 
-    `columns` [H] are their classes and `tasks` the task of each column.
+    `servable` makes the module of a task, `columns` [H] are the images' classes and `tasks` has the
+    task of each column.
     """
     task_of = torch.tensor(tasks)[columns]
     log_scores = torch.empty(len(images), len(tasks))
@@ -56,10 +57,10 @@ def measure(
 ) -> dict[str, Any]:
     """Return the metrics of a version.
 
-    `output` are the predictions of the held-out images (None where there are none), `columns` [H]
-    their classes, `tasks` the task of each column and `history` the parent's metrics. `with_task`
-    are the predictions with the task given, where they are not `output` restricted to the task's
-    columns. `per_class` goes by column.
+    `output` are the predictions of the held-out images (None without images), `columns` [H] their
+    classes, `tasks` the task of each column and `history` the parent's metrics. `with_task` are the
+    predictions with the task given, where they differ from `output` restricted to the task's
+    columns. `per_class` is ordered by column.
     """
     before = history or {"matrix": [], "task_aware_matrix": [], "accuracies": []}
     known = sorted(set(tasks))

@@ -1,9 +1,9 @@
-"""How much each weight matters to what a network says: MAS (Aljundi et al., ECCV 2018).
+"""How much each weight matters to a network's output: MAS (Aljundi et al., ECCV 2018).
 
-Importance Ω says how strongly a small change of a weight changes the output. No label is used, so
-it can be measured on any images. It is kept for the shared parameters: the backbone's less batch
-norm's, which stay as they are after the first task. Measuring leaves the network as it is, in eval
-mode, and draws no random numbers.
+Importance Ω says how strongly a small change of a weight changes the output. It needs no label, so
+any images will do. It is measured for the shared parameters: the backbone's without batch norm's,
+which are frozen after the first task. Measuring leaves the network unchanged, in eval mode, and
+draws no random numbers.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from models.chunks import Pause, go_on, portions
+from models.inference import Pause, inference_batches, no_pause
 from models.networks import Network, batch_norms
 from models.networks.network import BatchNorm
 from models.state import Tensors
@@ -22,15 +22,16 @@ from models.state import Tensors
 Layer = nn.Conv2d | nn.Linear
 Preprocessing = Callable[[Tensor], Tensor]
 
-# At most as many images at once as a small training batch has, and as many gradients: more cost
-# time on a CPU, whose caches they leave (measured on resnet32 and resnet18), and memory elsewhere.
-CHUNK = 32
+# The most images in a batch, as in a small training batch, and the most bytes of their gradients.
+# More would leave a CPU's caches and be slower (measured on resnet32 and resnet18), and elsewhere
+# take memory.
+BATCH = 32
 CPU_GRADIENT_BYTES = 2**25
 GRADIENT_BYTES = 2**30
 
 
 def shared_parameters(network: Network) -> dict[str, nn.Parameter]:
-    """Return the parameters that later tasks share and may move, by their name in the backbone."""
+    """Return the parameters that later tasks share and may change, by name in the backbone."""
     fixed = {id(p) for norm in batch_norms(network) for p in norm.parameters()}
     return {name: p for name, p in network.backbone.named_parameters() if id(p) not in fixed}
 
@@ -40,13 +41,13 @@ def global_importance(
     preprocess: Preprocessing,
     images: Tensor,
     columns: Tensor,
-    pause: Pause = go_on,
+    pause: Pause = no_pause,
 ) -> Tensors:
     """Return Ω = mean over images of |∂‖F(x)‖²/∂θ|, by parameter.
 
-    F are the logits of the columns that a boolean [N, C] chooses for each of images uint8
-    [N, 3, S, S]. The absolute value is taken image by image: in the gradient of a whole batch
-    those of its images cancel, which gives a lower bound.
+    F are the logits of the columns that the boolean `columns` [N, C] selects for each of the uint8
+    images [N, 3, S, S]. The absolute value is taken image by image: in the gradient of a whole
+    batch the images' gradients partly cancel, which gives a lower bound only.
     """
     network.eval()
     parameters: Tensors = {f"backbone.{n}": p for n, p in shared_parameters(network).items()}
@@ -57,25 +58,25 @@ def global_importance(
 
     per_image = vmap(grad(energy), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    size = _chunk(parameters.values())
+    size = _batch_size(parameters.values())
     with torch.no_grad():
-        for chunk, own in zip(images.split(size), columns.split(size), strict=True):
+        for batch, own in zip(images.split(size), columns.split(size), strict=True):
             pause()
-            for name, gradients in per_image(parameters, _pixels(preprocess, chunk), own).items():
+            for name, gradients in per_image(parameters, _pixels(preprocess, batch), own).items():
                 total[name] += gradients.abs_().sum(dim=0)
         return {name.removeprefix("backbone."): t / len(images) for name, t in total.items()}
 
 
 def local_importance(
-    network: Network, preprocess: Preprocessing, images: Tensor, pause: Pause = go_on
+    network: Network, preprocess: Preprocessing, images: Tensor, pause: Pause = no_pause
 ) -> Tensors:
-    """Return the Ω that takes every layer for a function of its own: Hebb's rule, by parameter.
+    """Return the local Ω, which treats every layer as a function by itself: Hebb's rule.
 
     A layer is y = ReLU(γ(θx − μ)/σ + β), with the batch norm behind it if there is one, and
-    |∂‖y‖²/∂θ| = |2 y (γ/σ) xᵀ| is the product of what comes in and what goes out, summed over the
-    positions of a convolution; its mean is over images uint8 [N, 3, S, S]. There is no backward
-    pass and no part for the head. Only convolutions and linear layers have such a rule; parameters
-    of others (see `without_local_rule`) get zero.
+    |∂‖y‖²/∂θ| = |2 y (γ/σ) xᵀ| is the product of its input and output, summed over the positions of
+    a convolution. Ω is its mean over uint8 images [N, 3, S, S], by parameter. This takes no
+    backward pass and leaves out the head. Only convolutions and linear layers have such a rule;
+    parameters of other layers (see `without_local_rule`) get zero.
     """
     network.eval()
     total = {name: torch.zeros_like(p) for name, p in shared_parameters(network).items()}
@@ -90,19 +91,19 @@ def local_importance(
             if layer.bias is not None:
                 total[f"{layers[layer]}.bias"] += sums
 
-        with _watching(dict.fromkeys(layers, add)):
-            for portion in portions(images, images.device, pause, CHUNK):
-                network.backbone(_pixels(preprocess, portion))
+        with _forward_hooks(dict.fromkeys(layers, add)):
+            for batch in inference_batches(images, images.device, pause, BATCH):
+                network.backbone(_pixels(preprocess, batch))
         return {name: summed / len(images) for name, summed in total.items()}
 
 
 def uniform_importance(network: Network) -> Tensors:
-    """Return Ω = 1 for every parameter: the plain distance, which importance has to beat."""
+    """Return Ω = 1 for every parameter: the plain L2 penalty, the baseline of importance."""
     return {name: torch.ones_like(p) for name, p in shared_parameters(network).items()}
 
 
 def without_local_rule(network: Network) -> list[str]:
-    """Return the names of shared parameters of other layers than convolutions and linear ones."""
+    """Return the names of the shared parameters that `local_importance` has no rule for."""
     ruled = {
         id(p)
         for module in network.backbone.modules()
@@ -131,10 +132,10 @@ def proximal_step(
     strength: float,
     lr: float,
 ) -> None:
-    """Move θ in place to where `penalty` holds it: (θ + 2ηλΩθ*)/(1 + 2ηλΩ), with η = `lr`.
+    """Move θ in place by an implicit step on `penalty`: to (θ + 2ηλΩθ*)/(1 + 2ηλΩ), η = `lr`.
 
-    That minimises penalty + ‖· − θ‖²/2η: a step of gradient descent taken implicitly. The explicit
-    one diverges where ηλΩ > 1; this one is stable for any.
+    That minimises penalty + ‖· − θ‖²/2η. The explicit gradient step diverges where ηλΩ > 1; the
+    implicit one is always stable.
     """
     for name, omega in importance.items():
         pull = 2 * lr * strength * omega
@@ -145,14 +146,14 @@ def _pixels(preprocess: Preprocessing, images: Tensor) -> Tensor:
     return preprocess(images).contiguous(memory_format=torch.channels_last)
 
 
-def _chunk(parameters: Iterable[Tensor]) -> int:
-    """Return how many images' gradients are taken at once."""
+def _batch_size(parameters: Iterable[Tensor]) -> int:
+    """Return how many images' gradients are computed at once."""
     tensors = list(parameters)
     room = CPU_GRADIENT_BYTES if tensors[0].device.type == "cpu" else GRADIENT_BYTES
-    return max(1, min(CHUNK, room // sum(p.nbytes for p in tensors)))
+    return max(1, min(BATCH, room // sum(p.nbytes for p in tensors)))
 
 
-def _watching(hooks: Mapping[nn.Module, Callable[..., None]]) -> ExitStack:
+def _forward_hooks(hooks: Mapping[nn.Module, Callable[..., None]]) -> ExitStack:
     """Call a hook with (module, inputs, output) after each module's forward, inside a `with`."""
     stack = ExitStack()
     for module, hook in hooks.items():
@@ -165,29 +166,29 @@ def _norms_behind(
 ) -> dict[nn.Module, BatchNorm]:
     """Return the batch norm that takes the output of each layer, where one does.
 
-    It is seen by running an image: modules do not know what they are connected to.
+    It is found by running an image, since modules do not know what they are connected to.
     """
-    made: dict[int, tuple[nn.Module, Tensor]] = {}  # tensors are held, so that an id stays theirs
+    made: dict[int, tuple[nn.Module, Tensor]] = {}  # the reference to a tensor keeps its id unique
     found: dict[nn.Module, BatchNorm] = {}
 
-    def remember(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         made[id(output)] = layer, output
 
-    def look(norm: BatchNorm, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+    def find(norm: BatchNorm, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         if id(inputs[0]) in made:
             found[made[id(inputs[0])][0]] = norm
 
-    hooks: dict[nn.Module, Callable[..., None]] = dict.fromkeys(layers, remember)
-    with _watching({**hooks, **dict.fromkeys(batch_norms(network), look)}):
+    hooks: dict[nn.Module, Callable[..., None]] = dict.fromkeys(layers, record)
+    with _forward_hooks({**hooks, **dict.fromkeys(batch_norms(network), find)}):
         network.backbone(pixels)
     return found
 
 
 def _responses(outputs: Tensor, norm: BatchNorm | None) -> Tensor:
-    """Return y·γ/σ, shaped like a layer's outputs: half the slope of ‖y‖² in them."""
+    """Return y·γ/σ, shaped like a layer's outputs: half the gradient of ‖y‖² by them."""
     if norm is None:
         return functional.relu(outputs)
-    assert norm.running_var is not None  # noqa: S101 - no norm of ours goes without
+    assert norm.running_var is not None  # noqa: S101 - every norm here tracks it
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.affine:
         scale = scale * norm.weight
@@ -197,7 +198,7 @@ def _responses(outputs: Tensor, norm: BatchNorm | None) -> Tensor:
 def _hebb(layer: Layer, inputs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """Return Σ over a batch of |Σ over positions of slope · input| and of |Σ slope|.
 
-    They are shaped like the layer's weight and bias.
+    `slopes` are gradients by the layer's outputs. The sums are shaped like its weight and bias.
     """
     if isinstance(layer, nn.Linear):
         inputs, slopes = (t.reshape(len(t), -1, t.shape[-1]).mT for t in (inputs, slopes))
@@ -210,7 +211,7 @@ def _hebb(layer: Layer, inputs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]
     # [B, G, O/G, P] and [B, G, I/G·k·k, P]
     slopes = slopes.reshape(len(slopes), groups, layer.weight.shape[0] // groups, -1)
     inputs = inputs.reshape(len(inputs), groups, -1, inputs.shape[-1])
-    if inputs.shape[-1] == 1:  # |s·x| = |s|·|x|: one product for the batch, not one an image
+    if inputs.shape[-1] == 1:  # |s·x| = |s|·|x|: one product for the whole batch
         products = torch.einsum("bgop,bgip->goi", slopes.abs(), inputs.abs())
     else:
         products = (slopes @ inputs.mT).abs_().sum(dim=0)

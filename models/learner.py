@@ -1,25 +1,27 @@
 """A learning step as a function: (version state, images, options, seed) → new state + metrics.
 
-Forgetting is one as well: (version state, columns, held-out images) → new state + metrics.
+Forgetting is a function too: (version state, columns, held-out images) → new state + metrics.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models import evaluate, matrices, methods, networks
 from models.checkpoint import Checkpoint, CheckpointMismatchError
-from models.chunks import Pause
 from models.classify import Servable
-from models.compute import Compute
+from models.compute import Compute, to_device
 from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
+from models.inference import Pause
+from models.memory import ExemplarMemory
 from models.methods import Method
 from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
-from models.state import State, clone
+from models.state import State, clone, on_device
 from models.step import Remaining, Step, StepData, StepResult
 from models.trainer import Progress, Trainer, at_epoch_ends
 
@@ -38,8 +40,10 @@ __all__ = [
     "restore",
 ]
 
-# Under this many optimiser steps hardly anything is learnt, whatever the number of epochs.
+# With fewer optimizer steps hardly anything is learnt, whatever the number of epochs.
 FEW_STEPS = 50
+
+CPU = torch.device("cpu")
 
 
 def learn(
@@ -58,31 +62,24 @@ def learn(
 ) -> StepResult:
     """Learn new classes on top of `base` (None at the first step).
 
-    `history` are the metrics of the base. `save` is given a checkpoint when `save_due` says so (it
-    is told whether an epoch ends; see `Trainer`) and `resume` goes on from one: on the CPU, with
-    the same number of threads, the result is the same to the bit as without interruption.
+    `history` are the metrics of the base. `save` is called with a checkpoint when `save_due`, whose
+    argument says whether an epoch ends, returns True (see `Trainer`). `resume` is a checkpoint to
+    resume from: on the CPU, with the same number of threads, the result is the same to the bit as
+    without interruption.
 
-    Raises LearningError where the step cannot be done, Cancelled when `should_stop` says so,
-    CheckpointMismatchError where `resume` is of another training.
+    Raises LearningError where the step cannot be done, Cancelled when `should_stop` returns True,
+    CheckpointMismatchError where `resume` does not fit this training.
     """
     if not len(data.images):
         raise LearningError("no-training-images", "there is no image to train on")
     compute = Compute.on(device)
-
-    def initial_network() -> Network:
-        return _initial(spec, weights_dir)[0]
-
     if base is None:
-        network, preprocess = _initial(spec, weights_dir)
-        preprocess = preprocess or Preprocess.fitted(data.images)
-        method = _method(spec, network, preprocess)
+        method = _first(spec, data.images, weights_dir, compute.device)
     else:
-        method = restore(spec, base)
-    compute.place(method.network)
-    method.preprocess.to(compute.device)
+        method = restore(spec, base, compute.device)
 
-    def pause_in(phase: str) -> Pause:
-        return _pause(phase, report, should_stop)
+    def pause_in(job_phase: str) -> Pause:
+        return _pause(job_phase, report, should_stop)
 
     step = Step(
         spec,
@@ -90,35 +87,19 @@ def learn(
         method.network,
         method.preprocess,
         compute,
-        initial_network,
+        lambda: _initial(spec, weights_dir)[0],
         pause_in("selecting_exemplars"),
     )
     trainer = Trainer(
         method, step, report=report, should_stop=should_stop, save=save, save_due=save_due
     )
     steps = trainer.run(resume)
-
     step.pause()
     method.end(step)
     metrics = _measure(
         method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
     )
-
-    state = _state(method)
-    if not state.finite:
-        raise diverged("its weights are no longer finite")
-    memory = step.memory
-    return StepResult(
-        state=state,
-        rankings={
-            column: memory.exemplars(column).tolist()
-            for column in range(len(data.tasks))
-            if memory.changed[column] and memory.kept[column]
-        },
-        kept=memory.kept,
-        metrics=metrics,
-        warnings=[*_warnings(steps), *method.warnings()],
-    )
+    return _result(method, step.memory, metrics, steps)
 
 
 def forget(
@@ -132,21 +113,20 @@ def forget(
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> StepResult:
-    """Remove columns of `base` and all that is theirs alone, and measure what is left.
+    """Remove columns of `base` and all that belongs to them alone, and measure what is left.
 
-    Nothing is trained: what the other classes have is the same, to the bit. Without a column the
-    result is the base, measured again. `history` are the metrics of the base; `residual` of the
-    result names what stays of the images of the classes forgotten. Its warnings are of what is
-    left; those of the method are about learning. Raises LearningError where the method cannot
-    forget them, Cancelled when `should_stop` says so.
+    Nothing is trained: all that belongs to other classes stays the same, to the bit. Without
+    columns the result is the base, measured again. `history` are the metrics of the base. The
+    result's warnings are about the remaining tasks only, since a method's are about learning.
+
+    Raises LearningError where the method cannot forget the columns, Cancelled when `should_stop`
+    returns True.
     """
     if columns:
         methods.get(spec.method).check_forget(base.tasks, columns)
     compute = Compute.on(device)
-    method = restore(spec, base)
+    method = restore(spec, base, compute.device)
     residual = method.forget(columns) if columns else []
-    compute.place(method.network)
-    method.preprocess.to(compute.device)
     if history is not None:
         history = matrices.without_tasks(history, base.tasks, method.network.head.tasks)
     pause = _pause("evaluating", report, should_stop)
@@ -155,31 +135,39 @@ def forget(
         state=_state(method),
         rankings={},
         kept=data.kept,
-        warnings=_left_alone(base.tasks, method.network.head.tasks),
+        warnings=_lone_class_warnings(base.tasks, method.network.head.tasks),
         residual=tuple(residual),
     )
 
 
-def restore(spec: Spec, state: State) -> Method[Any]:
-    """Rebuild the method of a version from its state, on the CPU and in eval mode."""
+def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:
+    """Rebuild the method of a version from its state, on a device and in eval mode."""
     network = networks.build(spec.backbone, spec.seed)
     for task in dict.fromkeys(state.tasks):
         network.head.grow(task, state.tasks.count(task), spec.seed)
         network.head.blocks[str(task)].load_state_dict(state.parts[f"head.{task}"])
     network.backbone.load_state_dict(state.parts["backbone"])
     preprocess = Preprocess.from_state(state.parts["preprocess"])
-    method = _method(spec, network.eval(), preprocess)
-    method.load(dict(state.parts))
+    method = _method(spec, network.eval(), preprocess, device)
+    method.load(on_device(state.parts, device))
     return method
 
 
+def _first(
+    spec: Spec, images: Tensor, weights_dir: Path | None, device: torch.device
+) -> Method[Any]:
+    """Make the method of a first step, whose `images` fit the preprocessing without weights."""
+    network, preprocess = _initial(spec, weights_dir)
+    return _method(spec, network, preprocess or Preprocess.fitted(images), device)
+
+
 def _pause(
-    phase: str, report: Callable[[Progress], None], should_stop: Callable[[], bool]
+    job_phase: str, report: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Pause:
     def pause() -> None:
         if should_stop():
             raise Cancelled
-        report(Progress(phase))
+        report(Progress(job_phase))
 
     return pause
 
@@ -192,13 +180,13 @@ def _measure(
     history: dict[str, Any] | None,
     pause: Pause,
 ) -> dict[str, Any]:
-    """Calibrate the method and return its metrics, by one pass over the held-out images."""
+    """Calibrate the method and return the metrics, from one pass over the held-out images."""
     pause()
     tasks = method.network.head.tasks
     held_out, with_task = None, None
 
     def servable(task: int | None = None) -> Servable:
-        return compute.place(method.servable(task))
+        return to_device(method.servable(task), compute.device)
 
     if len(images):
         held_out = evaluate.predict(servable(), images, compute.device, pause)
@@ -210,6 +198,25 @@ def _measure(
     pause()
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
     return {**metrics, "report": method.report()}
+
+
+def _result(
+    method: Method[Any], memory: ExemplarMemory, metrics: dict[str, Any], steps: int
+) -> StepResult:
+    state = _state(method)
+    if not state.finite:
+        raise diverged("its weights are no longer finite")
+    return StepResult(
+        state=state,
+        rankings={
+            column: memory.exemplars(column).tolist()
+            for column, kept in enumerate(memory.kept)
+            if memory.changed[column] and kept
+        },
+        kept=memory.kept,
+        metrics=metrics,
+        warnings=[*_warnings(steps), *method.warnings()],
+    )
 
 
 def _state(method: Method[Any]) -> State:
@@ -230,13 +237,17 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess 
     return network, Preprocess(mean, std)
 
 
-def _method(spec: Spec, network: Network, preprocess: Preprocess) -> Method[Any]:
+def _method(
+    spec: Spec, network: Network, preprocess: Preprocess, device: torch.device
+) -> Method[Any]:
+    """Make the method on a device: see `models.methods.base` for who moves tensors."""
     kind = methods.get(spec.method)
-    return kind(kind.Options.model_validate(spec.options), network, preprocess)
+    options = kind.Options.model_validate(spec.options)
+    return kind(options, to_device(network, device), preprocess.to(device))
 
 
-def _left_alone(before: Sequence[int], after: Sequence[int]) -> list[str]:
-    """Tell of tasks that have a single class now; `before` and `after` have each column's task."""
+def _lone_class_warnings(before: Sequence[int], after: Sequence[int]) -> list[str]:
+    """Warn of tasks that now have a single class; `before` and `after` have each column's task."""
     return [
         f"task {task} has a single class left: with the task given, that is always the answer"
         for task in dict.fromkeys(after)

@@ -1,7 +1,7 @@
-"""What accuracy matrices say: forgetting, backward transfer. Plain numbers, for clients as well.
+"""Figures of accuracy matrices: forgetting, backward transfer. Plain numbers, so clients use it.
 
-Row i of a matrix is measured after the i-th learning step of the chain of parents and column j on
-task j's held-out images; null stands where there is nothing to measure on.
+Row i of a matrix is measured after the i-th learning step of the chain of parents, and column j on
+task j's held-out images; None stands where there are no images to measure on.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,19 @@ Row = list[float | None]
 def without_tasks(
     history: dict[str, Any], tasks: Sequence[int], remaining: Sequence[int]
 ) -> dict[str, Any]:
-    """Return the metrics of a version that `measure` goes on from once classes are forgotten.
+    """Return a version's metrics without the tasks of which no class is left after a forget.
 
     `tasks` are those of the version's columns, `remaining` those of the columns that are left. The
-    matrices lose the columns of tasks that vanish, and the rows in which nothing is left then:
-    their steps knew no task of today's. Other rows stay, also those of steps that taught a task
-    that vanished: they say how the tasks that are left did at that time. What was measured before
-    is not measured again, so earlier entries count classes that have been forgotten since, where
-    their task is still there; the row that `measure` appends is about the classes that are left.
+    matrices lose the columns of tasks that vanish, and then the empty rows, whose steps knew none
+    of the remaining tasks. Rows of steps that taught a vanished task stay: they show how the
+    remaining tasks did at that time. Earlier entries are not measured again, so they still count
+    forgotten classes of remaining tasks; the row that `measure` appends counts the classes left.
     """
     known = sorted(set(tasks))
-    places = [place for place, task in enumerate(known) if task in remaining]
+    positions = [position for position, task in enumerate(known) if task in remaining]
 
     def left(row: Row) -> Row:
-        return [row[place] for place in places if place < len(row)]
+        return [row[position] for position in positions if position < len(row)]
 
     rows = [number for number, row in enumerate(history["matrix"]) if left(row)]
     return {
@@ -38,13 +37,13 @@ def without_tasks(
 
 
 def forgetting(matrix: Sequence[Row]) -> float | None:
-    """Return the mean, over older tasks, of the best earlier accuracy less today's.
+    """Return the mean, over older tasks, of the best earlier accuracy minus the current one.
 
     Chaudhry et al. 2018, f_j = max_{i<k} a_ij − a_kj. None at the first step.
     """
-    *earlier, today = matrix
+    *earlier, last = matrix
     losses = []
-    for task, now in enumerate(today):
+    for task, now in enumerate(last):
         best = [row[task] for row in earlier if task < len(row)]
         seen = [value for value in best if value is not None]
         if seen and now is not None:
@@ -53,13 +52,13 @@ def forgetting(matrix: Sequence[Row]) -> float | None:
 
 
 def backward_transfer(matrix: Sequence[Row]) -> float | None:
-    """Return the mean, over older tasks, of today's accuracy less the one right after learning.
+    """Return the mean, over older tasks, of current accuracy minus that just after learning.
 
     Lopez-Paz & Ranzato 2017. None at the first step.
     """
-    *earlier, today = matrix
+    *earlier, last = matrix
     gains = []
-    for task, now in enumerate(today):
+    for task, now in enumerate(last):
         first = next((row[task] for row in earlier if task < len(row)), None)
         if first is not None and now is not None:
             gains.append(now - first)
@@ -67,6 +66,6 @@ def backward_transfer(matrix: Sequence[Row]) -> float | None:
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """Return the mean of what was measured, None where nothing was."""
+    """Return the mean of the values that are not None, None without any."""
     measured = [value for value in values if value is not None]
     return fmean(measured) if measured else None

@@ -5,20 +5,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from models.chunks import Pause, go_on
+from models.inference import Pause, no_pause
 from models.spec import Budget
 
-# Costs this near to each other are a tie. They are of order k², in double precision.
+# Costs this close to each other are a tie. They are of order k², in double precision.
 TIE = 1e-9
 
 
-def herd(features: Tensor, count: int, pause: Pause = go_on) -> Tensor:
+def herd(features: Tensor, count: int, pause: Pause = no_pause) -> Tensor:
     """Rank the images of a class by herding (Alg. 4): the positions [m] of the first m exemplars.
 
-    Each pick brings the mean of the exemplars as near as possible to the mean of the class, among
+    Each pick brings the mean of the exemplars as close as possible to the mean of the class, among
     images not yet picked; ties go to the lowest position. `features` [n, D] are L2-normalised, as
     the paper's notation implies; m = min(count, n). A shorter ranking is a prefix of a longer one.
-    `pause` is called before each pick: of a large class they take minutes.
+    `pause` is called before each pick, since a large class takes minutes.
     """
     total = features.double()
     mean = total.mean(dim=0)
@@ -33,7 +33,7 @@ def herd(features: Tensor, count: int, pause: Pause = go_on) -> Tensor:
         pause()
         cost = squares + 2 * along_sum - 2 * rank * along_mean
         cost.masked_fill_(~free, torch.inf)
-        # The first of those that only rounding tells apart: of two images both are equally good.
+        # Only rounding distinguishes costs this close: of two images both are equally good.
         pick = (cost <= cost.min() + TIE).int().argmax()
         free[pick] = False
         along_sum += total @ total[pick]
@@ -46,8 +46,8 @@ def herd(features: Tensor, count: int, pause: Pause = go_on) -> Tensor:
 def trim(sizes: Sequence[Tensor], budget: Budget) -> tuple[int, ...]:
     """Return how many of each class's first exemplars the budget keeps (Alg. 5).
 
-    `sizes[c]` [n] are the stored bytes of class c's images in ranking order. Each class may fill
-    an equal share of the budget, rounded down, so that the whole never exceeds it.
+    `sizes[c]` [n] are the stored bytes of class c's images in ranking order. Each class may use an
+    equal share of the budget, rounded down, so that the sum never exceeds it.
     """
     if budget.exemplars is not None:
         share = budget.exemplars // max(1, len(sizes))
@@ -58,10 +58,10 @@ def trim(sizes: Sequence[Tensor], budget: Budget) -> tuple[int, ...]:
 
 
 class ExemplarMemory:
-    """The images a version keeps of its classes, as positions into a step's training images.
+    """The images that a version keeps of its classes, as positions in a step's training images.
 
-    Classes that got no images in this step keep the ranking they came with: what is removed is
-    its end, and what remains is never looked at again.
+    A class without new images keeps the ranking that it has: only its end is removed, and no
+    features are computed.
     """
 
     def __init__(self, columns: Tensor, fresh: Tensor, sizes: Tensor, classes: int) -> None:
@@ -76,9 +76,9 @@ class ExemplarMemory:
         self.kept = tuple(len(ranking) for ranking in self.rankings)
 
     def select(
-        self, features: Callable[[Tensor], Tensor], budget: Budget, pause: Pause = go_on
+        self, features: Callable[[Tensor], Tensor], budget: Budget, pause: Pause = no_pause
     ) -> None:
-        """Herd the classes with new images and trim all to the budget.
+        """Herd the classes with new images, and trim all classes to the budget.
 
         `features` gives the L2-normalised features [n, D] of the images at positions [n]; `pause`
         is called between picks.
@@ -94,7 +94,7 @@ class ExemplarMemory:
         return self.rankings[column][: self.kept[column]]
 
     def _reach(self, ranking: Tensor, budget: Budget) -> int:
-        """How far to rank a class: no budget shared by more classes can keep more than this."""
+        """Return how far to rank a class: with more classes, its share can only shrink."""
         if budget.exemplars is None:
             return len(ranking)
         return budget.exemplars // len(self.rankings)

@@ -8,7 +8,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Options(BaseModel):
-    """Base of every method's options: what is not named is refused."""
+    """Base of every method's options: unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what the network sees. Part of every version."""
+"""From uint8 pixels to the network's input. Part of every version."""
 
 from typing import Self
 
@@ -25,23 +25,23 @@ class Preprocess(nn.Module):
 
     @classmethod
     def fitted(cls, images: Tensor) -> Self:
-        """Measure uint8 images [N, 3, S, S]."""
-        # In float64 against rounding, by chunks against 8 bytes a pixel.
+        """Return the preprocessing with mean and deviation of uint8 images [N, 3, S, S]."""
+        # In float64 against rounding, and by batches, since that takes 8 bytes a pixel.
         total = torch.zeros(3, dtype=torch.float64, device=images.device)
         square = torch.zeros_like(total)
-        for chunk in images.split(512):
-            pixels = chunk.double() / 255
+        for batch in images.split(512):
+            pixels = batch.double() / 255
             total += pixels.sum(dim=(0, 2, 3))
             square += pixels.square().sum(dim=(0, 2, 3))
         count = images.numel() / 3
         mean = total / count
         std = (square / count - mean.square()).clamp_min(0).sqrt()
-        # Flat colour has no deviation to divide by.
+        # Images of one flat colour have a deviation of zero.
         return cls(mean, std.clamp_min(1 / 255))
 
     @classmethod
     def from_state(cls, part: Tensors) -> Self:
-        """Restore from the tensors of `state`."""
+        """Return the preprocessing of which `state` returned these tensors."""
         return cls(part["mean"], part["std"])
 
     def state(self) -> Tensors:

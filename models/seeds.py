@@ -1,6 +1,6 @@
-"""Counter-based randomness: every draw is a function of the seed and of where it is used.
+"""Counter-based randomness: every draw is a function of the seed and of what it is used for.
 
-Nothing depends on what was drawn before, so a resumed run sees the draws of an uninterrupted one.
+No draw depends on an earlier one, so a resumed run repeats the draws of an uninterrupted one.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 import torch
 
 from models.classify import Output, Servable, restrict
-from models.compute import place
+from models.compute import to_device
 from models.learner import restore
 from models.spec import Spec
 from models.state import State
@@ -24,6 +24,6 @@ def load_servable(
     It is frozen and in eval mode. Raises ValueError for a task or a way to classify that the
     method does not have.
     """
-    servable = restore(spec, state).servable(task, classify)
+    servable = restore(spec, state, torch.device(device)).servable(task, classify)
     servable.requires_grad_(False).eval()
-    return place(servable, torch.device(device))
+    return to_device(servable, torch.device(device))

@@ -1,4 +1,4 @@
-"""Tensors in and out: the state of a version, part by part, as safetensors."""
+"""The state of a version, part by part, and its encoding as safetensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Tensors = dict[str, Tensor]
 class State:
     """All that a version's prediction and its next learning step need.
 
-    `parts` are named groups of tensors (backbone, head.0, means, …), each stored on its own so
-    that versions share the parts that did not change. `tasks[c]` is the task that added column c
-    of the head; columns follow the order in which classes were learnt.
+    `parts` are named groups of tensors (backbone, head.0, means, …), each stored by itself, so that
+    versions share parts that did not change. `tasks[c]` is the task that added column c of the
+    head; columns are in the order in which classes were learnt.
     """
 
     parts: Mapping[str, Tensors]
@@ -24,7 +24,7 @@ class State:
 
     @property
     def finite(self) -> bool:
-        """Whether no tensor holds an infinity or what is no number."""
+        """Whether all tensors are free of infinities and NaNs."""
         tensors = (tensor for part in self.parts.values() for tensor in part.values())
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
@@ -49,3 +49,11 @@ def clone(part: Mapping[str, Tensor]) -> Tensors:
     """Return an independent copy of a part on the CPU."""
     with torch.no_grad():
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in part.items()}
+
+
+def on_device(parts: Mapping[str, Tensors], device: torch.device) -> dict[str, Tensors]:
+    """Return parts on a device: copies, except of tensors that are there already."""
+    return {
+        name: {key: tensor.to(device) for key, tensor in part.items()}
+        for name, part in parts.items()
+    }

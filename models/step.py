@@ -1,4 +1,4 @@
-"""One learning step: what a method sees of it, and what comes out."""
+"""One learning step: what a method is given of it, and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.batches import ImageSet
-from models.chunks import Pause, go_on, portions
 from models.compute import Compute
+from models.inference import Pause, inference_batches, no_pause
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
 from models.preprocess import Preprocess
@@ -24,9 +24,10 @@ class StepData:
     """The images of one step.
 
     `images` uint8 [N, 3, S, S] are trained on: exemplars first, class by class in ranking order,
-    then the new images in the order they came; `columns` [N] their classes, `sizes` [N] their
-    stored bytes, `fresh` [N] whether they are new. `held_out` uint8 [H, 3, S, S] are only measured
-    on, with `held_out_columns` [H]. `tasks[c]` is the task of column c, new columns last.
+    then the new images in the order they came; `columns` [N] are their classes, `sizes` [N] their
+    stored bytes, `fresh` [N] whether they are new. `held_out` uint8 [H, 3, S, S], of classes
+    `held_out_columns` [H], are for measuring only. `tasks[c]` is the task of column c; new columns
+    are last.
     """
 
     images: Tensor
@@ -42,9 +43,10 @@ class StepData:
 class StepResult:
     """A new version: its state, its exemplars and how well it does.
 
-    `rankings[c]` are positions into `StepData.images` in herding order, for classes that got new
-    images; `kept[c]` counts the first images of class c's ranking that are exemplars now.
-    `metrics` are described in `models.evaluate`.
+    `rankings[c]` are positions in `StepData.images` in herding order, for classes that got new
+    images; the first `kept[c]` images of class c's ranking are its exemplars now. `metrics` are
+    described in `models.evaluate`. `residual` names the parts that were learnt from images of
+    forgotten classes and stay, since other classes share them.
     """
 
     state: State
@@ -52,16 +54,15 @@ class StepResult:
     kept: tuple[int, ...]
     metrics: dict[str, Any]
     warnings: list[str]
-    # What a forgotten class was learnt into and is still there, since others share it.
     residual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """What stays when classes are forgotten, by the columns that are left, closed up.
+    """What stays when classes are forgotten. Columns are those after the removal.
 
-    `held_out` uint8 [H, 3, S, S] are measured on, with `held_out_columns` [H]; `kept[c]` counts
-    the exemplars of class c.
+    `held_out` uint8 [H, 3, S, S], of classes `held_out_columns` [H], are measured on; `kept[c]`
+    counts the exemplars of class c.
     """
 
     held_out: Tensor
@@ -72,9 +73,9 @@ class Remaining:
 class Step:
     """What a method is given of a learning step.
 
-    `data` are the images to train on, on the device; `tasks` the task of every column; `known`
-    how many columns the network had before the step; `memory` the exemplars, which the method
-    chooses at the end; `pause` is to be called within long work other than training.
+    `data` are the images to train on, on the device; `tasks` has the task of every column; `known`
+    is the number of columns before the step; `memory` are the exemplars, which the method selects
+    at the end. A method calls `pause` within long work other than training.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Step:
         preprocess: Preprocess,
         compute: Compute,
         initial_network: Callable[[], Network],
-        pause: Pause = go_on,
+        pause: Pause = no_pause,
     ) -> None:
         self.spec = spec
         self.network = network
@@ -101,23 +102,23 @@ class Step:
 
     @property
     def seed(self) -> int:
-        """Seed of this step: the classifier's, told apart by what it knew before."""
+        """The seed of this step, derived from the classifier's and the number of known columns."""
         return derive(self.spec.seed, "step", self.known)
 
     def features(
         self, positions: Tensor, *, flip: bool = False, backbone: Backbone | None = None
     ) -> Tensor:
-        """Return L2-normalised float32 features [n, D] of training images, un-augmented.
+        """Return L2-normalised float32 features [n, D] of the training images at positions [n].
 
-        In eval mode, with the network as it is now or another `backbone`; `flip` mirrors the
-        images first.
+        Images are not augmented, but mirrored with `flip`. The backbone, here the network's as it
+        is now, runs in eval mode.
         """
         backbone = (backbone or self.network.backbone).eval()
         images = self.data.images[positions.to(self.data.images.device)]
         found = []
         with torch.inference_mode():
-            for portion in portions(images, self.compute.device, self.pause):
-                pixels = self._preprocess(portion.flip(3) if flip else portion)
+            for batch in inference_batches(images, self.compute.device, self.pause):
+                pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-                found.append(backbone(pixels)[1])
+                found.append(backbone(pixels).pooled)
             return functional.normalize(torch.cat(found))

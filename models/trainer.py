@@ -1,4 +1,4 @@
-"""The one training loop: phases of a method over batches on the device."""
+"""The one training loop: the training phases of a method, over batches on the device."""
 
 import copy
 import math
@@ -18,22 +18,24 @@ from models.checkpoint import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
+from models.compute import to_device
 from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
 from models.seeds import derive
-from models.state import clone
+from models.state import clone, on_device
 from models.step import Step
 
-# Reading the loss waits for the device, so it is not read at every step.
+# Reading the loss waits for the device, so it is read only this often.
 REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is. `phase` is one of the job's phases.
+    """How far a learning step is. `phase` is a job phase: ``training``, ``evaluating`` and so on.
 
-    `fraction` is of the phase; `epoch` counts from 1; `loss` is the mean of the epoch so far.
+    `fraction` is the part of it that is done. `epoch` and `step`, an optimizer step of the epoch,
+    count from 1; `loss` is the mean of the epoch so far.
     """
 
     phase: str
@@ -47,16 +49,39 @@ class Progress:
     eta_seconds: float | None = None
 
 
-class Place(NamedTuple):
-    """A step of training: the next to take."""
+class Position(NamedTuple):
+    """An optimizer step, by its numbers from 0: training phase, epoch in it, step in that."""
 
     phase: int
     epoch: int
     step: int
 
+    @property
+    def next(self) -> "Position":
+        """The position after this one in its epoch."""
+        return self._replace(step=self.step + 1)
+
+
+@dataclass
+class _Epoch:
+    """What is counted in an epoch that begins at `start` and has `steps` optimizer steps.
+
+    `done` of `total` are the optimizer steps of earlier epochs and of the whole training; `summed`
+    is the loss over the epoch's steps so far; `started` is the time at `start`, and `images` are
+    those trained on since then.
+    """
+
+    start: Position
+    steps: int
+    done: int
+    total: int
+    summed: Tensor
+    started: float
+    images: int = 0
+
 
 def at_epoch_ends(epoch_end: bool) -> bool:
-    """Have a checkpoint made after every epoch and at no other time."""
+    """Make a checkpoint due after every epoch and at no other time."""
     return epoch_end
 
 
@@ -73,10 +98,11 @@ class Trainer:
         save: Callable[[Checkpoint], None] | None = None,
         save_due: Callable[[bool], bool] = at_epoch_ends,
     ) -> None:
-        """Take the method before its `begin`: its network is the teacher.
+        """Take the method before its `begin`, when its network is still the teacher.
 
-        `should_stop` is asked at every training step. `save` gets a checkpoint when `save_due` says
-        so; that is asked after every step, with whether the epoch ends there, and before a stop.
+        `should_stop` is called before every optimizer step. `save_due` is called after each one,
+        with whether the epoch ends there, and before a stop; where it returns True, `save` is
+        called with a checkpoint.
         """
         self.method = method
         self.step = step
@@ -85,108 +111,109 @@ class Trainer:
         self.save = save
         self.save_due = save_due
         self.unsaved = False
-        self.summed = 0.0  # the loss of the first epoch's steps that a checkpoint has done
+        self.summed = 0.0  # the loss over steps of the first epoch that a checkpoint contains
         self.teacher = _frozen_copy(method) if method.needs.teacher and step.known else None
         regularizer = method.regularizer(step.spec)
-        # At weight 0 not even a forward is left of it, which batch norm would see.
+        # At weight 0 even its forward is left out: batch norm would see the images.
         self.regularizer = regularizer if regularizer and regularizer.options.weight else None
-        # The colour of padding: black would be the darkest class's hint.
+        # Padding has the mean colour: black would hint at dark classes.
         mean: Tensor = method.preprocess.mean
         self.fill = (mean * 255).round().to(torch.uint8)
-        self.clock = time.monotonic
         self.reported = 0.0
 
     def run(self, resume: Checkpoint | None = None) -> int:
-        """Train all phases, from a checkpoint on if there is one. Return the steps of the whole.
+        """Run all training phases, or resume them from a checkpoint.
 
-        Raises Cancelled when told to stop, CheckpointMismatchError where the checkpoint is another
-        training's.
+        Return the number of optimizer steps, those before the checkpoint included. Raises Cancelled
+        when `should_stop` returns True, CheckpointMismatchError where the checkpoint does not fit.
         """
         self.method.begin(self.step)
-        self.step.compute.place(self.step.network)
+        to_device(self.step.network, self.step.compute.device)
         phases = list(self.method.phases(self.step))
         per_epoch = [steps_per_epoch(len(phase.images), phase.batch_size) for phase in phases]
         work = [phase.epochs * steps for phase, steps in zip(phases, per_epoch, strict=True)]
-        first = Place(0, 0, 0) if resume is None else self._restore(phases, per_epoch, resume)
+        first = Position(0, 0, 0) if resume is None else self._restore(phases, per_epoch, resume)
         for index, phase in enumerate(phases[first.phase :], start=first.phase):
             done, total = sum(work[:index]), sum(work)
             with _gradients_of(phase, self.method.network):
                 for epoch in range(first.epoch, phase.epochs):
-                    start = Place(index, epoch, first.step)
+                    start = Position(index, epoch, first.step)
                     self._epoch(phase, start, done + epoch * per_epoch[index], total)
-                    first = Place(index, epoch + 1, 0)
+                    first = Position(index, epoch + 1, 0)
             self.method.end_phase(self.step, phase)
-            first = Place(index + 1, 0, 0)
+            first = Position(index + 1, 0, 0)
         return sum(work)
 
-    def _epoch(self, phase: Phase, start: Place, done: int, total: int) -> None:
-        """Train an epoch from a step on; `done` of `total` steps are those of epochs before it."""
-        step, spec, epoch = self.step, self.step.spec, start.epoch
-        plan = EpochPlan.draw(
-            len(phase.images), spec.crop, spec.augment.flip, step.seed, start.phase, epoch
-        )
-        batches = plan.to(step.compute.device).batches(phase.batch_size)
-        pairs = self._pairs(phase, plan, start.phase, epoch)
+    def _epoch(self, phase: Phase, start: Position, done: int, total: int) -> None:
+        """Train an epoch from `start` on; `done` of `total` optimizer steps are of earlier ones."""
+        step = self.step
+        batches, pairs = self._batches(phase, start)
         self.method.network.train()
         for module in phase.frozen:
             module.eval()
         summed = torch.full((), self.summed, device=step.compute.device)
         self.summed = 0.0
-        started, seen = self.clock(), 0
-        for place, chosen in enumerate(batches[start.step :], start=start.step):
+        epoch = _Epoch(start, len(batches), done, total, summed, time.monotonic())
+        for index, chosen in enumerate(batches[start.step :], start=start.step):
+            position = start._replace(step=index)
             if self.should_stop():
-                self._save_if_due(phase, start._replace(step=place), summed, epoch_end=False)
+                self._save_if_due(phase, position, summed, epoch_end=False)
                 raise Cancelled
-            fraction = (epoch * len(batches) + place) / (phase.epochs * len(batches))
-            _set_rates(phase, fraction)
-            # Dropout draws from the global generator; here too a step's draws are its own.
-            torch.manual_seed(derive(step.seed, "step", start.phase, epoch, place))
-            summed += self._train_on(phase, chosen, pairs[place] if pairs else None)
+            _set_rates(phase, (start.epoch * epoch.steps + index) / (phase.epochs * epoch.steps))
+            # Dropout draws from the global generator; its draws too depend on the position alone.
+            torch.manual_seed(derive(step.seed, "step", *position))
+            summed += self._train_on(phase, chosen, pairs[index] if pairs else None)
             self.unsaved = True
-            seen += len(chosen.order)
-            last = place == len(batches) - 1
-            if last or self.clock() - self.reported >= REPORT_SECONDS:
-                self.reported = self.clock()
-                elapsed = max(self.reported - started, 1e-9)
-                loss = float(summed) / (place + 1)
-                if not math.isfinite(loss):
-                    raise diverged(f"its loss is {loss} in epoch {epoch + 1}")
-                self.report(
-                    Progress(
-                        phase="training",
-                        fraction=(done + place + 1) / total,
-                        epoch=epoch + 1,
-                        epochs=phase.epochs,
-                        step=place + 1,
-                        steps=len(batches),
-                        loss=loss,
-                        images_per_second=seen / elapsed,
-                        eta_seconds=elapsed / (place + 1 - start.step) * (total - done - place - 1),
-                    )
-                )
-            following = Place(start.phase, epoch + 1, 0) if last else start._replace(step=place + 1)
+            epoch.images += len(chosen.order)
+            last = index == epoch.steps - 1
+            if last or time.monotonic() - self.reported >= REPORT_SECONDS:
+                self._report(phase, epoch, index + 1)
+            following = Position(start.phase, start.epoch + 1, 0) if last else position.next
             self._save_if_due(phase, following, summed, epoch_end=last)
 
-    def _pairs(self, phase: Phase, plan: EpochPlan, index: int, epoch: int) -> list[EpochPlan]:
-        """Return, batch by batch, another image of each one's class for the regularizer."""
-        if self.regularizer is None:
-            return []
+    def _batches(self, phase: Phase, start: Position) -> tuple[list[EpochPlan], list[EpochPlan]]:
+        """Return an epoch's batches and, for a regularizer, their pairs: images of like classes."""
         step, spec = self.step, self.step.spec
-        columns = phase.images.columns.cpu()
-        pairs = EpochPlan.draw_pairs(
-            plan.order, columns, spec.crop, spec.augment.flip, step.seed, index, epoch
+        draws = spec.crop, spec.augment.flip, step.seed, start.phase, start.epoch
+        plan = EpochPlan.draw(len(phase.images), *draws)
+        batches = plan.to(step.compute.device).batches(phase.batch_size)
+        if self.regularizer is None:
+            return batches, []
+        pairs = EpochPlan.draw_pairs(plan.order, phase.images.columns.cpu(), *draws)
+        return batches, pairs.to(step.compute.device).batches(phase.batch_size)
+
+    def _report(self, phase: Phase, epoch: _Epoch, steps: int) -> None:
+        """Report progress after `steps` of the epoch. Raises LearningError for an infinite loss."""
+        self.reported = time.monotonic()
+        elapsed = max(self.reported - epoch.started, 1e-9)
+        loss = float(epoch.summed) / steps
+        number = epoch.start.epoch + 1
+        if not math.isfinite(loss):
+            raise diverged(f"its loss is {loss} in epoch {number}")
+        left = epoch.total - epoch.done - steps
+        self.report(
+            Progress(
+                phase="training",
+                fraction=(epoch.done + steps) / epoch.total,
+                epoch=number,
+                epochs=phase.epochs,
+                step=steps,
+                steps=epoch.steps,
+                loss=loss,
+                images_per_second=epoch.images / elapsed,
+                eta_seconds=elapsed / (steps - epoch.start.step) * left,
+            )
         )
-        return pairs.to(step.compute.device).batches(phase.batch_size)
 
     def _images(self, phase: Phase, chosen: EpochPlan) -> Tensor:
-        """Return images of the phase, augmented and normalised [B, 3, S, S]."""
+        """Return images of the training phase, augmented and normalised [B, 3, S, S]."""
         images = phase.images.images[chosen.order]
         images = crop_and_flip(images, chosen, self.step.spec.crop, self.fill)
         normalised: Tensor = self.method.preprocess(images)
         return normalised
 
     def _train_on(self, phase: Phase, chosen: EpochPlan, pairs: EpochPlan | None) -> Tensor:
-        """Take one optimiser step and return the loss, still on the device."""
+        """Take one optimizer step and return the loss, still on the device."""
         step, method = self.step, self.method
         batch = Batch(
             images=self._images(phase, chosen),
@@ -202,16 +229,15 @@ class Trainer:
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         phase.optimizer.step()
-        method.after_step(step, phase)
+        method.after_optimizer_step(step, phase)
         return loss.detach()
 
     def _regularize(self, batch: Batch, outputs: Activations, pairs: Tensor) -> Tensor:
         """Return the regularizer's loss of a batch and its pairs [B, 3, S, S].
 
-        The pairs pass apart from the batch and in the same mode, so batch norm sees them by
-        themselves.
+        The pairs take a forward of their own in the same mode, so batch norm sees them separately.
         """
-        assert self.regularizer is not None  # noqa: S101 - only it asks for pairs
+        assert self.regularizer is not None  # noqa: S101 - else there are no pairs
         step, method = self.step, self.method
         with torch.no_grad(), step.compute.autocast():
             others = _in_float32(method.forward(pairs))
@@ -219,32 +245,37 @@ class Trainer:
         return self.regularizer.loss(own, pair)
 
     def _ask_teacher(self, images: Tensor) -> Activations:
-        """Ask the network before the step; its outputs have gradients where the images do."""
+        """Return the activations of the network before the step, differentiable by the images."""
         if self.teacher is None:
-            raise RuntimeError(f"{self.method.name} asked for a teacher that it has not declared")
+            raise RuntimeError(
+                f"{self.method.name} asks for a teacher that its `needs` do not declare"
+            )
         with torch.set_grad_enabled(images.requires_grad), self.step.compute.autocast():
             outputs: Activations = self.teacher(images)
         return _in_float32(outputs)
 
-    def _save_if_due(self, phase: Phase, place: Place, summed: Tensor, *, epoch_end: bool) -> None:
-        """Save training as it is before the step at `place`, if there is news and it is time."""
+    def _save_if_due(
+        self, phase: Phase, position: Position, summed: Tensor, *, epoch_end: bool
+    ) -> None:
+        """Save the training state before the step at `position`, if it has changed and is due."""
         if self.save is None or not self.unsaved or not self.save_due(epoch_end):
             return
-        loss = float(summed) if place.step else 0.0
+        loss = float(summed) if position.step else 0.0
         parts = {name: clone(part) for name, part in self.method.working_state().items()}
-        self.save(Checkpoint(*place, loss, parts, optimizer_tensors(phase.optimizer)))
+        self.save(Checkpoint(*position, loss, parts, optimizer_tensors(phase.optimizer)))
         self.unsaved = False
 
     def _restore(
         self, phases: Sequence[Phase], per_epoch: Sequence[int], checkpoint: Checkpoint
-    ) -> Place:
-        """Bring method and optimiser to where the checkpoint is. Raises CheckpointMismatchError."""
-        place = Place(checkpoint.phase, checkpoint.epoch, checkpoint.step)
-        network, parts = self.method.network, checkpoint.parts
+    ) -> Position:
+        """Restore method and optimiser from a checkpoint. Raises CheckpointMismatchError."""
+        position = Position(checkpoint.phase, checkpoint.epoch, checkpoint.step)
+        network = self.method.network
+        parts = on_device(checkpoint.parts, self.step.compute.device)
         try:
-            phase = phases[place.phase]
-            if place.epoch > phase.epochs or place.step >= per_epoch[place.phase]:
-                raise CheckpointMismatchError(f"there is no {place}")
+            phase = phases[position.phase]
+            if position.epoch > phase.epochs or position.step >= per_epoch[position.phase]:
+                raise CheckpointMismatchError(f"{position} is beyond the end of training")
             network.backbone.load_state_dict(parts["backbone"])
             for task, block in network.head.blocks.items():
                 block.load_state_dict(parts[f"head.{task}"])
@@ -253,7 +284,7 @@ class Trainer:
         except (LookupError, RuntimeError, ValueError) as error:  # what load_state_dict raises
             raise CheckpointMismatchError(f"the checkpoint does not fit: {error}") from error
         self.summed = checkpoint.loss
-        return place
+        return position
 
 
 def _frozen_copy(method: Method[Any]) -> nn.Module:
@@ -262,7 +293,7 @@ def _frozen_copy(method: Method[Any]) -> nn.Module:
 
 @contextmanager
 def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
-    """Take gradients only of what the phase trains: the rest would cost time for nothing."""
+    """Compute gradients only of the parameters that the training phase trains, to save time."""
     trained = {id(each) for group in phase.optimizer.param_groups for each in group["params"]}
     spared = [p for p in network.parameters() if p.requires_grad and id(p) not in trained]
     for parameter in spared:
@@ -275,7 +306,7 @@ def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
 
 
 def _in_float32(outputs: Activations) -> Activations:
-    """Losses are taken in float32, whatever the forward ran in.
+    """Return activations for losses, which are computed in float32.
 
     The feature map stays the tensor that the logits came from: attention differentiates by it.
     """
@@ -283,8 +314,8 @@ def _in_float32(outputs: Activations) -> Activations:
 
 
 def _set_rates(phase: Phase, fraction: float) -> None:
-    """Set the learning rate as a function of how much of the phase is done."""
-    # The tolerance keeps 7/10 of 70 epochs at 49 of them, whatever binary fractions say.
+    """Set the learning rate from the fraction of the training phase that is done."""
+    # Without the tolerance, rounding would move 7/10 of 70 epochs away from epoch 49.
     passed = sum(fraction >= milestone - 1e-9 for milestone in phase.milestones)
     for group in phase.optimizer.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * phase.lr_decay**passed

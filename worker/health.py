@@ -1,4 +1,4 @@
-"""How a worker shows that it is alive: its row and a file."""
+"""The heartbeat of a worker process: its row in the database and a file."""
 
 import os
 import socket
@@ -18,14 +18,14 @@ from worker.presence import Presence
 
 _TICK_SECONDS = 1.0
 _SEEN_SECONDS = 10.0
-# A worker that was not seen for so long is no worker any more.
-_FORGOTTEN_AFTER = timedelta(hours=1)
+# The row of a worker whose heartbeat stopped this long ago is removed.
+_REMOVED_AFTER = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
 
 class Health:
-    """The registration of one worker process."""
+    """The registration and the heartbeat of one worker process."""
 
     def __init__(
         self, db: Database, settings: Settings, worker_id: str, queues: list[str], device: str
@@ -38,15 +38,15 @@ class Health:
         self._started_at: datetime | None = None
 
     def register(self) -> None:
-        """Enter this worker, and free at once what dead workers of this machine have left behind.
+        """Insert this worker's row, and free at once the jobs of this machine's dead workers.
 
-        Waits for the database where it is away.
+        Waits for the database where it is unavailable.
         """
         self._show()
         dead = self._presence.dead()
         while True:
             try:
-                self._enter(list(dead))
+                self._insert(list(dead))
             except UNAVAILABLE as error:
                 log.warning("database_unavailable", error=str(error))
                 self._show()
@@ -56,13 +56,13 @@ class Health:
         for file in dead.values():
             file.unlink(missing_ok=True)
 
-    def _enter(self, dead: list[str]) -> None:
+    def _insert(self, dead: list[str]) -> None:
         with self._db.transaction() as session:
             now = self._db.now(session)
             lease_rows.expire_of(session, dead, now=now)
             turn_rows.clear_sent(session)
             worker_rows.remove(session, dead)
-            worker_rows.remove_silent(session, since=now - _FORGOTTEN_AFTER)
+            worker_rows.remove_silent(session, since=now - _REMOVED_AFTER)
             self._add(session, now)
 
     def _add(self, session: Session, now: datetime) -> None:
@@ -79,7 +79,7 @@ class Health:
         worker_rows.add(session, row)
 
     def run(self, stop: threading.Event) -> None:
-        """Show every second that this process is alive."""
+        """Touch the file every second, and the row every ten."""
         seen = time.monotonic()
         while not stop.wait(_TICK_SECONDS):
             self._show()
@@ -88,14 +88,14 @@ class Health:
                 continue
             seen = now
             try:
-                self._see()
+                self._update()
             except SQLAlchemyError as error:
                 log.warning("database_unavailable", error=str(error))
 
     def _show(self) -> None:
         try:
             self._presence.touch()
-        except OSError as error:  # a full disk, say: the row goes on telling, once it is there
+        except OSError as error:  # e.g. a full disk; the row still shows the heartbeat
             log.warning("presence_not_shown", error=str(error))
 
     def unregister(self) -> None:
@@ -103,13 +103,13 @@ class Health:
         try:
             with self._db.transaction() as session:
                 worker_rows.remove(session, [self._id])
-        except UNAVAILABLE as error:  # its row is forgotten when it has been silent for long
+        except UNAVAILABLE as error:  # the row is removed once it is old
             log.warning("database_unavailable", error=str(error))
         self._presence.hide()
 
-    def _see(self) -> None:
+    def _update(self) -> None:
         with self._db.transaction() as session:
             now = self._db.now(session)
-            # Its row is gone where it was silent for long, or the database is an older one.
+            # The row is missing after a long silence, or where an older database was restored.
             if not worker_rows.seen(session, self._id, now=now):
                 self._add(session, now)

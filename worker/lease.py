@@ -1,7 +1,7 @@
-"""A claimed job: every write of one attempt, fenced, so that a worker that lost it writes nothing.
+"""The lease of a claimed job: every write of one attempt, under its fencing token.
 
-Writes wait for a locked database, or a storage that does not answer, and try again: the work of
-hours is not thrown away for it.
+The token is the attempt's number; a worker that lost the job writes nothing. Writes are retried
+while the database is locked or the storage does not answer: hours of work must not be lost to that.
 """
 
 import time
@@ -36,15 +36,15 @@ from worker.protocol import Failure
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.5
-# How much of a lease a storage that does not answer is waited for. In the rest of it the job is
-# still held, and can be told so; else another process finds that its worker was lost.
+# The share of a lease for which a storage that does not answer is retried. In the rest of it the
+# job is still held, so the failure can be recorded; later, the job would count as lost.
 _STORAGE_SHARE = 2 / 3
 
 log = structlog.get_logger(__name__)
 
 
 class Lease:
-    """One attempt's hold on a job."""
+    """One attempt's lease of a job."""
 
     def __init__(self, db: Database, settings: Settings, job: Job) -> None:
         self._db = db
@@ -58,7 +58,7 @@ class Lease:
 
     @classmethod
     def claim(cls, db: Database, settings: Settings, job_id: str, worker_id: str) -> Self | None:
-        """Take the job; None where it is not to be had, which is no error."""
+        """Claim the job; None where another worker was faster, or it cannot be claimed now."""
         with db.transaction() as session:
             now = db.now(session)
             attempt = lease_rows.claim(
@@ -79,43 +79,48 @@ class Lease:
     def claim_next(
         cls, db: Database, settings: Settings, hardware: str, worker_id: str
     ) -> Self | None:
-        """Take the job for this hardware whose turn it is; None where none is to be had."""
+        """Claim the job for this hardware whose turn it is; None where none can be claimed."""
         with db.reading() as session:
             waiting = turn_rows.in_turn(session, hardware)
         leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
         return next((lease for lease in leases if lease is not None), None)
 
     def plan(self) -> Plan:
-        """Decide what the job does. Raises ServiceError where it cannot be done."""
+        """Make the job's plan. Raises ServiceError where the job cannot be done."""
 
-        def decide() -> Plan:
+        def make() -> Plan:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
                 return starting.plan(session, job)
 
-        return self._persist(decide)
+        return self._persist(make)
 
     def checkpoint(self) -> SavedCheckpoint | None:
-        """Return what an attempt before has left to go on from."""
+        """Return the checkpoint that an earlier attempt saved, None without one."""
 
-        def look() -> SavedCheckpoint | None:
+        def read() -> SavedCheckpoint | None:
             with self._db.reading() as session:
                 return checkpoints.newest(session, self.job_id)
 
-        return self._persist(look)
+        return self._persist(read)
 
-    def keep(self, saved: SavedCheckpoint) -> None:
-        """Make a checkpoint the job's newest, and delete the one before; nothing if it was lost.
+    def record_checkpoint(self, saved: SavedCheckpoint) -> None:
+        """Make a checkpoint the job's newest and delete the one before it.
 
-        Raises one of `UNAVAILABLE`, OSError and StorageChangedError.
+        Nothing is written where the attempt lost the job. Raises one of `UNAVAILABLE`, OSError and
+        StorageChangedError.
         """
-        self._sweep(checkpoints.record(self._db, self._store, self.job_id, self.attempt, saved))
+        self._delete_released(
+            checkpoints.record(self._db, self._store, self.job_id, self.attempt, saved)
+        )
 
-    def write(self, values: dict[str, Any], events: Sequence[Event], *, extend: bool) -> str | None:
-        """Write a sign of life with phase, progress and events; extend the lease if asked to.
+    def heartbeat(
+        self, values: dict[str, Any], events: Sequence[Event], *, extend: bool
+    ) -> str | None:
+        """Write a heartbeat with job phase, progress and events; `extend` the lease or leave it.
 
-        Return the job's state, None where the attempt lost it. Raises one of `UNAVAILABLE`.
+        Return the job's state, None where the attempt lost the job. Raises one of `UNAVAILABLE`.
         """
         begun = time.monotonic()
         with self._db.transaction() as session:
@@ -132,11 +137,11 @@ class Lease:
         return state
 
     def write_last(self, values: dict[str, Any], events: Sequence[Event]) -> None:
-        """Write the last of phase, progress and events before the attempt ends.
+        """Write the last job phase, progress and events before the attempt ends.
 
-        Raises one of `UNAVAILABLE` where the database is away for longer than the lease.
+        Raises one of `UNAVAILABLE` where the database is unavailable for longer than the lease.
         """
-        self._persist(lambda: self.write(values, events, extend=True))
+        self._persist(lambda: self.heartbeat(values, events, extend=True))
 
     def state(self) -> str | None:
         """Return ``running`` or ``cancelling``, None where the attempt lost the job."""
@@ -144,20 +149,20 @@ class Lease:
             return lease_rows.held_state(session, self.job_id, self.attempt)
 
     def publish(self, plan: Plan, outcome: Outcome) -> int | None:
-        """Publish the version; None where the attempt lost the job, or was told to cancel it.
+        """Publish the version and return its number; None where the job was lost or cancelled.
 
-        Raises ServiceError and OSError, with nothing published, where what the plan asks for cannot
-        be or the storage does not answer.
+        Nothing is published where it raises: ServiceError where the plan no longer applies, OSError
+        where the storage does not answer.
         """
         published = self._persist(
             lambda: publication.publish(self._db, self._store, plan, self.attempt, outcome)
         )
         if published is None:
-            # If the job is still held, then because it is cancelling.
+            # Where the job is still held, it is cancelling.
             if not self.cancelled():
                 log.warning("publish_refused", job=self.job_id, attempt=self.attempt)
             return None
-        self._persist(lambda: self._sweep(published.released))
+        self._persist(lambda: self._delete_released(published.released))
         return published.number
 
     def cancelled(self) -> bool:
@@ -165,20 +170,20 @@ class Lease:
         return self._finish("cancelled", Event("cancelled", "Cancelled."))
 
     def hand_back(self) -> None:
-        """Put the job back in the queue, counting no failure; cancel it if that was asked for."""
+        """Requeue the job without counting a failure; where it is cancelling, cancel it."""
         self._requeue(Event("requeued", "The worker stops; the job waits for another."), 0)
 
     def fail(self, failure: Failure) -> None:
-        """Have the job tried again while it may be, else end it as failed.
+        """Requeue the job while its failures allow another attempt, else end it as failed.
 
-        It is cancelled instead if that was asked for.
+        Where it is cancelling, it is cancelled instead.
         """
 
-        def look() -> Job | None:
+        def read() -> Job | None:
             with self._db.reading() as session:
                 return job_rows.get(session, self.job_id)
 
-        job = self._persist(look)
+        job = self._persist(read)
         # Only the holder of the attempt counts failures, so what was read stays true.
         if failure.again and job is not None and job.failures + 1 < self._max_failures:
             data = {"code": failure.code}
@@ -191,7 +196,7 @@ class Lease:
         }
         event = Event("failed", failure.detail, "error", {"code": failure.code})
         if not self._finish("failed", event, error):
-            self.cancelled()  # a cancel that was accepted holds, however the attempt ended
+            self.cancelled()  # an accepted cancel wins, however the attempt ended
 
     def _requeue(self, event: Event, failures: int) -> None:
         def requeue() -> bool:
@@ -203,7 +208,7 @@ class Lease:
                 return True
 
         if not self._persist(requeue):
-            self.cancelled()  # the one thing a held job cannot be requeued from
+            self.cancelled()  # a job that is held and cannot be requeued is cancelling
 
     def _finish(self, state: str, event: Event, error: dict[str, Any] | None = None) -> bool:
         def finish() -> list[str] | None:
@@ -216,17 +221,17 @@ class Lease:
                     return None
                 endings.announce(session, self.job_id, [event], now=now)
                 if error is None or error["retryable"]:
-                    return []  # a retry goes on from the checkpoint
+                    return []  # a retry resumes from the checkpoint
                 return checkpoint_rows.remove(session, self.job_id)
 
         released = self._persist(finish)
         if released is None:
             return False
-        self._persist(lambda: self._sweep(released))
+        self._persist(lambda: self._delete_released(released))
         return True
 
-    def _sweep(self, released: Sequence[str]) -> None:
-        """Delete blobs that nothing needs, once the transaction that released them is over."""
+    def _delete_released(self, released: Sequence[str]) -> None:
+        """Delete blobs that a transaction released, if nothing refers to them after its commit."""
         if released:
             stored.delete_unreferenced(self._db, self._store, released)
 
@@ -235,7 +240,7 @@ class Lease:
         return open_store(self._storage_url)
 
     def _persist(self, write: Callable[[], T]) -> T:
-        """Try a write as long as the lease lasts; after that the job is another's anyway."""
+        """Retry a read or a write while the lease lasts; later the job is another worker's."""
         length = self._length.total_seconds()
         without_database = time.monotonic() + length
         without_storage = self._extended + length * _STORAGE_SHARE

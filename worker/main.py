@@ -1,4 +1,4 @@
-"""One worker process: Celery's consumer, the dispatcher, the sign of life."""
+"""One worker process: Celery's consumer, the dispatcher, the heartbeat, the polling fallback."""
 
 import os
 import threading
@@ -20,7 +20,7 @@ from app.storage import CacheFolder
 from worker import processes, tasks
 from worker.celery_app import make_celery
 from worker.health import Health
-from worker.polling import Lookout
+from worker.polling import PollingFallback
 from worker.protocol import Resources
 from worker.runner import Runner
 
@@ -34,7 +34,7 @@ def main(settings: Settings | None = None) -> int:
     processes.start_server(settings.storage_url)
     db = Database(settings.database_url)
     dispatcher = Dispatcher(db, settings)
-    # Asked even where the device is set: jobs are taken once they can start at once.
+    # Probed even where the device is set: the worker takes jobs once the fork server is ready.
     device = processes.probe_device()
     if settings.device != "auto":
         device = settings.device
@@ -53,10 +53,10 @@ def main(settings: Settings | None = None) -> int:
     health.register()
 
     stop = threading.Event()
-    lookout = Lookout(db, runner, queues)
+    polling = PollingFallback(db, runner, queues)
     threads = [
         threading.Thread(target=loop.run, args=(stop,), name=name)
-        for name, loop in (("health", health), ("lookout", lookout))
+        for name, loop in (("health", health), ("polling", polling))
     ]
     for thread in threads:
         thread.start()
@@ -74,7 +74,7 @@ def main(settings: Settings | None = None) -> int:
 
 
 def _consume(settings: Settings, runner: Runner, worker_id: str, queues: list[str]) -> int:
-    """Run Celery's consumer until a signal ends it."""
+    """Run Celery's consumer until a signal ends it; return its exit status."""
     # Celery warns root of messages that hold pickles; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     celery = make_celery(settings)
@@ -84,7 +84,7 @@ def _consume(settings: Settings, runner: Runner, worker_id: str, queues: list[st
         runner.stop()
 
     def name_process(**_: Any) -> None:
-        setproctitle("accrue worker")  # now: Celery has just given it a name of its own
+        setproctitle("accrue worker")  # only now: Celery sets another name at its start
 
     worker_shutting_down.connect(hand_back, weak=False)
     worker_ready.connect(name_process, weak=False)

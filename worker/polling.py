@@ -1,7 +1,7 @@
-"""What a worker does that hears nothing while jobs wait: it looks for itself, and at last ends.
+"""Polling fallback for lost messages: an idle worker takes a job that has waited, unasked.
 
-Messages are hints. None comes while the broker is away, and Celery is known to stop consuming
-after a connection was lost.
+Messages are hints. None comes while the broker is unavailable, and Celery is known to stop
+consuming after a lost connection. A worker that receives none for long ends, to be started again.
 """
 
 import os
@@ -17,40 +17,40 @@ from app.services.queue.broker import queue_for
 from worker.runner import Runner
 
 _TICK_SECONDS = 1.0
-# How long a job may wait for an idle worker: messages take far less.
+# How long a job waits for a message to reach an idle worker; messages take far less.
 _PATIENCE_SECONDS = 10.0
-# A process that was idle for so long in vain, all told, will hear no message any more; a new one
-# will. Until then it does its work.
+# A process that was idle while jobs waited for this long in all receives no messages any more; a
+# new process will. Until then it takes jobs by polling.
 _DEAF_SECONDS = 120.0
 
 log = structlog.get_logger(__name__)
 
 
-class Lookout:
-    """Takes the jobs that wait although this worker is idle."""
+class PollingFallback:
+    """Polls the database for jobs that wait although this worker is idle, and runs them."""
 
     def __init__(self, db: Database, runner: Runner, queues: list[str]) -> None:
         self._db = db
         self._runner = runner
         self._queues = queues
         self._idle_since: float | None = None
-        self._unheard = 0.0
+        self._idle_seconds = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Look every second."""
+        """Poll every second."""
         while not stop.wait(_TICK_SECONDS):
             try:
-                self._look()
+                self._poll()
             except SQLAlchemyError as error:
                 self._idle_since = None
                 log.warning("database_unavailable", error=str(error))
-            except Exception:  # whatever a job's attempt raised, the next one is looked for
+            except Exception:  # whatever a job's attempt raised, polling goes on
                 self._idle_since = None
-                log.exception("lookout_failed")
+                log.exception("polling_failed")
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         if self._runner.take_heard():
-            self._idle_since, self._unheard = None, 0.0
+            self._idle_since, self._idle_seconds = None, 0.0
         waiting = None if self._runner.busy else self._waiting()
         if waiting is None:
             self._idle_since = None
@@ -59,11 +59,11 @@ class Lookout:
         self._idle_since = self._idle_since or now
         if now - self._idle_since < _PATIENCE_SECONDS:
             return
-        self._unheard += now - self._idle_since
+        self._idle_seconds += now - self._idle_since
         self._idle_since = None
-        if self._unheard >= _DEAF_SECONDS:
-            log.error("worker_deaf", seconds=self._unheard)
-            os._exit(1)  # its main thread may be stuck, so nothing less is sure to end it
+        if self._idle_seconds >= _DEAF_SECONDS:
+            log.error("worker_deaf", seconds=self._idle_seconds)
+            os._exit(1)  # the main thread may be stuck, so a gentler end might fail
         log.warning("nothing_heard", job=waiting)
         self._runner.run(waiting)
 

@@ -1,6 +1,6 @@
-"""What can be told of a step before it starts: that it must fail, or what it will suffer from.
+"""Preflight checks of a learning step: whether it must fail, and what its accuracy will lack.
 
-The training process does this, not the plan: what a method needs is known where PyTorch is.
+The training process makes them, not the plan, since what a method needs is known where PyTorch is.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from models.learner import LearningError
 from models.memory import trim
 from models.spec import Spec
 
+# At most this many classes are named in a message.
 _LABELS = 20
 
 
@@ -38,7 +39,7 @@ def check_memory(plan: LearnPlan, spec: Spec) -> None:
 
 
 def warnings(plan: LearnPlan) -> list[str]:
-    """Return what accuracy will suffer from, of the classes that get images in this step."""
+    """Return what the accuracy of the classes that get images in this step will suffer from."""
     return [f"{what}: {named(labels, _LABELS)}" for what, labels in _shortages(plan) if labels]
 
 
@@ -71,9 +72,9 @@ def _sizes(plan: LearnPlan) -> list[list[int]]:
 
 
 def _firsts(plan: LearnPlan) -> list[list[int]]:
-    """Return the fewest bytes that each class's first exemplar can have; none for no images.
+    """Return the fewest bytes that each class's first exemplar can have; empty without images.
 
-    A class that gets no images keeps its ranking, and so the first of it.
+    A class that gets no new images keeps its ranking, and so its first exemplar.
     """
     got = {image.column for image in plan.fresh}
     return [

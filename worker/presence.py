@@ -1,7 +1,7 @@
-"""Which workers of a data folder live: each holds a lock on a file there, until it ends.
+"""Which workers of a data folder are alive: each locks a file there until it ends.
 
-The system lets go of a lock when its process is gone, however it went. That is the one proof that
-a worker is dead: names of hosts and numbers of processes are the same in many containers.
+Linux releases a lock when its process ends, however that happens. This alone proves that a worker
+is dead: host names and process ids are the same in many containers.
 """
 
 import fcntl
@@ -13,14 +13,14 @@ from pathlib import Path
 import structlog
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Files of another machine, or of this one before it was started again, go after so long.
+# Age at which a file of another machine, or from before a reboot of this one, is removed.
 _STALE_SECONDS = 86_400.0
 
 log = structlog.get_logger(__name__)
 
 
 class Presence:
-    """This worker's file. It is touched by the main loop, so its age says whether that runs."""
+    """This worker's file. A heartbeat touches it, so its age says whether the worker runs."""
 
     def __init__(self, folder: Path, worker_id: str) -> None:
         self._folder = folder
@@ -29,9 +29,9 @@ class Presence:
         self._descriptor: int | None = None
 
     def show(self) -> None:
-        """Make the file and lock it, unless it is there already.
+        """Create the file and lock it, unless that is done.
 
-        Without a lock nobody can tell early that this worker died. Raises OSError.
+        Where the file system has no locks, a death shows only by the file's age. Raises OSError.
         """
         if self._descriptor is not None:
             return
@@ -55,7 +55,7 @@ class Presence:
         self._descriptor = descriptor
 
     def touch(self) -> None:
-        """Show that the main loop runs. Raises OSError."""
+        """Renew the file's time. Raises OSError."""
         self.show()
         if self._descriptor is not None:
             os.utime(self._descriptor)
@@ -68,9 +68,9 @@ class Presence:
             self._descriptor = None
 
     def dead(self) -> dict[str, Path]:
-        """Return the workers that are certain to be dead: the file of each, by its id.
+        """Return the workers that are certain to be dead: the file of each, by the worker's id.
 
-        Whoever has entered their deaths removes the files: until then the next one finds them.
+        The caller removes the files once it has freed the jobs; until then others find them too.
         """
         dead = {}
         for path in self._folder.glob("*.alive"):
@@ -79,14 +79,14 @@ class Presence:
             try:
                 with path.open("r+") as file:
                     kernel, worker_id = file.read().split("\n")[:2]
-                    # A lock is seen by those who share its kernel; of others nothing is known.
+                    # A lock is visible to processes of one kernel only.
                     if kernel == _kernel():
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         dead[worker_id] = path
                     elif time.time() - path.stat().st_mtime > _STALE_SECONDS:
                         path.unlink()
             except (OSError, ValueError):
-                continue  # it is locked, so its worker lives; or gone already, or no file of ours
+                continue  # locked by a live worker, or removed already, or not a worker's file
         return dead
 
 

@@ -1,7 +1,7 @@
 """Child processes, forked from a server that has PyTorch loaded so that each starts at once.
 
-This process itself never loads PyTorch: it would cost memory, and a fork after it has used
-a GPU would be broken.
+The worker itself never loads PyTorch: that would cost memory, and a process that has used a GPU
+cannot be forked.
 """
 
 import multiprocessing
@@ -20,14 +20,14 @@ _REAP_SECONDS = 10.0
 
 
 def start_server(storage_url: str = "") -> None:
-    """Start the fork server; it loads in the background, also what the storage takes."""
+    """Start the fork server; it loads PyTorch, and a client of S3 if needed, meanwhile."""
     client = ["app.storage.s3"] if storage_url.startswith("s3://") else []
     _CONTEXT.set_forkserver_preload(["worker.child", *client])
     forkserver.ensure_running()
 
 
 def probe_device() -> str:
-    """Return ``cuda`` or ``cpu``, whichever this machine trains on, once the server is ready."""
+    """Return where this machine trains, ``cuda`` or ``cpu``, once the fork server is ready."""
     up, childs_up = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(target=_probe, args=(childs_up,), daemon=True)
     process.start()
@@ -43,9 +43,9 @@ class TrainingProcess:
     def __init__(
         self, plan: Plan, resources: Resources, checkpoint: SavedCheckpoint | None
     ) -> None:
-        """Start it, from a checkpoint on if there is one.
+        """Start the process; it resumes from the checkpoint if there is one.
 
-        Raises OSError or EOFError where no process can be made.
+        Raises OSError or EOFError where no process can be started.
         """
         self._up, childs_up = _CONTEXT.Pipe(duplex=False)
         childs_down, self._down = _CONTEXT.Pipe(duplex=False)
@@ -57,29 +57,29 @@ class TrainingProcess:
         try:
             self._process.start()
         finally:
-            # Only the child may hold its ends: that is how each side sees the other end.
+            # Only the child may hold its ends: else neither side would see the other one close.
             childs_up.close()
             childs_down.close()
         self.ended = False
 
     def receive(self, timeout: float) -> Iterator[Message]:
-        """Yield what has come, waiting up to `timeout` seconds for the first; sets `ended`."""
+        """Yield the messages, waiting up to `timeout` seconds for the first; sets `ended`."""
         try:
             while self._up.poll(timeout):
                 yield self._up.recv()
                 timeout = 0.0
-        except (EOFError, OSError):  # the second where it died in the middle of a message
+        except (EOFError, OSError):  # OSError where it died in the middle of a message
             self.ended = True
 
-    def ask_to_stop(self, *, saving: bool) -> None:
-        """Have training stop before its next step, with or without a checkpoint."""
+    def order_stop(self, *, saving: bool) -> None:
+        """Have training stop before its next optimizer step, with or without a checkpoint."""
         try:
             self._down.send(saving)
         except OSError:
             self.ended = True
 
     def describe_end(self) -> str:
-        """Say how a process that ended by itself did."""
+        """Say how the process ended, where it did so by itself."""
         self._process.join(_REAP_SECONDS)
         code = self._process.exitcode
         if code is None or code >= 0:
@@ -88,7 +88,7 @@ class TrainingProcess:
         return f"was killed by {signal.Signals(-code).name}{hint}"
 
     def end(self) -> None:
-        """End it, by force where it does not go, and release its pipes."""
+        """End the process with SIGTERM, then SIGKILL, and close its pipes."""
         self._down.close()
         for force in (self._process.terminate, self._process.kill):
             if self._process.is_alive():

@@ -1,4 +1,4 @@
-"""What a training process and its parent say to each other, through pipes."""
+"""The messages between a training process and its worker, sent through pipes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from app.storage import CacheFolder
 
 @dataclass(frozen=True)
 class Resources:
-    """What this machine gives to a training process."""
+    """What a training process may use of this machine."""
 
     storage_url: str
     device: str
@@ -25,7 +25,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Report:
-    """How far the job is; `progress` is the job's progress object."""
+    """How far the job is. `phase` is the job phase, `progress` the job's progress object."""
 
     phase: str
     progress: dict[str, Any]
@@ -34,17 +34,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Quiet:
-    """Nothing will be heard until one call returns, in so many seconds at most."""
+    """A long call begins: no message comes until it returns, for up to `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The step failed. `again`: another attempt may succeed without anybody's help.
+    """The attempt failed. `again`: another attempt may succeed without anybody's help.
 
-    `retryable`: the same job may succeed later, when somebody asks for it, be it after changing
-    what the detail names.
+    `retryable`: the same job may succeed on a client's retry, perhaps after a change that the
+    detail names.
     """
 
     code: str
@@ -55,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The step stopped because it was told to."""
+    """The step stopped because the worker ordered it."""
 
 
 Message = Report | Quiet | SavedCheckpoint | Outcome | Failure | Stopped

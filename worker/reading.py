@@ -9,15 +9,14 @@ from torch import Tensor
 
 from app.imaging.decode import decode
 from app.services.steps.plans import LearnPlan, Plan
-from app.storage import BlobStore
 from models.learner import Cancelled, StepData
 from models.state import State, decode as decode_part
-from worker.reporter import PART_SECONDS, Reporter
-from worker.saving import StopOrder
+from worker.attempt import Attempt
+from worker.reporter import PART_SECONDS
 
 
 def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
-    """Return the images to measure on and their columns."""
+    """Return the hashes of the images to measure on, and their columns [H]."""
     held_out = [
         (sha256, column)
         for column, planned in enumerate(plan.classes)
@@ -27,15 +26,8 @@ def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
     return [sha256 for sha256, _ in held_out], columns
 
 
-def read(
-    plan: LearnPlan,
-    store: BlobStore,
-    image_size: int,
-    threads: int,
-    reporter: Reporter,
-    stop: StopOrder,
-) -> StepData:
-    """Decode every image of the plan, once, into the order that `StepData` asks for."""
+def read(attempt: Attempt, plan: LearnPlan) -> StepData:
+    """Decode every image of the plan once, in the order that `StepData` asks for."""
     exemplars = [
         (image.sha256, image.size, column)
         for column, planned in enumerate(plan.classes)
@@ -43,8 +35,7 @@ def read(
     ]
     train = [*exemplars, *plan.fresh]
     held_out, held_out_columns = held_out_of(plan)
-    hashes = [sha256 for sha256, *_ in train] + held_out
-    pixels = decode_all(hashes, store, image_size, threads, reporter, stop)
+    pixels = decode_all(attempt, [sha256 for sha256, *_ in train] + held_out)
     return StepData(
         images=pixels[: len(train)],
         columns=torch.tensor([column for *_, column in train]),
@@ -56,44 +47,40 @@ def read(
     )
 
 
-def decode_all(
-    hashes: Sequence[str],
-    store: BlobStore,
-    image_size: int,
-    threads: int,
-    reporter: Reporter,
-    stop: StopOrder,
-) -> Tensor:
-    """Return the images as uint8 [N, 3, S, S]."""
+def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
+    """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does."""
+    store, stop, size = attempt.store, attempt.stop, attempt.spec.image_size
+    threads = attempt.resources.threads
     # A store in the network is worth more readers than there are cores to decode.
     decoding = threading.BoundedSemaphore(threads)
-    pixels = torch.empty((len(hashes), 3, image_size, image_size), dtype=torch.uint8)
+    pixels = torch.empty((len(hashes), 3, size, size), dtype=torch.uint8)
     rows = pixels.numpy()
 
-    def read(position: int) -> None:
+    def read_one(position: int) -> None:
         if not stop.is_set():
             data = store.get(hashes[position])
             with decoding:
-                rows[position] = decode(data, image_size).transpose(2, 0, 1)
+                rows[position] = decode(data, size).transpose(2, 0, 1)
 
-    reporter.phase("preparing", 0.0)
+    attempt.reporter.phase("preparing", 0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:
-        for done, _ in enumerate(pool.map(read, range(len(hashes))), start=1):
-            reporter.phase("preparing", done / len(hashes))
+        for done, _ in enumerate(pool.map(read_one, range(len(hashes))), start=1):
+            attempt.reporter.phase("preparing", done / len(hashes))
     if stop.is_set():
         raise Cancelled
     return pixels
 
 
-def base(
-    plan: Plan, tasks: tuple[int, ...], store: BlobStore, reporter: Reporter, stop: StopOrder
-) -> State:
-    """Read the tensors of the version that the step starts from; `tasks` are of its columns."""
+def base(attempt: Attempt, tasks: tuple[int, ...]) -> State:
+    """Read the tensors of the version that the step starts from; `tasks` are its columns'.
+
+    Raises Cancelled, and what reading a blob does.
+    """
     parts = {}
-    for name, sha256 in plan.parts.items():
-        if stop.is_set():
+    for name, sha256 in attempt.plan.parts.items():
+        if attempt.stop.is_set():
             raise Cancelled
-        reporter.phase("preparing", 1.0)
-        reporter.quiet(PART_SECONDS)
-        parts[name] = decode_part(store.get(sha256))
+        attempt.reporter.phase("preparing", 1.0)
+        attempt.reporter.quiet(PART_SECONDS)
+        parts[name] = decode_part(attempt.tensors.get(sha256))
     return State(parts, tasks)

@@ -1,4 +1,4 @@
-"""What the training process says of its progress."""
+"""What the training process reports of its progress."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from worker.protocol import Quiet, Report, Send
 # How long reading or writing a part of up to some gigabytes may take on a slow disk.
 PART_SECONDS = 600.0
 _REPORT_SECONDS = 0.2
-# Where each phase begins and ends in the job's fraction: most of the time is training.
+# Where each job phase begins and ends in the job's fraction: training takes most of the time.
 _SPANS = {
     "preparing": (0.0, 0.05),
     "training": (0.05, 0.9),
@@ -24,27 +24,27 @@ _SPANS = {
 
 
 class Reporter:
-    """Turns what happens into reports, few enough not to be felt."""
+    """Turns what happens into reports, throttled so that they cost training nothing."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._sent = float("-inf")
         self._phase: str | None = None
         self._progress = _none_yet()
-        # What an attempt before had done and this one need not do again.
+        # The fraction that an earlier attempt reached: what is shown never falls below it.
         self._done = 0.0
 
     @property
     def progress(self) -> dict[str, Any]:
-        """What was reported last, as the job's progress object."""
+        """The job's progress object as it was last reported."""
         return dict(self._progress)
 
     def warn(self, warnings: Sequence[str]) -> None:
-        """Report what whoever started the job should know."""
-        self._tell(*(Event("warning", warning, "warning") for warning in warnings))
+        """Report what the client who created the job should know."""
+        self._send_events(*(Event("warning", warning, "warning") for warning in warnings))
 
     def resumed(self, saved: SavedCheckpoint, caveat: str) -> None:
-        """Report that training goes on from a checkpoint; `caveat` is what to know of that."""
+        """Report that training resumes from a checkpoint; a `caveat` makes it a warning."""
         self._progress, self._done = dict(saved.progress), saved.progress["fraction"]
         if saved.step:
             epoch, where = saved.epoch + 1, f"in epoch {saved.epoch + 1}, after step {saved.step}"
@@ -52,25 +52,25 @@ class Reporter:
             epoch, where = saved.epoch, f"after epoch {saved.epoch}"
         data = {"epoch": epoch, "step": saved.step or None}
         level = "warning" if caveat else "info"
-        self._tell(Event("resumed", f"Resumed {where}.{caveat}", level, data))
+        self._send_events(Event("resumed", f"Resumed {where}.{caveat}", level, data))
 
     def not_resumed(self, why: str) -> None:
-        """Report that training starts anew although there is a checkpoint."""
+        """Report that training starts from the beginning although there is a checkpoint."""
         self._progress, self._done = _none_yet(), 0.0
-        message = f"The checkpoint is left out and training starts anew: {why}."
-        self._tell(Event("not_resumed", message, "warning"))
+        message = f"Training starts from the beginning. The checkpoint cannot be used: {why}."
+        self._send_events(Event("not_resumed", message, "warning"))
 
     def quiet(self, seconds: float) -> None:
-        """Announce a call that may take so long. The report after it ends what is granted."""
+        """Announce a call that may take this long; the next report ends the allowance."""
         self._send(Quiet(seconds))
         self._sent = float("-inf")
 
     def phase(self, phase: str, fraction: float) -> None:
-        """Report a phase that has no epochs."""
+        """Report a job phase that has no epochs, and the fraction of it that is done."""
         self._report(phase, {"fraction": fraction}, ())
 
     def learning(self, progress: Progress) -> None:
-        """Report what the learner says."""
+        """Report the learner's progress."""
         fields = asdict(progress)
         events: tuple[Event, ...] = ()
         if progress.step is not None and progress.step == progress.steps:
@@ -85,14 +85,14 @@ class Reporter:
             return
         self._phase, self._sent = phase, now
         start, end = _SPANS[phase]
-        # What is known of training stays in sight while the phases after it run.
+        # The last figures of training stay while later job phases run.
         self._progress |= {name: value for name, value in fields.items() if value is not None}
         fraction = round(start + (end - start) * fields["fraction"], 4)
         self._progress["fraction"] = max(fraction, self._done)
         self._send(Report(phase, dict(self._progress), events))
 
-    def _tell(self, *events: Event) -> None:
-        """Report events, wherever the job is."""
+    def _send_events(self, *events: Event) -> None:
+        """Report events in the current job phase."""
         if events:
             phase = self._phase or "preparing"
             self._phase = phase

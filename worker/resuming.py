@@ -1,7 +1,7 @@
-"""What an attempt goes on from: the checkpoint of an attempt before, where it is of this training.
+"""What an attempt resumes from: an earlier attempt's checkpoint, where it is of this training.
 
-The plan is made anew for each attempt, so nothing is taken for granted: a fingerprint of all that
-training depends on must be the one that the checkpoint was saved under.
+Each attempt makes its own plan, so nothing is taken for granted: the checkpoint must have been
+saved under the fingerprint of this training.
 """
 
 import hashlib
@@ -9,20 +9,21 @@ import json
 
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import LearnPlan
-from app.storage import BlobCorruptError, BlobMissingError, BlobStore
+from app.storage import BlobCorruptError, BlobMissingError
 from models.checkpoint import Checkpoint
 from models.spec import Spec
+from worker.attempt import Attempt
 from worker.protocol import Resources
-from worker.reporter import PART_SECONDS, Reporter
+from worker.reporter import PART_SECONDS
 
 
 def fingerprint(plan: LearnPlan, spec: Spec) -> str:
-    """Return what tells this training from others.
+    """Return a hash of all that training depends on, as hexadecimal SHA-256.
 
     That is the options, every default filled in, the base version's tensors, and the images in
     their order.
     """
-    told = {
+    inputs = {
         "spec": spec.model_dump(mode="json"),
         "parts": plan.parts,
         "classes": [
@@ -31,22 +32,23 @@ def fingerprint(plan: LearnPlan, spec: Spec) -> str:
         ],
         "fresh": plan.fresh,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def read(
-    saved: SavedCheckpoint, own: str, resources: Resources, store: BlobStore, reporter: Reporter
-) -> Checkpoint | None:
-    """Return the checkpoint that training goes on from; None, having said why, to start anew.
+def read(attempt: Attempt, own: str) -> Checkpoint | None:
+    """Return the checkpoint to resume from; None where there is none that can be used.
 
-    `own` is this training's fingerprint.
+    `own` is this training's fingerprint. Why a checkpoint cannot be used is reported.
     """
+    saved, reporter = attempt.checkpoint, attempt.reporter
+    if saved is None:
+        return None
     if saved.fingerprint != own:
-        reporter.not_resumed("it is of other options, images or another base version")
+        reporter.not_resumed("its options, images or base version are others")
         return None
     reporter.quiet(PART_SECONDS)
     try:
-        checkpoint = Checkpoint.decode(store.get(saved.sha256))
+        checkpoint = Checkpoint.decode(attempt.store.get(saved.sha256))
     except BlobMissingError:
         reporter.not_resumed("its bytes are gone")
     except BlobCorruptError:
@@ -54,13 +56,13 @@ def read(
     except (OSError, ValueError) as error:
         reporter.not_resumed(f"it cannot be read: {error}")
     else:
-        reporter.resumed(saved, _elsewhere(saved, resources))
+        reporter.resumed(saved, _caveat(saved, attempt.resources))
         return checkpoint
     return None
 
 
-def _elsewhere(saved: SavedCheckpoint, resources: Resources) -> str:
-    """Say so where the result may not be the one that no interruption would have given."""
+def _caveat(saved: SavedCheckpoint, resources: Resources) -> str:
+    """Return what to know where the result may differ from that of an uninterrupted training."""
     there, here = ((each.device, each.threads) for each in (saved, resources))
     if there == here:
         return ""

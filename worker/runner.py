@@ -1,4 +1,4 @@
-"""The parent's side of a job: claims it, watches its training process, ends both."""
+"""The worker's side of a job: claims it, follows its training process, ends both."""
 
 import threading
 import time
@@ -23,23 +23,24 @@ from worker.lease import Lease
 from worker.processes import TrainingProcess
 from worker.protocol import Failure, Quiet, Report, Resources, Stopped
 
-# How long one look at the pipe waits, and so how soon a stop of the worker is seen.
+# How long one read of the pipe waits, and so how soon a stop of the worker takes effect.
 _TICK_SECONDS = 0.1
 # Progress and events are written at most this often.
 _WRITE_SECONDS = 0.25
-_LOOK_SECONDS = 1.0
-# A process that says nothing for so long hangs: its lease is no longer extended. Before a call that
-# may take longer it says so (`Quiet`).
+# The job's state is read this often, to find a cancel.
+_STATE_SECONDS = 1.0
+# A process that sends no message for this long hangs, and heartbeats no longer extend the lease. It
+# announces calls that may take longer (`Quiet`).
 _SILENCE_SECONDS = 60.0
-# How long a process may take to save a checkpoint when its worker stops. With what ending it takes,
-# well within the ten seconds that containers are given.
+# How long a process may take to save a checkpoint when its worker stops. With the time to end it,
+# this is well within the ten seconds that a container has for a graceful shutdown.
 _STOP_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class End(Enum):
-    """Why a process was ended before it had a result."""
+    """Why a process was ended before it had an outcome."""
 
     CANCELLED = "cancelled"
     TIME_UP = "time up"
@@ -48,7 +49,7 @@ class End(Enum):
 
 
 class Runner:
-    """Runs one job at a time; `stop` hands the running one back to the queue."""
+    """Runs one job at a time; `stop` returns the running one to the queue."""
 
     def __init__(
         self,
@@ -59,10 +60,7 @@ class Runner:
         resources: Resources,
         on_end: Callable[[], None],
     ) -> None:
-        """Take jobs of these queues.
-
-        `on_end` is called after each job, when another one may be free to start.
-        """
+        """Take jobs of these queues. `on_end` is called after each job: another one may start."""
         self._db = db
         self._settings = settings
         self._worker_id = worker_id
@@ -75,35 +73,37 @@ class Runner:
         self.busy = False
 
     def stop(self) -> None:
-        """Take no more jobs; end the running one's process and put the job back."""
+        """Graceful shutdown: take no more jobs, save the running one and return it to the queue."""
         self._stopping.set()
 
     def hear(self, job_id: str) -> None:
-        """Act on a message that names a job."""
+        """Handle a message that names a job."""
         self._heard.set()
         self.run(job_id)
 
     def take_heard(self) -> bool:
-        """Say whether a message has come since this was asked last."""
+        """Say whether a message has come since the last call."""
         heard = self._heard.is_set()
         self._heard.clear()
         return heard
 
     def run(self, job_id: str) -> None:
-        """Run the job whose turn it is in the queue of the one that is named, if there is any."""
+        """Run the job whose turn it is in the queue of the named one, if there is any."""
         with self._one_at_a_time:
             if not self._stopping.is_set():
                 self._run(job_id)
 
-    def _run(self, job_id: str) -> None:
+    def _run(self, named: str) -> None:
         self.busy = True
+        lease = None
         try:
-            lease = self._claim(job_id)
+            lease = self._claim(named)
             if lease is not None:
                 self._attempt(lease)
         except SQLAlchemyError:
-            # Nothing can be written down: the lease runs out and a dispatcher frees the job.
-            log.exception("job_abandoned", job=job_id)
+            # Nothing can be written: the lease runs out and a dispatcher requeues the job that was
+            # claimed, often not the named one. Without a claim there is none.
+            log.exception("job_abandoned", job=lease.job_id if lease else None, named=named)
         finally:
             self.busy = False
             self._on_end()
@@ -111,7 +111,7 @@ class Runner:
     def _claim(self, named: str) -> Lease | None:
         with self._db.reading() as session:
             hardware = turn_rows.hardware_of(session, named)
-        # Its classifier may have been changed since the message was sent.
+        # The classifier's hardware may have been changed since the message was sent.
         if hardware is None or queue_for(hardware) not in self._queues:
             return None
         return Lease.claim_next(self._db, self._settings, hardware, self._worker_id)
@@ -128,14 +128,14 @@ class Runner:
         except (OSError, EOFError) as error:
             lease.fail(_lost(f"No training process could be started: {error}."))
             return
-        watch = _Watch(lease, process, self._settings, self._stopping)
+        follower = _Follower(lease, process, self._settings, self._stopping)
         try:
-            end = watch.until_end()
+            end = follower.until_end()
         finally:
-            # It is gone before the job is anybody else's, and while the database is waited for.
+            # The process ends before the job is released, and before any wait for the database.
             process.end()
         if end is not End.LOST:
-            watch.write_rest(end)
+            follower.write_rest(end)
         if isinstance(end, Outcome):
             failure = _publish(lease, plan, end)
             if failure is None:
@@ -154,7 +154,10 @@ class Runner:
 
 
 def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
-    """Publish what came out; return why it cannot be. That the job is lost is no failure."""
+    """Publish the outcome; return the failure where that cannot be done.
+
+    Losing the job is not a failure.
+    """
     try:
         number = lease.publish(plan, outcome)
     except ServiceError as error:
@@ -169,8 +172,8 @@ def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
     return None
 
 
-class _Watch:
-    """Follows one training process: brings its words to the database, and cancel to it."""
+class _Follower:
+    """Follows one training process: its messages go to the database, orders to stop go to it."""
 
     def __init__(
         self,
@@ -184,18 +187,18 @@ class _Watch:
         self._stopping = stopping
         self._grace = settings.cancel_grace_seconds
         self._extend_every = settings.lease_seconds / 6
-        self._started = self._written = self._looked = time.monotonic()
+        self._started = self._written = self._state_read = time.monotonic()
         self._hangs_at = self._started + _SILENCE_SECONDS
         self._values: dict[str, Any] = {}
         self._events: list[Event] = []
         self._phase: str | None = None
         self._progress: dict[str, Any] = {}
         self._state: str | None = "running"
-        self._asked: End | None = None
+        self._ordered: End | None = None
         self._deadline = 0.0
 
     def until_end(self) -> Outcome | Failure | End:
-        """Return what came out, or why nothing did. The process may still be there."""
+        """Return the outcome, or why there is none. The process may still run."""
         while True:
             for message in self._process.receive(_TICK_SECONDS):
                 quiet = message.seconds if isinstance(message, Quiet) else _SILENCE_SECONDS
@@ -203,89 +206,91 @@ class _Watch:
                 if isinstance(message, Quiet):
                     continue
                 if isinstance(message, Report):
-                    self._note(message)
+                    self._add_report(message)
                 elif isinstance(message, SavedCheckpoint):
-                    self._keep(message)
+                    self._record_checkpoint(message)
                 elif isinstance(message, Stopped):
-                    return self._asked or End.CANCELLED
+                    return self._ordered or End.CANCELLED
                 else:
                     return message
             if self._process.ended:
-                return self._asked or _lost(f"The training process {self._process.describe_end()}.")
-            self._beat()
+                return self._ordered or _lost(
+                    f"The training process {self._process.describe_end()}."
+                )
+            self._heartbeat_if_due()
             if self._state is None:
                 return End.LOST
-            self._ask()
-            if self._asked is not None and time.monotonic() >= self._deadline:
-                return self._asked
+            self._stop_if_due()
+            if self._ordered is not None and time.monotonic() >= self._deadline:
+                return self._ordered
 
     def write_rest(self, end: Outcome | Failure | End) -> None:
-        """Write what is not written yet, before what ends the attempt; waits for the database.
+        """Write pending progress and events before the attempt ends; waits for the database.
 
-        Raises one of `UNAVAILABLE` where that is away for longer than the lease.
+        Raises one of `UNAVAILABLE` where that is unavailable for longer than the lease.
         """
         if isinstance(end, Outcome):
             self._values["progress"] = {**self._progress, "fraction": 1.0}
         if self._values or self._events:
             self._lease.write_last(self._values, self._events)
 
-    def _note(self, report: Report) -> None:
+    def _add_report(self, report: Report) -> None:
         if report.phase != self._phase:
             self._phase = report.phase
             self._events.append(Event("phase", report.phase, data={"phase": report.phase}))
-            self._written = float("-inf")  # seen at once
+            self._written = float("-inf")  # written at once
         self._progress = report.progress
         self._values = {"phase": report.phase, "progress": report.progress}
         self._events.extend(report.events)
 
-    def _beat(self) -> None:
+    def _heartbeat_if_due(self) -> None:
         now = time.monotonic()
-        news = bool(self._values or self._events)
-        if now - self._written >= (_WRITE_SECONDS if news else self._extend_every):
-            self._write()
-        elif now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
+        pending = bool(self._values or self._events)
+        if now - self._written >= (_WRITE_SECONDS if pending else self._extend_every):
+            self._heartbeat()
+        elif now - self._state_read >= _STATE_SECONDS:
+            self._state_read = now
             try:
                 self._state = self._lease.state()
             except UNAVAILABLE as error:
                 log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
 
-    def _write(self) -> None:
+    def _heartbeat(self) -> None:
         now = time.monotonic()
-        self._written = self._looked = now
+        self._written = self._state_read = now
         extend = now < self._hangs_at
         try:
-            self._state = self._lease.write(self._values, self._events, extend=extend)
+            self._state = self._lease.heartbeat(self._values, self._events, extend=extend)
         except UNAVAILABLE as error:
-            # Kept for the next time. Should the lease run out meanwhile, the fence decides.
+            # The next heartbeat has it all. Should the lease run out before, the fence decides.
             log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
             return
         self._values, self._events = {}, []
 
-    def _keep(self, saved: SavedCheckpoint) -> None:
+    def _record_checkpoint(self, saved: SavedCheckpoint) -> None:
         try:
-            self._lease.keep(saved)
+            self._lease.record_checkpoint(saved)
         except (*UNAVAILABLE, OSError, StorageChangedError) as error:
-            # The one before still stands, and the next one will not be long.
-            log.warning("checkpoint_not_kept", job=self._lease.job_id, error=str(error))
+            # The one before stays, and the next one comes soon.
+            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=str(error))
 
-    def _ask(self) -> None:
-        """Ask the process to stop if there is a reason to. A worker that stops waits for none."""
+    def _stop_if_due(self) -> None:
+        """Order the process to stop if there is a reason; the worker's own stop replaces others."""
         limit = self._lease.max_minutes
-        if self._asked is End.STOPPING:
+        if self._ordered is End.STOPPING:
             return
         if self._stopping.is_set():
-            self._ask_for(End.STOPPING, _STOP_SECONDS)
-        elif self._asked is not None:
+            self._order(End.STOPPING, _STOP_SECONDS)
+        elif self._ordered is not None:
             return
         elif self._state == "cancelling":
-            self._ask_for(End.CANCELLED, self._grace)
+            self._order(End.CANCELLED, self._grace)
         elif limit is not None and time.monotonic() - self._started >= 60 * limit:
-            self._ask_for(End.TIME_UP, self._grace)
+            self._order(End.TIME_UP, self._grace)
 
-    def _ask_for(self, end: End, seconds: float) -> None:
-        self._asked, self._deadline = end, time.monotonic() + seconds
-        self._process.ask_to_stop(saving=end is not End.CANCELLED)
+    def _order(self, end: End, seconds: float) -> None:
+        self._ordered, self._deadline = end, time.monotonic() + seconds
+        self._process.order_stop(saving=end is not End.CANCELLED)
 
 
 def _lost(detail: str) -> Failure:

@@ -1,4 +1,4 @@
-"""The Celery tasks: thin, because a message says nothing but which job to look at."""
+"""The Celery task. It is thin: a message names a job and nothing else."""
 
 from celery import Celery
 
@@ -7,7 +7,7 @@ from worker.runner import Runner
 
 
 def register(celery: Celery, runner: Runner) -> None:
-    """Have the application hand the jobs that messages name to the runner."""
+    """Register the task, which gives the job that a message names to the runner."""
 
     @celery.task(name=RUN_JOB)
     def run_job(job_id: str) -> None:

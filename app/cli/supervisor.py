@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 
 from app.processes import die_with_parent
@@ -92,7 +93,8 @@ class Supervisor:
             pass_fds=child.sockets,
             # Ctrl-C reaches the whole group of the terminal; children hear of it from us alone.
             start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
+            # No thread runs here, so code before exec is safe.
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
         )
         child.started_at = time.monotonic()
 

@@ -2,10 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from app.client.errors import CommandError
@@ -35,7 +37,8 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[str]:
             text=True,
             # Ctrl-C ends the demo first, which then stops the service.
             start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - no threads here
+            # No thread runs here, so code before exec is safe.
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
         )
     assert process.stdout is not None  # noqa: S101 - narrows the type
     try:

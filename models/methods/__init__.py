@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from models import networks, regularizers
 from models.errors import InvalidSpecError
 from models.methods.base import Loss, Method, Needs, Phase
-from models.methods.cs_kd import CSKD
+from models.methods.cs_kd import CSKDMethod
 from models.methods.finetune import Finetune
 from models.methods.icarl import ICaRL
 from models.methods.joint import Joint
@@ -36,15 +36,25 @@ __all__ = [
 
 AnyMethod = type[Method[Any]]
 
-# Other packages offer a Method subclass under this group, by its name.
+# Other packages offer a Method subclass under this group, by its `name`.
 ENTRY_POINTS = "accrue.methods"
 
-_OWN: tuple[AnyMethod, ...] = (ICaRL, LwF, LwM, MAS, Piggyback, PackNet, CSKD, Finetune, Joint)
+_OWN: tuple[AnyMethod, ...] = (
+    ICaRL,
+    LwF,
+    LwM,
+    MAS,
+    Piggyback,
+    PackNet,
+    CSKDMethod,
+    Finetune,
+    Joint,
+)
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a client may know of a method before choosing it."""
+    """What a client needs to know of a method to choose it."""
 
     name: str
     summary: str
@@ -96,7 +106,7 @@ def describe_methods() -> list[MethodInfo]:
 def complete(spec: Spec) -> Spec:
     """Return the spec with the defaults of its method's and its regularizer's options filled in.
 
-    Raises InvalidSpecError at the first thing that is wrong with them.
+    Raises InvalidSpecError for the first option that is wrong.
     """
     method = get(spec.method)
     try:
@@ -110,9 +120,9 @@ def complete(spec: Spec) -> Spec:
 
 
 def validate(spec: Spec) -> Spec:
-    """Return the spec completed, once network and method are seen to take it.
+    """Return the completed spec, after checking that backbone and method accept it.
 
-    Raises InvalidSpecError at the first thing that is wrong.
+    Raises InvalidSpecError for the first field that is wrong.
     """
     completed = complete(spec)
     _validate_backbone(spec)

@@ -1,11 +1,17 @@
-"""The interface of a method: what a learning algorithm says, and all that it says.
+"""The interface of a method: all that a learning algorithm has to define.
 
 A method knows nothing of loops, devices, precision, files or jobs; the trainer knows nothing of
 losses. Hooks are called in this order::
 
-    begin → phases → (loss, after_step)… → end_phase → … → end → calibrate
+    begin → phases → (forward, loss, after_optimizer_step)… → end_phase → … → end → calibrate
 
-Forgetting classes is one hook of its own, `forget`, with `calibrate` after it.
+Forgetting classes is a hook of its own, `forget`, with `calibrate` after it.
+
+Devices: a method never names a device and never moves a tensor. The learner puts the network and
+the preprocessing on the device before it makes the method; what `load` and `load_working` get, and
+every batch, is there too; after `begin` the trainer moves the blocks that the head has grown. So a
+method makes tensors from those that it has (`zeros_like`, `new_tensor`, `clone`) and they are on
+the device as well. What `state` and `working_state` return is copied to the CPU by the caller.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +29,7 @@ from models.errors import LearningError
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
-from models.regularizers import CSKD
+from models.regularizers import CSKDRegularizer
 from models.spec import Spec
 from models.state import Tensors
 from models.step import Step
@@ -33,7 +39,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method asks of the service. Declared, never found out by testing types.
+    """What a method asks of the service. It is declared, so that no code tests for types.
 
     `exemplars`: a bounded memory of old images; `teacher`: the network as it was before the step;
     `task_id`: a task to predict within; `all_images`: every image ever learnt from.
@@ -47,10 +53,11 @@ class Needs:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one optimiser.
+    """A training phase: a part of a step's training with one optimiser.
 
     The learning rate is multiplied by `lr_decay` at each of `milestones`, fractions of the phase's
-    steps. Modules in `frozen` stay in eval mode, so that batch norm's statistics do not move.
+    optimizer steps. Modules in `frozen` stay in eval mode, so that batch norm's statistics do not
+    move. (A job phase is another thing: what a job is at, such as ``training``.)
     """
 
     name: str
@@ -65,14 +72,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Loss:
-    """What to minimise, and its named parts for those who watch."""
+    """What to minimise, a scalar, and its named parts before weighting."""
 
     total: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(ABC, Generic[OptionsT]):
-    """A learning algorithm over a network. One file each in this folder."""
+    """A learning algorithm over a network. Each has a file of its own in this folder."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -89,7 +96,7 @@ class Method(ABC, Generic[OptionsT]):
 
     @classmethod
     def check(cls, spec: Spec, options: OptionsT) -> None:
-        """Refuse, before there is a job, what makes no sense with this method.
+        """Check, before there is a job, that this method can work with a spec.
 
         Raises InvalidSpecError.
         """
@@ -102,7 +109,7 @@ class Method(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def phases(self, step: Step) -> Sequence[Phase]:
-        """Return the phases of training, in order."""
+        """Return the training phases, in order."""
 
     def forward(self, images: Tensor) -> Activations:
         """Return the activations of normalised images [B, 3, S, S] in training."""
@@ -120,27 +127,27 @@ class Method(ABC, Generic[OptionsT]):
         """
         return logits
 
-    def regularizer(self, spec: Spec) -> CSKD | None:
-        """Return what the trainer adds to the loss: here, what the spec asks for."""
+    def regularizer(self, spec: Spec) -> CSKDRegularizer | None:
+        """Return the regularizer that the trainer adds to the loss: here, the spec's."""
         return regularizers.build(spec.regularizer)
 
-    def after_step(self, step: Step, phase: Phase) -> None:
-        """Act after the optimiser has moved the parameters."""
+    def after_optimizer_step(self, step: Step, phase: Phase) -> None:
+        """Act after the optimiser has moved the parameters: once per batch."""
 
     def end_phase(self, step: Step, phase: Phase) -> None:
-        """Act between this phase and the next."""
+        """Act at the end of a training phase."""
 
     def end(self, step: Step) -> None:
         """Finish the step: choose exemplars, measure importance, pack masks."""
 
     def calibrate(self, held_out: Output, columns: Tensor) -> None:
-        """Fit what only held-out images can tell, from their predictions; columns [H]."""
+        """Fit the scores to the predictions of held-out images and their classes, columns [H]."""
 
     @classmethod
     def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
-        """Refuse, before there is a job, what this method cannot forget.
+        """Check, before there is a job, that this method can forget `columns`.
 
-        `tasks` has the task of every column, `columns` are those to forget. Raises LearningError.
+        `tasks` has the task of every column. Raises LearningError.
         """
         if len(set(columns)) == len(tasks):
             raise LearningError(
@@ -149,21 +156,21 @@ class Method(ABC, Generic[OptionsT]):
             )
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Remove all that is these columns' own; what is left of others stays as it is, to the bit.
+        """Remove all that belongs to these columns alone; the rest stays the same, to the bit.
 
-        Return the names of what was learnt from their images and stays, since others share it:
-        here the backbone, and with it the mean and deviation of the preprocessing, and the rows of
-        the head for other classes, which their images were counterexamples of.
+        Return the names of the parts that were learnt from their images and stay, since other
+        classes share them: here the backbone, with the preprocessing's mean and deviation, and the
+        head, since their images were counterexamples for the rows of other classes.
         """
         self.network.head.remove(columns)
         return ["backbone", "head"]
 
     def report(self) -> dict[str, Any]:
-        """Return figures of the method's own, for the version's metrics."""
+        """Return the method's own figures, for the version's metrics."""
         return {}
 
     def warnings(self) -> list[str]:
-        """Return what whoever started the step should be told of it."""
+        """Return warnings about the step for the client who started it."""
         return []
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
@@ -186,7 +193,7 @@ class Method(ABC, Generic[OptionsT]):
         return classify
 
     def state(self) -> dict[str, Tensors]:
-        """Return the named parts that `load` restores the method from."""
+        """Return the named parts that a version stores and `load` restores."""
         heads = {
             f"head.{task}": block.state_dict() for task, block in self.network.head.blocks.items()
         }
@@ -197,12 +204,12 @@ class Method(ABC, Generic[OptionsT]):
         }
 
     def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore the parts beyond network and preprocessing, which are restored already."""
+        """Restore the parts other than network and preprocessing, which the learner restores."""
 
     def working_state(self) -> dict[str, Tensors]:
-        """Return the parts of a checkpoint: the state, and what else training goes on from."""
+        """Return the parts of a checkpoint: the state, and what else training resumes from."""
         return self.state()
 
     def load_working(self, parts: dict[str, Tensors]) -> None:
-        """Restore a checkpoint's parts beyond the network, after `begin` and `phases`."""
+        """Restore a checkpoint's parts other than the network, after `begin` and `phases`."""
         self.load(parts)

@@ -4,23 +4,22 @@ from collections.abc import Sequence
 
 from torch.nn import functional
 
-from models import regularizers
 from models.batches import Batch
 from models.errors import InvalidSpecError
 from models.methods.base import Loss, Method, Phase
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
 from models.options import SGDOptions
-from models.regularizers import CSKDOptions
+from models.regularizers import CSKDOptions, CSKDRegularizer
 from models.spec import Spec
 from models.step import Step
 
 
 class CSKDMethodOptions(SGDOptions, CSKDOptions):
-    """Options of training and those of the regularizer."""
+    """The options of training and of the regularizer."""
 
 
-class CSKD(Method[CSKDMethodOptions]):
+class CSKDMethod(Method[CSKDMethodOptions]):
     """Cross-entropy over all classes with the regularizer `cs_kd`, on the new images alone."""
 
     name = "cs_kd"
@@ -30,7 +29,7 @@ class CSKD(Method[CSKDMethodOptions]):
 
     @classmethod
     def check(cls, spec: Spec, options: CSKDMethodOptions) -> None:
-        """Refuse a regularizer beside the one built in."""
+        """Refuse a second regularizer beside the one built in."""
         if spec.regularizer is not None:
             raise InvalidSpecError(
                 "/regularizer", "cs_kd has it built in: set options.temperature and options.weight"
@@ -44,6 +43,6 @@ class CSKD(Method[CSKDMethodOptions]):
         """Return softmax cross-entropy over all columns; the trainer adds the regularizer."""
         return Loss(functional.cross_entropy(outputs.logits, batch.columns))
 
-    def regularizer(self, spec: Spec) -> regularizers.CSKD:
-        """Return the regularizer, by the method's own options."""
-        return regularizers.CSKD(self.options)
+    def regularizer(self, spec: Spec) -> CSKDRegularizer:
+        """Return the regularizer with the method's own options."""
+        return CSKDRegularizer(self.options)

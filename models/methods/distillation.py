@@ -1,4 +1,4 @@
-"""Losses that hold a network to what its teacher said."""
+"""Distillation losses: they hold a network to its teacher's outputs."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,8 @@ def soft_cross_entropy_by_task(
 ) -> Tensor:
     """Return the sum of `soft_cross_entropy` over tasks, each with a softmax of its own.
 
-    `tasks` has the task of each of the columns [B, C]; the columns of a task stand side by side.
+    `student` and `teacher` are logits [B, C]. `tasks` has the task of each column; the columns of a
+    task are adjacent.
     """
     widths = [tasks.count(task) for task in dict.fromkeys(tasks)]
     pairs = zip(student.split(widths, dim=1), teacher.split(widths, dim=1), strict=True)

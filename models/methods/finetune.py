@@ -1,4 +1,4 @@
-"""Finetuning: the lower bound that shows what forgetting looks like."""
+"""Finetuning: the lower bound, which shows catastrophic forgetting."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from models.step import Step
 
 
 class Finetune(Method[SGDOptions]):
-    """Cross-entropy over all classes, on the new images alone. Nothing holds the old ones."""
+    """Cross-entropy over all classes, on the new images alone. Nothing protects old classes."""
 
     name = "finetune"
     summary = "Trains on the new images alone and forgets the old classes: the lower bound."

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 # Far below any logit, yet finite: exp gives an exact 0 and 0 · log 0 stays 0, so that log-softmax
@@ -10,24 +9,31 @@ from torch import Tensor
 _OUT = -1e9
 
 
-def within_task(logits: Tensor, columns: Tensor, tasks: Sequence[int]) -> Tensor:
-    """Return logits [B, C] with each row's columns of other tasks out of its softmax.
+def rivals(columns: Tensor, tasks: Sequence[int]) -> Tensor:
+    """Return a boolean [B, C]: which columns belong to the task of each image.
 
-    A row's own task is that of its class, `columns` [B]; `tasks` has the task of every column. So
-    an image is taught within its task's head, also where classes of several tasks get images.
+    `columns` [B] are the images' classes; `tasks` has the task of every column.
     """
-    task_of = torch.tensor(tasks, device=logits.device)
-    rivals = task_of[None, :] == task_of[columns][:, None]
-    return logits.masked_fill(~rivals, _OUT)
+    task_of = columns.new_tensor(tasks)
+    return task_of[None, :] == task_of[columns][:, None]
 
 
-def task_columns(tasks: Sequence[int], task: int) -> Tensor:
-    """Return the positions (int64) of a task's columns."""
-    return torch.tensor([column for column, own in enumerate(tasks) if own == task])
+def within_task(logits: Tensor, columns: Tensor, tasks: Sequence[int]) -> Tensor:
+    """Return logits [B, C] in which the columns of other tasks are out of each row's softmax.
+
+    Arguments are those of `rivals`. So an image is taught within the head of its own task, even
+    where classes of several tasks get images.
+    """
+    return logits.masked_fill(~rivals(columns, tasks), _OUT)
+
+
+def task_columns(tasks: Sequence[int], task: int) -> list[int]:
+    """Return the columns of a task."""
+    return [column for column, own in enumerate(tasks) if own == task]
 
 
 def lone_class_warnings(tasks: Sequence[int]) -> list[str]:
-    """Return what to say where the newest task has one class, and so no other to tell it from."""
+    """Return a warning where the newest task has one class, and so no other to tell it from."""
     if tasks.count(tasks[-1]) > 1:
         return []
     return [

@@ -30,10 +30,10 @@ from models.step import Step
 
 
 class ICaRLOptions(SGDOptions):
-    """Options of iCaRL. Those shown here go with `bce`; `ce_kd` has the other methods' defaults.
+    """Options of iCaRL. The defaults here are for `bce`; `ce_kd` has the other methods' defaults.
 
-    The paper's rate of 2.0 is for the mean over 100 outputs. With their sum, as here, the same
-    trajectory has a hundredth of the rate and 100 times the decay.
+    The paper's rate of 2.0 is for the mean over 100 outputs. With their sum, as here, a hundredth
+    of the rate and 100 times the decay give the same trajectory.
     """
 
     lr: float | None = Field(
@@ -85,15 +85,15 @@ class ICaRL(Method[ICaRLOptions]):
 
     @classmethod
     def check(cls, spec: Spec, options: ICaRLOptions) -> None:
-        """Refuse to regularize the softmax that the sigmoids of `bce` are not."""
+        """Refuse a regularizer with `bce`, whose sigmoids have no softmax to regularize."""
         if spec.regularizer is not None and options.loss == "bce":
             raise InvalidSpecError(
                 "/regularizer",
-                "icarl's sigmoids are no softmax to regularize: set options.loss to ce_kd",
+                "icarl's sigmoids have no softmax to regularize: set options.loss to ce_kd",
             )
 
     def begin(self, step: Step) -> None:
-        """Grow the head. Raises LearningError where the budget has no image for some class."""
+        """Grow the head. Raises LearningError where the budget has no room for each class."""
         budget = step.spec.memory.exemplars
         if budget is not None and budget < len(step.tasks):
             raise LearningError(
@@ -122,7 +122,7 @@ class ICaRL(Method[ICaRLOptions]):
         return Loss(classification + distillation, parts)
 
     def end(self, step: Step) -> None:
-        """Herd the new classes' exemplars, trim the old ones', and take all means (Alg. 4, 5, 1).
+        """Herd the new classes' exemplars, trim the old ones', compute all means (Alg. 4, 5, 1).
 
         Raises LearningError where the budget leaves a class without exemplars.
         """
@@ -134,10 +134,10 @@ class ICaRL(Method[ICaRLOptions]):
                 "exemplars: raise memory.megabytes",
             )
         self.means = torch.stack([self._mean(step, column) for column in range(len(step.tasks))])
-        self.temperature = torch.ones((), device=self.means.device)
+        self.temperature = self.means.new_ones(())
 
     def _mean(self, step: Step, column: int) -> Tensor:
-        """Mean of a class's exemplars and, where flips are right, of their mirror images."""
+        """Return the mean [D] of a class's exemplars and, with `flip`, of their mirror images."""
         exemplars = step.memory.exemplars(column)
         features = step.features(exemplars)
         if step.spec.augment.flip:
@@ -150,14 +150,14 @@ class ICaRL(Method[ICaRLOptions]):
         self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop rows of the head and means; τ is fitted anew, on images of what is left."""
+        """Remove rows of the head and means; `calibrate` fits τ again, on the classes left."""
         kept = [column for column in range(len(self.means)) if column not in columns]
         self.means = self.means[kept]
         self.temperature = torch.ones_like(self.temperature)
         return super().forget(columns)
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
-        """Return nearest mean of exemplars, or the head with the loss's own activation."""
+        """Return the nearest mean of exemplars, or the head with the loss's own activation."""
         if self.way(classify) == "nearest_mean":
             return NearestMean(self.preprocess, self.network, self.means, self.temperature)
         head = Sigmoid if self.options.loss == "bce" else Softmax
@@ -181,8 +181,8 @@ def bce_targets(batch: Batch, logits: Tensor, old: int) -> Tensor:
     """Return the targets of the paper's loss, shaped and typed like the logits [B, C].
 
     Old columns hold the teacher's sigmoids for every row, exemplars included: an exemplar has no
-    hard label. New columns are one-hot. Fresh images of a class already known (`extend`) are
-    taught by their label as well.
+    hard label. New columns are one-hot. A fresh image of a known class (`extend`) has its hard
+    label in that class's column as well.
     """
     targets = functional.one_hot(batch.columns, logits.shape[1]).to(logits.dtype)
     if old:

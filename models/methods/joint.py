@@ -6,7 +6,7 @@ from models.step import Step
 
 
 class Joint(Finetune):
-    """Trains anew, on all images of all classes, at every step."""
+    """Trains from the initial weights, on all images of all classes, at every step."""
 
     name = "joint"
     summary = "Keeps all images and trains on them anew at every step: the upper bound."
@@ -14,11 +14,11 @@ class Joint(Finetune):
     needs = Needs(all_images=True)
 
     def begin(self, step: Step) -> None:
-        """Start again from the classifier's initial weights."""
+        """Reset the network to the classifier's initial weights."""
         self.network.backbone.load_state_dict(step.initial_network().backbone.state_dict())
         for task in dict.fromkeys(step.tasks):
             self.network.head.grow(task, step.tasks.count(task), step.seed)
 
     def end(self, step: Step) -> None:
-        """Keep everything for the next step."""
+        """Keep every image for the next step."""
         step.memory.keep_all()

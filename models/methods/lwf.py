@@ -54,23 +54,23 @@ class LwF(Method[LwFOptions]):
         return [warm_up, main] if warm_up.epochs else [main]
 
     def _warm_up(self, step: Step) -> Phase:
-        """Train the new head alone: a random head's gradients would harm what is there already."""
+        """Train the new head alone: a random head's gradients would harm the trained weights."""
         options = self.options
         block = self.network.head.blocks[str(step.tasks[-1])]
         phase = sgd_phase(options, step.data, block.parameters())
         epochs = max(1, options.epochs // 10) if options.warm_up is None else options.warm_up
         grown = len(step.tasks) > step.known
-        worth = bool(step.known) or step.spec.weights is not None
+        trained = bool(step.known) or step.spec.weights is not None
         return replace(
             phase,
             name="warm-up",
-            epochs=epochs if grown and worth else 0,
+            epochs=epochs if grown and trained else 0,
             milestones=(),
             frozen=[self.network.backbone],
         )
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return the logits of each image's own head, those of others out of the softmax."""
+        """Return the logits with the columns of other tasks out of each image's softmax."""
         return within_task(logits, columns, step.tasks)
 
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
@@ -87,5 +87,5 @@ class LwF(Method[LwFOptions]):
         return Loss(classification + self.options.weight * distillation, parts)
 
     def warnings(self) -> list[str]:
-        """Tell of a task with a single class."""
+        """Warn of a task with a single class."""
         return lone_class_warnings(self.network.head.tasks)

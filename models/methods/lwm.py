@@ -53,7 +53,7 @@ class LwMOptions(SGDOptions):
 
 
 class LwM(Method[LwMOptions]):
-    """Looks where it looked before, and answers as before, while it learns from new images."""
+    """Attends to what it attended to and answers as before, while it learns from new images."""
 
     name = "lwm"
     summary = "Keeps no image: looks where it looked and answers as before on the new images."
@@ -65,7 +65,7 @@ class LwM(Method[LwMOptions]):
 
     @classmethod
     def check(cls, spec: Spec, options: LwMOptions) -> None:
-        """Refuse backbones without a feature map to look at."""
+        """Refuse backbones without a feature map."""
         if not networks.has_feature_map(spec.backbone):
             raise InvalidSpecError(
                 "/backbone",
@@ -73,7 +73,7 @@ class LwM(Method[LwMOptions]):
             )
 
     def begin(self, step: Step) -> None:
-        """Grow the head and remember the weights it had."""
+        """Store the weights of the head, then grow it."""
         if step.known:
             self.taught = self.network.head.weight.detach().clone()
         super().begin(step)
@@ -105,14 +105,14 @@ class LwM(Method[LwMOptions]):
         return Loss(total, parts)
 
     def warnings(self) -> list[str]:
-        """Tell of a task with a single class, where each task is alone."""
+        """Warn of a task with a single class, where each task has its own softmax."""
         if self.options.heads == "single":
             return []
         return lone_class_warnings(self.network.head.tasks)
 
     def _teacher(self, batch: Batch) -> Activations:
-        """Ask the teacher, for gradients as well where its attention takes them."""
-        if self.network.backbone.pooled or not self.options.gamma:
+        """Return the teacher's activations, differentiable where its attention needs gradients."""
+        if self.network.backbone.mean_pooled or not self.options.gamma:
             return batch.teacher
         return batch.ask_teacher(batch.images.detach().requires_grad_())
 
@@ -128,12 +128,12 @@ class LwM(Method[LwMOptions]):
     def _maps(
         self, step: Step, outputs: Activations, teacher: Activations
     ) -> tuple[Tensor, Tensor]:
-        """Return where student and teacher look for the same old class, each [B, h, w]."""
-        assert outputs.feature_map is not None  # noqa: S101 - `check` saw to it
+        """Return the attention of student and teacher for the same old class, each [B, h, w]."""
+        assert outputs.feature_map is not None  # noqa: S101 - see `check`
         assert teacher.feature_map is not None  # noqa: S101
         judge = outputs if self.options.attention_class == "student_top_old" else teacher
         top = judge.logits[:, : step.known].argmax(dim=1)
-        if self.network.backbone.pooled:
+        if self.network.backbone.mean_pooled:
             return (
                 class_activation_map(outputs.feature_map, self.network.head.weight[top]),
                 class_activation_map(teacher.feature_map, self.taught[top]).detach(),
@@ -159,18 +159,17 @@ def class_activation_map(feature_map: Tensor, weight: Tensor) -> Tensor:
 def grad_cam(feature_map: Tensor, scores: Tensor, *, create_graph: bool = False) -> Tensor:
     """Return the Grad-CAM [B, h, w] of scores [B], one of each image, for any head.
 
-    `create_graph` makes the map differentiable, through its weights too. These are sums of the
-    score's slopes over positions: the mean differs by a constant, which `attention_loss` cancels.
+    `create_graph` makes the map differentiable, through its weights too. The weights are sums of
+    the score's gradient over positions, not means: `attention_loss` cancels the constant between.
     """
-    (slopes,) = torch.autograd.grad(scores.sum(), feature_map, create_graph=create_graph)
-    return class_activation_map(feature_map, slopes.to(scores.dtype).sum(dim=(2, 3)))
+    (gradients,) = torch.autograd.grad(scores.sum(), feature_map, create_graph=create_graph)
+    return class_activation_map(feature_map, gradients.to(scores.dtype).sum(dim=(2, 3)))
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the L1 distance of L2-normalised maps [B, h, w], averaged over the batch (eq. 2).
 
-    It lies within 0 and √(2hw). Where the teacher looks nowhere there is nothing to compare: the
-    image adds nothing.
+    It lies within 0 and √(2hw). An image whose teacher map is zero everywhere adds nothing.
     """
     student, teacher = student.flatten(1), teacher.flatten(1)
     distance = functional.normalize(student) - functional.normalize(teacher)

@@ -21,14 +21,14 @@ from models.importance import (
     without_local_rule,
 )
 from models.methods.base import Loss, Method, Phase
-from models.methods.heads import lone_class_warnings, within_task
+from models.methods.heads import lone_class_warnings, rivals, within_task
 from models.methods.sgd import sgd_phase
 from models.networks import Activations, Network, batch_norms
 from models.options import SGDOptions
 from models.preprocess import Preprocess
 from models.seeds import generator
 from models.spec import Spec
-from models.state import Tensors, clone
+from models.state import Tensors
 from models.step import Step
 
 
@@ -53,7 +53,7 @@ class MASOptions(SGDOptions):
 
 
 class MAS(Method[MASOptions]):
-    """Holds each weight where it was, as strongly as it mattered to the tasks before."""
+    """Holds each weight in place, as strongly as it mattered to earlier tasks."""
 
     name = "mas"
     summary = "Keeps no image: holds the weights that matter to old tasks; a head for each task."
@@ -64,11 +64,11 @@ class MAS(Method[MASOptions]):
         super().__init__(options, network, preprocess)
         self.shared = shared_parameters(network)
         self.anchor: Tensors = {}  # θ*: the shared parameters after the last step
-        self.importance: Tensors = {}  # Ω, of the steps before
+        self.importance: Tensors = {}  # Ω, of all earlier steps
 
     @classmethod
     def check(cls, spec: Spec, options: MASOptions) -> None:
-        """Refuse `local` where it would leave a part of the backbone free to move."""
+        """Refuse `local` where part of the backbone would have no importance."""
         if options.scope != "local":
             return
         unruled = without_local_rule(networks.outline(spec.backbone))
@@ -80,29 +80,27 @@ class MAS(Method[MASOptions]):
             )
 
     def begin(self, step: Step) -> None:
-        """Grow the head and remember where the weights are."""
+        """Grow the head and store the shared parameters as the anchor θ*."""
         super().begin(step)
-        device = step.compute.device
-        self.importance = {name: omega.to(device) for name, omega in self.importance.items()}
         self.anchor = {name: p.detach().clone() for name, p in self.shared.items()}
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train the backbone and the heads of the tasks that got images.
 
-        After the first step batch norm stays as it is: its statistics are no parameters, so that no
-        penalty could hold them.
+        After the first step batch norm is frozen: its statistics are not parameters, so no penalty
+        could hold them.
         """
         if not step.known:
             return [sgd_phase(self.options, step.data, self.network.parameters())]
         parameters = list(self.shared.values())
-        # The other heads get no gradient, but weight decay would wear them down.
+        # The other heads get no gradient, but weight decay would shrink them.
         for task in sorted({step.tasks[column] for column in step.data.columns.tolist()}):
             parameters += self.network.head.blocks[str(task)].parameters()
         phase = sgd_phase(self.options, step.data, parameters)
         return [replace(phase, frozen=batch_norms(self.network))]
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return the logits of each image's own head, those of others out of the softmax."""
+        """Return the logits with the columns of other tasks out of each image's softmax."""
         return within_task(logits, columns, step.tasks)
 
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
@@ -110,25 +108,25 @@ class MAS(Method[MASOptions]):
         logits = self.view(step, outputs.logits, batch.columns)
         return Loss(functional.cross_entropy(logits, batch.columns))
 
-    def after_step(self, step: Step, phase: Phase) -> None:
-        """Draw the weights back to where they were (eq. 4, taken implicitly).
+    def after_optimizer_step(self, step: Step, phase: Phase) -> None:
+        """Pull the weights back towards the anchor (eq. 4, taken implicitly).
 
-        Momentum m lets a gradient of the loss act 1/(1 − m) times in all, so the pull does too:
-        the two then balance where the penalised loss has its minimum.
+        Momentum m lets a gradient of the loss act 1/(1 − m) times in all, so the pull is scaled
+        alike: the two then balance where the penalised loss has its minimum.
         """
         lr = phase.optimizer.param_groups[0]["lr"] / (1 - self.options.momentum)
         proximal_step(self.shared, self.anchor, self.importance, self.options.strength, lr)
 
     def end(self, step: Step) -> None:
-        """Add this step's importance to that of the steps before."""
+        """Add this step's importance to that of earlier steps."""
         found = self._measure(step)
         before = self.importance
         self.importance = {n: before[n] + new if before else new for n, new in found.items()}
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop rows of the heads; Ω is a sum over images that cannot be taken apart.
+        """Remove rows of the heads; Ω stays, since its sum over images cannot be taken apart.
 
-        No head but their own tasks' has learnt from their images.
+        Only the heads of their own tasks have learnt from their images.
         """
         touched = {self.network.head.tasks[column] for column in columns}
         super().forget(columns)
@@ -136,12 +134,12 @@ class MAS(Method[MASOptions]):
         return ["backbone", *(["head"] if shared else []), "importance"]
 
     def report(self) -> dict[str, Any]:
-        """Return the mean and the largest Ω: their scale, and so λ's, is the network's own."""
+        """Return the mean and the largest Ω: λ has to suit their scale, which is the network's."""
         omegas = torch.cat([omega.flatten() for omega in self.importance.values()])
         return {"importance": {"mean": float(omegas.mean()), "max": float(omegas.max())}}
 
     def warnings(self) -> list[str]:
-        """Say so where nothing will be held in place."""
+        """Warn where nothing will be held in place."""
         lone = lone_class_warnings(self.network.head.tasks)
         if any(bool((self.options.strength * omega).any()) for omega in self.importance.values()):
             return lone
@@ -153,23 +151,19 @@ class MAS(Method[MASOptions]):
             return uniform_importance(self.network)
         draws = generator(step.seed, "importance")
         chosen = torch.randperm(len(step.data), generator=draws)[: self.options.max_samples]
-        chosen = chosen.to(step.compute.device)
         images = step.data.images[chosen]
         if self.options.scope == "local":
             return local_importance(self.network, self.preprocess, images, step.pause)
-        task_of = torch.tensor(step.tasks, device=images.device)
-        own = task_of[None, :] == task_of[step.data.columns[chosen]][:, None]
+        own = rivals(step.data.columns[chosen], step.tasks)
         return global_importance(self.network, self.preprocess, images, own, step.pause)
 
     def state(self) -> dict[str, Tensors]:
         """Return the network's parts and, once there is any, Ω. θ* is the backbone itself."""
         parts = super().state()
         if self.importance:
-            parts["importance"] = clone(self.importance)
+            parts["importance"] = self.importance
         return parts
 
     def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore Ω, on the device where the network is."""
-        device = self.preprocess.mean.device
-        found = parts.get("importance", {})
-        self.importance = {name: omega.to(device) for name, omega in found.items()}
+        """Restore Ω."""
+        self.importance = parts.get("importance", {})

@@ -1,7 +1,7 @@
-"""What methods have in common that give each task its own weights within one network.
+"""What the methods share that give each task its own weights within one network.
 
-Nothing of an older task ever changes, so a task must be known to predict: by the caller, or by a
-router that picks the nearest class mean in features that no later task moves.
+Nothing of an older task ever changes. A prediction needs a task: the caller's, or the choice of a
+router, which picks the nearest class mean in features that no later task changes.
 """
 
 import copy
@@ -24,7 +24,7 @@ from models.step import Step
 
 
 class Masked(Method[OptionsT]):
-    """A network whose weights each task uses in its own way, one head a task, and a router."""
+    """A network of which each task uses its own weights, with a head per task and a router."""
 
     needs = Needs(task_id=True)
 
@@ -35,11 +35,11 @@ class Masked(Method[OptionsT]):
 
     @abstractmethod
     def own_weights(self, task: int) -> Tensors:
-        """Return the backbone's tensors, by name, that are others for this task than stored."""
+        """Return the tensors, by name, in which the task's backbone differs from the stored one."""
 
     @abstractmethod
     def routing_network(self) -> Network:
-        """Return the network whose features the router looks at; no later task changes it."""
+        """Return the network whose features the router compares; no later task changes it."""
 
     def begin(self, step: Step) -> None:
         """Grow the head. Raises LearningError for new images of classes learnt before."""
@@ -62,22 +62,22 @@ class Masked(Method[OptionsT]):
         return Loss(functional.cross_entropy(logits, batch.columns))
 
     def end(self, step: Step) -> None:
-        """Take the router's means of the new classes."""
+        """Compute the router's means of the new classes."""
         backbone = self.routing_network().backbone
-        columns = step.data.columns.cpu()
+        columns = step.data.columns
         means = [
             class_mean(step.features((columns == column).nonzero().flatten(), backbone=backbone))
             for column in task_columns(step.tasks, self.task)
         ]
-        self.router[self.task] = torch.stack(means).cpu()
+        self.router[self.task] = torch.stack(means)
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop rows of the heads and the router's means. What weights keep is the subclass's."""
+        """Remove rows of the heads and the router's means; subclasses see to the weights."""
         tasks = self.network.head.tasks
         shared = []
         for task in {tasks[column] for column in columns}:
-            own = task_columns(tasks, task).tolist()
-            kept = [row for row, column in enumerate(own) if column not in columns]
+            own = enumerate(task_columns(tasks, task))
+            kept = [row for row, column in own if column not in columns]
             if kept:
                 self.router[task] = self.router[task][kept]
                 shared = ["head"]
@@ -87,11 +87,11 @@ class Masked(Method[OptionsT]):
         return shared
 
     def warnings(self) -> list[str]:
-        """Tell of a task with a single class."""
+        """Warn of a task with a single class."""
         return lone_class_warnings(self.network.head.tasks)
 
     def network_of(self, task: int) -> Network:
-        """Return the network as a task sees it: a copy, where it is not the stored one."""
+        """Return the network with a task's weights: a copy, unless they are the stored ones."""
         weights = self.own_weights(task)
         if not weights:
             return self.network
@@ -102,7 +102,7 @@ class Masked(Method[OptionsT]):
         return network
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
-        """Return softmax over a task's head, or a router before all of them."""
+        """Return softmax over a task's head, or a router before all heads."""
         self.way(classify)
         tasks = self.network.head.tasks
         if task is None:

@@ -1,11 +1,11 @@
-"""Weights that tasks share by masks: which they are, and how bits are stored."""
+"""Weights that tasks share by masks: which they are, and how a mask is stored as bits."""
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.networks import Backbone
 
@@ -20,11 +20,16 @@ def maskable(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def pack(mask: Tensor) -> Tensor:
-    """Return a boolean mask of n entries as uint8 [⌈n/8⌉] on the CPU."""
-    return torch.from_numpy(np.packbits(mask.flatten().cpu().numpy()))
+    """Return a boolean mask of n entries as uint8 [⌈n/8⌉], the first entry in the highest bit."""
+    flat = mask.flatten().to(torch.uint8)
+    octets = functional.pad(flat, (0, -len(flat) % 8)).view(-1, 8)
+    packed = torch.zeros_like(octets[:, 0])
+    for column in octets.unbind(dim=1):
+        packed = (packed << 1) | column
+    return packed
 
 
 def unpack(bits: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the boolean mask that `pack` made of a mask of this shape, on the CPU."""
-    flat = np.unpackbits(bits.cpu().numpy(), count=math.prod(shape))
-    return torch.from_numpy(flat).view(torch.bool).view(*shape)
+    """Return the boolean mask that `pack` made of a mask of this shape."""
+    octets = torch.stack([(bits >> shift) & 1 for shift in range(7, -1, -1)], dim=1)
+    return octets.flatten()[: math.prod(shape)].view(*shape).bool()

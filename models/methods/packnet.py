@@ -16,7 +16,7 @@ from models.methods.sgd import sgd_phase
 from models.networks import Network, batch_norms
 from models.options import Fraction, SGDOptions
 from models.preprocess import Preprocess
-from models.state import Tensors, clone
+from models.state import Tensors
 from models.step import Step
 
 MAX_TASKS = 254  # owners are stored in a byte, 0 for none
@@ -57,7 +57,7 @@ class PackNetOptions(SGDOptions):
 
 
 class PackNet(Masked[PackNetOptions]):
-    """Trains the free weights, prunes the smaller ones of them and freezes the rest."""
+    """Trains the free weights, prunes the smallest of them and freezes the rest."""
 
     name = "packnet"
     summary = (
@@ -68,8 +68,8 @@ class PackNet(Masked[PackNetOptions]):
 
     def __init__(self, options: PackNetOptions, network: Network, preprocess: Preprocess) -> None:
         super().__init__(options, network, preprocess)
-        # By name of the weight. `owners` is 0 where it is free and task + 1 where it is owned;
-        # `older` are the weights of earlier tasks, and zeros.
+        # By name of the weight. `owners` is 0 where it is free and task + 1 where a task owns it;
+        # `older` has the weights of earlier tasks, and zeros elsewhere.
         self.owners: Tensors = {
             name: torch.zeros_like(weight, dtype=torch.uint8)
             for name, weight in maskable(network.backbone).items()
@@ -79,13 +79,12 @@ class PackNet(Masked[PackNetOptions]):
     def begin(self, step: Step) -> None:
         """Give all free weights to the new task.
 
-        Raises LearningError where too few are left, or too many tasks are learnt.
+        Raises LearningError where too few are free, or no further task can be stored.
         """
         super().begin(step)
         if self.task >= MAX_TASKS:
             raise LearningError("too-many-tasks", f"packnet holds at most {MAX_TASKS} tasks")
         weights = maskable(self.network.backbone)
-        self._place_owners()
         if self.free() < self.options.min_free:
             raise LearningError(
                 "capacity-exhausted",
@@ -97,9 +96,9 @@ class PackNet(Masked[PackNetOptions]):
             owner[owner == 0] = self.task + 1
 
     def phases(self, step: Step) -> Sequence[Phase]:
-        """Train, and train again what pruning has left.
+        """Train the free weights, then retrain those that pruning leaves.
 
-        All else in the backbone (biases, batch norm) learns with the first task only.
+        The rest of the backbone (biases, batch norm) is trained by the first task only.
         """
         options, backbone = self.options, self.network.backbone
         first = not step.known
@@ -119,15 +118,15 @@ class PackNet(Masked[PackNetOptions]):
         ]
 
     @torch.no_grad()
-    def after_step(self, step: Step, phase: Phase) -> None:
-        """Put back what this task does not own: momentum and decay move it in the optimiser."""
+    def after_optimizer_step(self, step: Step, phase: Phase) -> None:
+        """Restore the weights that this task does not own: momentum and decay move them."""
         for name, weight in maskable(self.network.backbone).items():
             own = self.owners[name] == self.task + 1
             weight.copy_(torch.where(own, weight, self.older[name]))
 
     @torch.no_grad()
     def end_phase(self, step: Step, phase: Phase) -> None:
-        """Between training and retraining, set the smallest of the task's weights free."""
+        """Prune between training and retraining: the smallest of the task's weights become free."""
         if phase.name != "train":
             return
         task = list(dict.fromkeys(step.tasks)).index(self.task)
@@ -139,7 +138,7 @@ class PackNet(Masked[PackNetOptions]):
 
     @classmethod
     def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
-        """Take the newest task only, as a whole: later ones use the weights of all before them.
+        """Accept the newest task only, as a whole: a task uses the weights of all earlier ones.
 
         Raises LearningError.
         """
@@ -154,7 +153,7 @@ class PackNet(Masked[PackNetOptions]):
 
     @torch.no_grad()
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Set the task's weights free, to zero. Nothing else in the backbone was learnt from it."""
+        """Free the task's weights and zero them: no others were learnt from its images."""
         task = self.network.head.tasks[columns[0]]
         super().forget(columns)
         for name, weight in maskable(self.network.backbone).items():
@@ -164,11 +163,10 @@ class PackNet(Masked[PackNetOptions]):
         return []
 
     def own_weights(self, task: int) -> Tensors:
-        """Return the weights of the task and those before it, with zeros for all others."""
+        """Return the weights of the task and of earlier ones, with zeros for all others."""
         if task == self.network.head.tasks[-1]:
             return {}
         weights = maskable(self.network.backbone)
-        self._place_owners()
         return {
             name: torch.where((owner > 0) & (owner <= task + 1), weights[name].detach(), 0)
             for name, owner in self.owners.items()
@@ -191,11 +189,11 @@ class PackNet(Masked[PackNetOptions]):
         return free / sum(owner.numel() for owner in self.owners.values())
 
     def report(self) -> dict[str, Any]:
-        """Return the free capacity, in all and by layer."""
+        """Return the share of free weights, in all and by layer."""
         return {"free_capacity": self.free(), "free_capacity_by_layer": self.free_by_layer()}
 
     def warnings(self) -> list[str]:
-        """Say when there is no room for another task."""
+        """Warn when there is no capacity for another task."""
         lone = super().warnings()
         if self.free() >= self.options.min_free:
             return lone
@@ -203,25 +201,19 @@ class PackNet(Masked[PackNetOptions]):
         return [*lone, full]
 
     def state(self) -> dict[str, Tensors]:
-        """Return the network, the router and who owns which weight."""
+        """Return the network's parts, the router and the owners of the weights."""
         return super().state() | {"owners": self.owners}
 
     def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore the owners."""
+        """Restore the owners, as copies: `begin` and `forget` change them in place."""
         super().load(parts)
-        self.owners = clone(parts["owners"])
-        self._place_owners()
-
-    def _place_owners(self) -> None:
-        """Bring the owners where the weights are: a network may move after it was restored."""
-        for name, weight in maskable(self.network.backbone).items():
-            self.owners[name] = self.owners[name].to(weight.device)
+        self.owners = {name: owner.clone() for name, owner in parts["owners"].items()}
 
 
 def smallest(weight: Tensor, own: Tensor, share: float) -> Tensor:
-    """Return where, among a task's own weights, the smallest round(share · n) of them are.
+    """Return a mask of the smallest round(share · n) of a task's own n weights.
 
-    Both `own` and the result are boolean, of the weight's shape. Of equal ones the first go.
+    Both `own` and the result are boolean, of the weight's shape. Of equal weights the first count.
     """
     positions = own.flatten().nonzero().flatten()
     order = weight.abs().flatten()[positions].argsort(stable=True)

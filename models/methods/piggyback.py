@@ -61,15 +61,15 @@ class Piggyback(Masked[PiggybackOptions]):
 
     def __init__(self, options: PiggybackOptions, network: Network, preprocess: Preprocess) -> None:
         super().__init__(options, network, preprocess)
-        # By name in the backbone. `packed` has the bits and the batch norm of each finished task;
-        # one that uses the base as it is has none.
+        # By name in the backbone. `packed` has the bits and the batch norm of each finished task,
+        # but for one that uses the base itself.
         self.packed: dict[int, Tensors] = {}
         self.masks: Tensors = {}
         self.norms: Tensors = {}
         self.steps = 0
 
     def begin(self, step: Step) -> None:
-        """Freeze the base and lay masks over it, unless this task is to learn the base."""
+        """Make masks over the frozen base, unless this task is to learn the base."""
         super().begin(step)
         if step.spec.weights is None and not step.known:
             return
@@ -114,12 +114,11 @@ class Piggyback(Masked[PiggybackOptions]):
             name: weight * threshold(self.masks[name], self.options.threshold)
             for name, weight in maskable(self.network.backbone).items()
         }
-        backbone = self.network.backbone
-        feature_map, features = functional_call(backbone, weights | self.norms, (images,))
-        return Activations(feature_map, features, self.network.head(features))
+        features = functional_call(self.network.backbone, weights | self.norms, (images,))
+        return self.network.activations(features)
 
     def end(self, step: Step) -> None:
-        """Keep the bits, forget the real-valued masks."""
+        """Store the masks as bits and drop the real-valued ones."""
         if self.masks:
             bits = {name: pack(mask > self.options.threshold) for name, mask in self.masks.items()}
             self.packed[self.task] = bits | self.norms
@@ -127,10 +126,10 @@ class Piggyback(Masked[PiggybackOptions]):
         super().end(step)
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Drop heads and router means, and the masks of tasks of which no class is left.
+        """Remove rows of heads and router means, and the masks of tasks without a class left.
 
-        Nothing stays of a whole task but what the base learnt from the first one, where it was not
-        pretrained; of a single class also what the masks and the head of its task were learnt from.
+        The base stays, which without pretrained weights was learnt from the first task. Where other
+        classes of a task are left, so do its masks and head, which were learnt from its images.
         """
         before = self.network.head.tasks
         shared = super().forget(columns)
@@ -142,13 +141,13 @@ class Piggyback(Masked[PiggybackOptions]):
         return base + shared + (["masks"] if masked & self.packed.keys() else [])
 
     def warnings(self) -> list[str]:
-        """Say when training was too short for any bit to flip: Adam moves a mask by lr a step."""
+        """Warn of a training too short to flip a bit: Adam moves a mask by lr per step."""
         lone = super().warnings()
-        way = self.options.init - self.options.threshold
+        distance = self.options.init - self.options.threshold
         full_rate = 0.55 * self.steps  # half of the steps at lr, half at a tenth of it
-        if not self.steps or full_rate * self.options.lr >= way:
+        if not self.steps or full_rate * self.options.lr >= distance:
             return lone
-        needed = round(way / self.options.lr / 0.55)
+        needed = round(distance / self.options.lr / 0.55)
         return [
             *lone,
             f"in {self.steps} steps no weight can be masked out and only the head was learnt: it "
@@ -156,13 +155,11 @@ class Piggyback(Masked[PiggybackOptions]):
         ]
 
     def own_weights(self, task: int) -> Tensors:
-        """Return the base's weights times the task's bits, and its batch norm."""
+        """Return the base's weights times the task's bits, and the task's batch norm."""
         base = maskable(self.network.backbone)
         return {
-            name: base[name].detach() * unpack(kept, base[name].shape).to(base[name].device)
-            if name in base
-            else kept
-            for name, kept in self.packed.get(task, {}).items()
+            name: base[name].detach() * unpack(own, base[name].shape) if name in base else own
+            for name, own in self.packed.get(task, {}).items()
         }
 
     def routing_network(self) -> Network:
@@ -170,7 +167,7 @@ class Piggyback(Masked[PiggybackOptions]):
         return self.network
 
     def state(self) -> dict[str, Tensors]:
-        """Return the base, unchanged, and a part a task."""
+        """Return the base, unchanged, and a part per task."""
         return super().state() | {f"task.{task}": part for task, part in self.packed.items()}
 
     def load(self, parts: dict[str, Tensors]) -> None:
@@ -181,11 +178,11 @@ class Piggyback(Masked[PiggybackOptions]):
                 self.packed[task] = parts[f"task.{task}"]
 
     def working_state(self) -> dict[str, Tensors]:
-        """Return the state and, while training, what bits cannot tell."""
+        """Return the state and, in training, the real-valued masks."""
         return self.state() | {"masks": self.masks | self.norms}
 
     def load_working(self, parts: dict[str, Tensors]) -> None:
-        """Restore masks and batch norm in place: the optimiser knows these tensors."""
+        """Restore masks and batch norm in place: the optimiser refers to these tensors."""
         self.load(parts)
         with torch.no_grad():
             for name, tensor in (self.masks | self.norms).items():
@@ -202,7 +199,7 @@ def threshold(real: Tensor, above: float) -> Tensor:
 
 
 def _batch_norm_tensors(network: Network) -> Tensors:
-    """Return copies of all that batch norms hold, by name; scale and shift are to be learnt."""
+    """Return copies of all tensors of batch norms, by name; scale and shift are trainable."""
     norms = batch_norms(network)
     copies: Tensors = {}
     for name, module in network.backbone.named_modules():

@@ -1,4 +1,4 @@
-"""The one phase of methods that train every weight by stochastic gradient descent."""
+"""The training phase of methods that train by stochastic gradient descent."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from models.options import SGDOptions
 
 
 def sgd_phase(options: SGDOptions, images: ImageSet, parameters: Iterable[nn.Parameter]) -> Phase:
-    """Return a phase over `images` that trains `parameters` by the options' schedule."""
+    """Return a training phase over `images` that trains `parameters` by the options' schedule."""
     size = batch_size(options.batch_size, len(images))
     optimizer = torch.optim.SGD(
         parameters,

@@ -1,8 +1,9 @@
-"""Backbones by name: our small ones, and torchvision's."""
+"""Backbones by name: ours, torchvision's, and those that other packages offer by entry point."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from torch.overrides import TorchFunctionMode
 
 from models.networks import torchvision
 from models.networks.convnet import ConvNet
-from models.networks.network import Activations, Backbone, Head, Network, batch_norms
+from models.networks.network import (
+    Activations,
+    Backbone,
+    Features,
+    Head,
+    Network,
+    batch_norms,
+)
 from models.networks.resnet import CifarResNet
 from models.networks.weight_files import (
     SUFFIX,
@@ -26,6 +34,7 @@ __all__ = [
     "Activations",
     "Backbone",
     "BackboneInfo",
+    "Features",
     "Head",
     "Network",
     "WeightsUnavailableError",
@@ -39,6 +48,9 @@ __all__ = [
     "pretrained",
 ]
 
+# Other packages offer a constructor without arguments under this group, by its backbone's name.
+ENTRY_POINTS = "accrue.backbones"
+
 _OWN: dict[str, Callable[[], Backbone]] = {
     "convnet": ConvNet,
     "resnet20": lambda: CifarResNet(3),
@@ -48,7 +60,7 @@ _OWN: dict[str, Callable[[], Backbone]] = {
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """A backbone that can be named: where it comes from and its published weights."""
+    """A backbone that can be named: the package it comes from, and its published weights."""
 
     name: str
     source: str
@@ -56,14 +68,25 @@ class BackboneInfo:
 
 
 @cache
+def _registry() -> dict[str, tuple[str, Callable[[], Backbone]]]:
+    """Return the package and the constructor of all backbones but torchvision's, by name."""
+    found = {name: ("accrue", make) for name, make in _OWN.items()}
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name in found or entry.name in torchvision.names():
+            raise ValueError(f"two backbones are named {entry.name!r}: {entry.value} is the second")
+        found[entry.name] = entry.module.partition(".")[0], entry.load()
+    return found
+
+
+@cache
 def describe_backbones() -> tuple[BackboneInfo, ...]:
-    """Return all backbones that `build` takes, ours first."""
-    own = [BackboneInfo(name, "accrue", ()) for name in _OWN]
+    """Return all backbones that `build` takes, torchvision's last."""
+    registered = [BackboneInfo(name, package, ()) for name, (package, _) in _registry().items()]
     others = [
         BackboneInfo(name, "torchvision", tuple(torchvision.weight_names(name)))
         for name in torchvision.names()
     ]
-    return tuple(own + others)
+    return tuple(registered + others)
 
 
 def build(name: str, seed: int) -> Network:
@@ -71,26 +94,26 @@ def build(name: str, seed: int) -> Network:
 
     Raises ValueError for an unknown backbone.
     """
-    # Initialisers of torchvision's networks draw from the global generator.
+    # Initialisers draw from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialisation"))
-        if name in _OWN:
-            return Network(_OWN[name]())
+        if name in _registry():
+            return Network(_registry()[name][1]())
         if name in torchvision.names():
             return Network(torchvision.TorchvisionBackbone(name))
     raise ValueError(f"unknown backbone {name!r}")
 
 
 def check_weights(name: str, weights: str) -> None:
-    """Raise ValueError where a backbone can have no weights of that name; files are not opened."""
+    """Raise ValueError where a backbone cannot have weights of that name; opens no file."""
     if weights.endswith(SUFFIX):
         if Path(weights).name != weights:
             raise ValueError(
-                f"{weights!r} is no file name: give the name alone of a file in the folder that "
-                "ACCRUE_WEIGHTS_DIR names"
+                f"{weights!r} is not a file name: give the name of a file in the folder that "
+                "ACCRUE_WEIGHTS_DIR names, without a path"
             )
         return
-    if name in _OWN:
+    if name in _registry():
         raise ValueError(f"{name} has no published weights; a file of yours ends in {SUFFIX}")
     torchvision.resolve_weights(name, weights)
 
@@ -99,8 +122,8 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
     """Load published weights, or those of a file in `folder`, into a network that `build` made.
 
     Returns the mean and deviation [3] that go with them. Raises ValueError where the backbone has
-    no such weights, WeightsUnavailableError where they cannot be had and WeightsUnfitError where
-    the file is of another network.
+    no such weights, WeightsUnavailableError where they are not found and WeightsUnfitError where
+    the file does not fit the network.
     """
     backbone = network.backbone
     if weights.endswith(SUFFIX):
@@ -113,7 +136,7 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
 
 
 class _Shapes(TorchFunctionMode):
-    """Makes weights without memory, and leaves what a constructor computes with alone (RegNet)."""
+    """Makes weights without memory, but not the numbers that constructors compute with (RegNet)."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -125,7 +148,7 @@ class _Shapes(TorchFunctionMode):
 
 
 def outline(name: str) -> Network:
-    """Return a network of shapes without numbers."""
+    """Return a network whose tensors have shapes and no numbers (device ``meta``)."""
     with _Shapes():
         network = build(name, 0)
     return network.to("meta")
@@ -133,13 +156,13 @@ def outline(name: str) -> Network:
 
 @cache
 def has_feature_map(name: str) -> bool:
-    """Say whether a backbone has a feature map. Costs no arithmetic."""
+    """Say whether a backbone has a feature map, from its outline."""
     return outline(name).backbone.has_map
 
 
 @cache
 def accepts(name: str, image_size: int) -> bool:
-    """Say whether a backbone takes square images of this size. Costs no arithmetic."""
+    """Say whether a backbone takes square images of this size, from its outline."""
     network = outline(name).eval()
     with torch.device("meta"):
         try:

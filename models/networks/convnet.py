@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.network import Backbone
+from models.networks.network import Backbone, Features
 
 CHANNELS = (32, 64, 128)
 
@@ -11,7 +11,7 @@ CHANNELS = (32, 64, 128)
 class ConvNet(Backbone):
     """Three 3×3 convolutions with batch norm and ReLU, halving the image between them; D = 128."""
 
-    features = CHANNELS[-1]
+    feature_dim = CHANNELS[-1]
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,11 +21,11 @@ class ConvNet(Backbone):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in CHANNELS)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (feature_map [B, 128, S/4, S/4], features [B, 128])."""
+    def forward(self, images: Tensor) -> Features:
+        """Return a map [B, 128, S/4, S/4] and its mean [B, 128]."""
         hidden = images
-        for place, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            if place:
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if index:
                 hidden = functional.max_pool2d(hidden, 2)
             hidden = functional.relu(norm(conv(hidden)))
-        return hidden, hidden.mean(dim=(2, 3))
+        return Features(hidden, hidden.mean(dim=(2, 3)))

@@ -1,4 +1,4 @@
-"""What every network is: a backbone that gives features, and a head that grows by tasks."""
+"""The parts of a network: a backbone that gives features, and a head that grows by tasks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,15 +10,25 @@ from torch.nn import functional
 
 from models.seeds import generator
 
-# What batch norms of all dimensions are; torch has no public name for it.
+# The base class of batch norms of all dimensions; torch has no public name for it.
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
-class Activations(NamedTuple):
-    """What one forward gives.
+class Features(NamedTuple):
+    """What a backbone's forward gives.
 
-    `feature_map` [B, K, h, w] is the tensor that global pooling takes (None for networks without
-    one, such as vision transformers), `features` [B, D] what the head takes, `logits` [B, C].
+    `map` [B, K, h, w] is the tensor that global pooling takes, None for networks without one, such
+    as vision transformers; `pooled` [B, D] are the features that the head takes.
+    """
+
+    map: Tensor | None
+    pooled: Tensor
+
+
+class Activations(NamedTuple):
+    """What a network's forward gives: its backbone's features, and the logits [B, C].
+
+    `feature_map` is `Features.map` and `features` is `Features.pooled`.
     """
 
     feature_map: Tensor | None
@@ -29,34 +39,34 @@ class Activations(NamedTuple):
 class Backbone(nn.Module, ABC):
     """Images to features.
 
-    `features` is their dimension D, `has_map` whether there is a feature map and `pooled` whether
-    the features are its average over positions and nothing else.
+    `feature_dim` is their dimension D, `has_map` whether there is a feature map and `mean_pooled`
+    whether the features are its mean over positions and nothing else.
     """
 
-    features: int
+    feature_dim: int
     has_map: bool = True
-    pooled: bool = True
+    mean_pooled: bool = True
 
     @property
     def published(self) -> nn.Module:
-        """The module whose names the tensors of pretrained weights have."""
+        """The module whose `state_dict` names the tensors of pretrained weights."""
         return self
 
     @abstractmethod
-    def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return (feature_map [B, K, h, w] or None, features [B, D])."""
+    def forward(self, images: Tensor) -> Features:
+        """Return the features of normalised images [B, 3, S, S]."""
 
 
 class Head(nn.Module):
     """A linear block for each task, over the same features; their logits stand side by side.
 
     With a softmax or sigmoids over all columns this is one classifier that grows; taken block by
-    block it is one head a task.
+    block it is one head per task.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, feature_dim: int) -> None:
         super().__init__()
-        self.features = features
+        self.feature_dim = feature_dim
         self.blocks: dict[str, nn.Linear] = nn.ModuleDict()  # type: ignore[assignment]
 
     @property
@@ -68,16 +78,16 @@ class Head(nn.Module):
 
     def grow(self, task: int, classes: int, seed: int) -> None:
         """Add the block of a task, drawn uniformly within ±1/√D."""
-        block = nn.Linear(self.features, classes)
+        block = nn.Linear(self.feature_dim, classes)
         draws = generator(seed, "head", task)
-        bound = self.features**-0.5
+        bound = self.feature_dim**-0.5
         with torch.no_grad():
             block.weight.uniform_(-bound, bound, generator=draws)
             block.bias.uniform_(-bound, bound, generator=draws)
         self.blocks[str(task)] = block
 
     def remove(self, columns: Sequence[int]) -> None:
-        """Take columns out: the others close up, and a block without any goes."""
+        """Remove columns: the others close up, and a block without any is deleted."""
         first = 0
         for task, block in list(self.blocks.items()):
             kept = [row for row in range(block.out_features) if first + row not in columns]
@@ -109,17 +119,20 @@ class Network(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = Head(backbone.features)
+        self.head = Head(backbone.feature_dim)
 
     def forward(self, images: Tensor) -> Activations:
         """Return the activations of normalised images [B, 3, S, S]."""
-        feature_map, features = self.backbone(images)
-        return Activations(feature_map, features, self.head(features))
+        return self.activations(self.backbone(images))
+
+    def activations(self, features: Features) -> Activations:
+        """Return the activations that begin with these features."""
+        return Activations(features.map, features.pooled, self.head(features.pooled))
 
 
 def batch_norms(network: nn.Module) -> list[BatchNorm]:
-    """Return the batch norms of a network: what must not move once they are to stay as they are.
+    """Return the batch norms of a network: a method that freezes it must keep them in eval mode.
 
-    Their running statistics follow every forward in train mode; no optimiser has a say in that.
+    In train mode every forward moves their running statistics, whatever the optimiser does.
     """
     return [module for module in network.modules() if isinstance(module, BatchNorm)]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.network import Backbone
+from models.networks.network import Backbone, Features
 
 
 def _conv(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
@@ -42,7 +42,7 @@ class CifarResNet(Backbone):
     The last block has no final ReLU, so features are signed (Rebuffi et al. 2017, released code).
     """
 
-    features = 64
+    feature_dim = 64
 
     def __init__(self, blocks_per_stage: int) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class CifarResNet(Backbone):
         channels = [16] * blocks_per_stage + [32] * blocks_per_stage + [64] * blocks_per_stage
         self.blocks = nn.Sequential(
             *(
-                _Block(inputs, outputs, last=place == len(channels) - 1)
-                for place, (inputs, outputs) in enumerate(
+                _Block(inputs, outputs, last=index == len(channels) - 1)
+                for index, (inputs, outputs) in enumerate(
                     zip([16, *channels[:-1]], channels, strict=True)
                 )
             )
@@ -61,7 +61,7 @@ class CifarResNet(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (feature_map [B, 64, S/4, S/4], features [B, 64])."""
+    def forward(self, images: Tensor) -> Features:
+        """Return a map [B, 64, S/4, S/4] and its mean [B, 64]."""
         feature_map: Tensor = self.blocks(functional.relu(self.bn(self.conv(images))))
-        return feature_map, torch.mean(feature_map, dim=(2, 3))
+        return Features(feature_map, torch.mean(feature_map, dim=(2, 3)))

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 from torchvision.models._api import WeightsEnum
 
-from models.networks.network import Backbone
+from models.networks.network import Backbone, Features
 from models.networks.weight_files import WeightsUnavailableError, WeightsUnfitError
 
 IMAGENET_CLASSES = 1000
 
 
 class _Map(NamedTuple):
-    """Where a family has its feature map: what a module takes, or (`made`) what it gives.
+    """Where a family of networks has its feature map: a module's input, or its output (`made`).
 
-    `alone`: the features are the average of the map and nothing else, no dropout, no norm.
+    `alone`: the features are the mean of the map and nothing else, without dropout or a norm.
     """
 
     module: str
@@ -28,7 +28,7 @@ class _Map(NamedTuple):
     alone: bool = False
 
 
-# Vision transformers are not here: they have no map.
+# Vision transformers have no feature map, so they are not here.
 _MAPS: dict[type[nn.Module], _Map] = {
     zoo.AlexNet: _Map("avgpool"),
     zoo.ConvNeXt: _Map("avgpool"),
@@ -60,37 +60,37 @@ def weight_names(name: str) -> list[str]:
 
 
 class TorchvisionBackbone(Backbone):
-    """A torchvision network whose classifier, its last layer for 1,000 classes, is left out."""
+    """A torchvision network without its classifier, the last layer for 1,000 classes."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         with warnings.catch_warnings():
-            # Old networks announce that their default initialisation will change some day.
+            # Old networks warn that their default initialisation will change some day.
             warnings.simplefilter("ignore", FutureWarning)
             self.body: nn.Module = zoo.get_model(name, weights=None)
         _drop_auxiliary(self.body)
-        self.features = _leave_out_classifier(self.body)
-        # By thread: several may predict with one network at a time.
+        self.feature_dim = _leave_out_classifier(self.body)
+        # By thread, since several may predict with one network at a time.
         self._maps: dict[int, Tensor] = {}
-        place = _MAPS.get(type(self.body))
-        self.has_map = place is not None
-        self.pooled = place is not None and place.alone
-        if place is not None:
-            module = self.body.get_submodule(place.module)
-            if place.made:
-                module.register_forward_hook(self._keep_output)
+        location = _MAPS.get(type(self.body))
+        self.has_map = location is not None
+        self.mean_pooled = location is not None and location.alone
+        if location is not None:
+            module = self.body.get_submodule(location.module)
+            if location.made:
+                module.register_forward_hook(self._take_output)
             else:
-                module.register_forward_pre_hook(self._keep_input)
+                module.register_forward_pre_hook(self._take_input)
 
-    def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return (feature_map or None, features [B, D])."""
-        features: Tensor = self.body(images)
-        return self._maps.pop(get_ident(), None), features
+    def forward(self, images: Tensor) -> Features:
+        """Return the features of normalised images [B, 3, S, S]."""
+        pooled: Tensor = self.body(images)
+        return Features(self._maps.pop(get_ident(), None), pooled)
 
-    def _keep_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _take_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._maps[get_ident()] = inputs[0]
 
-    def _keep_output(self, _module: nn.Module, _inputs: tuple[Tensor, ...], made: Tensor) -> None:
+    def _take_output(self, _module: nn.Module, _inputs: tuple[Tensor, ...], made: Tensor) -> None:
         self._maps[get_ident()] = made
 
     @property
@@ -101,8 +101,8 @@ class TorchvisionBackbone(Backbone):
     def load_published(self, weights: WeightsEnum, folder: Path | None) -> None:
         """Load published weights from `folder`, from torch's cache or by download.
 
-        Raises WeightsUnavailableError naming where the file was looked for, and WeightsUnfitError
-        for a file that holds more than tensors.
+        Raises WeightsUnavailableError, which names the places searched, and WeightsUnfitError for a
+        file that holds more than tensors.
         """
         published = _published(weights, folder)
         wanted = self.body.state_dict()
@@ -129,8 +129,8 @@ def normalisation(weights: WeightsEnum) -> tuple[Tensor, Tensor]:
 def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
     file_name = weights.url.rsplit("/", 1)[-1]
     try:
-        # What torchvision publishes are pickles. Tensors alone are taken from them, wherever they
-        # come from: its cache may be written to by others, and its own default runs what is there.
+        # Torchvision publishes pickles, and by default loads them so that code in them runs. Only
+        # tensors are read here: others may be able to write to its cache.
         if folder is not None and (folder / file_name).is_file():
             loaded = torch.load(folder / file_name, map_location="cpu", weights_only=True)
         else:
@@ -146,7 +146,7 @@ def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
 
 
 def _drop_auxiliary(network: nn.Module) -> None:
-    """Remove the auxiliary classifiers of the Inception family, which only its own loss uses."""
+    """Remove the auxiliary classifiers of the Inception family: only its own loss uses them."""
     for name in ("aux1", "aux2", "AuxLogits"):
         if hasattr(network, name):
             setattr(network, name, None)
@@ -155,7 +155,7 @@ def _drop_auxiliary(network: nn.Module) -> None:
 
 
 def _leave_out_classifier(network: nn.Module) -> int:
-    """Replace the last layer for 1,000 classes by nothing. Return what it takes, D."""
+    """Replace the last layer for 1,000 classes by the identity. Return its input dimension D."""
     name, layer = [
         (name, module)
         for name, module in network.named_modules()
@@ -163,5 +163,5 @@ def _leave_out_classifier(network: nn.Module) -> int:
         or getattr(module, "out_channels", None) == IMAGENET_CLASSES
     ][-1]
     network.set_submodule(name, nn.Identity())
-    # SqueezeNet's is a convolution before its pooling, which then averages what the layer took.
+    # SqueezeNet's is a convolution before the pooling, which then averages the layer's input.
     return int(layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features)

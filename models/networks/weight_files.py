@@ -1,8 +1,8 @@
-"""Pretrained weights of one's own: a safetensors file that starts a backbone.
+"""Pretrained weights of one's own: a safetensors file that a backbone starts from.
 
 Tensors have the names of the backbone's `state_dict` (torchvision's for its networks); those of a
-classifier are not looked at. The file's metadata holds `mean` and `std`, JSON lists of three
-numbers in [0, 1] units of RGB: what the network was trained with is part of what it knows.
+classifier are ignored. The file's metadata holds `mean` and `std`, JSON lists of three numbers in
+[0, 1] units of RGB: the weights are of use only with the normalisation that they were trained with.
 """
 
 import json
@@ -13,11 +13,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 SUFFIX = ".safetensors"
+# At most this many tensors are named in a message.
 _NAMED = 5
 
 
 class WeightsUnavailableError(Exception):
-    """Pretrained weights could not be had: neither found in a local folder nor downloaded."""
+    """Pretrained weights were neither found in a local folder nor downloaded."""
 
 
 class WeightsUnfitError(Exception):
@@ -27,8 +28,8 @@ class WeightsUnfitError(Exception):
 def load_file(module: nn.Module, folder: Path | None, name: str) -> tuple[Tensor, Tensor]:
     """Load a file of `folder` into a module and return the mean and deviation [3] of its images.
 
-    Raises WeightsUnavailableError where there is no such file and WeightsUnfitError where it is of
-    something else; the module is as it was then.
+    Raises WeightsUnavailableError where there is no such file and WeightsUnfitError where it does
+    not fit the module, which is then unchanged.
     """
     if folder is None or not (folder / name).is_file():
         raise WeightsUnavailableError(
@@ -39,12 +40,12 @@ def load_file(module: nn.Module, folder: Path | None, name: str) -> tuple[Tensor
             metadata = file.metadata() or {}
             offered = set(file.keys())
             wanted = module.state_dict()
-            # Nothing but a count of batches, which older files lack.
+            # Older files lack this count of batches, which nothing uses.
             needed = [key for key in wanted if not key.endswith("num_batches_tracked")]
             _refuse(name, "lacks", [key for key in needed if key not in offered])
             tensors = {key: file.get_tensor(key) for key in wanted if key in offered}
     except SafetensorError as error:
-        raise WeightsUnfitError(f"{name} is no safetensors file: {error}") from error
+        raise WeightsUnfitError(f"{name} is not a safetensors file: {error}") from error
     misshapen = [key for key, tensor in tensors.items() if tensor.shape != wanted[key].shape]
     _refuse(name, "has another shape of", misshapen)
     whole = [k for k, t in tensors.items() if k in needed and not t.is_floating_point()]

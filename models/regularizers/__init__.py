@@ -1,22 +1,22 @@
-"""Losses that join a method's own, by name: the registry."""
+"""The registry of regularizers: losses that the trainer adds to a method's own."""
 
 from typing import Any
 
 from pydantic import ValidationError
 
 from models.errors import InvalidSpecError
-from models.regularizers.cs_kd import CSKD, CSKDOptions
+from models.regularizers.cs_kd import CSKDOptions, CSKDRegularizer
 
-__all__ = ["CSKD", "CSKDOptions", "build", "validate"]
+__all__ = ["CSKDOptions", "CSKDRegularizer", "build", "validate"]
 
-_OWN = {CSKD.name: CSKD}
+_OWN = {CSKDRegularizer.name: CSKDRegularizer}
 
 
 def validate(given: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a spec's regularizer with its option defaults filled in.
 
-    `given` has the regularizer's `name` beside its options. Raises InvalidSpecError at the first
-    thing that is wrong.
+    `given` has the regularizer's `name` beside its options. Raises InvalidSpecError for the first
+    field that is wrong.
     """
     if given is None:
         return None
@@ -34,7 +34,7 @@ def validate(given: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"name": name, **validated.model_dump(mode="json")}
 
 
-def build(given: dict[str, Any] | None) -> CSKD | None:
+def build(given: dict[str, Any] | None) -> CSKDRegularizer | None:
     """Return the regularizer of a validated spec, None where it has none."""
     if given is None:
         return None

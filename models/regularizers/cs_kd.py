@@ -23,8 +23,8 @@ class CSKDOptions(Options):
     )
 
 
-class CSKD:
-    """Wants two images of a class to be predicted alike, in what they get wrong too."""
+class CSKDRegularizer:
+    """Makes the predictions for two images of a class alike, wrong answers included."""
 
     name: ClassVar[str] = "cs_kd"
     Options: ClassVar[type[CSKDOptions]] = CSKDOptions

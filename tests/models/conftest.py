@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models import methods, networks
-from models.compute import Compute
+from models.compute import Compute, to_device
 from models.learner import StepData, StepResult, learn, restore
 from models.methods import Method, validate
 from models.preprocess import Preprocess
@@ -71,7 +71,7 @@ class Chain:
             network = networks.build(self.spec.backbone, self.spec.seed)
             method = kind(options, network, Preprocess.fitted(data.images))
         compute = Compute(torch.device("cpu"), bf16=False)
-        network = compute.place(method.network)
+        network = to_device(method.network, compute.device)
         step = Step(self.spec, data, network, method.preprocess, compute, lambda: network)
         method.begin(step)
         return method, step

@@ -12,7 +12,7 @@ from models.errors import InvalidSpecError
 from models.learner import Checkpoint
 from models.methods import validate
 from models.methods.heads import within_task
-from models.regularizers import CSKD, CSKDOptions
+from models.regularizers import CSKDOptions, CSKDRegularizer
 from models.spec import Spec
 from models.trainer import Trainer
 
@@ -25,7 +25,7 @@ PAIR = torch.randn(6, 5, generator=DRAWS, dtype=torch.double)
 
 
 def loss(own: Tensor, pair: Tensor, temperature: float = 4.0, weight: float = 1.0) -> Tensor:
-    return CSKD(CSKDOptions(temperature=temperature, weight=weight)).loss(own, pair)
+    return CSKDRegularizer(CSKDOptions(temperature=temperature, weight=weight)).loss(own, pair)
 
 
 @pytest.mark.parametrize(("temperature", "weight"), [(4.0, 1.0), (1.0, 1.0), (2.5, 3.0)])

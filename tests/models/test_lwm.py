@@ -16,7 +16,7 @@ from models.errors import InvalidSpecError
 from models.learner import Checkpoint
 from models.methods import validate
 from models.methods.lwm import LwM, LwMOptions, attention_loss, class_activation_map, grad_cam
-from models.networks import Activations, Network
+from models.networks import Activations, Features, Network
 from models.spec import Spec
 from models.trainer import _in_float32
 
@@ -139,7 +139,7 @@ def test_activation_maps_equal_differentiated_grad_cam(backbone: str, attention_
     ways = []
     for pooled in (True, False):
         method = situation.method(gamma=5.0, attention_class=attention_class)
-        method.network.backbone.pooled = pooled
+        method.network.backbone.mean_pooled = pooled
         ways.append((situation.loss(method).detach(), situation.gradients(method)))
     (one, direct), (other, twice) = ways
     torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
@@ -163,7 +163,7 @@ def test_the_teacher_gets_no_gradient(pooled: bool) -> None:
     situation = Situation()
     before = copy.deepcopy(situation.teacher.state_dict())
     method = situation.method()
-    method.network.backbone.pooled = pooled
+    method.network.backbone.mean_pooled = pooled
     situation.gradients(method)
     assert situation.images.grad is None
     assert all(parameter.grad is None for parameter in situation.teacher.parameters())
@@ -293,7 +293,7 @@ def test_a_backbone_with_a_hidden_layer_behind_the_map(chain: Callable[..., Chai
         learner = chain("lwm", gamma=gamma, epochs=1)
         learner.spec = learner.spec.model_copy(update={"backbone": "mobilenet_v3_small"})
         method, _ = learner.begin(task_images(0))
-        assert not method.network.backbone.pooled
+        assert not method.network.backbone.mean_pooled
         for task in (0, 1):  # a map of 1×1 would have nowhere to look
             images = {column: one.repeat(1, 1, 8, 8) for column, one in task_images(task).items()}
             learner.learn(images)
@@ -309,15 +309,15 @@ class Behind(nn.Module):
         super().__init__()
         self.conv, self.hidden = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Features:
         feature_map = self.conv(images)
-        return feature_map, self.hidden(feature_map.mean(dim=(2, 3))).tanh()
+        return Features(feature_map, self.hidden(feature_map.mean(dim=(2, 3))).tanh())
 
 
 def test_the_map_can_be_differentiated_by_in_bf16() -> None:
     torch.manual_seed(0)
     backbone = Behind()
-    backbone.features = 4  # type: ignore[assignment]
+    backbone.feature_dim = 4  # type: ignore[assignment]
     network = Network(backbone)  # type: ignore[arg-type]
     network.head.grow(0, 3, 0)
     with torch.autocast("cpu", dtype=torch.bfloat16):

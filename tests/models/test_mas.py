@@ -28,7 +28,7 @@ from models.methods.base import Loss, Phase
 from models.methods.finetune import Finetune
 from models.methods.mas import MAS, MASOptions
 from models.methods.sgd import sgd_phase
-from models.networks import Activations, Network, build
+from models.networks import Activations, Features, Network, build
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import Tensors
@@ -113,13 +113,13 @@ def test_a_batchs_gradient_is_less(chain: Callable[..., Chain]) -> None:
 
 
 @pytest.mark.parametrize("scope", ["global", "local"])
-def test_neither_order_nor_chunks_matter(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
+def test_neither_order_nor_batches_matter(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
     of, pictured = network(), images(13)
     expected = measure(scope, of, pictured)
     order = torch.randperm(13, generator=torch.Generator().manual_seed(0))
     assert_close(measure(scope, of, pictured[order]), expected)
     for size in (1, 5):
-        monkeypatch.setattr(measuring, "CHUNK", size)
+        monkeypatch.setattr(measuring, "BATCH", size)
         assert_close(measure(scope, of, pictured), expected)
 
 
@@ -127,7 +127,7 @@ def test_no_more_gradients_at_once_than_there_is_room(monkeypatch: pytest.Monkey
     tensors = [torch.zeros(100), torch.zeros(25)]  # 500 bytes
     for room, size in ((2**25, 32), (5000, 10), (1999, 3), (10, 1)):
         monkeypatch.setattr(measuring, "CPU_GRADIENT_BYTES", room)
-        assert measuring._chunk(tensors) == size
+        assert measuring._batch_size(tensors) == size
 
 
 def test_importance_grows_with_the_square_of_the_head() -> None:
@@ -177,7 +177,7 @@ def test_head_and_batch_norm_have_no_importance() -> None:
 class Toy(nn.Module):
     """Layers of every kind that the rule covers, each with what follows it named by hand."""
 
-    features = 4
+    feature_dim = 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,12 +191,12 @@ class Toy(nn.Module):
         self.last = nn.Linear(5, 4)
         self.followed = {self.normed: self.norm, self.linear: self.flat}
 
-    def forward(self, pixels: Tensor) -> tuple[None, Tensor]:
+    def forward(self, pixels: Tensor) -> Features:
         hidden = functional.relu(self.plain(pixels), inplace=True)
         hidden = functional.relu(self.norm(self.normed(hidden)), inplace=True)
         hidden = functional.relu(self.depthwise(self.grouped(hidden)))
         hidden = functional.relu(self.flat(self.linear(hidden.flatten(1))))
-        return None, self.last(hidden)
+        return Features(None, self.last(hidden))
 
 
 def toy() -> Network:
@@ -249,19 +249,19 @@ def test_local_importance_is_hebbs_product() -> None:
     """For a linear layer: twice the mean of what comes in times what goes out."""
 
     class One(nn.Module):
-        features = 3
+        feature_dim = 3
 
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(3 * 8 * 8, 3)
 
-        def forward(self, pixels: Tensor) -> tuple[None, Tensor]:
-            return None, functional.relu(self.layer(pixels.flatten(1)))
+        def forward(self, pixels: Tensor) -> Features:
+            return Features(None, functional.relu(self.layer(pixels.flatten(1))))
 
     of, pictured = Network(One()), images(7)  # type: ignore[arg-type]
     with torch.no_grad():
         into = pictured.flatten(1) / 255
-        out = of.backbone(pictured / 255)[1]
+        out = of.backbone(pictured / 255).pooled
     assert 0 < (out > 0).float().mean() < 1
     found = local_importance(of, lambda chunk: chunk / 255, pictured)
     expected = {
@@ -536,7 +536,7 @@ def test_the_pull_goes_by_the_current_rate(chain: Callable[..., Chain]) -> None:
         before = {n: p.detach().clone() for n, p in method.shared.items()}
         phase = sgd_phase(method.options, images_of, method.shared.values())
         phase.optimizer.param_groups[0]["lr"] = rate
-        method.after_step(None, phase)  # type: ignore[arg-type]
+        method.after_optimizer_step(None, phase)  # type: ignore[arg-type]
         for name, parameter in method.shared.items():
             # The default momentum of 0.9 makes ten times the rate of it.
             torch.testing.assert_close(parameter.detach(), before[name] / (1 + 20 * rate))
@@ -556,7 +556,7 @@ def test_training_with_momentum_ends_at_the_minimum_of_the_penalised_loss() -> N
         optimizer.zero_grad()
         (theta - 2).square().sum().backward()
         optimizer.step()
-        method.after_step(step, phase)
+        method.after_optimizer_step(step, phase)
     assert float(theta.detach()) == pytest.approx(2 / (1 + 3.0 * 0.5), rel=1e-2)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.classify import Output, Routed, TaskSoftmax
-from models.compute import place
+from models.compute import to_device
 from models.errors import LearningError
 from models.evaluate import measure, predict_by_task
 from models.learner import Checkpoint, restore
@@ -77,7 +77,7 @@ def test_evaluation_changes_nothing(
     images = mixed()
     alone = [load_servable(learner.spec, learner.results[-1].state, task=t) for t in range(3)]
     for task in (2, 0, None, 1, 0):
-        servable = place(taught.servable(task).eval(), CPU)
+        servable = to_device(taught.servable(task).eval(), CPU)
         with torch.inference_mode():
             output = servable(images)
         if task is not None:

@@ -9,13 +9,14 @@ import torch
 
 import models.methods as registry
 from models.errors import InvalidSpecError, LearningError
-from models.learner import learn
+from models.learner import learn, restore
 from models.methods import describe_methods, needs, validate
 from models.methods.finetune import Finetune
+from models.serving import load_servable
 from models.spec import Budget, Spec
 from models.state import State, clone
 
-from .conftest import Chain, pictures
+from .conftest import Chain, pictures, task_images
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,26 @@ def test_other_packages_bring_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         assert validate(Spec(method="theirs")).options["epochs"] == 70
     finally:
         registry._registry.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["icarl", "lwf", "lwm", "mas", "piggyback", "packnet", "cs_kd", "finetune", "joint"],
+)
+def test_a_method_is_where_its_network_is(chain: Callable[..., Chain], method: str) -> None:
+    """Nothing stays behind when the learner chooses a device, and the method names none."""
+    device = torch.device("meta")
+    learner = chain(method)
+    for number in range(2):
+        learner.learn(task_images(number))
+    state = learner.results[-1].state
+    restored = restore(learner.spec, state, device)
+    tensors = [tensor for part in restored.state().values() for tensor in part.values()]
+    assert {tensor.device for tensor in tensors} == {device}
+    # A router needs numbers, which tensors of this device have not.
+    task = 1 if restored.needs.task_id else None
+    servable = load_servable(learner.spec, state, task=task, device="meta")
+    assert servable(pictures(0, 2).to(device)).log_scores.device == device
 
 
 def test_finetune_keeps_no_image_and_joint_all(chain: Callable[..., Chain]) -> None:

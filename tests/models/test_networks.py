@@ -1,14 +1,18 @@
 """Backbones, the growing head, and published weights."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import networks
+from models.methods import validate
 from models.networks import (
+    Backbone,
+    Features,
     WeightsUnavailableError,
     WeightsUnfitError,
     accepts,
@@ -20,6 +24,7 @@ from models.networks import (
 from models.networks.network import Head
 from models.networks.torchvision import resolve_weights
 from models.preprocess import Preprocess
+from models.spec import Spec
 from models.state import decode, encode
 
 
@@ -111,7 +116,7 @@ def test_sizes_that_do_not_fit() -> None:
 def test_features_are_the_average_of_the_map_where_it_is_said(name: str, pooled: bool) -> None:
     backbone = build(name, 1).backbone
     assert has_feature_map(name)
-    assert backbone.pooled is pooled
+    assert backbone.mean_pooled is pooled
     feature_map, features = backbone.train()(torch.randn(4, 3, 64, 64))
     assert feature_map is not None
     average = feature_map.mean(dim=(2, 3))
@@ -128,6 +133,51 @@ def test_every_torchvision_classification_network_is_offered() -> None:
     assert {"resnet32", "convnet", "resnet50", "efficientnet_b0", "swin_t"} <= set(names)
     with pytest.raises(ValueError, match="unknown backbone"):
         build("resnet33", 0)
+
+
+class Theirs(Backbone):
+    feature_dim = 3
+
+    def forward(self, images: Tensor) -> Features:
+        return Features(images, images.mean(dim=(2, 3)))
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have a package offer `Theirs` under a name, until the caches are cleared."""
+    entry = EntryPoint(name, f"{__name__}:Theirs", networks.ENTRY_POINTS)
+    monkeypatch.setattr(networks, "entry_points", lambda **_: [entry])
+    clear_caches()
+
+
+def clear_caches() -> None:
+    networks._registry.cache_clear()
+    describe_backbones.cache_clear()
+
+
+def test_other_packages_bring_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "theirs")
+    try:
+        network = build("theirs", 0)
+        assert isinstance(network.backbone, Theirs)
+        network.head.grow(0, 2, 0)
+        assert network(torch.randn(4, 3, 8, 8)).logits.shape == (4, 2)
+        assert validate(Spec(method="lwm", backbone="theirs")).backbone == "theirs"
+        (info,) = (info for info in describe_backbones() if info.name == "theirs")
+        assert (info.source, info.weights) == ("tests", ())
+    finally:
+        clear_caches()
+
+
+@pytest.mark.parametrize("name", ["resnet32", "resnet18"])
+def test_a_backbone_of_a_name_that_is_taken_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    offer(monkeypatch, name)
+    try:
+        with pytest.raises(ValueError, match=f"two backbones are named '{name}'"):
+            build("convnet", 0)
+    finally:
+        clear_caches()
 
 
 def test_published_weights_from_a_folder(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_without_putting_back_they_would_move(
 ) -> None:
     """What the test above would see."""
     learner = learnt(chain, 1)
-    monkeypatch.setattr(PackNet, "after_step", lambda *_: None)
+    monkeypatch.setattr(PackNet, "after_optimizer_step", lambda *_: None)
     learner.learn(task_images(1))
     assert older_move(learner)
 

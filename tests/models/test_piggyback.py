@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from torchvision.models import shufflenet_v2_x0_5
 
-from models.compute import place
+from models.compute import to_device
 from models.errors import InvalidSpecError
 from models.learner import restore
 from models.methods import validate
@@ -125,7 +125,7 @@ def test_the_straight_through_gradient(chain: Callable[..., Chain]) -> None:
         name: (weight * (method.masks[name] > 5e-3)).detach().requires_grad_()
         for name, weight in base.items()
     }
-    features = functional_call(backbone, effective, (PIXELS,))[1]
+    features = functional_call(backbone, effective, (PIXELS,)).pooled
     functional.cross_entropy(method.network.head(features), targets).backward()
     for name, mask in method.masks.items():
         assert mask.grad is not None
@@ -169,7 +169,7 @@ def test_reloaded_bits_predict_as_in_training(chain: Callable[..., Chain], bn: s
     reloaded = restore(learner.spec, State(method.state(), step.tasks))
     assert isinstance(reloaded, Piggyback)
     with torch.no_grad():
-        network = place(reloaded.network_of(1).eval(), torch.device("cpu"))
+        network = to_device(reloaded.network_of(1).eval(), torch.device("cpu"))
         assert torch.equal(network(PIXELS).features, trained)
 
 

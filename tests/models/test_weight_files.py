@@ -96,7 +96,7 @@ def test_a_file_must_say_how_its_images_were_normalised(
 
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.safetensors").write_text("no weights")
-    with pytest.raises(WeightsUnfitError, match="no safetensors file"):
+    with pytest.raises(WeightsUnfitError, match="not a safetensors file"):
         pretrained(build("convnet", 1), "convnet", "mine.safetensors", tmp_path)
 
 
@@ -120,6 +120,6 @@ def test_the_errors_are_the_step_s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../mine.safetensors", "/etc/mine.safetensors"])
 def test_a_path_is_no_name(name: str) -> None:
-    with pytest.raises(InvalidSpecError, match="no file name") as refused:
+    with pytest.raises(InvalidSpecError, match="not a file name") as refused:
         validate(Spec(method="finetune", weights=name))
     assert refused.value.pointer == "/weights"

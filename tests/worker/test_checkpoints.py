@@ -20,9 +20,10 @@ from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
 from worker import child, saving
+from worker.attempt import Attempt
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Report, Resources
-from worker.saving import Saver, StopOrder
+from worker.saving import Saver
 
 HOPELESS = Failure("training-diverged", "It diverged.", again=False, retryable=False)
 HOPEFUL = Failure("timed-out", "It took too long.", again=False, retryable=True)
@@ -53,17 +54,17 @@ def test_only_the_newest_is_kept_and_only_the_holder_writes(
     service.classifier()
     stale = started(service)
     first, second, third = (saved(store, text) for text in ("one", "two", "three"))
-    stale.keep(first)
+    stale.record_checkpoint(first)
     assert stale.checkpoint() == first
-    stale.keep(second)
+    stale.record_checkpoint(second)
     assert stale.checkpoint() == second
     assert not store.exists(first.sha256)
     let_leases_run_out(service)
     Dispatcher(service.db, service.settings).tick()
     holder = must_claim(service, stale.job_id, "wrk_2")
-    stale.keep(third)
+    stale.record_checkpoint(third)
     assert holder.checkpoint() == second
-    holder.keep(second)  # resumed and stopped at once: the same bytes again
+    holder.record_checkpoint(second)  # resumed and stopped at once: the same bytes again
     assert holder.checkpoint() == second
     assert store.exists(second.sha256)
 
@@ -71,13 +72,13 @@ def test_only_the_newest_is_kept_and_only_the_holder_writes(
 def test_success_and_hopeless_failure_remove_it(service: Service, store: BlobStore) -> None:
     service.classifier()
     lease, checkpoint = started(service), saved(store)
-    lease.keep(checkpoint)
+    lease.record_checkpoint(checkpoint)
     plan = lease.plan()
     assert lease.publish(plan, outcome(plan)) == 1
     assert lease.checkpoint() is None
     assert gone(service, store, checkpoint)
     lease, checkpoint = started(service, "b"), saved(store, "two")
-    lease.keep(checkpoint)
+    lease.record_checkpoint(checkpoint)
     lease.fail(HOPELESS)
     assert lease.checkpoint() is None
     assert gone(service, store, checkpoint)
@@ -87,7 +88,7 @@ def test_success_and_hopeless_failure_remove_it(service: Service, store: BlobSto
 def test_it_is_kept_for_the_next_attempt(service: Service, store: BlobStore, how: str) -> None:
     service.classifier()
     lease = started(service)
-    lease.keep(saved(store))
+    lease.record_checkpoint(saved(store))
     if how == "cancelled":
         service.cancel(lease.job_id)
         lease.cancelled()
@@ -108,7 +109,7 @@ def test_it_goes_when_no_retry_can_use_it(service: Service, store: BlobStore, ho
     upload = service.upload("a", count=4)
     lease = must_claim(service, service.learn(upload))
     checkpoint = saved(store)
-    lease.keep(checkpoint)
+    lease.record_checkpoint(checkpoint)
     lease.fail(HOPEFUL)
     assert lease.checkpoint() == checkpoint
     if how == "the upload is deleted":
@@ -124,7 +125,7 @@ def test_it_goes_when_no_retry_can_use_it(service: Service, store: BlobStore, ho
 def test_the_sweep_leaves_it_until_its_upload_is_gone(service: Service, store: BlobStore) -> None:
     service.classifier()
     lease, checkpoint = started(service), saved(store)
-    lease.keep(checkpoint)
+    lease.record_checkpoint(checkpoint)
     lease.fail(HOPEFUL)
     age(store)
     sweeping.sweep(service.db, store, service.settings)
@@ -141,11 +142,11 @@ def test_the_sweep_leaves_it_until_its_upload_is_gone(service: Service, store: B
 def test_bytes_that_are_gone_are_not_recorded(service: Service, store: BlobStore) -> None:
     service.classifier()
     lease, first = started(service), saved(store)
-    lease.keep(first)
+    lease.record_checkpoint(first)
     second = saved(store, "two")
     store.delete(second.sha256)
     with pytest.raises(StorageChangedError):
-        lease.keep(second)
+        lease.record_checkpoint(second)
     assert lease.checkpoint() == first
 
 
@@ -160,7 +161,7 @@ def test_a_purge_removes_what_others_learnt_from_its_images(
     lease.publish(plan, outcome(plan))
     other = must_claim(service, service.learn(upload, "other"))
     checkpoint = saved(store)
-    other.keep(checkpoint)
+    other.record_checkpoint(checkpoint)
     other.fail(HOPEFUL)
     lease = must_claim(service, service.forget("a", purge=True))
     plan = lease.plan()
@@ -182,7 +183,7 @@ class Attempts:
     def run(self, checkpoint: SavedCheckpoint | None = None, **changed: object) -> Outcome:
         resources = replace(Resources(self.url, "cpu", 1, None, 1e-6, NO_CACHE), **changed)
         self.said.clear()
-        end = child._attempt(self.plan, resources, self.said.append, StopOrder(), checkpoint)
+        end = child.run(Attempt(self.plan, resources, self.said.append, checkpoint=checkpoint))
         assert isinstance(end, Outcome)
         return end
 
@@ -296,7 +297,12 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_job(
         def put(self, data: bytes) -> str:
             raise OSError("No space left on device")
 
-    monkeypatch.setattr(child, "Saver", lambda _, *rest: Saver(Full(attempts.url), *rest))
+    def saver(attempt: Attempt, fingerprint: str) -> Saver:
+        without_room = replace(attempt)
+        vars(without_room)["store"] = Full(attempts.url)
+        return Saver(without_room, fingerprint)
+
+    monkeypatch.setattr(child, "Saver", saver)
     attempts.run()
     assert not attempts.checkpoints()
     assert "No space left" in "".join(attempts.events("warning"))

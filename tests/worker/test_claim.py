@@ -25,7 +25,7 @@ from tests.worker.harness import NO_CACHE, Service
 from tests.worker.racer import race
 from worker import lease as lease_module
 from worker.lease import Lease
-from worker.polling import Lookout
+from worker.polling import PollingFallback
 from worker.protocol import Failure, Resources
 from worker.runner import Runner
 
@@ -121,7 +121,7 @@ def test_a_stale_attempt_publishes_nothing(service: Service) -> None:
     let_leases_run_out(service)
     Dispatcher(service.db, service.settings).tick()
     fresh = must_claim(service, job_id, "wrk_2")
-    assert stale.write({"phase": "training"}, [], extend=True) is None
+    assert stale.heartbeat({"phase": "training"}, [], extend=True) is None
     assert stale.publish(plan, outcome(plan)) is None
     stale.fail(LOST)
     assert service.job(job_id).state == "running"
@@ -167,7 +167,7 @@ def test_a_storage_that_is_away_is_told_while_the_job_is_held(
     assert lease is not None
     plan = lease.plan()
     clock.sleep(away.lease_seconds / 6)
-    lease.write({}, [], extend=True)
+    lease.heartbeat({}, [], extend=True)
     clock.sleep(away.lease_seconds / 6)
     with pytest.raises(NotADirectoryError):
         lease.publish(plan, outcome(plan))
@@ -195,7 +195,7 @@ def test_a_warning_is_given_once_whatever_the_attempts(service: Service) -> None
     warnings = [Event("warning", text, "warning") for text in ("One.", "Two.")]
     for given in (warnings[:1], [*warnings, warnings[1]]):
         lease = must_claim(service, job_id)
-        lease.write({}, given, extend=True)
+        lease.heartbeat({}, given, extend=True)
         lease.hand_back()
     assert service.event_types(job_id).count("warning") == 2
 
@@ -383,15 +383,15 @@ def test_the_dispatcher_survives_whatever_is_raised(service: Service) -> None:
     assert not dispatcher.alive
 
 
-def test_the_lookout_survives_whatever_is_raised(service: Service) -> None:
+def test_polling_survives_whatever_is_raised(service: Service) -> None:
     again, stop = threading.Event(), threading.Event()
 
-    class Stumbling(Lookout):
-        looks = 0
+    class Stumbling(PollingFallback):
+        polls = 0
 
-        def _look(self) -> None:
-            self.looks += 1
-            if self.looks > 1:
+        def _poll(self) -> None:
+            self.polls += 1
+            if self.polls > 1:
                 again.set()
             raise RuntimeError("unheard of")
 

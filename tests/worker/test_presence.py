@@ -124,7 +124,7 @@ def test_a_death_that_could_not_be_entered_is_found_again(
     folder = service.settings.data_dir / "workers"
     folder.mkdir(parents=True)
     with living(folder, "wrk_dead") as dead:
-        Health(service.db, service.settings, "wrk_dead", ["default"], "cpu")._enter([])
+        Health(service.db, service.settings, "wrk_dead", ["default"], "cpu")._insert([])
         dead.kill()
         dead.wait()
         successor = Health(service.db, service.settings, "wrk_new", ["default"], "cpu")
@@ -133,7 +133,7 @@ def test_a_death_that_could_not_be_entered_is_found_again(
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(successor, "_enter", killed)
+            patch.setattr(successor, "_insert", killed)
             with pytest.raises(KeyboardInterrupt):
                 successor.register()
         assert service.worker_ids() == {"wrk_dead"}
@@ -151,7 +151,7 @@ def test_workers_silent_for_long_are_forgotten_and_enter_again(service: Service)
     other = Health(service.db, service.settings, "wrk_2", ["default"], "cpu")
     other.register()
     assert service.worker_ids() == {"wrk_2"}
-    health._see()  # it was only stopped
+    health._update()  # it was only stopped
     assert service.worker_ids() == {"wrk_1", "wrk_2"}
     for each in (health, other):
         each.unregister()

@@ -21,9 +21,9 @@ from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
 from worker import child, processes, runner
+from worker.attempt import Attempt
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Quiet, Report, Resources
-from worker.saving import StopOrder
 
 pytestmark = ONE_KIND_AT_FIRST
 
@@ -100,7 +100,7 @@ def test_a_download_of_weights_is_announced(service: Service, tmp_path: Path) ->
     (tmp_path / "squeezenet1_1-b8a52dc0.pth").write_text("no weights")
     resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE)
     said: list[Message] = []
-    end = child._attempt(lease.plan(), resources, said.append, StopOrder())
+    end = child.run(Attempt(lease.plan(), resources, said.append))
     assert isinstance(end, Failure)
     assert said[-1] == Quiet(1800.0)
 
@@ -113,7 +113,7 @@ def test_each_part_that_is_stored_is_a_sign_of_life(service: Service) -> None:
     assert lease is not None
     resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
     said: list[Message] = []
-    outcome = child._attempt(lease.plan(), resources, said.append, StopOrder())
+    outcome = child.run(Attempt(lease.plan(), resources, said.append))
     assert isinstance(outcome, Outcome)
     signs = [m for m in said if isinstance(m, Report) and m.phase == "publishing"]
     assert len(signs) == len(outcome.parts) > 1

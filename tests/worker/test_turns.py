@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 
 from app.db.engine import Database
 from app.db.repositories.turns import is_next
@@ -18,9 +19,20 @@ from app.services.jobs import events
 from app.services.queue import broker
 from app.services.queue.broker import DEFAULT_QUEUE
 from app.services.queue.dispatcher import Dispatcher
-from tests.worker.harness import FOREVER, WORKSPACE, Place, Service, served, stop, train_forever
+from tests.worker.harness import (
+    FOREVER,
+    NO_CACHE,
+    WORKSPACE,
+    Place,
+    Service,
+    served,
+    stop,
+    train_forever,
+)
 from worker.health import Health
 from worker.lease import Lease
+from worker.protocol import Resources
+from worker.runner import Runner
 
 LABELS = "abcdefgh"
 
@@ -119,6 +131,29 @@ def test_a_job_is_told_that_nobody_takes_it(service: Service) -> None:
         session.execute(update(Job).values(created_at=ago))
     dispatcher.tick()
     assert service.event_types(other) == ["created"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_log_names_the_abandoned_job_and_not_that_of_the_message(service: Service) -> None:
+    """The message is about the second job; the turn is the first one's."""
+    first, second = (queue(service, name, 1)[0] for name in ("one", "two"))
+    settings = service.settings.model_copy(update={"lease_seconds": 1.0})
+    resources = Resources(settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    runner = Runner(service.db, settings, "wrk_1", ["default"], resources, on_end=lambda: None)
+
+    def abandoned() -> list[tuple[str | None, str]]:
+        with capture_logs() as logged:
+            runner.run(second)
+        return [(e["job"], e["named"]) for e in logged if e["event"] == "job_abandoned"]
+
+    with service.db.transaction() as session:
+        session.execute(text("DROP TABLE upload_images"))  # a claim needs none, a plan does
+    assert abandoned() == [(first, second)]
+    assert service.job(first).state == "running"
+    with service.db.transaction() as session:
+        session.execute(text("ALTER TABLE job_events RENAME TO gone"))
+    assert abandoned() == [(None, second)]
+    assert service.job(second).state == "queued"
 
 
 def starts(service: Service) -> list[str]:

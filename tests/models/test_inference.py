@@ -1,17 +1,17 @@
-"""Portions of images: all of them, in order, never more than memory takes."""
+"""Batches for inference: all images, in order, never more than memory takes."""
 
 import pytest
 import torch
 
-from models.chunks import portions
+from models.inference import inference_batches
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("size", "most"), [(8, 256), (128, 256), (256, 64), (1024, 4)])
-def test_large_images_come_in_small_portions(size: int, most: int) -> None:
+def test_large_images_come_in_small_batches(size: int, most: int) -> None:
     images = torch.empty(1, dtype=torch.uint8).expand(600, 3, size, size)
-    counts = [len(portion) for portion in portions(images, CPU)]
+    counts = [len(batch) for batch in inference_batches(images, CPU)]
     assert max(counts) == most
     assert sum(counts) == 600
 
@@ -20,8 +20,8 @@ def test_a_pause_before_each() -> None:
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
     pauses: list[int] = []
     seen = [
-        portion.flatten().tolist()
-        for portion in portions(images, CPU, lambda: pauses.append(1), at_most=4)
+        batch.flatten().tolist()
+        for batch in inference_batches(images, CPU, lambda: pauses.append(1), at_most=4)
     ]
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert len(pauses) == 3
