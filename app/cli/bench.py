@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from app.cli import extra
 from app.cli.options import DEFAULT_URL, KeyFile, Options, Url, connect, parse_options
 from app.client.errors import CommandError
 
@@ -54,7 +55,8 @@ def bench(
     key_file: KeyFile = None,
 ) -> None:
     """Teach several classifiers the same tasks and compare what they remember."""
-    from app.bench.plan import Plan, Row, read_plan  # noqa: PLC0415 - loads NumPy and matplotlib
+    extra.require("`accrue bench`", "matplotlib")
+    from app.bench.plan import Plan, Row, read_plan  # noqa: PLC0415 - needs the extra
     from app.bench.run import run  # noqa: PLC0415
 
     shared: dict[str, Any] = {

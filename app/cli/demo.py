@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli import extra
+
 
 def demo(
     *,
@@ -43,7 +45,8 @@ def demo(
     ),
 ) -> None:
     """Teach two classifiers a few classes at a time; one forgets, the other remembers."""
-    from app.demo.run import Plan, run  # noqa: PLC0415 - loads matplotlib and scikit-learn
+    extra.require("`accrue demo`", "matplotlib", "scikit-learn")
+    from app.demo.run import Plan, run  # noqa: PLC0415 - needs the extra
 
     plan = Plan(
         folder=data,

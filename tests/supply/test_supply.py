@@ -54,6 +54,25 @@ def test_nothing_is_installed_without_a_hash(name: str) -> None:
         assert "--require-hashes" in command or "--build-constraints requirements/build" in command
 
 
+# -- the extras
+
+
+def exported(uv: str, dockerfile: str) -> set[str]:
+    """The packages that the Dockerfile installs."""
+    found = re.search(r"/uv (export [^\\]*)", dockerfile)
+    assert found is not None
+    done = subprocess.run(
+        [uv, *found[1].split(), "--no-hashes"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE))
+
+
+def test_the_image_has_what_the_service_needs_and_not_the_demo(uv: str) -> None:
+    packages = exported(uv, (ROOT / "Dockerfile").read_text())
+    assert {"torch", "fastapi", "celery", "boto3"} <= packages
+    assert not {"matplotlib", "scikit-learn", "scipy"} & packages
+
+
 # -- licences
 
 
