@@ -19,7 +19,7 @@ from typing import Any
 from app.bench.tasks import Task, read_tasks
 from app.client.client import Client, classifier_path
 from app.client.folder import TarStream
-from app.client.jobs import require_success, watch
+from app.client.jobs import poll, require_success
 from benchmarks.datasets import load_module
 
 RESULTS = Path(__file__).parent / "results" / "cs_kd.json"
@@ -69,7 +69,7 @@ def main() -> None:
     }
     # Two tasks, as a folder has at least, sent as one upload.
     tasks = read_tasks(arguments.folder, 50, images_per_class=arguments.images)
-    stream = TarStream([member for task in tasks for member in task.members])
+    stream = TarStream([image for task in tasks for image in task.images])
     found: dict[str, dict[int, dict[str, float]]] = {}
     with Client(arguments.url) as client:
         upload = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
@@ -87,7 +87,7 @@ def main() -> None:
                 job = client.post(
                     f"{classifier_path(name)}/jobs", {"kind": "learn", "uploads": [upload]}
                 )
-                *_, job = watch(client, job["id"])
+                *_, job = poll(client, job["id"])
                 version = require_success(job)["version"]
                 shares = judge(ask(client, name, version, tasks), groups)
                 found.setdefault(method, {})[seed] = shares

@@ -56,7 +56,7 @@ def bench(
 ) -> None:
     """Teach several classifiers the same tasks and compare what they remember."""
     extra.require("`accrue bench`", "matplotlib")
-    from app.bench.plan import Plan, Row, read_plan  # noqa: PLC0415 - needs the extra
+    from app.bench.plan import ComparisonPlan, PlanRow, read_plan  # noqa: PLC0415 - needs the extra
     from app.bench.run import run  # noqa: PLC0415
 
     shared: dict[str, Any] = {
@@ -73,11 +73,11 @@ def bench(
     wanted = (
         read_plan(plan)
         if plan is not None
-        else Plan(
+        else ComparisonPlan(
             classes_per_task=classes_per_task,
             seeds=tuple(seed or (1993,)),
             classifier=shared,
-            rows=tuple(Row(method=name) for name in method or _METHODS),
+            rows=tuple(PlanRow(method=name) for name in method or _METHODS),
         )
     )
     with connect(url, key_file) as client:

@@ -46,9 +46,9 @@ def demo(
 ) -> None:
     """Teach two classifiers a few classes at a time; one forgets, the other remembers."""
     extra.require("`accrue demo`", "matplotlib", "scikit-learn")
-    from app.demo.run import Plan, run  # noqa: PLC0415 - needs the extra
+    from app.demo.run import DemoOptions, run  # noqa: PLC0415 - needs the extra
 
-    plan = Plan(
+    options = DemoOptions(
         folder=data,
         classes_per_task=classes_per_task,
         image_size=image_size or (8 if data is None else 32),
@@ -59,4 +59,4 @@ def demo(
         keep=keep,
         picture=picture,
     )
-    run(plan, Console(highlight=False))
+    run(options, Console(highlight=False))

@@ -35,7 +35,7 @@ def doctor(
 ) -> None:
     """Look at this installation and say what is wrong and what to do. Exit status 1: problems."""
     from app.doctor.examination import examine  # noqa: PLC0415 - loads what runs the service
-    from app.doctor.findings import Finding, Installation  # noqa: PLC0415
+    from app.doctor.findings import CheckContext, Finding  # noqa: PLC0415
 
     try:
         settings = make_settings(data_dir=data_dir)
@@ -43,7 +43,7 @@ def doctor(
         help_ = "Mend these variables: docs/operations.md lists the settings."
         findings = [Finding("settings", "problem", " ".join(str(error).split()), help_)]
     else:
-        findings = list(examine(Installation(settings, url or url_of(settings))))
+        findings = list(examine(CheckContext(settings, url or url_of(settings))))
     problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
         answer = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}

@@ -14,7 +14,7 @@ from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, p
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import Member, TarStream, find_members
+from app.client.folder import ImageFile, TarStream, find_images
 from app.client.jobs import follow, warnings
 
 
@@ -69,7 +69,7 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
-    members = find_members(folder)
+    members = find_images(folder)
     console = Console(highlight=False)
     with connect(url, key_file) as client:
         with ExitStack() as undo:
@@ -140,7 +140,7 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, members: list[Member], console: Console) -> Any:
+def _upload(client: Client, members: list[ImageFile], console: Console) -> Any:
     stream = TarStream(members)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal

@@ -6,7 +6,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.folders import look_at
 from app.services.queue.messages import BrokerUnavailableError, Messages
 
@@ -15,9 +15,9 @@ _OLDEST = (6, 2)
 _LOST = "Nothing is lost with it: jobs are sent again. But they wait half a minute and more."
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Look at the broker that the settings name."""
-    say, settings = Say("broker"), installation.settings
+    say, settings = Say("broker"), context.settings
     if settings.broker_url.startswith("filesystem:"):
         yield from look_at(say, settings.queue_dir, "ACCRUE_DATA_DIR")
     elif settings.broker_url.startswith(("redis:", "rediss:", "unix:")):

@@ -10,23 +10,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from app.db.engine import Database
-from app.db.tables import Installation as Row
-from app.doctor.findings import Finding, Installation, Say
+from app.db.tables import Installation
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened, reason
 
 _SKEW_SECONDS = 5.0
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Look at the database that the settings name."""
     say = Say("database")
     try:
-        with opened(installation) as database:
+        with opened(context) as database:
             yield say.ok(_name(database))
-            yield _schema(say, installation.settings.database_url)
+            yield _schema(say, context.settings.database_url)
             yield _clock(say, database)
             with database.transaction() as session:
-                session.execute(update(Row).where(false()).values(id=Row.id))
+                session.execute(update(Installation).where(false()).values(id=Installation.id))
             yield say.ok("It can be written to")
     except NoDatabaseError as error:
         yield say.warning(f"{error} is not there yet", "`accrue up` or `accrue migrate` makes it.")

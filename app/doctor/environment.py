@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.settings import Settings
 
 _PREFIX = "ACCRUE_"
@@ -11,12 +11,12 @@ _PREFIX = "ACCRUE_"
 OTHERS = frozenset({"ACCRUE_URL", "ACCRUE_KEY", "ACCRUE_KEY_FILE", "ACCRUE_SECRETS_DIR"})
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Name every variable with our prefix that nothing reads."""
     say = Say("settings")
     known = {_PREFIX + name.upper() for name in Settings.model_fields} | OTHERS
     # As the settings do: the case of a variable says nothing.
-    given = {name.upper() for name in installation.environment if name.upper().startswith(_PREFIX)}
+    given = {name.upper() for name in context.environment if name.upper().startswith(_PREFIX)}
     for name in sorted(given - known):
         like = difflib.get_close_matches(name, known, n=1)
         meant = f"Is {like[0]} meant? " if like else ""

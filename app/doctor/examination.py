@@ -13,7 +13,7 @@ from app.doctor import (
     software,
     storage,
 )
-from app.doctor.findings import Check, Finding, Installation, Say
+from app.doctor.findings import Check, CheckContext, Finding, Say
 
 _CHECKS: tuple[Check, ...] = (
     software.check,
@@ -32,11 +32,11 @@ _CHECKS: tuple[Check, ...] = (
 )
 
 
-def examine(installation: Installation) -> Iterator[Finding]:
+def examine(context: CheckContext) -> Iterator[Finding]:
     """Yield what every check says; one that fails itself does not keep others from looking."""
     for check in _CHECKS:
         try:
-            yield from check(installation)
+            yield from check(context)
         except Exception as error:
             name = check.__module__.rpartition(".")[2]
             yield Say(name).problem(

@@ -26,7 +26,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Installation:
+class CheckContext:
     """What the checks look at: settings, the environment they came from, and where the API is."""
 
     settings: Settings
@@ -34,7 +34,7 @@ class Installation:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-Check = Callable[[Installation], Iterator[Finding]]
+Check = Callable[[CheckContext], Iterator[Finding]]
 
 
 class Say:

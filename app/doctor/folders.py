@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 
 _GIGABYTE = 10**9
 # Below these, of bytes free: jobs will fail soon, and fail now.
 _LITTLE, _NOTHING = 5 * _GIGABYTE, _GIGABYTE // 5
 
 
-def check_data(installation: Installation) -> Iterator[Finding]:
+def check_data(context: CheckContext) -> Iterator[Finding]:
     """Write to the data folder, and look at its room."""
-    yield from look_at(Say("data folder"), installation.settings.data_dir, "ACCRUE_DATA_DIR")
+    yield from look_at(Say("data folder"), context.settings.data_dir, "ACCRUE_DATA_DIR")
 
 
 def look_at(say: Say, folder: Path, setting: str) -> Iterator[Finding]:
@@ -55,9 +55,9 @@ def look_at(say: Say, folder: Path, setting: str) -> Iterator[Finding]:
         yield say.ok(room)
 
 
-def check_weights(installation: Installation) -> Iterator[Finding]:
+def check_weights(context: CheckContext) -> Iterator[Finding]:
     """Look into the folder of pretrained weights, where one is set."""
-    say, folder = Say("weights"), installation.settings.weights_dir
+    say, folder = Say("weights"), context.settings.weights_dir
     if folder is None:
         yield say.ok("No folder; published weights are downloaded when they are needed")
         return

@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.repositories import fleet as fleet_rows
 from app.db.repositories.fleet import FleetCounts
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened
 from app.services.queue.broker import TRAIN_QUEUE, queue_for
 from app.services.queue.dispatcher import WORKER_SEEN_WITHIN
@@ -15,11 +15,11 @@ _LONG_SECONDS = 1800.0
 _LATE_SECONDS = 3600.0
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Look at workers, jobs, the sweep and webhooks."""
     say = Say("jobs")
     try:
-        with opened(installation) as database, database.reading() as session:
+        with opened(context) as database, database.reading() as session:
             now = database.now(session)
             counts = fleet_rows.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
     except (NoDatabaseError, SQLAlchemyError):

@@ -5,13 +5,13 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 
 # Besides event streams: other connections, files, libraries.
 _OTHER_FILES = 256
 
 
-def check_device(installation: Installation) -> Iterator[Finding]:
+def check_device(context: CheckContext) -> Iterator[Finding]:
     """Say what training will run on."""
     say = Say("device")
     try:
@@ -19,7 +19,7 @@ def check_device(installation: Installation) -> Iterator[Finding]:
     except (ImportError, OSError, RuntimeError):
         yield say.skipped("PyTorch cannot be loaded")
         return
-    wanted = installation.settings.device
+    wanted = context.settings.device
     try:
         device = torch.device("cuda" if wanted == "auto" else wanted)
     except RuntimeError:
@@ -46,11 +46,11 @@ def check_device(installation: Installation) -> Iterator[Finding]:
         yield say.ok("CPU; there is no GPU")
 
 
-def check_threads(installation: Installation) -> Iterator[Finding]:
+def check_threads(context: CheckContext) -> Iterator[Finding]:
     """Compare threads with cores: more threads wait for one another."""
     say = Say("threads")
     cores = usable_cores()
-    settings = installation.settings
+    settings = context.settings
     given = {
         "ACCRUE_INFERENCE_THREADS": settings.inference_threads or os.cpu_count() or 1,
         "ACCRUE_TRAIN_THREADS": settings.train_threads or len(os.sched_getaffinity(0)),
@@ -76,11 +76,11 @@ def usable_cores() -> float:
     return cores if quota == "max" else min(cores, int(quota) / int(period))
 
 
-def check_files(installation: Installation) -> Iterator[Finding]:
+def check_files(context: CheckContext) -> Iterator[Finding]:
     """Compare the limit of open files with what event streams may take of it."""
     say = Say("open files")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    streams = installation.settings.event_streams
+    streams = context.settings.event_streams
     if resource.RLIM_INFINITY != soft < streams + _OTHER_FILES:
         yield say.warning(
             f"{soft} may be open, and ACCRUE_EVENT_STREAMS allows {streams} streams alone",

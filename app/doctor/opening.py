@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database, parse_url
-from app.doctor.findings import Installation
+from app.doctor.findings import CheckContext
 
 
 class NoDatabaseError(Exception):
@@ -15,12 +15,12 @@ class NoDatabaseError(Exception):
 
 
 @contextmanager
-def opened(installation: Installation) -> Iterator[Database]:
+def opened(context: CheckContext) -> Iterator[Database]:
     """Open the database. Raises NoDatabaseError, and SQLAlchemyError when it cannot be used."""
-    url = parse_url(installation.settings.database_url)
+    url = parse_url(context.settings.database_url)
     if url.drivername == "sqlite" and not Path(url.database or "").is_file():
         raise NoDatabaseError(url.database)
-    database = Database(installation.settings.database_url)
+    database = Database(context.settings.database_url)
     try:
         yield database
     finally:

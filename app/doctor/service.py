@@ -7,7 +7,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.repositories import keys as key_rows
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened
 from app.security.addresses import is_loopback
 
@@ -15,9 +15,9 @@ _SECONDS = 5.0
 _ADMIN = "accrue keys create NAME --scope admin"
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Ask the API."""
-    say, url = Say("API"), installation.url
+    say, url = Say("API"), context.url
     try:
         with httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False) as http:
             told, ready = http.get("/version"), http.get("/health/ready")
@@ -53,9 +53,9 @@ def _version(say: Say, url: str, told: httpx.Response) -> Finding:
     return say.ok(f"Accrue {running} answers at {url}")
 
 
-def check_keys(installation: Installation) -> Iterator[Finding]:
+def check_keys(context: CheckContext) -> Iterator[Finding]:
     """Look whether only those reach the API who should."""
-    say, settings = Say("keys"), installation.settings
+    say, settings = Say("keys"), context.settings
     if settings.keys == "off":
         try:
             alone = is_loopback(settings.host)
@@ -71,7 +71,7 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
             )
         return
     try:
-        with opened(installation) as database, database.reading() as session:
+        with opened(context) as database, database.reading() as session:
             usable = key_rows.usable(session, now=database.now(session))
     except (NoDatabaseError, SQLAlchemyError):
         yield say.skipped("Required; which there are is not known without the database")

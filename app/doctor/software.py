@@ -6,12 +6,12 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 
 _REINSTALL = "Install Accrue again, with the versions of its lock file: `make setup`, or the image."
 
 
-def check(_installation: Installation) -> Iterator[Finding]:
+def check(_context: CheckContext) -> Iterator[Finding]:
     """Compare what is installed with what is wanted."""
     say = Say("software")
     accrue = distribution("accrue")

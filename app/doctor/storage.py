@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.repositories import installation as installation_rows
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.folders import look_at
 from app.doctor.opening import NoDatabaseError, opened
 from app.services.upkeep import sweeping
@@ -15,9 +15,9 @@ from app.storage import BlobStore, names, open_store
 _NOBODY = "It is nobody's yet"
 
 
-def check(installation: Installation) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     """Write, read and remove something, and ask whose it is."""
-    say, url = Say("storage"), installation.settings.storage_url
+    say, url = Say("storage"), context.settings.storage_url
     help_ = f"Mend the bucket, the AWS_… variables, or ACCRUE_STORAGE, now {url}."
     if "://" not in url:
         help_ = f"See to its owner and mode for this user, or set ACCRUE_STORAGE, now {url}."
@@ -33,7 +33,7 @@ def check(installation: Installation) -> Iterator[Finding]:
         store = open_store(url)
         store.check()
         yield say.ok("What is written there reads back")
-        yield _owner(say, installation, store)
+        yield _owner(say, context, store)
     except OSError as error:
         yield say.problem(
             f"It cannot be used: {error.strerror or error}",
@@ -41,10 +41,10 @@ def check(installation: Installation) -> Iterator[Finding]:
         )
 
 
-def _owner(say: Say, installation: Installation, store: BlobStore) -> Finding:
+def _owner(say: Say, context: CheckContext, store: BlobStore) -> Finding:
     owner = sweeping.owner(store)
     try:
-        with opened(installation) as database, database.reading() as session:
+        with opened(context) as database, database.reading() as session:
             own = installation_rows.identity(session)
     except (NoDatabaseError, SQLAlchemyError):
         return say.skipped("Whose it is, is not known without the database")

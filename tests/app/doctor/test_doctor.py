@@ -39,7 +39,7 @@ from app.doctor import (
     software,
     storage,
 )
-from app.doctor.findings import Check, Finding, Installation as Looked
+from app.doctor.findings import Check, CheckContext, Finding
 from app.services.upkeep import sweeping
 from app.settings import Settings
 from app.storage import BlobStore
@@ -56,7 +56,7 @@ postgres_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 def ask(check: Check, settings: Settings, url: str = NOWHERE, **environ: str) -> list[Finding]:
-    found = list(check(Looked(settings, url, environ)))
+    found = list(check(CheckContext(settings, url, environ)))
     assert found, "a check that says nothing"
     for finding in found:
         assert bool(finding.help) == (finding.state in ("warning", "problem"))
@@ -240,7 +240,7 @@ def test_a_wrong_password_of_the_database(own_postgres: OwnPostgres, tmp_path: P
 
 def test_no_database_is_made(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    for finding in examination.examine(Looked(settings, NOWHERE, {})):
+    for finding in examination.examine(CheckContext(settings, NOWHERE, {})):
         assert finding.state != "problem", finding
     assert not (tmp_path / "accrue.db").exists()
 
@@ -521,10 +521,10 @@ def run(*arguments: str) -> Result:
 
 
 def test_a_check_that_fails_itself_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(_installation: Looked) -> Iterator[Finding]:
+    def check(_context: CheckContext) -> Iterator[Finding]:
         raise KeyError("unforeseen")
 
     monkeypatch.setattr(examination, "_CHECKS", (check, environment.check))
-    found = list(examination.examine(Looked(Settings(data_dir=tmp_path), NOWHERE, {})))
+    found = list(examination.examine(CheckContext(Settings(data_dir=tmp_path), NOWHERE, {})))
     assert "KeyError: 'unforeseen'" in found[0].what
     assert found[1].check == "settings"
