@@ -108,7 +108,7 @@ class Http:
         return True
 
 
-class Client:
+class ChaosClient:
     """One who owns a classifier, teaches it and has it forget, and changes its mind."""
 
     def __init__(

@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.storage import open_store
 from tests.chaos import invariants
-from tests.chaos.clients import METHODS, Client, Tally
+from tests.chaos.clients import METHODS, ChaosClient, Tally
 from tests.chaos.fleet import Fleet, is_training
 from tests.chaos.monkey import Monkey
 from tests.chaos.prober import Prober, picture
@@ -50,7 +50,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChaosPlan:
     """What a run is to be: see `Monkey` for `seed`, `pause` and `rounds`."""
 
     jobs: int
@@ -61,7 +61,7 @@ class Plan:
     apis: int = 2
 
 
-def run(backend: Backend, plan: Plan, say: Callable[[str], None]) -> Result:
+def run(backend: Backend, plan: ChaosPlan, say: Callable[[str], None]) -> Result:
     """Run jobs under harm and return what came of it. Skips where a server is missing.
 
     Data and logs are kept where something was violated.
@@ -86,7 +86,7 @@ def run(backend: Backend, plan: Plan, say: Callable[[str], None]) -> Result:
 
 class _Run:
     def __init__(
-        self, backend: Backend, plan: Plan, folder: Path, say: Callable[[str], None]
+        self, backend: Backend, plan: ChaosPlan, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._backend, self._plan, self._say = backend, plan, say
         self._folder = folder
@@ -187,7 +187,7 @@ class _Run:
         methods = itertools.cycle(METHODS)
         names = [f"c{number}-{next(methods)}" for number in range(plan.classifiers)]
         clients = [
-            Client(
+            ChaosClient(
                 name,
                 name.partition("-")[2],
                 urls,

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 
 from tests.deploy.docker import compose_command, docker, inspect, run
-from tests.e2e.harness import Client, wait_for
+from tests.e2e.harness import ServiceClient, wait_for
 
 # What must not be understood as part of a URL or of a command.
 _AWKWARD = "p@ss/w:rd%20+"
 
 
-class Stack(Client):
+class Stack(ServiceClient):
     """Its containers, and an HTTP client with the first admin key."""
 
     patience = 300

@@ -50,7 +50,7 @@ def gone(processes: Iterable[psutil.Process]) -> bool:
     return all(ended(process) for process in processes)
 
 
-class Client:
+class ServiceClient:
     """The steps that tests are made of, over HTTP to a service that runs.
 
     `patience` ends a test that hangs: seconds to wait for a job, or for an alias to be followed.
@@ -113,7 +113,7 @@ class Client:
         return wait_for(answer, self.patience)
 
 
-class Service(Client):
+class Service(ServiceClient):
     """One `accrue up` over a data folder. Close it, or kill it."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:

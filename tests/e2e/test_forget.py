@@ -1,6 +1,5 @@
 """Forgetting over HTTP, by the real worker: refused, done, and purged to the last byte."""
 
-from collections.abc import Callable
 from typing import Any
 
 from httpx import Response
@@ -38,8 +37,8 @@ class Forgetful:
         return answer.status_code, answer.json()["code"]
 
 
-def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None:
-    service = start()  # its own: where others have uploaded the same images, they stay
+def test_forget_and_purge(either_service: Service, inverted_digits: Digits) -> None:
+    service, digits = either_service, inverted_digits
     forgetful = Forgetful(service, digits)
     http, path = service.http, forgetful.path
     forget, refused, secret = forgetful.forget, forgetful.refused, forgetful.secret

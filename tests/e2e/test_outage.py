@@ -1,24 +1,14 @@
 """Database and broker that go away for a while: what goes on, and what comes back by itself."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.e2e.conftest import Production
 from tests.e2e.harness import Digits, Service, wait_for
-from tests.servers import OwnPostgres, OwnRedis
 
 LONG = {"epochs": 10_000, "batch_size": 2}
-
-
-@pytest.fixture
-def service(production: dict[str, str], tmp_path: Path) -> Iterator[Service]:
-    """A service on servers of the test's own."""
-    service = Service(tmp_path / "data", **production)
-    yield service
-    service.stop()
 
 
 def trains_on(service: Service, job_id: str) -> Callable[[], Any]:
@@ -39,9 +29,8 @@ def answers(service: Service) -> bool:
         return False
 
 
-def test_a_database_that_goes_and_comes_back(
-    service: Service, digits: Digits, own_postgres: OwnPostgres
-) -> None:
+def test_a_database_that_goes_and_comes_back(shared_production: Production, digits: Digits) -> None:
+    service, postgres = shared_production.service, shared_production.postgres
     http = service.http
     service.create("kept")
     service.learn("kept", digits.zip([0, 1]))
@@ -51,7 +40,7 @@ def test_a_database_that_goes_and_comes_back(
     job_id = service.queue("long", digits.zip([2, 3]))["id"]
     wait_for(trains_on(service, job_id))
 
-    own_postgres.stop()
+    postgres.stop()
     # Those who train and predict do not need it for a while.
     assert service.predict("kept", zero) == before
     requests: list[tuple[str, str, dict[str, Any]]] = [
@@ -75,7 +64,7 @@ def test_a_database_that_goes_and_comes_back(
     ]
     assert http.get("/health/live").status_code == 200
 
-    own_postgres.start()
+    postgres.start()
     wait_for(lambda: answers(service))
     wait_for(trains_on(service, job_id))
     assert http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
@@ -84,13 +73,12 @@ def test_a_database_that_goes_and_comes_back(
     assert service.learn("kept", digits.zip([4, 5])) == 2
 
 
-def test_a_broker_that_goes_and_comes_back(
-    service: Service, digits: Digits, own_redis: OwnRedis
-) -> None:
-    service.create("long", options=LONG)
-    job_id = service.queue("long", digits.zip([0, 1]))["id"]
+def test_a_broker_that_goes_and_comes_back(shared_production: Production, digits: Digits) -> None:
+    service, redis = shared_production.service, shared_production.redis
+    service.create("longer", options=LONG)
+    job_id = service.queue("longer", digits.zip([0, 1]))["id"]
     wait_for(trains_on(service, job_id))
-    own_redis.stop()
+    redis.stop()
     # What trains does not need it, and jobs are taken all the same.
     wait_for(trains_on(service, job_id))
     service.create("late")
@@ -102,9 +90,9 @@ def test_a_broker_that_goes_and_comes_back(
     assert service.finished(job_id)["attempt"] == 1
     # Nobody tells the worker, so it looks for itself.
     assert service.finished(late["id"])["state"] == "succeeded"
-    own_redis.start()
+    redis.start()
     # Messages that are lost with all that the broker knows.
-    own_redis.flush()
+    redis.flush()
     assert service.learn("late", digits.zip([4, 5])) == 2
 
 
