@@ -15,8 +15,9 @@ export UV_SYSTEM_CERTS ?= true
 # With the hash of every file; it takes no address of an index along.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
-# Tests run side by side, so each keeps to one core.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Tests run side by side, each on one core. One more than two cores: many wait for processes. Worksteal
+# keeps the tests of a file together, which share the services that they start.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean

@@ -1,4 +1,4 @@
-"""The database: does it answer, has it our schema, may we write, does its clock agree."""
+"""Checks that the database answers, has the newest schema, is writable, and tells the time."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ _SKEW_SECONDS = 5.0
 
 
 def check(context: CheckContext) -> Iterator[Finding]:
-    """Look at the database that the settings name."""
+    """Check the database of the settings."""
     say = Say("database")
     try:
         with opened(context) as database:
@@ -29,12 +29,14 @@ def check(context: CheckContext) -> Iterator[Finding]:
                 session.execute(update(Installation).where(false()).values(id=Installation.id))
             yield say.ok("It can be written to")
     except NoDatabaseError as error:
-        yield say.warning(f"{error} is not there yet", "`accrue up` or `accrue migrate` makes it.")
+        yield say.warning(
+            f"{error} does not exist yet", "`accrue up` or `accrue migrate` makes it."
+        )
     except SQLAlchemyError as error:
         yield say.problem(
             f"It cannot be used: {reason(error)}",
-            "Start it, or mend ACCRUE_DATABASE and ACCRUE_DATABASE_PASSWORD; without a schema, run "
-            "`accrue migrate`.",
+            "Start it, or correct ACCRUE_DATABASE and ACCRUE_DATABASE_PASSWORD. If it has no "
+            "tables, run `accrue migrate`.",
         )
 
 
@@ -53,7 +55,7 @@ def _schema(say: Say, url: str) -> Finding:
         return say.ok(f"Its schema is the newest, {head}")
     if current is None:
         return say.problem(
-            "It is empty", "Run `accrue migrate`, or `accrue reindex` if it was lost."
+            "It is empty", "Run `accrue migrate`, or `accrue reindex` if the database was lost."
         )
     try:
         script.get_revision(current)
@@ -70,11 +72,11 @@ def _clock(say: Say, database: Database) -> Finding:
     with database.reading() as session:
         theirs = database.now(session)
     after = datetime.now(UTC)
-    # By how much it is outside of the moments between which it was read.
+    # How far the time of the database lies outside the interval in which it was read.
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     if skew > _SKEW_SECONDS:
         return say.warning(
             f"Its clock and this machine's differ by {skew:.0f} s",
-            "Set both by NTP. Jobs go by the database's, logs and certificates by this machine's.",
+            "Set both by NTP. Jobs follow the clock of the database, logs this machine's.",
         )
     return say.ok("Its clock agrees with this machine's")

@@ -1,4 +1,4 @@
-"""All checks, in an order in which a cause comes before what it causes."""
+"""Runs all checks, causes before their effects."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ _CHECKS: tuple[Check, ...] = (
 
 
 def examine(context: CheckContext) -> Iterator[Finding]:
-    """Yield what every check says; one that fails itself does not keep others from looking."""
+    """Yield the findings of every check. An error in a check is a finding too."""
     for check in _CHECKS:
         try:
             yield from check(context)
@@ -41,5 +41,5 @@ def examine(context: CheckContext) -> Iterator[Finding]:
             name = check.__module__.rpartition(".")[2]
             yield Say(name).problem(
                 f"The check itself failed: {type(error).__name__}: {error}",
-                "That is a mistake in Accrue. Please report it with this line.",
+                "This is a bug in Accrue. Please report it with this line.",
             )
