@@ -14,11 +14,11 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own images: a folder a class, or such folders inside train/ and test/.",
+            help="Your own images: a folder for each class, or such folders in train/ and test/.",
             show_default="handwritten digits",
         ),
     ] = None,
-    classes_per_task: Annotated[int, typer.Option(min=1, help="Classes to learn at a time.")] = 2,
+    classes_per_task: Annotated[int, typer.Option(min=1, help="Classes in a task.")] = 2,
     image_size: Annotated[
         int | None,
         typer.Option(help="Side of the images in pixels.", show_default="32; digits: 8"),
@@ -29,20 +29,16 @@ def demo(
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            help="Whether a mirrored image means the same.",
+            help="Whether training mirrors images (not for signs, digits).",
             show_default="flip; digits: no-flip",
         ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(
-            help="An empty folder to keep the service's data in.", show_default="temporary"
-        ),
+        typer.Option(help="An empty folder for the data of the service.", show_default="temporary"),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary data folder.")] = False,
-    picture: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path(
-        "accrue-demo.png"
-    ),
+    picture: Annotated[Path, typer.Option(help="File for the picture.")] = Path("accrue-demo.png"),
 ) -> None:
     """Teach two classifiers a few classes at a time; one forgets, the other remembers."""
     extra.require("`accrue demo`", "matplotlib", "scikit-learn")

@@ -123,7 +123,7 @@ def test_the_first_admin_key_is_made_once(run: Run, database: Database, tmp_path
         assert "there already" in result.stderr
     assert len(service.every(database)) == 1
     file.unlink()
-    assert "if it is lost, revoke it" in run(*first).stderr
+    assert "If it is lost, revoke it" in run(*first).stderr
     assert not file.exists()
 
 
