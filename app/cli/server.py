@@ -196,8 +196,9 @@ def _require_keys_or_loopback(settings: Settings) -> None:
     if not allowed:
         raise CommandError(
             f"Refusing to listen on {host}: keys are off, so anybody who can reach the service "
-            "could do everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
-            "listen on a loopback address (127.0.0.1)."
+            "could do everything.\n"
+            "Set ACCRUE_KEYS=required and create a key with `accrue keys create`, or listen on a "
+            "loopback address (127.0.0.1)."
         )
 
 
