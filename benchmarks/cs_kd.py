@@ -27,7 +27,7 @@ _IMAGES_A_REQUEST = 128
 
 
 def ask(client: Client, name: str, version: int, tasks: list[Task]) -> list[tuple[str, list[str]]]:
-    """Return for every test image its label and the five likeliest."""
+    """Return the label of every test image and the five most likely predictions."""
     labels = [(task, label) for task in tasks for label in task.labels]
     truth = [(label, path) for task, label in labels for path in task.held_out(label)]
     answers: list[tuple[str, list[str]]] = []
@@ -44,7 +44,7 @@ def ask(client: Client, name: str, version: int, tasks: list[Task]) -> list[tupl
 
 
 def judge(answers: list[tuple[str, list[str]]], groups: dict[str, str]) -> dict[str, float]:
-    """Return shares in percent."""
+    """Return how often answers are right, and how often wrong ones are near, in percent."""
     wrong = [(label, ranked[0]) for label, ranked in answers if ranked[0] != label]
     return {
         "top-1": 100 * (1 - len(wrong) / len(answers)),
@@ -54,7 +54,7 @@ def judge(answers: list[tuple[str, list[str]]], groups: dict[str, str]) -> dict[
 
 
 def main() -> None:
-    """Teach, ask, write."""
+    """Teach, predict, and write the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def main() -> None:
     groups = {
         label.replace(" ", "_"): group for label, group in load_module().superclasses().items()
     }
-    # Two tasks, as a folder has at least, sent as one upload.
+    # `read_tasks` makes at least two tasks; they are sent as one upload.
     tasks = read_tasks(arguments.folder, 50, images_per_class=arguments.images)
     stream = TarStream([image for task in tasks for image in task.images])
     found: dict[str, dict[int, dict[str, float]]] = {}

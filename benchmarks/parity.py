@@ -76,7 +76,7 @@ def _images(task: Task, split: str, label: str, size: int) -> Tensor:
 
 
 def agrees(plan: ComparisonPlan, row: PlanRow, results: Results, tasks: list[Task]) -> bool:
-    """Say whether the first seed of a row gives the same matrices."""
+    """Return whether the first seed of a row gives the same matrices."""
     seed, course = next(iter(results.courses[row.titles[0]].items()))
     body = plan.body(row, seed)
     del body["validation_fraction"]
@@ -87,7 +87,7 @@ def agrees(plan: ComparisonPlan, row: PlanRow, results: Results, tasks: list[Tas
 
 
 def main() -> None:
-    """Compare, and fail where anything differs."""
+    """Compare, and exit with status 1 if anything differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--rows", nargs="+")
     arguments = parser.parse_args()
-    # As the worker does.
+    # Like the worker.
     torch.set_num_threads(Settings().train_threads or len(os.sched_getaffinity(0)))
     plan = read_plan(arguments.plan)
     tasks = read_tasks(

@@ -1,4 +1,4 @@
-"""`accrue demo`, on a few images of one's own and, when there is time, as it is."""
+"""`accrue demo` on a few class folders and, among the slow tests, with its defaults."""
 
 from pathlib import Path
 

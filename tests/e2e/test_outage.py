@@ -1,4 +1,4 @@
-"""Database and broker that go away for a while: what goes on, and what comes back by itself."""
+"""An outage of the database or the broker: what continues, and what recovers by itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ LONG = {"epochs": 10_000, "batch_size": 2}
 
 
 def trains_on(service: Service, job_id: str) -> Callable[[], Any]:
-    """Return a question: has the job gone on training since now?"""
+    """Return a function: has the job trained since this call?"""
 
     def steps() -> tuple[int, int]:
         progress = service.job(job_id)["progress"] or {}
@@ -41,7 +41,7 @@ def test_a_database_that_goes_and_comes_back(shared_production: Production, digi
     wait_for(trains_on(service, job_id))
 
     postgres.stop()
-    # Those who train and predict do not need it for a while.
+    # Training and predictions do not need it for a while.
     assert service.predict("kept", zero) == before
     requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/v1/classifiers", {}),
@@ -79,7 +79,7 @@ def test_a_broker_that_goes_and_comes_back(shared_production: Production, digits
     job_id = service.queue("longer", digits.zip([0, 1]))["id"]
     wait_for(trains_on(service, job_id))
     redis.stop()
-    # What trains does not need it, and jobs are taken all the same.
+    # Training does not need it, and jobs are accepted all the same.
     wait_for(trains_on(service, job_id))
     service.create("late")
     late = service.queue("late", digits.zip([2, 3]))
@@ -88,10 +88,10 @@ def test_a_broker_that_goes_and_comes_back(shared_production: Production, digits
     assert [error["pointer"] for error in not_ready] == ["/queue"]
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     assert service.finished(job_id)["attempt"] == 1
-    # Nobody tells the worker, so it looks for itself.
+    # No message reaches the worker, so it polls.
     assert service.finished(late["id"])["state"] == "succeeded"
     redis.start()
-    # Messages that are lost with all that the broker knows.
+    # The broker loses all messages.
     redis.flush()
     assert service.learn("late", digits.zip([4, 5])) == 2
 

@@ -1,4 +1,4 @@
-"""What is installed is what was locked, has a licence that somebody has seen, and is listed."""
+"""The supply chain: packages are locked with hashes, their licences known, and listed."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_licences_are_fine_and_listed(tmp_path: Path) -> None:
     done = licences("--write", str(tmp_path / "licences.md"))
     assert done.returncode == 0, done.stdout
     found = set((tmp_path / "licences.md").read_text().splitlines())
-    # On another platform fewer are installed than are listed.
+    # Other platforms install fewer packages than are listed.
     listed = set((ROOT / "docs" / "licences.md").read_text().splitlines())
     rows = {line for line in found if line.startswith("| ") and line.count("|") == 3}
     assert len(rows) > 70

@@ -1,4 +1,4 @@
-"""Plans, what is kept of a comparison, and the table made of it."""
+"""The plan of a comparison, its results in a file, and the table."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`accrue keys` on a real database: the key is shown once, and never lost on the way."""
+"""`accrue keys` on a real database: the key is shown once, and never lost before that."""
 
 import os
 import signal

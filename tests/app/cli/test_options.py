@@ -1,4 +1,4 @@
-"""Where the commands take their key from, and whom they give it to."""
+"""Where the commands read their key, and to which server they send it."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
