@@ -70,12 +70,12 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
-    members = find_images(folder)
+    images = find_images(folder)
     console = Console(highlight=False)
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, members, console)
+            upload = _upload(client, images, console)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -144,8 +144,8 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, members: list[ImageFile], console: Console) -> Any:
-    stream = TarStream(members)
+def _upload(client: Client, images: list[ImageFile], console: Console) -> Any:
+    stream = TarStream(images)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:

@@ -79,7 +79,7 @@ def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
     assert lines[2].split()[:5] == [second, "second", "default", "train", "active"]
     assert token.split("_", 2)[2] not in "".join(lines)
     ok(run("revoke", second))
-    refused(run("revoke", "nobody"), "no key of the id or name nobody")
+    refused(run("revoke", "nobody"), "no key with the id or name nobody")
 
 
 @pytest.mark.parametrize(
