@@ -13,6 +13,7 @@ from app.db.repositories import (
 )
 from app.db.tables import Classifier
 from app.services.classifiers import lineage
+from app.services.classifiers.classifiers import Retention
 
 # Uploads whose retention has ended, looked for at a time.
 _PORTION = 100
@@ -36,8 +37,6 @@ def trim_versions(session: Session, classifier: Classifier) -> list[int]:
 
 def _keep_last(spec: dict[str, Any]) -> int | None:
     # Classifiers made before there was retention say nothing of it.
-    from app.services.classifiers.classifiers import Retention  # noqa: PLC0415 - loads PyTorch
-
     return Retention.model_validate(spec.get("retention", {})).keep_last
 
 
