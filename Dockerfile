@@ -22,7 +22,8 @@ RUN python3 -m venv /opt/uv \
 
 FROM uv AS lock
 COPY pyproject.toml uv.lock ./
-RUN /opt/uv/bin/uv export --frozen --no-dev --all-extras --no-emit-project --no-header --quiet \
+# Not the extra demo: it is for a checkout.
+RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --no-emit-project --no-header --quiet \
     --output-file requirements.txt
 
 
@@ -60,7 +61,6 @@ ENV PATH=/opt/accrue/bin:$PATH \
     ACCRUE_DATA_DIR=/data \
     ACCRUE_HOST=0.0.0.0 \
     ACCRUE_KEYS=required \
-    MPLCONFIGDIR=/tmp/matplotlib \
     TMPDIR=/spool \
     TORCH_HOME=/data/torch \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -15,8 +15,9 @@ export UV_SYSTEM_CERTS ?= true
 # With the hash of every file; it takes no address of an index along.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
-# Tests run side by side, so each keeps to one core.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Tests run side by side, each on one core. One more than two cores: many wait for processes. Worksteal
+# keeps the tests of a file together, which share the services that they start.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean
@@ -80,8 +81,8 @@ $(UV):
 		--require-hashes --requirement requirements/uv.txt
 	@touch $@
 
-# --inexact: uv itself lives in .venv and is not in the lock file. The tests need the extra.
+# --inexact: uv itself lives in .venv and is not in the lock file. The tests need the extras.
 $(STAMP): uv.lock pyproject.toml requirements/build.txt | $(UV)
-	$(BIN)/uv sync --frozen --extra s3 --inexact --compile-bytecode --quiet --no-install-project
+	$(BIN)/uv sync --frozen --extra s3 --extra demo --inexact --compile-bytecode --quiet --no-install-project
 	$(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable .
 	@touch $@

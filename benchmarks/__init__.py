@@ -1,1 +1,1 @@
-"""What is measured, against whom; the committed results are beside the scripts."""
+"""Benchmarks; their committed results are in results/."""

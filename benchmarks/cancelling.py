@@ -16,7 +16,7 @@ from tests.worker.harness import served, train_forever, training_process
 
 
 def main() -> None:
-    """Cancel so many jobs of a real worker, one after another, and print the times."""
+    """Cancel jobs of a real worker, one after another, and print the times."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     ended, gone = [], []
     with tempfile.TemporaryDirectory() as name:

@@ -19,7 +19,7 @@ from typing import Any
 from app.bench.tasks import Task, read_tasks
 from app.client.client import Client, classifier_path
 from app.client.folder import TarStream
-from app.client.jobs import require_success, watch
+from app.client.jobs import poll, require_success
 from benchmarks.datasets import load_module
 
 RESULTS = Path(__file__).parent / "results" / "cs_kd.json"
@@ -27,7 +27,7 @@ _IMAGES_A_REQUEST = 128
 
 
 def ask(client: Client, name: str, version: int, tasks: list[Task]) -> list[tuple[str, list[str]]]:
-    """Return for every test image its label and the five likeliest."""
+    """Return the label of every test image and the five most likely predictions."""
     labels = [(task, label) for task in tasks for label in task.labels]
     truth = [(label, path) for task, label in labels for path in task.held_out(label)]
     answers: list[tuple[str, list[str]]] = []
@@ -44,7 +44,7 @@ def ask(client: Client, name: str, version: int, tasks: list[Task]) -> list[tupl
 
 
 def judge(answers: list[tuple[str, list[str]]], groups: dict[str, str]) -> dict[str, float]:
-    """Return shares in percent."""
+    """Return how often answers are right, and how often wrong ones are near, in percent."""
     wrong = [(label, ranked[0]) for label, ranked in answers if ranked[0] != label]
     return {
         "top-1": 100 * (1 - len(wrong) / len(answers)),
@@ -54,7 +54,7 @@ def judge(answers: list[tuple[str, list[str]]], groups: dict[str, str]) -> dict[
 
 
 def main() -> None:
-    """Teach, ask, write."""
+    """Teach, predict, and write the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,9 +67,9 @@ def main() -> None:
     groups = {
         label.replace(" ", "_"): group for label, group in load_module().superclasses().items()
     }
-    # Two tasks, as a folder has at least, sent as one upload.
+    # `read_tasks` makes at least two tasks; they are sent as one upload.
     tasks = read_tasks(arguments.folder, 50, images_per_class=arguments.images)
-    stream = TarStream([member for task in tasks for member in task.members])
+    stream = TarStream([image for task in tasks for image in task.images])
     found: dict[str, dict[int, dict[str, float]]] = {}
     with Client(arguments.url) as client:
         upload = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
@@ -87,7 +87,7 @@ def main() -> None:
                 job = client.post(
                     f"{classifier_path(name)}/jobs", {"kind": "learn", "uploads": [upload]}
                 )
-                *_, job = watch(client, job["id"])
+                *_, job = poll(client, job["id"])
                 version = require_success(job)["version"]
                 shares = judge(ask(client, name, version, tasks), groups)
                 found.setdefault(method, {})[seed] = shares

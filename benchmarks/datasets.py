@@ -1,4 +1,4 @@
-"""Real data sets, read from the folder that ACCRUE_DATASETS names; nothing of them is kept here.
+"""Real data sets, read from the folder that ACCRUE_DATASETS names; none is in this repository.
 
 The folder holds a ``load.py`` that exports images (``python load.py export NAME FOLDER``) and knows
 CIFAR-100's superclasses.

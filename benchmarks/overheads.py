@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.client import Client, ClientError
-from app.client.folder import TarStream, find_members
+from app.client.folder import TarStream, find_images
 from app.client.jobs import FINAL_STATES, require_success
 from app.demo.digits import IMAGE_SIZE, write_digits
 from app.demo.server import running_service
@@ -86,9 +86,9 @@ def prepare(client: Client) -> None:
 
 
 def send(client: Client, digits: Path) -> str:
-    """Upload two classes and return the upload's id."""
-    members = [m for m in find_members(digits) if m.name.split("/")[1] in {"0", "1"}]
-    stream = TarStream(members)
+    """Upload two classes and return the id of the upload."""
+    images = [m for m in find_images(digits) if m.name.split("/")[1] in {"0", "1"}]
+    stream = TarStream(images)
     upload: str = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
     return upload
 
@@ -119,7 +119,7 @@ def learn(client: Client, upload: str, image: bytes) -> dict[str, float]:
 
 
 def wait(client: Client, job_id: str) -> int:
-    """Wait for a job, looking often, and return the number of its version."""
+    """Poll a job until it has finished, and return the number of its version."""
     while (job := client.get(f"/v1/jobs/{job_id}"))["state"] not in FINAL_STATES:
         time.sleep(0.02)
     number: int = require_success(job)["version"]
@@ -127,7 +127,7 @@ def wait(client: Client, job_id: str) -> int:
 
 
 def first_answer(client: Client, path: str, image: bytes, version: int) -> datetime:
-    """Return when `live` was first answered by the version."""
+    """Return the time at which the version first answered as `live`."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
@@ -143,7 +143,7 @@ def first_answer(client: Client, path: str, image: bytes, version: int) -> datet
 
 
 def report(seconds: dict[str, list[float]]) -> None:
-    """Print medians and extremes against the goals, and write them down."""
+    """Print medians and extremes beside the goals, and write them to a file."""
     table = Table("what", "median", "min", "max", "goal", "runs", title="seconds")
     summary: dict[str, dict[str, Any]] = {}
     for name, values in seconds.items():

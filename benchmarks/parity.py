@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.bench.plan import Plan, Row, read_plan
+from app.bench.plan import ComparisonPlan, PlanRow, read_plan
 from app.bench.results import Results
 from app.bench.tasks import Task, fingerprint, read_tasks
 from app.imaging.decode import decode
@@ -70,13 +70,13 @@ def steps(spec: Spec, tasks: list[Task]) -> Iterator[dict[str, Any]]:
 def _images(task: Task, split: str, label: str, size: int) -> Tensor:
     """Return uint8 [n, 3, size, size], in the order in which a client sends them."""
     prefix = f"{split}/{label}/"
-    paths = [member.source for member in task.members if member.name.startswith(prefix)]
+    paths = [image.source for image in task.images if image.name.startswith(prefix)]
     pixels = [torch.from_numpy(decode(path.read_bytes(), size).copy()) for path in paths]
     return torch.stack(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def agrees(plan: Plan, row: Row, results: Results, tasks: list[Task]) -> bool:
-    """Say whether the first seed of a row gives the same matrices."""
+def agrees(plan: ComparisonPlan, row: PlanRow, results: Results, tasks: list[Task]) -> bool:
+    """Return whether the first seed of a row gives the same matrices."""
     seed, course = next(iter(results.courses[row.titles[0]].items()))
     body = plan.body(row, seed)
     del body["validation_fraction"]
@@ -87,7 +87,7 @@ def agrees(plan: Plan, row: Row, results: Results, tasks: list[Task]) -> bool:
 
 
 def main() -> None:
-    """Compare, and fail where anything differs."""
+    """Compare, and exit with status 1 if anything differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--rows", nargs="+")
     arguments = parser.parse_args()
-    # As the worker does.
+    # Like the worker.
     torch.set_num_threads(Settings().train_threads or len(os.sched_getaffinity(0)))
     plan = read_plan(arguments.plan)
     tasks = read_tasks(

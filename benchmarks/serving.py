@@ -65,7 +65,7 @@ def main() -> None:
         spec, state = publish(settings, ClassifierSpec.model_validate(body))
         before = bare(spec, state)
         served = serve(settings, options.requests, options.clients)
-        # Before and after, because the machine's speed drifts during a run.
+        # Before and after, because the speed of the machine drifts during a run.
         reference = statistics.mean((before, bare(spec, state)))
     result = {
         "what": f"resnet32 at {SIZE}x{SIZE}, {options.clients} clients, one PNG a request",

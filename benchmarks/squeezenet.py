@@ -27,8 +27,8 @@ FEATURE_UNIT = 32
 # Subtracted from pixels of 0 to 255, in red, green, blue.
 MEAN = (123, 117, 104)
 _PARTS = {"conv1x1_1": "squeeze", "conv1x1_2": "expand1x1", "conv3x3_2": "expand3x3"}
-# Where torchvision's `features` have the modules fire2 to fire9: pooling stands between them.
-_PLACES = {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}
+# Indices of fire2 to fire9 in torchvision's `features`, with pooling in between.
+_INDICES = {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}
 
 
 def convert(source: Path) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ def _name(layer: str) -> str:
     if layer == "conv_final":
         return "classifier.1"
     fire, part = layer.split(".")
-    return f"features.{_PLACES[int(fire.removeprefix('fire'))]}.{_PARTS[part]}"
+    return f"features.{_INDICES[int(fire.removeprefix('fire'))]}.{_PARTS[part]}"
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def accrue_step(method: str, *, old: bool) -> Callable[[], float]:
 
 
 def main() -> None:
-    """Measure in turn, so that a drifting machine touches all alike; print and save medians."""
+    """Measure in turn, so that a drifting machine affects all alike; print and save medians."""
     torch.set_num_threads(1)
     count = BATCH * STEPS
     bare = {

@@ -23,7 +23,7 @@ POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, to be copied: migrations run once a worker."""
+    """A migrated SQLite file to be copied, so that migrations run once in each test process."""
     path = tmp_path_factory.mktemp("template") / "accrue.db"
     migrations.upgrade(f"sqlite:///{path}")
     return path
@@ -55,7 +55,7 @@ def new_postgres_schema() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(new_postgres_schema: Callable[[], str]) -> str:
-    """URL of a migrated schema of this test worker's own."""
+    """URL of a migrated schema that only this test process uses."""
     url = new_postgres_schema()
     migrations.upgrade(url)
     return url

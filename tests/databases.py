@@ -7,8 +7,7 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 
-# For tests that are hardly about the database: on both kinds all the same, on the second one
-# where there is time.
+# For tests that hardly concern the database: PostgreSQL only among the slow tests.
 ONE_KIND_AT_FIRST = pytest.mark.parametrize(
     "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )

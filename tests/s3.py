@@ -1,4 +1,4 @@
-"""A server that speaks S3, as a process of its own that keeps its objects in memory."""
+"""An S3 server in a process of its own, with its objects in memory."""
 
 import os
 import re
@@ -51,7 +51,7 @@ class S3Server:
 
     @property
     def client(self) -> Any:
-        """A client of the test's own, to look behind the store's back."""
+        """A client that bypasses the store."""
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self.endpoint,
@@ -90,7 +90,7 @@ class S3Server:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Have it take connections and say nothing."""
+        """Make it accept connections and never answer."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield

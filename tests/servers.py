@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Redis of a test's own, to be stopped and started at will.
+"""PostgreSQL and Redis servers for a single test, which may stop and start them.
 
 Where their programs are not installed, making one skips the test.
 """
@@ -40,7 +40,7 @@ def _until(ready: Callable[[], object], errors: type[Exception], seconds: float 
 
 
 class OwnRedis:
-    """A Redis that keeps nothing on the disk: what it held when it stopped is lost.
+    """A Redis without persistence: it loses its content when it stops.
 
     `within` is a command that runs another one where the server is to be.
     """
@@ -52,8 +52,8 @@ class OwnRedis:
         self._port = free_port()
         options = ["--bind", host, "--protected-mode", "no", "--save", "", "--appendonly", "no"]
         options += ["--databases", "1000"]
-        place = ["--port", str(self._port), "--dir", str(folder)]
-        self._command = [*within, program, *place, *options]
+        listen = ["--port", str(self._port), "--dir", str(folder)]
+        self._command = [*within, program, *listen, *options]
         self._log = folder / "server.log"
         self._reachable = not within
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +73,7 @@ class OwnRedis:
             self._process = None
 
     def flush(self) -> int:
-        """Remove everything; return how many messages that were."""
+        """Remove everything; return how many messages were lost."""
         with redis.Redis.from_url(self.url) as client:
             lost = int(client.llen("default")) + int(client.llen("train"))  # type: ignore[arg-type]
             client.flushall()
@@ -111,7 +111,7 @@ class OwnPostgres:
         with (folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all trust\n")
         self.url = f"postgresql://accrue@{host}:{self._port}/postgres"
-        # By its socket, which is reached from every network of this machine.
+        # Through its socket, which every network namespace of this machine reaches.
         self.local_url = f"postgresql://accrue@/postgres?host={folder}&port={self._port}"
 
     def start(self) -> None:
@@ -127,7 +127,7 @@ class OwnPostgres:
         _until(lambda: psycopg.connect(self.local_url).close(), psycopg.OperationalError)
 
     def stop(self) -> None:
-        """Stop at once, as a crash does: the next start recovers."""
+        """Stop at once, like a crash; the next start recovers."""
         if self._process is not None:
             pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
             os.kill(pid, signal.SIGQUIT)
@@ -135,7 +135,7 @@ class OwnPostgres:
             self._process = None
 
     def terminate_backends(self) -> int:
-        """End every connection but this; return how many."""
+        """End all other connections; return how many."""
         with psycopg.connect(self.local_url, autocommit=True) as connection:
             query = (
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "

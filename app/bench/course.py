@@ -1,4 +1,4 @@
-"""How a classifier did over a sequence of tasks: what a run of one row with one seed is kept as."""
+"""The result of teaching one row of a comparison with one seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,11 @@ from models.matrices import Row, average, forgetting
 
 
 @dataclass(frozen=True)
-class Measured:
-    """After one step: accuracy over all classes so far and by task, then with the task given."""
+class StepAccuracy:
+    """Accuracies in [0, 1] after one step: over all classes so far, and by task.
+
+    Those called `aware` are measured with the task given.
+    """
 
     accuracy: float | None
     by_task: Row
@@ -19,8 +22,8 @@ class Measured:
     aware_by_task: Row
 
     @classmethod
-    def by_the_service(cls, metrics: dict[str, Any]) -> Self:
-        """Read a version's own metrics."""
+    def from_metrics(cls, metrics: dict[str, Any]) -> Self:
+        """Read the metrics that the service keeps of a version."""
         return cls(
             metrics["accuracy"],
             metrics["matrix"][-1],
@@ -30,10 +33,11 @@ class Measured:
 
 
 class Course(BaseModel):
-    """Accuracies in [0, 1] after each step; see `models.matrices` for the matrices.
+    """How a classifier did over the sequence of tasks.
 
-    `aware` stands for: with the task given. Rows with a classifier a task have nothing else.
-    `seconds` are those of the jobs.
+    Accuracies are in [0, 1], one for each step; `models.matrices` describes the matrices. Those
+    called `aware` are measured with the task given; rows with a classifier for each task have no
+    others. `seconds` is how long the jobs ran, all together.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +60,7 @@ class Course(BaseModel):
 
     @property
     def aware_last(self) -> float | None:
-        """The same with the task given."""
+        """Accuracy over all classes at the end, with the task given."""
         return self.aware_accuracies[-1]
 
     @property
@@ -76,7 +80,7 @@ class Course(BaseModel):
 
     @classmethod
     def of_separate(cls, courses: Sequence[Self], images: Sequence[int]) -> Self:
-        """Put classifiers of a task each together; `images` were measured on for each."""
+        """Combine courses of one task each; `images` counts the held-out images of each."""
         alone = [course.accuracies[0] or 0.0 for course in courses]
         right = [accuracy * count for accuracy, count in zip(alone, images, strict=True)]
         steps = range(1, len(courses) + 1)
@@ -95,18 +99,18 @@ class Course(BaseModel):
 
 
 @dataclass
-class Record:
-    """A course while it goes on."""
+class CourseBuilder:
+    """Collects the measurements of a course, step by step."""
 
-    steps: list[Measured] = field(default_factory=list)
+    steps: list[StepAccuracy] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, measured: Measured) -> None:
-        """Note what was measured after a step."""
+    def add(self, measured: StepAccuracy) -> None:
+        """Append the measurement of a step."""
         self.steps.append(measured)
 
-    def course(self, classifier: str, version: dict[str, Any]) -> Course:
-        """Return the whole, of a classifier and its last version."""
+    def build(self, classifier: str, version: dict[str, Any]) -> Course:
+        """Return the course of a classifier, of which `version` is the last."""
         return Course(
             classifiers=[classifier],
             accuracies=[step.accuracy for step in self.steps],

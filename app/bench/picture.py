@@ -18,10 +18,13 @@ Colours = dict[str, tuple[float, float, float, float]]
 
 
 def draw(results: Results, target: Path) -> None:
-    """Write a PNG: curves without and with the task, bars of forgetting."""
+    """Write accuracy curves without and with the task given, and bars of forgetting.
+
+    The suffix of `target` decides the format: see `FORMATS`.
+    """
     taught = results.taught
     palette = colormaps["tab10" if len(taught) <= 10 else "tab20"]
-    colours = {title: palette(place) for place, title in enumerate(taught)}
+    colours = {title: palette(index) for index, title in enumerate(taught)}
     figure = Figure(figsize=(15, 5 + 0.1 * len(taught)), layout="constrained", dpi=130)
     alone, aware, lost = figure.subplots(1, 3, width_ratios=(4, 4, 3))
     _curves(alone, {t: [c.accuracies for c in courses] for t, courses in taught.items()}, colours)
@@ -70,31 +73,31 @@ def _curves(axes: Axes, series: dict[str, list[Row]], colours: Colours) -> None:
 
 
 def _apart(heights: dict[str, float], gap: float = 3.6) -> dict[str, float]:
-    """Move labels that would cover each other, as little as need be, upwards from the lowest."""
-    placed: dict[str, float] = {}
+    """Move labels up from the lowest, just far enough that none covers another."""
+    moved: dict[str, float] = {}
     below = -gap
     for title, height in sorted(heights.items(), key=lambda item: item[1]):
         below = max(height, below + gap)
-        placed[title] = below
-    return placed
+        moved[title] = below
+    return moved
 
 
 def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None:
-    for place, (title, courses) in enumerate(reversed(taught.items())):
+    for position, (title, courses) in enumerate(reversed(taught.items())):
         for offset, key, alpha in ((0.2, "forgetting", 1.0), (-0.2, "aware_forgetting", 0.45)):
             value = _mean([getattr(course, key) for course in courses])
             if value is not None:
-                axes.barh(place + offset, value, 0.38, color=colours[title], alpha=alpha)
+                axes.barh(position + offset, value, 0.38, color=colours[title], alpha=alpha)
                 axes.annotate(
                     f"{round(value)}",
-                    (max(value, 0), place + offset),
+                    (max(value, 0), position + offset),
                     xytext=(4, 0),
                     textcoords="offset points",
                     va="center",
                     fontsize=7,
                 )
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
-    # Little forgetting is to look little.
+    # Bars of little forgetting stay short.
     axes.set_xlim(right=max(25, axes.get_xlim()[1]))
     axes.set(title="forgetting", xlabel="points lost; pale: with the task given")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Runs a comparison: what is missing is taught, what was found is written after every run."""
+"""Runs a comparison: teaches the rows that have no result yet, and saves after each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ from rich.markup import escape
 
 from app.bench.course import Course
 from app.bench.picture import FORMATS, draw
-from app.bench.plan import Plan, Row
+from app.bench.plan import ComparisonPlan, PlanRow
 from app.bench.results import Results, table
 from app.bench.tasks import Task, fingerprint, folders_as_tasks, read_tasks
-from app.bench.teaching import Learnt, Look, School
+from app.bench.teaching import BenchRunner, JobPoll, StepDone
 from app.client.client import Client
 from app.client.errors import CommandError
 from app.client.jobs import JobProgress
@@ -19,28 +19,35 @@ from app.client.text import percent
 
 
 def run(
-    plan: Plan, folders: Sequence[Path], client: Client, out: Path, picture: Path, console: Console
+    plan: ComparisonPlan,
+    folders: Sequence[Path],
+    client: Client,
+    out: Path,
+    picture: Path,
+    console: Console,
 ) -> Results:
     """Teach every row with every seed, and show how they compare.
 
-    Raises CommandError, once all others are done, for rows that could not be taught.
+    A row that cannot be taught does not stop the others. CommandError names such rows at the end.
     """
     if picture == out or picture.suffix not in FORMATS:
-        raise CommandError(f"{picture} can be no picture: its name ends in {', '.join(FORMATS)}.")
+        raise CommandError(
+            f"--picture {picture} must end in {', '.join(FORMATS)} and differ from --out."
+        )
     tasks = _tasks(plan, folders)
     results = Results.of(out, plan, fingerprint(tasks))
-    results.write(out)  # better refused now than hours from now
+    results.write(out)  # fails now rather than hours from now
     sizes = ", ".join(str(len(task.labels)) for task in tasks)
     console.print(f"{len(tasks)} tasks of {sizes} classes")
     failed = []
     with JobProgress(console) as progress:
-        school = School(client, plan, tasks)
+        runner = BenchRunner(client, plan, tasks)
         for row in plan.rows:
             for seed in plan.seeds_of(row):
                 if results.has(row, seed):
                     continue
                 try:
-                    courses = _teach(school, row, seed, len(tasks), progress)
+                    courses = _teach(runner, row, seed, len(tasks), progress)
                 except CommandError as error:
                     failed.append(f"{row.titles[0]}, seed {seed}: {error}")
                     continue
@@ -55,7 +62,7 @@ def run(
     return results
 
 
-def _tasks(plan: Plan, folders: Sequence[Path]) -> list[Task]:
+def _tasks(plan: ComparisonPlan, folders: Sequence[Path]) -> list[Task]:
     if len(folders) > 1:
         return folders_as_tasks(folders, plan.images_per_class)
     return read_tasks(
@@ -67,21 +74,23 @@ def _tasks(plan: Plan, folders: Sequence[Path]) -> list[Task]:
     )
 
 
-def _teach(school: School, row: Row, seed: int, steps: int, progress: JobProgress) -> list[Course]:
+def _teach(
+    runner: BenchRunner, row: PlanRow, seed: int, steps: int, progress: JobProgress
+) -> list[Course]:
     title = f"{escape(row.titles[0])}, seed {seed}"
     bar = progress.add(title, steps)
-    for said in school.teach(row, seed):
-        if isinstance(said, Look):
-            progress.show(bar, said.job, step=said.step)
-        elif isinstance(said, Learnt):
-            measured = said.measured
+    for update in runner.teach(row, seed):
+        if isinstance(update, JobPoll):
+            progress.show(bar, update.job, step=update.step)
+        elif isinstance(update, StepDone):
+            measured = update.measured
             progress.console.print(
-                f"{title}, task {said.step + 1} of {steps}: {percent(measured.accuracy)}, "
+                f"{title}, task {update.step + 1} of {steps}: {percent(measured.accuracy)}, "
                 f"task given {percent(measured.aware_accuracy)}"
             )
-            for warning in said.warnings:
+            for warning in update.warnings:
                 text = f"  [yellow]warning:[/] {escape(warning)}"
                 progress.console.print(text, soft_wrap=True)
         else:
-            courses = said
+            courses = update
     return courses

@@ -1,4 +1,4 @@
-"""Folders of class folders as a sequence of tasks, each with images to learn and to measure on."""
+"""Cuts folders of class folders into tasks, each with training and test images."""
 
 import hashlib
 from collections import defaultdict
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from app.client.errors import CommandError
-from app.client.folder import Member, find_members
+from app.client.folder import ImageFile, find_images
 from app.services.labels import clean_label
 
-# Of a class that brings no test images of its own, one image in five is kept to measure on.
+# A class without test images of its own has every fifth image measured on and not learnt.
 _TEST_EVERY = 5
 
 
@@ -21,22 +21,22 @@ class Task:
     """The classes of one learning step. Members are named ``split/label/file``."""
 
     labels: tuple[str, ...]
-    members: tuple[Member, ...]
+    images: tuple[ImageFile, ...]
 
     def count(self, split: str) -> int:
-        """Return how many images the split has."""
-        return sum(member.name.startswith(f"{split}/") for member in self.members)
+        """Return the number of images in a split, ``train`` or ``test``."""
+        return sum(image.name.startswith(f"{split}/") for image in self.images)
 
     def held_out(self, label: str) -> list[Path]:
-        """Return the images of the class that are not learnt."""
-        return [m.source for m in self.members if m.name.startswith(f"test/{label}/")]
+        """Return the test images of a class."""
+        return [image.source for image in self.images if image.name.startswith(f"test/{label}/")]
 
 
 def fingerprint(tasks: Sequence[Task]) -> str:
-    """Return a digest of every file's place in the tasks, name and size."""
+    """Return a digest of the tasks and of the names and sizes of their files."""
     digest = hashlib.sha256()
     for task in tasks:
-        digest.update(repr([(member.name, member.size) for member in task.members]).encode())
+        digest.update(repr([(image.name, image.size) for image in task.images]).encode())
     return digest.hexdigest()
 
 
@@ -48,17 +48,17 @@ def read_tasks(
     order: int | None = None,
     images_per_class: int | None = None,
 ) -> list[Task]:
-    """Group the folder's classes into tasks.
+    """Group the classes of a folder into tasks.
 
-    They come in the order of their names or, with `order`, of NumPy's permutation for that seed, as
-    in the field's protocols (1993); `classes` takes the first ones only and `images_per_class`
-    bounds what is learnt. Raises CommandError when there are fewer than two tasks, or a class is
-    too small to measure.
+    Classes are sorted by name. With `order` they follow NumPy's permutation for that seed, as in
+    published protocols (which use 1993). `classes` takes only the first ones; `images_per_class`
+    limits the training images. Raises CommandError if there are fewer than two tasks, or a class
+    lacks training or test images.
     """
     by_label = _by_label(folder, images_per_class)
     labels = sorted(by_label)
     if order is not None:
-        labels = [labels[place] for place in np.random.RandomState(order).permutation(len(labels))]
+        labels = [labels[index] for index in np.random.RandomState(order).permutation(len(labels))]
     if classes is not None and classes > len(labels):
         raise CommandError(f"{folder} has {len(labels)} classes, not {classes}.")
     labels = labels[:classes]
@@ -68,75 +68,82 @@ def read_tasks(
     ]
     if len(groups) < 2:
         raise CommandError(
-            f"{len(labels)} classes, {classes_per_task} at a time, are one task; nothing can be "
-            "forgotten before the second. Give more classes or a smaller --classes-per-task."
+            f"{len(labels)} classes, {classes_per_task} at a time, are one task, and a comparison "
+            "needs two. Give more classes or a smaller --classes-per-task."
         )
     return [
-        Task(tuple(group), tuple(member for label in group for member in by_label[label]))
+        Task(tuple(group), tuple(image for label in group for image in by_label[label]))
         for group in groups
     ]
 
 
 def folders_as_tasks(folders: Sequence[Path], images_per_class: int | None = None) -> list[Task]:
-    """Make a task of each folder; its name goes before its labels, which then differ from others'.
+    """Make a task of each folder, and put the folder's name before its labels to keep them unique.
 
-    Raises CommandError as `read_tasks` does, and for folders of one name.
+    Raises CommandError if two folders have one name, or a class lacks training or test images.
     """
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
-        raise CommandError(f"Folders that are tasks need different names, not {', '.join(names)}.")
+        raise CommandError(
+            f"Each folder is a task and needs its own name; these are {', '.join(names)}."
+        )
     return [
         _named_after(name, _by_label(folder, images_per_class))
         for name, folder in zip(names, folders, strict=True)
     ]
 
 
-def _named_after(name: str, by_label: dict[str, list[Member]]) -> Task:
-    members = []
+def _named_after(name: str, by_label: dict[str, list[ImageFile]]) -> Task:
+    images = []
     for label, own in by_label.items():
-        for member in own:
-            split, _, rest = member.name.split("/", 2)
-            members.append(replace(member, name=f"{split}/{name} {label}/{rest}"))
-    return Task(tuple(f"{name} {label}" for label in by_label), tuple(members))
+        for image in own:
+            split, _, rest = image.name.split("/", 2)
+            images.append(replace(image, name=f"{split}/{name} {label}/{rest}"))
+    return Task(tuple(f"{name} {label}" for label in by_label), tuple(images))
 
 
-def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Member]]:
-    by_label: dict[str, list[Member]] = defaultdict(list)
+def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[ImageFile]]:
+    by_label: dict[str, list[ImageFile]] = defaultdict(list)
     learnt: dict[str, int] = defaultdict(int)
-    for member in map(_cleaned, _with_splits(find_members(folder))):
-        split, label, _ = member.name.split("/", 2)
+    for image in map(_cleaned, _with_splits(find_images(folder))):
+        split, label, _ = image.name.split("/", 2)
         if split == "train":
             learnt[label] += 1
             if images_per_class is not None and learnt[label] > images_per_class:
                 continue
-        by_label[label].append(member)
-    for label, members in by_label.items():
-        if {member.name.split("/")[0] for member in members} != {"train", "test"}:
-            raise CommandError(f"The class {label} needs images to learn and to measure on.")
+        by_label[label].append(image)
+    for label, images in by_label.items():
+        if {image.name.split("/")[0] for image in images} != {"train", "test"}:
+            raise CommandError(
+                f"The class {label} needs images to learn and to measure on: at least one in "
+                f"train/ and one in test/, or {_TEST_EVERY} without these folders."
+            )
     return dict(sorted(by_label.items()))
 
 
-def _cleaned(member: Member) -> Member:
-    """Give a label the form in which the service will answer it."""
-    split, label, rest = member.name.split("/", 2)
+def _cleaned(image: ImageFile) -> ImageFile:
+    """Give the label the form in which the service stores it."""
+    split, label, rest = image.name.split("/", 2)
     try:
-        return replace(member, name=f"{split}/{clean_label(label)}/{rest}")
+        return replace(image, name=f"{split}/{clean_label(label)}/{rest}")
     except ValueError as error:
-        raise CommandError(f"{member.source} has a folder that is no class: {error}.") from error
+        raise CommandError(f"The folder of {image.source} cannot be a class: {error}.") from error
 
 
-def _with_splits(members: list[Member]) -> list[Member]:
+def _with_splits(images: list[ImageFile]) -> list[ImageFile]:
     """Put a split before every name, unless the folder has train/ and test/ itself."""
-    if {member.name.split("/")[0] for member in members} == {"train", "test"}:
-        astray = [member.source for member in members if member.name.count("/") < 2]
+    if {image.name.split("/")[0] for image in images} == {"train", "test"}:
+        astray = [image.source for image in images if image.name.count("/") < 2]
         if astray:
-            raise CommandError(f"{astray[0]} is in no class folder: put it into one, or remove it.")
-        return members
+            raise CommandError(
+                f"{astray[0]} is not in a class folder: move it into one, or remove it."
+            )
+        return images
     seen: dict[str, int] = defaultdict(int)
     named = []
-    for member in members:
-        label = member.name.split("/")[0]
+    for image in images:
+        label = image.name.split("/")[0]
         seen[label] += 1
         split = "train" if seen[label] % _TEST_EVERY else "test"
-        named.append(replace(member, name=f"{split}/{member.name}"))
+        named.append(replace(image, name=f"{split}/{image.name}"))
     return named

@@ -1,7 +1,7 @@
-"""The command `accrue`: runs the service, and speaks to it for people.
+"""The command `accrue`: runs the service, and is its client on the command line.
 
-Client commands must start fast: nothing here imports PyTorch, and what runs the service is
-imported when it is asked for.
+Client commands must start fast: nothing here imports PyTorch, and commands import what runs the
+service only when they are called.
 """
 
 import typer
@@ -30,20 +30,20 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Look after it", (doctor, storage.sweep, storage.reindex)),
-    ("Speak to a service that runs", (learn, predict, versions, rollback, forget, bench)),
+    ("Maintain it", (doctor, storage.sweep, storage.reindex)),
+    ("Use a running service", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)
-_commands.add_typer(keys.commands, rich_help_panel="Look after its data")
+_commands.add_typer(keys.commands, rich_help_panel="Maintain it")
 
 
 def main() -> None:
-    """Run the command line; what a command refuses ends it with a message and status 1."""
+    """Run the command line. A CommandError ends it with its message and exit status 1."""
     try:
         _commands()
     except CommandError as error:
-        # Unwrapped: terminals wrap by themselves, and programs want whole lines.
+        # Not wrapped: terminals do that, and programs want whole lines.
         Console(stderr=True, highlight=False).print(
             f"[red]error:[/] {escape(str(error))}", soft_wrap=True
         )

@@ -1,4 +1,4 @@
-"""The process that answers HTTP."""
+"""The API process: a uvicorn server of the application, with a graceful shutdown."""
 
 import socket
 
@@ -11,24 +11,24 @@ from app.settings import Settings
 
 
 class _Server(uvicorn.Server):
-    """Ends what would go on for as long as a job does, before it waits for open requests."""
+    """Ends event streams first in a graceful shutdown, since they last as long as a job."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop, once every request is answered."""
+        """Stop after all requests have been answered."""
         watch: EventPoller = self.config.app.state.watch  # type: ignore[union-attr]
         watch.close()
         await super().shutdown(sockets)
 
 
 def make_server(settings: Settings) -> uvicorn.Server:
-    """Return the server of `create_app`; it runs until SIGTERM or SIGINT."""
+    """Return a server of the application, which runs until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         create_app(settings),
         http=BoundedProtocol,
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
-        # An upload that takes longer does not hold up the stop.
+        # In seconds. A longer upload is cut off.
         timeout_graceful_shutdown=10,
     )
     return _Server(config)

@@ -6,17 +6,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli import extra
+
 
 def demo(
     *,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own images: a folder a class, or such folders inside train/ and test/.",
+            help="Your own images: a folder for each class, or such folders in train/ and test/.",
             show_default="handwritten digits",
         ),
     ] = None,
-    classes_per_task: Annotated[int, typer.Option(min=1, help="Classes to learn at a time.")] = 2,
+    classes_per_task: Annotated[int, typer.Option(min=1, help="Classes in a task.")] = 2,
     image_size: Annotated[
         int | None,
         typer.Option(help="Side of the images in pixels.", show_default="32; digits: 8"),
@@ -27,25 +29,22 @@ def demo(
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            help="Whether a mirrored image means the same.",
+            help="Whether training mirrors images (not for signs, digits).",
             show_default="flip; digits: no-flip",
         ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(
-            help="An empty folder to keep the service's data in.", show_default="temporary"
-        ),
+        typer.Option(help="An empty folder for the data of the service.", show_default="temporary"),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary data folder.")] = False,
-    picture: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path(
-        "accrue-demo.png"
-    ),
+    picture: Annotated[Path, typer.Option(help="File for the picture.")] = Path("accrue-demo.png"),
 ) -> None:
     """Teach two classifiers a few classes at a time; one forgets, the other remembers."""
-    from app.demo.run import Plan, run  # noqa: PLC0415 - loads matplotlib and scikit-learn
+    extra.require("`accrue demo`", "matplotlib", "scikit-learn")
+    from app.demo.run import DemoOptions, run  # noqa: PLC0415 - needs the extra
 
-    plan = Plan(
+    options = DemoOptions(
         folder=data,
         classes_per_task=classes_per_task,
         image_size=image_size or (8 if data is None else 32),
@@ -56,4 +55,4 @@ def demo(
         keep=keep,
         picture=picture,
     )
-    run(plan, Console(highlight=False))
+    run(options, Console(highlight=False))

@@ -1,4 +1,4 @@
-"""`accrue doctor`: what is wrong with this installation, and what to do."""
+"""`accrue doctor`: shows what is wrong with an installation, and what to do."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -26,24 +26,22 @@ _MARKS = {
 def doctor(
     url: Annotated[
         str | None,
-        typer.Option(
-            envvar="ACCRUE_URL", help="Where the API listens.", show_default="as the settings say"
-        ),
+        typer.Option(envvar="ACCRUE_URL", help="URL of the API.", show_default="from the settings"),
     ] = None,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at this installation and say what is wrong and what to do. Exit status 1: problems."""
+    """Check this installation; show what is wrong and what to do. Exit status 1: problems."""
     from app.doctor.examination import examine  # noqa: PLC0415 - loads what runs the service
-    from app.doctor.findings import Finding, Installation  # noqa: PLC0415
+    from app.doctor.findings import CheckContext, Finding  # noqa: PLC0415
 
     try:
         settings = make_settings(data_dir=data_dir)
     except CommandError as error:
-        help_ = "Mend these variables: docs/operations.md lists the settings."
+        help_ = "Correct these variables; docs/operations.md lists the settings."
         findings = [Finding("settings", "problem", " ".join(str(error).split()), help_)]
     else:
-        findings = list(examine(Installation(settings, url or url_of(settings))))
+        findings = list(examine(CheckContext(settings, url or url_of(settings))))
     problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
         answer = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}
@@ -59,10 +57,10 @@ def _show(findings: "list[Finding]", problems: int) -> None:
     for column in ("", "what", "finding"):
         table.add_column(column)
     for finding in findings:
-        said = Text(finding.what)
+        cell = Text(finding.what)
         if finding.help:
-            said.append(f"\n{finding.help}", "dim")
-        table.add_row(_MARKS[finding.state], Text(finding.check), said)
+            cell.append(f"\n{finding.help}", "dim")
+        table.add_row(_MARKS[finding.state], Text(finding.check), cell)
     console.print(table)
     warnings = sum(finding.state == "warning" for finding in findings)
     console.print(f"\n{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}.")

@@ -1,4 +1,4 @@
-"""`accrue forget`: have a classifier forget classes, for good with `--purge`."""
+"""`accrue forget`: makes a classifier forget classes, irreversibly with `--purge`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -23,14 +23,14 @@ def forget(
         bool,
         typer.Option(
             "--purge",
-            help="Also delete, for good, older versions that know them and uploads with their "
-            "images.",
+            help="Also delete the older versions that know them and the uploads with their images. "
+            "This cannot be undone.",
         ),
     ] = False,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Make a version without some classes, and say what may be left of them."""
+    """Make a version without some classes, and say what may remain of them."""
     console = Console(highlight=False)
     request = {"kind": "forget", "classes": classes, "purge": purge}
     with connect(url, key_file) as client:
@@ -50,4 +50,4 @@ def _describe_report(report: Mapping[str, Any], console: Console) -> None:
         numbers = ", ".join(map(str, purged["versions"])) or "none"
         console.print(f"Deleted for good: versions {numbers}; uploads: {len(purged['uploads'])}.")
     if residual := ", ".join(report["residual"]):
-        console.print(f"May keep something of them, since other classes share it: {residual}.")
+        console.print(f"Something of them may remain in what other classes share: {residual}.")

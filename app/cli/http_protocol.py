@@ -1,26 +1,26 @@
-"""The server's reading of HTTP, with a bound on what is no body.
+"""HTTP parsing with a limit on everything outside of bodies, against denial of service.
 
-The parser holds a header until it ends and joins it piece by piece, so one without an end would
-take all memory and all time of the process. Whoever can connect may send that: no key has been seen
-by then.
+The parser buffers a header until it is complete and appends to it piece by piece, so an endless
+header would take all memory and CPU time of the process. Any client can send one, since the key is
+only checked afterwards.
 """
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.problems import MEDIA_TYPE, problem_response
 
-# What a request's line and headers, or the trailers of its body, may have.
+# Limit for the request line and headers together, and for the trailers of a body.
 MAX_HEAD_BYTES = 2**16
 
 _STATUS = 431
-# Of a request that has no scope yet, and no id.
+# Built without a request: at this point there is no scope and no id.
 _ANSWER = bytes(
     problem_response(
         {},
         status=_STATUS,
         code="head-too-large",
         title="Request header fields too large",
-        detail=f"Line and headers of a request may have {MAX_HEAD_BYTES} bytes.",
+        detail=f"The request line and headers may have {MAX_HEAD_BYTES} bytes in total.",
     ).body
 )
 _REFUSAL = b"".join(
@@ -35,13 +35,13 @@ _REFUSAL = b"".join(
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection that sends more than `MAX_HEAD_BYTES` of which nothing comes."""
+    """Closes a connection that sends more than `MAX_HEAD_BYTES` without completing anything."""
 
-    # Bytes since the parser last came to the end of a head, a message, or to a part of a body.
+    # Bytes received since the parser last completed a head, a message or a chunk of a body.
     _pending = 0
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what has come, and end the connection where it is too much."""
+        """Parse the data, and close the connection if the limit is exceeded."""
         self._pending += len(data)
         super().data_received(data)
         if self._pending > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -50,16 +50,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """Begin a request."""
+        """Start a request."""
         self._pending = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Receive a chunk of a body."""
         self._pending = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request's body."""
+        """Finish the body of a request."""
         self._pending = 0
         super().on_message_complete()

@@ -1,4 +1,4 @@
-"""A new key in a file of its own: whole or not there, for its owner's eyes only."""
+"""Key files: written atomically, readable by their owner alone."""
 
 import os
 import stat
@@ -9,12 +9,12 @@ from app.client.errors import CommandError
 
 
 def write_new(path: Path, token: str) -> None:
-    """Write a key to a file that is not there yet; it is on the disk when this returns.
+    """Write a key to a new file, and flush it to the disk.
 
-    Raises CommandError, with what is there left as it is.
+    Raises CommandError if the file exists, which stays as it is, or cannot be written.
     """
     try:
-        # Mode 0600, whatever the umask says.
+        # Mode 0600 independent of the umask.
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -27,13 +27,18 @@ def write_new(path: Path, token: str) -> None:
             Path(name).unlink()
         _sync(path.parent)
     except FileExistsError as error:
-        raise CommandError(f"{path} exists already, and is not overwritten.") from error
+        raise CommandError(
+            f"{path} exists already and is not overwritten. Choose another file, or remove it."
+        ) from error
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def read_own(path: Path) -> str | None:
-    """Return what a file holds that nobody else could read or write; None for any other."""
+    """Return the content of a regular file of this user that no other user can read or write.
+
+    Returns None for another or a missing file. Raises CommandError if it cannot be read.
+    """
     try:
         status = path.lstat()
         private = not stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid()

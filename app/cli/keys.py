@@ -1,4 +1,4 @@
-"""`accrue keys`: make, list and revoke keys, in the database itself."""
+"""`accrue keys`: creates, lists and revokes keys, directly in the database."""
 
 import os
 import sys
@@ -23,53 +23,53 @@ if TYPE_CHECKING:
     from app.services.access.keys import KeySpec
 
 commands = typer.Typer(
-    name="keys", help="Make, list and revoke the keys that requests need.", no_args_is_help=True
+    name="keys", help="Create, list and revoke the keys that requests need.", no_args_is_help=True
 )
-# Standard output is for the key alone.
+# Standard output is only for the key.
 _say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
 
 
 @commands.command()
 def create(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Name of the key.", show_default=False)
     ],
     *,
     scope: Annotated[
         list[str],
         typer.Option(
             metavar="SCOPE",
-            help="What it may do: predict, train, metrics or admin, which is all; repeatable.",
+            help="What it may do: predict, train, metrics, or admin (all); may be repeated.",
             show_default=False,
         ),
     ],
     workspace: Annotated[
-        str, typer.Option(help="The workspace that it works in, and sees nothing beyond.")
+        str, typer.Option(help="The only workspace that it can see and change.")
     ] = "default",
     expires_days: Annotated[
-        int | None, typer.Option(help="Days that it is good for.", show_default="for ever")
+        int | None, typer.Option(help="Days until it expires.", show_default="never")
     ] = None,
     images_per_second: Annotated[
         float | None,
-        typer.Option(help="Predictions a second at most, in each API process."),
+        typer.Option(help="Rate limit: predicted images per second, in each API process."),
     ] = None,
     waiting_jobs: Annotated[
-        int | None, typer.Option(help="It adds no job while so many wait in its workspace.")
+        int | None, typer.Option(help="Limit of waiting jobs in its workspace.")
     ] = None,
     stored_megabytes: Annotated[
-        int | None, typer.Option(help="It adds nothing that makes its workspace larger than that.")
+        int | None, typer.Option(help="Limit of stored megabytes in its workspace.")
     ] = None,
     if_none: Annotated[
         bool,
-        typer.Option("--if-none", help="Do nothing where a good key may do as much already."),
+        typer.Option("--if-none", help="Do nothing if a usable key has these rights already."),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="A new file for the key, readable by you alone.", show_default="stdout"),
+        typer.Option(help="A new file for the key, readable only by you.", show_default="stdout"),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a key and show it, this once: what is stored tells nobody what it was."""
+    """Create a key and show it once. The database stores only its hash."""
     spec = _spec(
         name=name,
         scopes=scope,
@@ -99,10 +99,10 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
             try:
                 print(token, flush=True)
             except OSError as error:
-                # What is left of it would be tried again at the exit.
+                # Otherwise Python would try to flush the rest at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise CommandError(
-                    f"The key could not be shown, and was not made: {error.strerror}."
+                    f"The key could not be printed and was not created: {error.strerror}."
                 ) from error
         elif left is None:
             key_file.write_new(output, token)
@@ -110,41 +110,43 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
     try:
         row = keys.create(db, spec, left or token, hand_over)
     except keys.KeyNameTakenError:
-        if if_none and _is_there(db, spec, output):  # made by another in this moment
+        if if_none and _is_there(db, spec, output):  # created by another process meanwhile
             return
         raise CommandError(
-            f"There is a key named {spec.name} already. Choose another name, or revoke it first."
+            f"There is already a key named {spec.name}. Choose another name, or revoke it first."
         ) from None
-    _say(f"Made the key {row.name} ({row.id}) for {' and '.join(row.scopes)} in {row.workspace}.")
-    _say("It is not shown again." if output is None else f"It is in {output}.")
+    _say(
+        f"Created the key {row.name} ({row.id}) for {' and '.join(row.scopes)} in {row.workspace}."
+    )
+    _say("It will not be shown again." if output is None else f"It is in {output}.")
 
 
 def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
-    """Say whether a key may do as much already, and say so to the user."""
+    """Return whether a usable key has these rights already, and tell the user about it."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     found = keys.find_usable(db, spec)
     if found is None:
         return False
-    _say(f"The key {found.name} ({found.id}) is there already: nothing to do.")
+    _say(f"The key {found.name} ({found.id}) exists already; nothing to do.")
     if output is not None and not output.exists():
-        _say(f"It is not in {output}: if it is lost, revoke it and run this again.")
+        _say(f"It is not in {output}. If it is lost, revoke it and run this again.")
     return True
 
 
 def _remove_ended(db: "Database", output: Path) -> None:
-    """Make room for a key where the file holds one that was revoked or has expired."""
+    """Delete the file if the key in it was revoked or has expired."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     token = key_file.read_own(output)
     key_id = tokens.id_of(token) if token is not None else None
     if key_id is not None and keys.has_ended(db, key_id):
         output.unlink()
-        _say(f"The key that was in {output} is good no more: the file is replaced.")
+        _say(f"The key in {output} was revoked or has expired; the file is replaced.")
 
 
 def _left_behind(db: "Database", output: Path) -> str | None:
-    """Return the key in the file that an earlier run had no time to enter in the database."""
+    """Return a key in the file that the database does not know: an earlier run was interrupted."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     token = key_file.read_own(output)
@@ -154,16 +156,16 @@ def _left_behind(db: "Database", output: Path) -> str | None:
 
 @commands.command("list")
 def show(data_dir: DataDir = None) -> None:
-    """List the keys: what each may do and when it was last used."""
+    """List the keys, what each may do, and when it was last used."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:
         rows = keys.every(db)
     if not rows:
-        print("There is no key yet.")
+        print("There are no keys yet. `accrue keys create` makes one.")
         return
     table = Table(box=None, header_style="dim")
-    for column in ("id", "name", "workspace", "scopes", "state", "made", "expires", "last used"):
+    for column in ("id", "name", "workspace", "scopes", "state", "created", "expires", "last used"):
         table.add_column(column, no_wrap=column in ("id", "name"), overflow="fold")
     for row in rows:
         table.add_row(
@@ -176,7 +178,7 @@ def show(data_dir: DataDir = None) -> None:
             _minute(row.expires_at),
             _minute(row.last_used_at),
         )
-    # Lines that go to a program are whole.
+    # Programs get whole lines.
     Console(highlight=False, width=None if sys.stdout.isatty() else 300).print(table)
 
 
@@ -187,15 +189,17 @@ def revoke(
     ],
     data_dir: DataDir = None,
 ) -> None:
-    """Revoke a key, for good: it is refused within five seconds."""
+    """Revoke a key permanently; it is refused within five seconds."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     with _database(data_dir) as db:
         try:
             row = keys.revoke(db, key)
         except keys.KeyNotFoundError:
-            raise CommandError(f"There is no key of the id or name {key}.") from None
-    print(f"{row.name} ({row.id}) is revoked, since {_minute(row.revoked_at)} UTC.")
+            raise CommandError(
+                f"There is no key with the id or name {key}. `accrue keys list` shows all."
+            ) from None
+    print(f"{row.name} ({row.id}) is revoked since {_minute(row.revoked_at)} UTC.")
 
 
 def _spec(**given: object) -> "KeySpec":
@@ -207,7 +211,7 @@ def _spec(**given: object) -> "KeySpec":
         return KeySpec.model_validate(given)
     except ValidationError as error:
         lines = [f"  {e['loc'][0]}: {e['msg']}" for e in error.errors()]
-        raise CommandError("\n".join(["A key that cannot be:", *lines])) from None
+        raise CommandError("\n".join(["The key cannot be created:", *lines])) from None
 
 
 @contextmanager
@@ -225,7 +229,7 @@ def _database(data_dir: Path | None) -> Iterator["Database"]:
             db.close()
     except SQLAlchemyError as error:
         raise CommandError(
-            f"{database_refused(settings, error)}\n`accrue migrate` makes its tables."
+            f"{database_refused(settings, error)}\n`accrue migrate` creates its tables."
         ) from error
 
 

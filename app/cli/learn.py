@@ -1,4 +1,4 @@
-"""`accrue learn`: teach a classifier the classes of a folder."""
+"""`accrue learn`: teaches a classifier the classes of a folder."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, p
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import Member, TarStream, find_members
+from app.client.folder import ImageFile, TarStream, find_images
 from app.client.jobs import follow, warnings
 
 
@@ -24,7 +24,8 @@ def learn(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="A folder a class, named by its label; or such folders inside train/ and test/.",
+            help="Holds a folder for each class, named by its label; or such folders in train/ and "
+            "test/.",
             show_default=False,
         ),
     ],
@@ -38,26 +39,26 @@ def learn(
         int | None, typer.Option(help="New classifier: side of its images in pixels.")
     ] = None,
     exemplars: Annotated[
-        int | None, typer.Option(help="New classifier: images to remember in all.")
+        int | None, typer.Option(help="New classifier: images to keep as exemplars, in total.")
     ] = None,
     regularizer: Annotated[
-        str | None, typer.Option(help="New classifier: a loss beside the method's, as cs_kd.")
+        str | None, typer.Option(help="New classifier: a loss besides the method's, such as cs_kd.")
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            help="New classifier: whether a mirrored image means the same (not for signs, digits).",
+            help="New classifier: whether training mirrors images (not for signs, digits).",
         ),
     ] = None,
     options: Options = None,
     on_existing: Annotated[
-        str, typer.Option(help="What a class known already gets: error, or extend.")
+        str, typer.Option(help="What to do with a class that is known already: error, or extend.")
     ] = "error",
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Teach a classifier the classes of a folder; it is made when it does not exist."""
+    """Teach a classifier the classes of a folder; a missing classifier is created."""
     wanted = {
         "method": method,
         "backbone": backbone,
@@ -69,12 +70,12 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
-    members = find_members(folder)
+    images = find_images(folder)
     console = Console(highlight=False)
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, members, console)
+            upload = _upload(client, images, console)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -83,7 +84,7 @@ def learn(
                 "on_existing": on_existing,
             }
             job = client.post(f"{classifier_path(name)}/jobs", request)
-            undo.pop_all()  # from here on the job owns what was sent
+            undo.pop_all()  # now the job refers to the upload
         _describe_upload(upload, console)
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
@@ -100,7 +101,10 @@ def _ensure_classifier(
     undo: ExitStack,
     console: Console,
 ) -> Mapping[str, Any]:
-    """Make the classifier unless it exists; return the options left for this step's job."""
+    """Create the classifier unless it exists; return the options for the job of this step.
+
+    Raises CommandError if it exists with other settings.
+    """
     path = classifier_path(name)
     try:
         existing = client.get(path)
@@ -113,8 +117,8 @@ def _ensure_classifier(
     for key, value in settings.items():
         if not _agrees(existing[key], value):
             raise CommandError(
-                f"{name} exists with {key} {_show(existing[key])}, not {_show(value)}: a "
-                "classifier keeps what it was made with. Choose another name, or leave it out."
+                f"{name} exists with {key} {_show(existing[key])}, not {_show(value)}, and this "
+                "cannot be changed. Choose another name, or leave the option out."
             )
     return options
 
@@ -125,7 +129,7 @@ def _remove(client: Client, path: str, console: Console) -> None:
     except ClientError as error:
         if error.code != "missing-scope":
             raise
-        console.print("The classifier that was made stays: this key may not delete it.")
+        console.print("The new classifier stays, since this key may not delete it.")
 
 
 def _agrees(existing: Any, wanted: Any) -> bool:
@@ -140,8 +144,8 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, members: list[Member], console: Console) -> Any:
-    stream = TarStream(members)
+def _upload(client: Client, images: list[ImageFile], console: Console) -> Any:
+    stream = TarStream(images)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:

@@ -1,4 +1,4 @@
-"""Arguments and options that several client commands take."""
+"""Arguments and options that several client commands share."""
 
 import os
 from pathlib import Path
@@ -14,13 +14,13 @@ from app.security import tokens
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the classifier.", show_default=False)
 ]
-Url = Annotated[str, typer.Option(envvar="ACCRUE_URL", help="Where the server listens.")]
-# A key itself is no option: others on the machine see the command line.
+Url = Annotated[str, typer.Option(envvar="ACCRUE_URL", help="URL of the server.")]
+# The key itself is not an option: other users of the machine can see command lines.
 KeyFile = Annotated[
     Path | None,
     typer.Option(
         envvar="ACCRUE_KEY_FILE",
-        help="File with the key to send, where the server wants one. Or put it into ACCRUE_KEY.",
+        help="File with the key, if the server requires one; or put the key into ACCRUE_KEY.",
     ),
 ]
 
@@ -30,8 +30,8 @@ Options = Annotated[
         "--options",
         "-o",
         metavar="KEY=VALUE",
-        help="Option of the method, such as epochs=20; may be repeated. A new classifier keeps "
-        "it, one that exists takes it for this step.",
+        help="Option of the method, such as epochs=20; may be repeated. A new classifier stores "
+        "it; an existing one uses it for this step only.",
     ),
 ]
 
@@ -39,24 +39,27 @@ __all__ = ["DEFAULT_URL", "KeyFile", "Name", "Options", "Url", "connect", "parse
 
 
 def connect(url: str, key_file: Path | None) -> Client:
-    """Return a client with the key of the file, else that of ACCRUE_KEY, else none."""
+    """Return a client with the key in the file, else in ACCRUE_KEY, else without a key.
+
+    Raises CommandError if the file cannot be read, or what should be a key is not one.
+    """
     if key_file is None:
-        return Client(url, _checked(os.environ.get("ACCRUE_KEY") or None, "ACCRUE_KEY holds"))
+        return Client(url, _checked(os.environ.get("ACCRUE_KEY") or None, "ACCRUE_KEY"))
     try:
         key = key_file.read_text("ascii", errors="replace").strip()
     except OSError as error:
         raise CommandError(f"Cannot read the key in {key_file}: {error.strerror}.") from error
-    return Client(url, _checked(key, f"{key_file} holds"))
+    return Client(url, _checked(key, str(key_file)))
 
 
 def _checked(key: str | None, where: str) -> str | None:
     if key is not None and tokens.id_of(key.strip()) is None:
-        raise CommandError(f"{where} no key: one looks like acr_….")
+        raise CommandError(f"{where} does not hold a key. Keys begin with acr_.")
     return key and key.strip()
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; a value is JSON where it can be, else text."""
+    """Parse KEY=VALUE pairs. A value is JSON, or else text. Raises CommandError for others."""
     parsed = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""`accrue predict`: ask a classifier what images show."""
+"""`accrue predict`: asks a classifier what images show."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from app.client.client import classifier_path
 from app.client.errors import CommandError
 from app.client.text import percent
 
-# Images a request; more keep the server's queue full without keeping the answer waiting.
+# Images in one request.
 _BATCH = 64
 
 
@@ -23,15 +23,15 @@ def predict(
         list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)
     ],
     *,
-    version: Annotated[str, typer.Option(help="Number or alias of the version to ask.")] = "live",
+    version: Annotated[str, typer.Option(help="Number or alias of the version.")] = "live",
     task: Annotated[
-        int | None, typer.Option(min=0, help="The task whose classes alone are considered.")
+        int | None, typer.Option(min=0, help="Consider only the classes of this task.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Say what images show; exit status 1 when one of them cannot be read."""
+    """Show what a classifier sees in images. Exit status 1 if an image cannot be read."""
     path = f"{classifier_path(name)}/predict"
     query = {"version": version, "top_k": top_k} | ({} if task is None else {"task": task})
     table = Table(box=None, header_style="dim")

@@ -29,12 +29,12 @@ Host = Annotated[
 ]
 Port = Annotated[
     int | None,
-    typer.Option(help="Port; 0 takes a free one (ACCRUE_PORT).", show_default="8000"),
+    typer.Option(help="Port; 0 chooses a free one (ACCRUE_PORT).", show_default="8000"),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Home of database, blobs and queue (ACCRUE_DATA_DIR).", show_default="accrue-data"
+        help="Folder of database, blobs and queue (ACCRUE_DATA_DIR).", show_default="accrue-data"
     ),
 ]
 
@@ -44,8 +44,8 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     setproctitle("accrue up")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
-    # Bound here once: the API keeps its port, and its callers wait, while it is started again. And
-    # bound first: where another `up` has the port, its database is left alone.
+    # The supervisor binds the port, so that requests wait while the API is restarted. It does so
+    # before it migrates, so that a second `up` on the port does not touch the database.
     with _listen(settings.host, settings.port) as listener:
         migrate_database(settings)
         _require_storage(settings)
@@ -74,10 +74,10 @@ def serve(
     port: Port = None,
     data_dir: DataDir = None,
     inherited: Annotated[
-        int | None, typer.Option("--socket", hidden=True, help="Descriptor to listen on.")
+        int | None, typer.Option("--socket", hidden=True, help="File descriptor to listen on.")
     ] = None,
 ) -> None:
-    """Run the API alone. Run `accrue migrate` before it and `accrue worker` beside it."""
+    """Run the API alone. Run `accrue migrate` before it, and `accrue worker` beside it."""
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
@@ -95,7 +95,7 @@ def serve(
 
 
 def worker(data_dir: DataDir = None) -> None:
-    """Run one worker, which takes jobs and trains."""
+    """Run one worker, which runs jobs one after another."""
     settings = make_settings(data_dir=data_dir)
     _require_storage(settings, now=False)
     environment = _environment(settings)
@@ -103,31 +103,34 @@ def worker(data_dir: DataDir = None) -> None:
 
 
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database to the newest schema."""
+    """Migrate the database to the newest schema."""
     migrate_database(make_settings(data_dir=data_dir))
 
 
 def make_settings(**given: Any) -> Settings:
-    """Return the settings of the environment, with the options that were given on top."""
+    """Return the settings of the environment, overridden by options other than None.
+
+    Raises CommandError if a setting is invalid.
+    """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         lines = [_setting_refused(e["loc"], e["msg"]) for e in error.errors()]
-        raise CommandError("\n".join(["Settings that cannot be:", *lines])) from error
+        raise CommandError("\n".join(["These settings are invalid:", *lines])) from error
     except SettingsError as error:
         why = error.__cause__
-        said = why.strerror if isinstance(why, OSError) else "it is not what it should be"
-        raise CommandError(f"A file with a setting cannot be read: {error}: {said}.") from error
+        reason = why.strerror if isinstance(why, OSError) else "it has the wrong format"
+        raise CommandError(f"A file with a setting cannot be read: {error}: {reason}.") from error
 
 
 def _setting_refused(location: tuple[int | str, ...], message: str) -> str:
     said = message.removeprefix("Value error, ")
-    # What several settings say together has no place of its own.
+    # An error about several settings together has no location.
     return f"  ACCRUE_{'_'.join(map(str, location)).upper()}: {said}" if location else f"  {said}"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child: ours, with what options have changed."""
+    """Return the environment of a child: that of this process, with the options."""
     return os.environ | {
         "ACCRUE_HOST": settings.host,
         "ACCRUE_PORT": str(settings.port),
@@ -136,7 +139,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema. Raises CommandError."""
+    """Migrate the database to the newest schema. Raises CommandError if that is not possible."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     import migrations  # noqa: PLC0415
@@ -145,7 +148,8 @@ def migrate_database(settings: Settings) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(
-            f"{settings.data_dir} cannot be the data folder: {error.strerror}."
+            f"{settings.data_dir} cannot be the data folder: {error.strerror}. Choose another "
+            "with --data-dir."
         ) from error
     try:
         migrations.upgrade(settings.database_url)
@@ -154,18 +158,19 @@ def migrate_database(settings: Settings) -> None:
 
 
 def database_refused(settings: Settings, error: Exception) -> str:
-    """Return why a database cannot be used, in words and without its password."""
+    """Return the message that the database cannot be used, without its password."""
     from app.db.engine import parse_url  # noqa: PLC0415 - client commands do not wait for it
 
-    # Drivers take passwords in the query too.
+    # The query may hold a password too.
     name = parse_url(settings.database_url).set(query={}).render_as_string()
     return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
 
 
 def _require_storage(settings: Settings, *, now: bool = True) -> None:
-    """Refuse a storage that cannot be used or, unless it must be there `now`, that never could.
+    """Raise CommandError if the storage cannot be used.
 
-    One that does not answer yet is waited for, as the database is. Raises CommandError.
+    With `now=False`, only for errors that do not go away: the API and workers wait for a storage
+    that does not answer yet, as for the database.
     """
     from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 
@@ -180,17 +185,20 @@ def _require_storage(settings: Settings, *, now: bool = True) -> None:
 
 
 def _require_keys_or_loopback(settings: Settings) -> None:
-    """Refuse to be reached from other machines without keys: anybody could train and delete."""
+    """Raise CommandError if other machines could reach a service without keys."""
     host = settings.host
     try:
         allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
-        raise CommandError(f"{host} is no address of this machine: {error}") from error
+        raise CommandError(
+            f"{host} is not an address of this machine: {error}.\nCorrect --host or ACCRUE_HOST."
+        ) from error
     if not allowed:
         raise CommandError(
-            f"Refusing to listen on {host}: keys are off, so whoever can reach the service may do "
-            "everything.\nSet ACCRUE_KEYS=required and make a key with `accrue keys create`, or "
-            "listen on a loopback address (127.0.0.1)."
+            f"Refusing to listen on {host}: keys are off, so anybody who can reach the service "
+            "could do everything.\n"
+            "Set ACCRUE_KEYS=required and create a key with `accrue keys create`, or listen on a "
+            "loopback address (127.0.0.1)."
         )
 
 
@@ -199,11 +207,14 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+        raise CommandError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another port or "
+            "address."
+        ) from error
 
 
 def url_of(settings: Settings) -> str:
-    """Return where a service with these settings is reached from this machine."""
+    """Return the URL at which this machine reaches a service with these settings."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     return _url(host, settings.port)
 
@@ -213,7 +224,7 @@ def _url(host: str, port: int) -> str:
 
 
 class _Announcement:
-    """Says on standard output where the service listens, once it answers."""
+    """Prints the URL of the service once it answers."""
 
     def __init__(self, url: str, data_dir: Path) -> None:
         self._url = url
@@ -224,7 +235,7 @@ class _Announcement:
         if self._made:
             return
         try:
-            # Past any proxy of the environment: it does not reach this machine's loopback.
+            # Without the proxy of the environment, which cannot reach the loopback address.
             answer = httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS, trust_env=False)
             answer.raise_for_status()
         except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The commands that look after the storage: sweep, reindex."""
+"""The commands for maintaining the storage: sweep, reindex."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,12 @@ from app.settings import Settings
 def sweep(
     data_dir: DataDir = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
+        bool, typer.Option("--dry-run", help="Only say what would be deleted.")
     ] = False,
 ) -> None:
-    """Remove what nothing needs from the storage. The service does so every hour by itself."""
-    from app.services.upkeep import ownership, sweeping  # noqa: PLC0415 - client commands do not wait for it
+    """Delete what nothing refers to from the storage. The service does so every hour."""
+    # Imported here: client commands do not wait for it.
+    from app.services.upkeep import ownership, sweeping  # noqa: PLC0415
 
     settings = make_settings(data_dir=data_dir)
     with _opened(settings) as (database, store):
@@ -41,7 +42,7 @@ def reindex(
         bool, typer.Option(help="Add what is missing to a database that is not empty.")
     ] = False,
 ) -> None:
-    """Make the database again from the storage, after it was lost. Stop the service before."""
+    """Rebuild a lost database from the storage. Stop the service first."""
     from app.services.upkeep import reindexing  # noqa: PLC0415 - client commands do not wait for it
 
     settings = make_settings(data_dir=data_dir)
@@ -51,7 +52,7 @@ def reindex(
             result = reindexing.reindex(database, store, merge=merge)
         except reindexing.DatabaseNotEmptyError as error:
             raise CommandError(
-                "The database is not empty. --merge adds the classifiers that it does not have."
+                "The database is not empty. Pass --merge to add the classifiers that it lacks."
             ) from error
     for problem in result.problems:
         print(f"warning: {problem}")
@@ -61,7 +62,7 @@ def reindex(
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
-    """Open the database and the storage, and say so where one of them cannot be used."""
+    """Open the database and the storage. Raises CommandError if one of them cannot be used."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it

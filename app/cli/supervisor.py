@@ -1,4 +1,4 @@
-"""Keeps child processes running: starts them, starts again what died, stops them together."""
+"""A process supervisor: exponential backoff for restarts, and a graceful shutdown."""
 
 import os
 import signal
@@ -12,19 +12,19 @@ from types import FrameType
 
 from app.processes import die_with_parent
 
-# A child that lives this long has started well: its earlier deaths are forgotten.
+# The backoff starts over for a child that lives this long.
 SETTLED_SECONDS = 10.0
 QUICK_DEATHS = 5
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 8.0
-# Above what a child needs to end its requests, or to hand its job back.
+# Longer than a child needs to finish its requests, or to hand back its job.
 GRACE_SECONDS = 20.0
 _TICK_SECONDS = 0.1
 
 
 @dataclass
 class Child:
-    """A process to keep running. `sockets` are file descriptors that it inherits."""
+    """A supervised process. `sockets` are file descriptors that it inherits."""
 
     name: str
     command: Sequence[str]
@@ -42,9 +42,9 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Runs children until a signal asks it to stop, or one of them cannot be kept alive.
+    """Runs children until SIGINT, SIGTERM, or too many quick deaths of one of them.
 
-    `say` gets every message for the user; `tick` is called some times a second while all is well.
+    `say` prints messages for the user. `tick` is called every `_TICK_SECONDS`.
     """
 
     children: Sequence[Child]
@@ -54,13 +54,13 @@ class Supervisor:
     _signals: int = field(default=0, init=False)
 
     def run(self) -> int:
-        """Supervise until told to stop; return the exit status (0 when told to, 1 on giving up)."""
+        """Supervise until stopped; return exit status 0 after a signal, 1 after giving up."""
         previous = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            status = self._watch()
+            status = self._supervise()
         finally:
             self._stop()
             for number, handler in previous.items():
@@ -70,12 +70,12 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _watch(self) -> int:
+    def _supervise(self) -> int:
         while not self._signals:
             for child in self.children:
                 if child.running:
                     continue
-                if child.process is not None and not self._note_death(child):
+                if child.process is not None and not self._plan_restart(child):
                     return 1
                 if time.monotonic() >= child.start_at:
                     self._start(child)
@@ -88,25 +88,28 @@ class Supervisor:
             child.command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            # Logs, all of it: standard output is for what the supervisor says.
+            # All of it is logs: standard output is for the messages of the supervisor.
             stdout=sys.stderr.fileno(),
             pass_fds=child.sockets,
-            # Ctrl-C reaches the whole group of the terminal; children hear of it from us alone.
+            # Ctrl-C signals the process group of the terminal; only the supervisor is in it.
             start_new_session=True,
             # No thread runs here, so code before exec is safe.
             preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
         )
         child.started_at = time.monotonic()
 
-    def _note_death(self, child: Child) -> bool:
-        """Plan the restart of a dead child; False when it has died at once too often."""
+    def _plan_restart(self, child: Child) -> bool:
+        """Plan the restart of a dead child, with exponential backoff; return False to give up."""
         assert child.process is not None  # noqa: S101 - narrows the type
         how = _describe_exit(child.process.returncode)
         child.process = None
         lived = time.monotonic() - child.started_at
         child.quick_deaths = child.quick_deaths + 1 if lived < SETTLED_SECONDS else 1
         if child.quick_deaths >= QUICK_DEATHS:
-            self.say(f"The {child.name} {how}, {QUICK_DEATHS} times in a row. Giving up.")
+            self.say(
+                f"The {child.name} {how}, {QUICK_DEATHS} times in a row. Giving up; its log says "
+                "why."
+            )
             return False
         delay = min(FIRST_DELAY_SECONDS * 2 ** (child.quick_deaths - 1), LONGEST_DELAY_SECONDS)
         child.start_at = time.monotonic() + delay
@@ -114,13 +117,13 @@ class Supervisor:
         return True
 
     def _stop(self) -> None:
-        """Ask every child to end; kill what has not ended in time or at a second signal."""
-        asked = self._signals
+        """Shut down: terminate children, and kill them after `GRACE_SECONDS` or a second signal."""
+        signals = self._signals
         for child in self.children:
             _send(child, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while any(child.running for child in self.children):
-            if time.monotonic() >= deadline or self._signals > asked:
+            if time.monotonic() >= deadline or self._signals > signals:
                 for child in self.children:
                     _send(child, signal.SIGKILL)
             time.sleep(_TICK_SECONDS)
@@ -130,7 +133,7 @@ def _send(child: Child, number: signal.Signals) -> None:
     if child.process is None or not child.running:
         return
     if number is signal.SIGKILL:
-        # Its session is its own, so this takes its children along and nobody else.
+        # It has its own session, so this kills its children too, and nothing else.
         os.killpg(child.process.pid, number)
     else:
         child.process.send_signal(number)

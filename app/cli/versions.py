@@ -1,4 +1,4 @@
-"""`accrue versions` and `accrue rollback`: what a classifier has been, and which is served."""
+"""`accrue versions` and `accrue rollback`: lists versions, and chooses which one is served."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
     table.add_column("accuracy", justify="right")
     table.add_column("forgetting", justify="right")
     table.add_column("size", justify="right")
-    table.add_column("made at")
+    table.add_column("created")
     table.add_column("aliases")
     with connect(url, key_file) as client:
         known = list(client.each(f"{classifier_path(name)}/versions"))
@@ -44,10 +44,10 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
 
 
 def described(name: str, version: Mapping[str, Any]) -> str:
-    """Return a sentence on what a version knows and how well, with the markup of rich."""
+    """Return a sentence with the classes and metrics of a version, in the markup of rich."""
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
-    forgetting = metrics["forgetting"]  # null at the first task
+    forgetting = metrics["forgetting"]  # null after the first task
     return (
         f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
         f"classes: accuracy {percent(metrics['accuracy'])}"
@@ -66,11 +66,11 @@ def rollback(
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Serve another version: move the alias `live`, back or forth."""
+    """Serve another version, older or newer, by moving the alias `live`."""
     path = f"{classifier_path(name)}/aliases"
     with connect(url, key_file) as client:
         aliases = {alias["name"]: alias["version"] for alias in client.each(path)}
-        # Refused by the server if somebody else moves the alias in between.
+        # Optimistic locking: the server refuses if the alias has been moved meanwhile.
         client.put(f"{path}/live", {"version": version, "expected_version": aliases.get("live")})
     Console(highlight=False).print(
         f"{name} now serves version {version} (before: {aliases.get('live', 'none')})."

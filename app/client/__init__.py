@@ -1,1 +1,1 @@
-"""What the commands, the benchmark and the demo share to speak to a service."""
+"""A client of the service, shared by the commands, the comparison and the demo."""

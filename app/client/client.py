@@ -1,4 +1,4 @@
-"""The HTTP client of the commands and the demo: paths in, JSON out, problems as one exception."""
+"""The HTTP client: takes paths, returns JSON, and raises ClientError for problem documents."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -9,19 +9,19 @@ import httpx
 from app.client.errors import CommandError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-# The answer to a large upload comes when every image has been looked at.
+# In seconds. A large upload is answered after every image has been checked.
 _TIMEOUT = httpx.Timeout(10.0, read=600.0)
 
 
 def classifier_path(name: str) -> str:
-    """Return the path of a classifier."""
+    """Return the URL path of a classifier."""
     return f"/v1/classifiers/{quote(name, safe='')}"
 
 
 class ClientError(CommandError):
     """The server refused a request, or did not answer.
 
-    `status` and `code` are those of the problem document, None where no answer came.
+    `status` is that of the answer and `code` that of its problem document; None without one.
     """
 
     def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
@@ -31,7 +31,7 @@ class ClientError(CommandError):
 
 
 class Client:
-    """One server, and the key to send it. Whatever is not a 2xx answer is raised as ClientError."""
+    """Sends requests, with a key, to one server. Raises ClientError unless the answer is 2xx."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -39,7 +39,7 @@ class Client:
         try:
             self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, headers=headers)
         except httpx.InvalidURL as error:
-            raise ClientError(f"{url} is not the URL of a server: {error}") from error
+            raise ClientError(f"{url} is not the URL of a server: {error}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -52,30 +52,30 @@ class Client:
         return self._send("GET", path, params=query)
 
     def post(self, path: str, body: Any, **query: Any) -> Any:
-        """Post JSON and return the answer's."""
+        """Post JSON and return the JSON of the answer."""
         return self._send("POST", path, json=body, params=query)
 
     def put(self, path: str, body: Any) -> Any:
-        """Put JSON and return the answer's."""
+        """Put JSON and return the JSON of the answer."""
         return self._send("PUT", path, json=body)
 
     def delete(self, path: str) -> None:
-        """Delete what a path names."""
+        """Delete the resource at a path."""
         self._send("DELETE", path)
 
     def post_bytes(
         self, path: str, content: bytes | Iterable[bytes], headers: Mapping[str, str], **query: Any
     ) -> Any:
-        """Post a body of bytes, streamed when it comes in chunks, and return the answer's JSON."""
+        """Post bytes, streamed if they come in chunks, and return the JSON of the answer."""
         return self._send("POST", path, content=content, headers=headers, params=query)
 
     def post_files(self, path: str, files: Iterable[tuple[str, bytes]], **query: Any) -> Any:
-        """Post named files as multipart ``files`` and return the answer's JSON."""
+        """Post named files as multipart ``files`` and return the JSON of the answer."""
         parts = [("files", (name, data)) for name, data in files]
         return self._send("POST", path, files=parts, params=query)
 
     def each(self, path: str) -> Iterable[Any]:
-        """Yield the items of a list, page by page."""
+        """Yield the items of a list, requesting page after page."""
         after = None
         while True:
             page = self.get(path, **({} if after is None else {"after": after}))
@@ -95,14 +95,14 @@ class Client:
                 "Start a server with `accrue up`, or name another with --url or ACCRUE_URL."
             ) from error
         except httpx.HTTPError as error:
-            raise ClientError(f"{self.url} did not answer as it should: {error!r}") from error
+            raise ClientError(f"The request to {self.url} failed: {error!r}") from error
         if response.is_success:
             return response.json() if response.content else None
         raise _error(response)
 
 
 def _error(response: httpx.Response) -> ClientError:
-    """Read a problem document; answers of something else in between are shown as they are."""
+    """Read a problem document. A proxy in between may answer with something else."""
     try:
         problem = response.json()
         lines = [f"{problem['title']}: {problem['detail']}"]
@@ -112,8 +112,6 @@ def _error(response: httpx.Response) -> ClientError:
             status=response.status_code,
         )
     if problem.get("code") == "unauthorized":
-        lines.append(
-            "The key of the commands is in ACCRUE_KEY, or in the file that --key-file names."
-        )
+        lines.append("Put a valid key into ACCRUE_KEY, or into a file that --key-file names.")
     lines += [f"  {field['pointer']}: {field['detail']}" for field in problem.get("errors") or ()]
     return ClientError("\n".join(lines), status=response.status_code, code=problem.get("code"))

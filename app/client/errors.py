@@ -1,5 +1,5 @@
-"""What ends a command with a message and exit status 1 instead of a traceback."""
+"""The error that ends a command with a message and exit status 1, without a traceback."""
 
 
 class CommandError(Exception):
-    """The message is for the person at the terminal."""
+    """Its message tells the user what is wrong and what to do."""

@@ -1,4 +1,4 @@
-"""A folder of class folders, sent as one tar stream without a temporary file."""
+"""Streams a folder of class folders as a tar archive, without a temporary file."""
 
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from app.client.errors import CommandError
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Member:
+class ImageFile:
     """A file and its path in the archive: ``label/name`` or ``split/label/name``."""
 
     source: Path
@@ -19,23 +19,24 @@ class Member:
     size: int
 
 
-def find_members(folder: Path) -> list[Member]:
-    """List the files of every class folder in order; hidden files and folders are left out.
+def find_images(folder: Path) -> list[ImageFile]:
+    """List the files of all class folders, sorted by path, without hidden files and folders.
 
-    Raises CommandError when there is no class folder with a file in it.
+    Raises CommandError if `folder` is not a folder or has no such files.
     """
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder.")
-    members = [
-        Member(path, str(path.relative_to(folder)), path.stat().st_size)
+    images = [
+        ImageFile(path, str(path.relative_to(folder)), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and _belongs(path.relative_to(folder))
     ]
-    if not members:
+    if not images:
         raise CommandError(
-            f"No images in {folder}: put those of each class into a folder named after it."
+            f"There are no images in {folder}. Put those of each class into a folder named after "
+            "it."
         )
-    return members
+    return images
 
 
 def _belongs(relative: Path) -> bool:
@@ -44,12 +45,12 @@ def _belongs(relative: Path) -> bool:
 
 
 class TarStream:
-    """Members as the bytes of a tar file, chunk by chunk, with the length known beforehand."""
+    """The bytes of a tar archive of files, in chunks, and its length in bytes beforehand."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._entries = [(_header(member), member) for member in members]
+    def __init__(self, images: Sequence[ImageFile]) -> None:
+        self._entries = [(_header(image), image) for image in images]
         self.length = sum(
-            len(header) + member.size + _padding(member.size) for header, member in self._entries
+            len(header) + image.size + _padding(image.size) for header, image in self._entries
         ) + len(_END)
 
     @property
@@ -58,25 +59,25 @@ class TarStream:
         return {"Content-Type": "application/x-tar", "Content-Length": str(self.length)}
 
     def __iter__(self) -> Iterator[bytes]:
-        for header, member in self._entries:
+        for header, image in self._entries:
             yield header
-            left = member.size
-            with member.source.open("rb") as file:
-                while left and (chunk := file.read(min(_CHUNK, left))):
-                    left -= len(chunk)
+            remaining = image.size
+            with image.source.open("rb") as file:
+                while remaining and (chunk := file.read(min(_CHUNK_BYTES, remaining))):
+                    remaining -= len(chunk)
                     yield chunk
-            if left:
-                raise CommandError(f"{member.source} became shorter while it was sent.")
-            yield b"\0" * _padding(member.size)
+            if remaining:
+                raise CommandError(f"{image.source} became shorter while it was sent; try again.")
+            yield b"\0" * _padding(image.size)
         yield _END
 
 
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-def _header(member: Member) -> bytes:
-    info = tarfile.TarInfo(member.name)
-    info.size = member.size
+def _header(image: ImageFile) -> bytes:
+    info = tarfile.TarInfo(image.name)
+    info.size = image.size
     return info.tobuf(tarfile.PAX_FORMAT)
 
 

@@ -1,4 +1,4 @@
-"""Following a job to its end, with a progress bar and its loss."""
+"""Polls a job until it has finished, and shows its progress."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,12 @@ from app.client.client import Client
 from app.client.errors import CommandError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
-# Often enough for a bar that moves, and cheap for the server.
+# Short enough for a smooth progress bar, and cheap for the server.
 _POLL_SECONDS = 0.2
 
 
-def watch(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the job a few times a second, until it has finished."""
+def poll(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the job every `_POLL_SECONDS`, until it has finished."""
     job = client.get(f"/v1/jobs/{job_id}")
     yield job
     while job["state"] not in FINAL_STATES:
@@ -26,25 +26,26 @@ def watch(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
 
 
 def follow(client: Client, job: Mapping[str, Any], console: Console) -> dict[str, Any]:
-    """Show a job until it has finished, and return it. Raises CommandError if it failed."""
+    """Show a job until it has finished, and return it. Raises CommandError unless it succeeded."""
     try:
         with JobProgress(console) as progress:
             row = progress.add(job["classifier"])
-            for latest in watch(client, job["id"]):
+            for latest in poll(client, job["id"]):
                 progress.show(row, latest)
     except KeyboardInterrupt:
-        console.print(f"The job goes on without you: {client.url}/v1/jobs/{job['id']}")
+        console.print(f"The job continues on the server: {client.url}/v1/jobs/{job['id']}")
         raise
     return require_success(latest)
 
 
 def require_success(job: dict[str, Any]) -> dict[str, Any]:
-    """Return a finished job that succeeded; raise CommandError with the reason for another."""
+    """Return a finished job. Raises CommandError with the reason unless it succeeded."""
     if job["state"] == "succeeded":
         return job
     error = job["error"]
     reason = f": {error['detail']} ({error['code']})" if error else "."
-    raise CommandError(f"{job['id']} {job['state']}{reason}")
+    ended = "was cancelled" if job["state"] == "cancelled" else "failed"
+    raise CommandError(f"The job {job['id']} {ended}{reason}")
 
 
 def warnings(client: Client, job_id: str) -> list[str]:
@@ -54,7 +55,7 @@ def warnings(client: Client, job_id: str) -> list[str]:
 
 
 class JobProgress(Progress):
-    """One bar a row; `show` brings a row to the state of a job."""
+    """Progress bars, one a row; `show` updates a row from a job."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(
@@ -66,18 +67,18 @@ class JobProgress(Progress):
         )
 
     def add(self, description: str, steps: int = 1) -> TaskID:
-        """Add a row for `steps` jobs one after another."""
+        """Add a row for `steps` consecutive jobs."""
         return self.add_task(description, total=steps, doing="")
 
     def show(self, row: TaskID, job: dict[str, Any], *, step: int = 0) -> None:
-        """Show a job, the row's `step`-th."""
+        """Show the row's job number `step`, counted from 0."""
         progress = job["progress"] or {}
         done = 1.0 if job["state"] == "succeeded" else progress.get("fraction") or 0.0
         self.update(row, completed=step + done, doing=_doing(job, progress))
 
 
 def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
-    """Say what the job is at; in training, the epoch, its loss and the time left."""
+    """Return the state or phase of a job; in training, the epoch, its loss and the time left."""
     if job["state"] != "running":
         return str(job["state"])
     if job["phase"] != "training" or not progress.get("epoch"):

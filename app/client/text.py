@@ -1,13 +1,13 @@
-"""How numbers look in a terminal."""
+"""Formats numbers for the terminal."""
 
 
 def percent(share: float | None) -> str:
-    """Return a share of 1 as a percentage; a dash where nothing was measured."""
+    """Return a share in [0, 1] as a percentage; a dash for None."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def size(count: int) -> str:
-    """Return a number of bytes in the largest decimal unit that keeps it above one."""
+    """Return a number of bytes with three digits and a decimal unit, from B to GB."""
     amount = float(count)
     for unit in ("B", "kB", "MB"):
         if amount < 1000:

@@ -1,1 +1,1 @@
-"""`accrue demo`: the real service learns classes step by step, with and without a memory."""
+"""`accrue demo`: a real service learns classes step by step, with and without a memory."""

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 IMAGE_SIZE = 8
-# Of each class, one image in four is measured on and never learnt.
+# Every fourth image of a class is a test image.
 _TEST_EVERY = 4
 
 

@@ -1,4 +1,4 @@
-"""The accuracy matrices and the course of accuracy as one picture."""
+"""The accuracy matrices and the accuracy after each task, as one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,28 +9,28 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from app.demo.teaching import Course
+from app.demo.teaching import TaughtClassifier
 
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#b5403a", "#e8b44f", "#2f8f68"])
 _COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68"}
 
 
-def draw(courses: Sequence[Course], subject: str, target: Path) -> None:
-    """Write a PNG: a heat map a classifier, and the accuracy over all classes after each task."""
+def draw(classifiers: Sequence[TaughtClassifier], subject: str, target: Path) -> None:
+    """Write a heat map for each classifier, and curves of the accuracy over all classes."""
     with mpl.rc_context({"axes.titlesize": 12, "axes.titleweight": "bold"}):
         figure = Figure(figsize=(13, 4.4), layout="constrained", dpi=150)
-        *maps, curve = figure.subplots(1, len(courses) + 1)
-        for axes, course in zip(maps, courses, strict=True):
-            _draw_matrix(axes, course)
-        _draw_curves(curve, courses)
+        *maps, curve = figure.subplots(1, len(classifiers) + 1)
+        for axes, taught in zip(maps, classifiers, strict=True):
+            _draw_matrix(axes, taught)
+        _draw_curves(curve, classifiers)
         figure.suptitle(f"{subject}: accuracy on held-out images in %", fontsize=13)
         figure.savefig(target)
 
 
-def _draw_matrix(axes: Axes, course: Course) -> None:
-    count = len(course.matrix)
+def _draw_matrix(axes: Axes, taught: TaughtClassifier) -> None:
+    count = len(taught.matrix)
     cells = np.full((count, count), np.nan)
-    for step, row in enumerate(course.matrix):
+    for step, row in enumerate(taught.matrix):
         cells[step, : len(row)] = row
     axes.pcolormesh(
         np.ma.masked_invalid(cells), vmin=0, vmax=1, cmap=_HEAT, edgecolor="white", linewidth=2
@@ -46,24 +46,24 @@ def _draw_matrix(axes: Axes, course: Course) -> None:
                 color="white",
                 fontweight="bold",
             )
-    places, names = np.arange(count) + 0.5, [str(task + 1) for task in range(count)]
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
-    axes.set(title=course.name, xlabel="measured on task", ylabel="after learning task")
+    ticks, names = np.arange(count) + 0.5, [str(task + 1) for task in range(count)]
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    axes.set(title=taught.name, xlabel="measured on task", ylabel="after learning task")
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
-def _draw_curves(axes: Axes, courses: Sequence[Course]) -> None:
-    for course in courses:
-        steps = range(1, len(course.accuracies) + 1)
-        percent = [100 * accuracy for accuracy in course.accuracies]
-        color = _COLORS[course.name]
+def _draw_curves(axes: Axes, classifiers: Sequence[TaughtClassifier]) -> None:
+    for taught in classifiers:
+        steps = range(1, len(taught.accuracies) + 1)
+        percent = [100 * accuracy for accuracy in taught.accuracies]
+        color = _COLORS[taught.name]
         axes.plot(steps, percent, "o-", color=color, linewidth=2, clip_on=False)
         axes.annotate(
-            f"{course.name}\n{percent[-1]:.0f} %",
+            f"{taught.name}\n{percent[-1]:.0f} %",
             (steps[-1], percent[-1]),
             xytext=(10, 0),
             textcoords="offset points",
@@ -72,7 +72,7 @@ def _draw_curves(axes: Axes, courses: Sequence[Course]) -> None:
             fontweight="bold",
             annotation_clip=False,
         )
-    axes.set_xticks(range(1, len(courses[0].accuracies) + 1))
+    axes.set_xticks(range(1, len(classifiers[0].accuracies) + 1))
     axes.set(title="on all classes so far", xlabel="after learning task", ylabel="accuracy in %")
     axes.set_ylim(0, 100)
     axes.grid(alpha=0.25)

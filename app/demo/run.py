@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the demo: teaches, compares, predicts and rolls back."""
 
 import shutil
 import sys
@@ -19,17 +19,17 @@ from app.demo import tables
 from app.demo.digits import write_digits
 from app.demo.picture import draw
 from app.demo.server import running_service
-from app.demo.teaching import METHODS, Course, teach
+from app.demo.teaching import METHODS, TaughtClassifier, teach
 
 EXEMPLARS_PER_CLASS = 10
-# As many held-out images as a table shows well.
+# More make the table too long.
 _SHOWN_IMAGES = 10
 _LIVE_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to teach and how. Without a folder of its own it is the handwritten digits."""
+class DemoOptions:
+    """What to teach and how. Without a `folder`, the handwritten digits are taught."""
 
     folder: Path | None
     classes_per_task: int
@@ -43,74 +43,76 @@ class Plan:
 
     @property
     def subject(self) -> str:
-        """What the images are."""
+        """What the images show, for the title of the picture."""
         return "Handwritten digits" if self.folder is None else self.folder.resolve().name
 
 
-def run(plan: Plan, console: Console) -> list[Course]:
-    """Teach, compare, predict and roll back against a service of the demo's own."""
+def run(options: DemoOptions, console: Console) -> list[TaughtClassifier]:
+    """Start a service for the demo, and teach, compare, predict and roll back with it."""
     started = time.monotonic()
-    with _data_dir(plan) as data_dir:
-        tasks = read_tasks(_images(plan, data_dir), plan.classes_per_task)
-        with running_service(data_dir, **_service_settings(plan)) as url, Client(url) as client:
+    with _data_dir(options) as data_dir:
+        tasks = read_tasks(_images(options, data_dir), options.classes_per_task)
+        with running_service(data_dir, **_service_settings(options)) as url, Client(url) as client:
             console.print(f"A service runs on {url},\nits data is in {data_dir}.\n")
-            courses = teach(client, tasks, _settings(plan, tasks), console)
-            _compare(courses, plan, console)
-            _predict(client, tasks, courses, console)
-            _roll_back(client, tasks, courses[-1], console)
+            classifiers = teach(client, tasks, _settings(options, tasks), console)
+            _compare(classifiers, options, console)
+            _predict(client, tasks, classifiers, console)
+            _roll_back(client, tasks, classifiers[-1], console)
         console.print(f"\nDone in {time.monotonic() - started:.0f} s.")
-        _suggest(plan, data_dir, console)
-    return courses
+        _suggest(options, data_dir, console)
+    return classifiers
 
 
 @contextmanager
-def _data_dir(plan: Plan) -> Iterator[Path]:
-    if plan.data_dir is not None:
-        yield plan.data_dir
-    elif plan.keep:
+def _data_dir(options: DemoOptions) -> Iterator[Path]:
+    if options.data_dir is not None:
+        yield options.data_dir
+    elif options.keep:
         yield Path(tempfile.mkdtemp(prefix="accrue-demo-"))
     else:
         with tempfile.TemporaryDirectory(prefix="accrue-demo-") as folder:
             yield Path(folder)
 
 
-def _images(plan: Plan, data_dir: Path) -> Path:
-    if plan.folder is not None:
-        return plan.folder
+def _images(options: DemoOptions, data_dir: Path) -> Path:
+    if options.folder is not None:
+        return options.folder
     folder = data_dir / "digits"
     write_digits(folder)
     return folder
 
 
-def _service_settings(plan: Plan) -> dict[str, str]:
-    # Images of 8 pixels leave a second thread little to do, and it waits badly on a busy machine.
-    return {"ACCRUE_TRAIN_THREADS": "1"} if plan.folder is None else {}
+def _service_settings(options: DemoOptions) -> dict[str, str]:
+    # With images of 8 pixels a second thread gains nothing, and costs time on a busy machine.
+    return {"ACCRUE_TRAIN_THREADS": "1"} if options.folder is None else {}
 
 
-def _settings(plan: Plan, tasks: Sequence[Task]) -> dict[str, Any]:
+def _settings(options: DemoOptions, tasks: Sequence[Task]) -> dict[str, Any]:
     return {
-        "backbone": plan.backbone,
-        "image_size": plan.image_size,
-        "options": {"epochs": plan.epochs},
+        "backbone": options.backbone,
+        "image_size": options.image_size,
+        "options": {"epochs": options.epochs},
         "memory": {"exemplars": EXEMPLARS_PER_CLASS * sum(len(task.labels) for task in tasks)},
-        "augment": {"flip": plan.flip},
-        # The tasks bring their own test images, so that every other image is learnt.
+        "augment": {"flip": options.flip},
+        # The tasks bring test images of their own, so the service holds none out.
         "validation_fraction": 0,
     }
 
 
-def _compare(courses: Sequence[Course], plan: Plan, console: Console) -> None:
+def _compare(
+    classifiers: Sequence[TaughtClassifier], options: DemoOptions, console: Console
+) -> None:
     console.print(
         "\nAccuracy in % on the held-out images of each task (columns)\n"
         "after each learning step (rows):\n"
     )
-    console.print(tables.matrices(courses))
-    draw(courses, plan.subject, plan.picture)
-    console.print(f"\nThe same as a picture: [bold]{plan.picture}[/]")
+    console.print(tables.matrices(classifiers))
+    draw(classifiers, options.subject, options.picture)
+    console.print(f"\nThe same as a picture: [bold]{options.picture}[/]")
 
 
 def _predict(
-    client: Client, tasks: Sequence[Task], courses: Sequence[Course], console: Console
+    client: Client, tasks: Sequence[Task], classifiers: Sequence[TaughtClassifier], console: Console
 ) -> None:
     labels = [label for task in tasks for label in task.labels]
     shown = labels[:: -(-len(labels) // _SHOWN_IMAGES)]
@@ -119,25 +121,27 @@ def _predict(
         for label in shown
     }
     files = [(label, image.read_bytes()) for label, image in images.items()]
-    # By number: an alias may still name the version before, for up to a second.
+    # By number: for up to a second, an alias still serves the version before.
     answers = [
-        client.post_files(f"{classifier_path(course.name)}/predict", files, version=course.version)[
+        client.post_files(f"{classifier_path(taught.name)}/predict", files, version=taught.version)[
             "results"
         ]
-        for course in courses
+        for taught in classifiers
     ]
-    console.print("\nOne held-out image of a class each:\n")
+    console.print("\nOne held-out image of each class:\n")
     console.print(
         tables.predictions(list(zip(shown, zip(*answers, strict=True), strict=True)), METHODS)
     )
 
 
-def _roll_back(client: Client, tasks: Sequence[Task], course: Course, console: Console) -> None:
+def _roll_back(
+    client: Client, tasks: Sequence[Task], taught: TaughtClassifier, console: Console
+) -> None:
     newest = tasks[-1].labels[0]
     image = tasks[-1].held_out(newest)[0].read_bytes()
-    console.print(f"\nRolling [bold]{course.name}[/] back and forth, with an image of {newest}:\n")
-    for number in (course.version, course.version - 1, course.version):
-        path = classifier_path(course.name)
+    console.print(f"\nRolling [bold]{taught.name}[/] back and forth, with an image of {newest}:\n")
+    for number in (taught.version, taught.version - 1, taught.version):
+        path = classifier_path(taught.name)
         client.put(f"{path}/aliases/live", {"version": number})
         result = _answer_of(client, f"{path}/predict", image, number)
         known = len(client.get(f"{path}/versions/{number}")["classes"])
@@ -145,7 +149,10 @@ def _roll_back(client: Client, tasks: Sequence[Task], course: Course, console: C
 
 
 def _answer_of(client: Client, path: str, image: bytes, version: int) -> dict[str, Any]:
-    """Ask what is served until it is the version: an alias follows within a second."""
+    """Poll the alias `live` until it serves the version, and return its answer.
+
+    Raises CommandError if that takes longer than `_LIVE_SECONDS`.
+    """
     deadline = time.monotonic() + _LIVE_SECONDS
     while time.monotonic() < deadline:
         answer = client.post_files(path, [("image", image)])
@@ -153,14 +160,16 @@ def _answer_of(client: Client, path: str, image: bytes, version: int) -> dict[st
             result: dict[str, Any] = answer["results"][0]
             return result
         time.sleep(0.05)
-    raise CommandError(f"Version {version} is not served {_LIVE_SECONDS} s after the alias moved.")
+    raise CommandError(
+        f"Version {version} is still not served {_LIVE_SECONDS} s after the alias moved to it."
+    )
 
 
-def _suggest(plan: Plan, data_dir: Path, console: Console) -> None:
+def _suggest(options: DemoOptions, data_dir: Path, console: Console) -> None:
     accrue = "accrue" if shutil.which("accrue") else sys.argv[0]
     serve = (
         (f"{accrue} up --data-dir {data_dir}", "serves what was learnt")
-        if plan.keep or plan.data_dir is not None
+        if options.keep or options.data_dir is not None
         else (f"{accrue} up", "starts a service that stays")
     )
     suggestions = [

@@ -1,4 +1,4 @@
-"""A real service of one's own: `accrue up` as a process, on a free port."""
+"""Runs `accrue up` as a child process on a free port."""
 
 import os
 import re
@@ -18,11 +18,10 @@ _ANNOUNCEMENT = re.compile(r"listens on (\S+)")
 
 @contextmanager
 def running_service(data_dir: Path, **settings: str) -> Iterator[str]:
-    """Run `accrue up` over a data folder, its log in ``service.log`` there; yield its URL.
+    """Run `accrue up` over a data folder and yield its URL; the log is ``service.log`` in there.
 
-    `settings` are environment variables, which the caller's own environment goes before.
-
-    Raises CommandError with the end of the log when it does not start.
+    `settings` are environment variables; those of this process take precedence. Raises
+    CommandError with the end of the log if the service does not start.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "service.log"
@@ -30,12 +29,12 @@ def running_service(data_dir: Path, **settings: str) -> Iterator[str]:
     with log.open("w") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--data-dir", str(data_dir)],
-            env=settings | os.environ | {"ACCRUE_KEYS": "off"},  # nobody else reaches it
+            env=settings | os.environ | {"ACCRUE_KEYS": "off"},  # on a loopback address
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            # Ctrl-C ends the demo first, which then stops the service.
+            # Ctrl-C reaches the demo alone, which then stops the service.
             start_new_session=True,
             # No thread runs here, so code before exec is safe.
             preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509

@@ -1,4 +1,4 @@
-"""Teaches classifiers the same tasks, one after another, over HTTP."""
+"""Teaches a classifier of each method the same tasks, over HTTP."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from rich.console import Console
 from app.bench.tasks import Task
 from app.client.client import Client, classifier_path
 from app.client.folder import TarStream
-from app.client.jobs import JobProgress, require_success, watch
+from app.client.jobs import JobProgress, poll, require_success
 
 METHODS = ("finetune", "icarl")
 
 
 @dataclass(frozen=True)
-class Course:
-    """What the last version of a classifier says about the whole course."""
+class TaughtClassifier:
+    """Accuracies in [0, 1] of a classifier after each task, from the metrics of its versions."""
 
     name: str
     matrix: list[list[float]]
@@ -28,8 +28,8 @@ class Course:
 
 def teach(
     client: Client, tasks: Sequence[Task], settings: Mapping[str, Any], console: Console
-) -> list[Course]:
-    """Create a classifier for each method, teach both every task, and return how it went."""
+) -> list[TaughtClassifier]:
+    """Create a classifier for each method, teach it every task, and return the results."""
     for method in METHODS:
         client.post("/v1/classifiers", {"name": method, "method": method, **settings})
     accuracies: dict[str, list[float]] = {method: [] for method in METHODS}
@@ -41,22 +41,22 @@ def teach(
                 f"Task {step + 1} of {len(tasks)}: [bold]{', '.join(task.labels)}[/] "
                 f"({task.count('train')} images to learn, {task.count('test')} to measure on)"
             )
-            stream = TarStream(task.members)
+            stream = TarStream(task.images)
             upload = client.post_bytes("/v1/uploads", stream, stream.headers)
             for method in METHODS:
                 path = classifier_path(method)
                 queued = client.post(f"{path}/jobs", {"kind": "learn", "uploads": [upload["id"]]})
-                for job in watch(client, queued["id"]):
+                for job in poll(client, queued["id"]):
                     progress.show(rows[method], job, step=step)
                 number = require_success(job)["version"]
                 versions[method] = client.get(f"{path}/versions/{number}")
                 accuracies[method].append(versions[method]["metrics"]["accuracy"])
-    return [_course(method, versions[method], accuracies[method]) for method in METHODS]
+    return [_taught(method, versions[method], accuracies[method]) for method in METHODS]
 
 
-def _course(method: str, version: Mapping[str, Any], accuracies: list[float]) -> Course:
+def _taught(method: str, version: Mapping[str, Any], accuracies: list[float]) -> TaughtClassifier:
     metrics = version["metrics"]
-    return Course(
+    return TaughtClassifier(
         name=method,
         matrix=metrics["matrix"],
         accuracies=accuracies,

@@ -1,1 +1,1 @@
-"""`accrue doctor`: looks at an installation and says what is wrong with it, and what to do."""
+"""`accrue doctor`: checks an installation, one module for each group of checks."""

@@ -1,4 +1,4 @@
-"""The database: does it answer, has it our schema, may we write, does its clock agree."""
+"""Checks that the database answers, has the newest schema, is writable, and tells the time."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,31 +10,33 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from app.db.engine import Database
-from app.db.tables import Installation as Row
-from app.doctor.findings import Finding, Installation, Say
+from app.db.tables import Installation
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened, reason
 
 _SKEW_SECONDS = 5.0
 
 
-def check(installation: Installation) -> Iterator[Finding]:
-    """Look at the database that the settings name."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Check the database of the settings."""
     say = Say("database")
     try:
-        with opened(installation) as database:
+        with opened(context) as database:
             yield say.ok(_name(database))
-            yield _schema(say, installation.settings.database_url)
+            yield _schema(say, context.settings.database_url)
             yield _clock(say, database)
             with database.transaction() as session:
-                session.execute(update(Row).where(false()).values(id=Row.id))
+                session.execute(update(Installation).where(false()).values(id=Installation.id))
             yield say.ok("It can be written to")
     except NoDatabaseError as error:
-        yield say.warning(f"{error} is not there yet", "`accrue up` or `accrue migrate` makes it.")
+        yield say.warning(
+            f"{error} does not exist yet", "`accrue up` or `accrue migrate` makes it."
+        )
     except SQLAlchemyError as error:
         yield say.problem(
             f"It cannot be used: {reason(error)}",
-            "Start it, or mend ACCRUE_DATABASE and ACCRUE_DATABASE_PASSWORD; without a schema, run "
-            "`accrue migrate`.",
+            "Start it, or correct ACCRUE_DATABASE and ACCRUE_DATABASE_PASSWORD. If it has no "
+            "tables, run `accrue migrate`.",
         )
 
 
@@ -53,7 +55,7 @@ def _schema(say: Say, url: str) -> Finding:
         return say.ok(f"Its schema is the newest, {head}")
     if current is None:
         return say.problem(
-            "It is empty", "Run `accrue migrate`, or `accrue reindex` if it was lost."
+            "It is empty", "Run `accrue migrate`, or `accrue reindex` if the database was lost."
         )
     try:
         script.get_revision(current)
@@ -70,11 +72,11 @@ def _clock(say: Say, database: Database) -> Finding:
     with database.reading() as session:
         theirs = database.now(session)
     after = datetime.now(UTC)
-    # By how much it is outside of the moments between which it was read.
+    # How far the time of the database lies outside the interval in which it was read.
     skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     if skew > _SKEW_SECONDS:
         return say.warning(
             f"Its clock and this machine's differ by {skew:.0f} s",
-            "Set both by NTP. Jobs go by the database's, logs and certificates by this machine's.",
+            "Set both by NTP. Jobs follow the clock of the database, logs this machine's.",
         )
     return say.ok("Its clock agrees with this machine's")

@@ -1,25 +1,25 @@
-"""Variables that look like settings, and are none."""
+"""Finds environment variables that look like settings but are not."""
 
 import difflib
 from collections.abc import Iterator
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.settings import Settings
 
 _PREFIX = "ACCRUE_"
-# What else reads the environment: the client commands, and the settings' own search for secrets.
+# Variables of the client commands, and of the folder with secrets.
 OTHERS = frozenset({"ACCRUE_URL", "ACCRUE_KEY", "ACCRUE_KEY_FILE", "ACCRUE_SECRETS_DIR"})
 
 
-def check(installation: Installation) -> Iterator[Finding]:
-    """Name every variable with our prefix that nothing reads."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Report every variable with the prefix of the settings that nothing reads."""
     say = Say("settings")
     known = {_PREFIX + name.upper() for name in Settings.model_fields} | OTHERS
-    # As the settings do: the case of a variable says nothing.
-    given = {name.upper() for name in installation.environment if name.upper().startswith(_PREFIX)}
+    # Like the settings, this ignores the case of names.
+    given = {name.upper() for name in context.environment if name.upper().startswith(_PREFIX)}
     for name in sorted(given - known):
         like = difflib.get_close_matches(name, known, n=1)
-        meant = f"Is {like[0]} meant? " if like else ""
+        meant = f"Did you mean {like[0]}? " if like else ""
         yield say.warning(
             f"{name} is set, and nothing reads it",
             f"{meant}docs/operations.md lists the settings.",

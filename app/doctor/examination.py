@@ -1,4 +1,4 @@
-"""All checks, in an order in which a cause comes before what it causes."""
+"""Runs all checks, causes before their effects."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from app.doctor import (
     software,
     storage,
 )
-from app.doctor.findings import Check, Finding, Installation, Say
+from app.doctor.findings import Check, CheckContext, Finding, Say
 
 _CHECKS: tuple[Check, ...] = (
     software.check,
@@ -32,14 +32,14 @@ _CHECKS: tuple[Check, ...] = (
 )
 
 
-def examine(installation: Installation) -> Iterator[Finding]:
-    """Yield what every check says; one that fails itself does not keep others from looking."""
+def examine(context: CheckContext) -> Iterator[Finding]:
+    """Yield the findings of every check. An error in a check is a finding too."""
     for check in _CHECKS:
         try:
-            yield from check(installation)
+            yield from check(context)
         except Exception as error:
             name = check.__module__.rpartition(".")[2]
             yield Say(name).problem(
                 f"The check itself failed: {type(error).__name__}: {error}",
-                "That is a mistake in Accrue. Please report it with this line.",
+                "This is a bug in Accrue. Please report it with this line.",
             )

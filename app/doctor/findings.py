@@ -1,4 +1,4 @@
-"""What a check says, and what it looks at."""
+"""What a check gets, and the findings that it returns."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,49 +12,49 @@ State = Literal["ok", "warning", "problem", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
-    A problem keeps the service from working; a warning is what will cost something, or may be
-    meant; what is skipped could not be looked at.
+    A problem keeps the service from working. A warning is a risk or a cost, and may be intended.
+    A skipped check needed something that was not available.
     """
 
     check: str
     state: State
     what: str
-    # What helps; empty where nothing is to be done.
+    # What to do; empty if there is nothing to do.
     help: str = ""
 
 
 @dataclass(frozen=True)
-class Installation:
-    """What the checks look at: settings, the environment they came from, and where the API is."""
+class CheckContext:
+    """What is checked: the settings, the environment that they come from, and the API's URL."""
 
     settings: Settings
     url: str
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-Check = Callable[[Installation], Iterator[Finding]]
+Check = Callable[[CheckContext], Iterator[Finding]]
 
 
 class Say:
-    """Makes the findings of one check."""
+    """Creates the findings of one check."""
 
     def __init__(self, check: str) -> None:
         self._check = check
 
     def ok(self, what: str) -> Finding:
-        """Say that something is as it should be."""
+        """Return the finding that something is as it should be."""
         return Finding(self._check, "ok", what)
 
     def warning(self, what: str, help_: str) -> Finding:
-        """Say that something will cost something, or may be meant."""
+        """Return the finding of a risk or a cost, with what to do."""
         return Finding(self._check, "warning", what, help_)
 
     def problem(self, what: str, help_: str) -> Finding:
-        """Say that something keeps the service from working."""
+        """Return the finding that something keeps the service from working, with what to do."""
         return Finding(self._check, "problem", what, help_)
 
     def skipped(self, what: str) -> Finding:
-        """Say that something could not be looked at."""
+        """Return the finding that a check was not possible, with the reason."""
         return Finding(self._check, "skipped", what)

@@ -1,4 +1,4 @@
-"""What the database knows: workers that live, jobs that are stuck, what is late."""
+"""Checks workers, stuck jobs, the sweep and webhooks, as the database knows them."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.repositories import fleet as fleet_rows
 from app.db.repositories.fleet import FleetCounts
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened
 from app.services.queue.broker import TRAIN_QUEUE, queue_for
 from app.services.queue.dispatcher import WORKER_SEEN_WITHIN
@@ -15,15 +15,15 @@ _LONG_SECONDS = 1800.0
 _LATE_SECONDS = 3600.0
 
 
-def check(installation: Installation) -> Iterator[Finding]:
-    """Look at workers, jobs, the sweep and webhooks."""
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Check workers, jobs, the sweep and webhooks."""
     say = Say("jobs")
     try:
-        with opened(installation) as database, database.reading() as session:
+        with opened(context) as database, database.reading() as session:
             now = database.now(session)
             counts = fleet_rows.counts(session, now=now, workers_since=now - WORKER_SEEN_WITHIN)
     except (NoDatabaseError, SQLAlchemyError):
-        yield say.skipped("Nothing is known of workers and jobs without the database")
+        yield say.skipped("Workers and jobs are not known without the database")
         return
     yield from _workers(counts)
     yield from _stuck(say, counts)
@@ -33,23 +33,24 @@ def check(installation: Installation) -> Iterator[Finding]:
     for hardware, seconds in waits.items():
         if seconds > _LONG_SECONDS:
             yield say.warning(
-                f"A job waits in the queue {queue_for(hardware)} for {seconds / 60:.0f} minutes",
-                "If all workers are busy, add some; if not, restart those that are idle.",
+                f"A job has waited in the queue {queue_for(hardware)} for {seconds / 60:.0f} "
+                "minutes",
+                "If all workers are busy, add some; otherwise restart the idle ones.",
             )
     late = 0.0 if counts.sweep_due_at is None else (now - counts.sweep_due_at).total_seconds()
     if late > _LATE_SECONDS:
         yield say.warning(
-            f"The storage should have been swept {late / 3600:.1f} hours ago",
-            "API processes sweep: is one running? Look for housekeeping_failed in its log.",
+            f"The hourly sweep of the storage is {late / 3600:.1f} hours late",
+            "API processes sweep. Start one, or look for housekeeping_failed in its log.",
         )
     if retrying := counts.deliveries.get("retrying", 0):
         yield say.warning(
-            f"{retrying} deliveries to webhooks have failed and are tried again",
-            "`webhook_tried` in the log of the API says why.",
+            f"{retrying} deliveries to webhooks have failed and will be tried again",
+            "Look for webhook_tried in the log of the API: it says why.",
         )
-    under_way = sum(count for (_, state), count in counts.jobs.items() if state == "running")
+    running = sum(count for (_, state), count in counts.jobs.items() if state == "running")
     waiting = sum(found.jobs for found in counts.waiting.values())
-    yield say.ok(f"{under_way} running, {waiting} waiting for a worker")
+    yield say.ok(f"{running} running, {waiting} waiting for a worker")
 
 
 def _workers(counts: FleetCounts) -> Iterator[Finding]:
@@ -60,24 +61,27 @@ def _workers(counts: FleetCounts) -> Iterator[Finding]:
         gpu = ", on a machine with a GPU" if queue == TRAIN_QUEUE else ""
         yield say.problem(
             f"Jobs wait in the queue {queue}, which no worker serves",
-            f"Start one{gpu}: `accrue worker`.",
+            f"Start a worker{gpu}: `accrue worker`.",
         )
     if counts.workers:
         alive = (f"{n} for {queue} on {device}" for (queue, device), n in counts.workers.items())
         yield say.ok(f"Alive: {', '.join(sorted(alive))}")
     elif not unserved:
-        yield say.warning("No worker was seen within a minute", "If one should run, start it.")
+        yield say.warning(
+            "No worker was seen within a minute", "To run jobs, start it: `accrue worker`."
+        )
 
 
 def _stuck(say: Say, counts: FleetCounts) -> Iterator[Finding]:
     if counts.expired_leases:
         yield say.problem(
-            f"Jobs that lost their worker, and nobody frees: {counts.expired_leases}",
-            "Every API and worker process does so within seconds: start one, or see its log for "
-            "dispatcher_tick_failed.",
+            f"Jobs that lost their worker and were not requeued: {counts.expired_leases}",
+            "API and worker processes requeue them within seconds. Start one, or look for "
+            "dispatcher_tick_failed in its log.",
         )
     if lost := counts.failures.get("worker-lost"):
         yield say.warning(
             f"Jobs that failed because they lost their worker again and again: {lost}",
-            "Most likely they need more memory than a worker has. Retry them with more.",
+            "Most likely they need more memory than a worker has. Give workers "
+            "more, and retry them.",
         )

@@ -1,56 +1,58 @@
-"""The device to train on, cores and threads, open files."""
+"""Checks the device for training, the number of threads, and the limit of open files."""
 
 import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 
-# Besides event streams: other connections, files, libraries.
+# For other connections, files and libraries.
 _OTHER_FILES = 256
 
 
-def check_device(installation: Installation) -> Iterator[Finding]:
-    """Say what training will run on."""
+def check_device(context: CheckContext) -> Iterator[Finding]:
+    """Check the device that training will run on."""
     say = Say("device")
     try:
-        import torch  # noqa: PLC0415 - it may be what is broken
+        import torch  # noqa: PLC0415 - it may be broken
     except (ImportError, OSError, RuntimeError):
         yield say.skipped("PyTorch cannot be loaded")
         return
-    wanted = installation.settings.device
+    wanted = context.settings.device
     try:
         device = torch.device("cuda" if wanted == "auto" else wanted)
     except RuntimeError:
-        yield say.problem(f"ACCRUE_DEVICE={wanted} is no device", "Set cpu, cuda, cuda:N or auto.")
+        yield say.problem(
+            f"ACCRUE_DEVICE={wanted} is not a device", "Set it to cpu, cuda, cuda:N or auto."
+        )
         return
     if device.type == "cpu":
-        yield say.ok("CPU, as ACCRUE_DEVICE says")
+        yield say.ok("CPU, as set by ACCRUE_DEVICE")
         return
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus > (device.index or 0):
         yield say.ok(f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}")
     elif wanted != "auto":
         yield say.problem(
-            f"ACCRUE_DEVICE={wanted}, and PyTorch finds {gpus} GPUs",
-            "Look at `nvidia-smi`; a container needs `--gpus all` (docker-compose.gpu.yml). Or set "
+            f"ACCRUE_DEVICE is {wanted}, but PyTorch finds {gpus} GPUs",
+            "Check `nvidia-smi`; a container needs `--gpus all` (docker-compose.gpu.yml). Or set "
             "ACCRUE_DEVICE=cpu.",
         )
     elif Path("/dev/nvidiactl").exists():
         yield say.warning(
-            f"There is a GPU, but PyTorch cannot use it: it wants CUDA {torch.version.cuda}",
-            "Most likely the driver is too old: compare with `nvidia-smi`.",
+            f"There is a GPU, but PyTorch cannot use it; it needs CUDA {torch.version.cuda}",
+            "Most likely the driver is too old: compare its version in `nvidia-smi`.",
         )
     else:
         yield say.ok("CPU; there is no GPU")
 
 
-def check_threads(installation: Installation) -> Iterator[Finding]:
-    """Compare threads with cores: more threads wait for one another."""
+def check_threads(context: CheckContext) -> Iterator[Finding]:
+    """Compare the numbers of threads with the cores; more threads slow each other down."""
     say = Say("threads")
     cores = usable_cores()
-    settings = installation.settings
+    settings = context.settings
     given = {
         "ACCRUE_INFERENCE_THREADS": settings.inference_threads or os.cpu_count() or 1,
         "ACCRUE_TRAIN_THREADS": settings.train_threads or len(os.sched_getaffinity(0)),
@@ -67,7 +69,7 @@ def check_threads(installation: Installation) -> Iterator[Finding]:
 
 
 def usable_cores() -> float:
-    """Return how many cores this process may use: those it is bound to, within its share."""
+    """Return how many cores this process may use, by its CPU affinity and cgroup quota."""
     cores = float(len(os.sched_getaffinity(0)))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -76,16 +78,16 @@ def usable_cores() -> float:
     return cores if quota == "max" else min(cores, int(quota) / int(period))
 
 
-def check_files(installation: Installation) -> Iterator[Finding]:
-    """Compare the limit of open files with what event streams may take of it."""
+def check_files(context: CheckContext) -> Iterator[Finding]:
+    """Compare the limit of open files with the number of event streams."""
     say = Say("open files")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    streams = installation.settings.event_streams
+    streams = context.settings.event_streams
     if resource.RLIM_INFINITY != soft < streams + _OTHER_FILES:
         yield say.warning(
-            f"{soft} may be open, and ACCRUE_EVENT_STREAMS allows {streams} streams alone",
+            f"The limit is {soft}, and ACCRUE_EVENT_STREAMS alone allows {streams} streams",
             f"Raise `ulimit -n` to {streams + _OTHER_FILES} or more (here up to {hard}), or lower "
             "ACCRUE_EVENT_STREAMS.",
         )
     else:
-        yield say.ok(f"{'any number' if soft == resource.RLIM_INFINITY else soft} may be open")
+        yield say.ok(f"The limit is {'infinite' if soft == resource.RLIM_INFINITY else soft}")

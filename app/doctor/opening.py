@@ -1,4 +1,4 @@
-"""The database, for checks that only look: nothing is made that is not there."""
+"""Opens the database for checks, without creating its file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,20 +7,23 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database, parse_url
-from app.doctor.findings import Installation
+from app.doctor.findings import CheckContext
 
 
 class NoDatabaseError(Exception):
-    """The file of the database is not there yet."""
+    """The file of the database does not exist yet."""
 
 
 @contextmanager
-def opened(installation: Installation) -> Iterator[Database]:
-    """Open the database. Raises NoDatabaseError, and SQLAlchemyError when it cannot be used."""
-    url = parse_url(installation.settings.database_url)
+def opened(context: CheckContext) -> Iterator[Database]:
+    """Open the database.
+
+    Raises NoDatabaseError, and SQLAlchemyError if the database cannot be used.
+    """
+    url = parse_url(context.settings.database_url)
     if url.drivername == "sqlite" and not Path(url.database or "").is_file():
         raise NoDatabaseError(url.database)
-    database = Database(installation.settings.database_url)
+    database = Database(context.settings.database_url)
     try:
         yield database
     finally:
@@ -28,5 +31,5 @@ def opened(installation: Installation) -> Iterator[Database]:
 
 
 def reason(error: SQLAlchemyError) -> str:
-    """Return what a database said, in a line and without the statement."""
+    """Return the message of the database in one line, without the statement."""
     return " ".join(str(getattr(error, "orig", None) or error).split())

@@ -1,4 +1,4 @@
-"""The API as it runs: does it answer, is it this software, is it ready, who may reach it."""
+"""Checks whether the API answers, is this version and ready, and who may use it."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -7,7 +7,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.repositories import keys as key_rows
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened
 from app.security.addresses import is_loopback
 
@@ -15,30 +15,30 @@ _SECONDS = 5.0
 _ADMIN = "accrue keys create NAME --scope admin"
 
 
-def check(installation: Installation) -> Iterator[Finding]:
-    """Ask the API."""
-    say, url = Say("API"), installation.url
+def check(context: CheckContext) -> Iterator[Finding]:
+    """Check the running API."""
+    say, url = Say("API"), context.url
     try:
         with httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False) as http:
-            told, ready = http.get("/version"), http.get("/health/ready")
+            reported, ready = http.get("/version"), http.get("/health/ready")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         yield say.warning(
-            f"Nothing answers at {url}: {error}", "If it should run, start it; or pass --url."
+            f"Nothing answers at {url}: {error}", "If the API should run, start it, or pass --url."
         )
         return
-    yield _version(say, url, told)
+    yield _version(say, url, reported)
     if ready.status_code == 200:
         yield say.ok("It is ready: its database, storage and queue answer")
     elif ready.status_code == 503:
         yield say.problem(
-            f"It is not ready: {ready.json()['detail']}", "See what is said of those."
+            f"It is not ready: {ready.json()['detail']}", "See the findings about these."
         )
 
 
-def _version(say: Say, url: str, told: httpx.Response) -> Finding:
+def _version(say: Say, url: str, reported: httpx.Response) -> Finding:
     own = version("accrue")
     try:
-        answer = told.json()
+        answer = reported.json()
         name, running = answer["name"], answer["version"]
     except (ValueError, KeyError, TypeError):
         name, running = "", ""
@@ -48,35 +48,36 @@ def _version(say: Say, url: str, told: httpx.Response) -> Finding:
         )
     if running != own:
         return say.warning(
-            f"Accrue {running} runs at {url}, and {own} is installed here", "Restart it."
+            f"Accrue {running} runs at {url}, but {own} is installed here", "Restart the API."
         )
     return say.ok(f"Accrue {running} answers at {url}")
 
 
-def check_keys(installation: Installation) -> Iterator[Finding]:
-    """Look whether only those reach the API who should."""
-    say, settings = Say("keys"), installation.settings
+def check_keys(context: CheckContext) -> Iterator[Finding]:
+    """Check whether the API is open to other machines without keys, and has an admin key."""
+    say, settings = Say("keys"), context.settings
     if settings.keys == "off":
         try:
-            alone = is_loopback(settings.host)
+            loopback = is_loopback(settings.host)
         except OSError as error:
-            yield say.problem(f"{settings.host} is no address: {error}", "Mend ACCRUE_HOST.")
+            yield say.problem(f"{settings.host} is not an address: {error}", "Correct ACCRUE_HOST.")
             return
-        if alone:
-            yield say.ok(f"Off; {settings.host} is reached from this machine alone")
+        if loopback:
+            yield say.ok(f"Off; {settings.host} can be reached from this machine only")
         else:
             yield say.problem(
-                f"Off, and {settings.host} is reached from other machines: the API will not start",
+                f"Off, but {settings.host} can be reached from other machines: the API will not "
+                "start",
                 "Set ACCRUE_KEYS=required, or listen on 127.0.0.1.",
             )
         return
     try:
-        with opened(installation) as database, database.reading() as session:
+        with opened(context) as database, database.reading() as session:
             usable = key_rows.usable(session, now=database.now(session))
     except (NoDatabaseError, SQLAlchemyError):
-        yield say.skipped("Required; which there are is not known without the database")
+        yield say.skipped("Required; the keys are not known without the database")
         return
     if any("admin" in key.scopes for key in usable):
-        yield say.ok(f"Required; {len(usable)} may be used")
+        yield say.ok(f"Required; {len(usable)} are usable")
     else:
-        yield say.warning("Required, and there is none with the scope admin", f"Run `{_ADMIN}`.")
+        yield say.warning("Required, but none has the scope admin", f"Run `{_ADMIN}`.")

@@ -1,4 +1,4 @@
-"""Python, the packages that this software wants, and whether PyTorch can be loaded."""
+"""Checks the versions of Python and the packages, and whether PyTorch can be loaded."""
 
 import platform
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 
-from app.doctor.findings import Finding, Installation, Say
+from app.doctor.findings import CheckContext, Finding, Say
 
-_REINSTALL = "Install Accrue again, with the versions of its lock file: `make setup`, or the image."
+_REINSTALL = "Install the locked versions again: `make setup`, or take the image."
 
 
-def check(_installation: Installation) -> Iterator[Finding]:
-    """Compare what is installed with what is wanted."""
+def check(_context: CheckContext) -> Iterator[Finding]:
+    """Compare the installed packages with the requirements."""
     say = Say("software")
     accrue = distribution("accrue")
     yield say.ok(f"Accrue {accrue.version} on Python {platform.python_version()}")
@@ -20,7 +20,7 @@ def check(_installation: Installation) -> Iterator[Finding]:
     if wrong:
         yield say.problem(f"Packages that do not fit: {', '.join(wrong)}", _REINSTALL)
     try:
-        import torch  # noqa: PLC0415 - it may be what is broken
+        import torch  # noqa: PLC0415 - it may be broken
         import torchvision  # noqa: PLC0415
     except (ImportError, OSError, RuntimeError) as error:
         yield say.problem(f"PyTorch cannot be loaded: {error}", _REINSTALL)
@@ -29,7 +29,7 @@ def check(_installation: Installation) -> Iterator[Finding]:
 
 
 def _unmet(wanted: Requirement) -> str | None:
-    """Return what is wrong with a requirement, None where it is met or not asked for here."""
+    """Return what is wrong with a requirement; None if it is met or does not apply here."""
     if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
         return None
     try:
@@ -38,4 +38,4 @@ def _unmet(wanted: Requirement) -> str | None:
         return f"{wanted.name} is missing"
     if wanted.specifier.contains(installed, prereleases=True):
         return None
-    return f"{wanted.name} is {installed}, wanted is {wanted.specifier}"
+    return f"{wanted.name} is {installed}, needed is {wanted.specifier}"

@@ -1,1 +1,1 @@
-"""What a machine can take: a model with few constants, measured, and checked against more load."""
+"""The capacity of a machine: a model with few measured constants, checked against larger loads."""

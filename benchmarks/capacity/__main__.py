@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def show(checks: list[Check]) -> None:
-    """Print what was predicted beside what was measured."""
+    """Print predictions beside measurements."""
     table = Table("what", "unit", "predicted", "measured", "measured / predicted")
     for check in checks:
         values = (f"{value:,.4g}" for value in (check.predicted, check.measured))

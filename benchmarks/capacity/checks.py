@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """What the model said and what came out."""
+    """A value that the model predicted, and its measurement."""
 
     what: str
     unit: str
@@ -14,5 +14,5 @@ class Check:
 
     @property
     def ratio(self) -> float:
-        """Measured over predicted: 1 where the model is right."""
+        """Measured over predicted; 1 if the model is exact."""
         return self.measured / self.predicted

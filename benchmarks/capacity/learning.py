@@ -1,4 +1,4 @@
-"""Jobs an hour and bytes: from four short jobs, what chains of longer ones will take."""
+"""Jobs an hour and bytes: predicts chains of long jobs from four short ones."""
 
 import io
 import itertools
@@ -22,20 +22,20 @@ from app.client.client import Client
 from app.client.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
 from benchmarks.capacity.checks import Check
-from benchmarks.capacity.model import Job, Learning, Storage
+from benchmarks.capacity.model import Learning, LearningJob, Storage
 from benchmarks.serving import picture
 
 _CLASSES = 4  # of a task
 _MEMORY = 200
 _ROUNDS = 3
 _SETTINGS = {"ACCRUE_TRAIN_THREADS": "1", "ACCRUE_LOG_LEVEL": "warning"}
-# What the model is checked on: other sizes than the constants come from.
+# Sizes for the check; the constants come from other sizes.
 _TASKS, _FRESH, _EPOCHS = 3, 600, 6
 _CLASSIFIERS = 2
 
 
 def measure() -> tuple[Learning, Storage, list[Check]]:
-    """Return the constants for iCaRL and resnet32, and how they fare."""
+    """Return the constants for iCaRL and resnet32, and their checks."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         with running_service(data_dir, **_SETTINGS) as url, Client(url) as client:
@@ -65,7 +65,7 @@ class _Bench:
         return name
 
     def upload(self, images: int) -> tuple[str, int]:
-        """Send images of new classes; return the upload and their bytes."""
+        """Upload images of new classes; return the id of the upload and the bytes of the images."""
         first, sent = next(self._numbers), 0
         buffer = io.BytesIO()
         draw = np.random.default_rng(first)
@@ -151,7 +151,7 @@ def _constants(bench: _Bench) -> tuple[Learning, Storage]:
 
 
 def _check(bench: _Bench, learning: Learning, storage: Storage, *, workers: int) -> Iterator[Check]:
-    """Have two classifiers learn three tasks each at once, and compare."""
+    """Teach two classifiers three tasks each at the same time, and compare."""
     blobs, rows = bench.blobs(), bench.rows()
     queued, sent = [], 0
     names = [bench.classifier(_EPOCHS) for _ in range(_CLASSIFIERS)]
@@ -209,9 +209,9 @@ def _second_worker(data_dir: Path) -> Iterator[None]:
         worker.wait()
 
 
-def _job(images: int, exemplars: int, epochs: int) -> Job:
+def _job(images: int, exemplars: int, epochs: int) -> LearningJob:
     held_out = images // _CLASSES // 10 * _CLASSES  # the default validation_fraction
-    return Job(images - held_out, exemplars, held_out, epochs)
+    return LearningJob(images - held_out, exemplars, held_out, epochs)
 
 
 def _seconds(job: dict[str, Any]) -> float:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Serving:
     """CPU milliseconds of one ``POST /predict`` with one image."""
 
-    # On the event loop: HTTP, and what no second core can help one process with.
+    # On the event loop: HTTP, and all else for which a process cannot use a second core.
     loop_ms: float
-    # On any thread but in the network: decoding, batching, the answer.
+    # On any thread, without the network: decoding, batching, the answer.
     around_ms: float
     # In the network, one image in a batch.
     forward_ms: float
@@ -23,14 +23,14 @@ class Serving:
         return self.loop_ms + self.around_ms + self.forward_ms
 
     def requests_per_second(self, cores: float, processes: int = 1) -> float:
-        """Return what so many API processes answer when they have so many cores to themselves."""
+        """Return the capacity of `processes` API processes that share `cores` cores."""
         by_cores = cores * 1e3 / self.request_ms
         by_loops = processes * 1e3 / self.loop_ms
         return min(by_cores, by_loops)
 
 
 @dataclass(frozen=True)
-class Job:
+class LearningJob:
     """A learning job: `fresh` new training images, exemplars beside them, held-out images."""
 
     fresh: int
@@ -61,14 +61,14 @@ class Learning:
     per_pass: float
     per_taught_pass: float
 
-    def seconds(self, job: Job, *, first: bool) -> float:
-        """Return how long a worker has the job."""
+    def seconds(self, job: LearningJob, *, first: bool) -> float:
+        """Return how long a worker needs for the job."""
         per_pass = self.per_pass if first else self.per_taught_pass
         return self.fixed + job.images * self.per_image + job.passes * per_pass
 
     @staticmethod
     def jobs_per_hour(seconds: float, workers: int, cores: int, classifiers: int) -> float:
-        """Return how many jobs of that length end in an hour.
+        """Return how many jobs of that length finish in an hour.
 
         Each worker takes one core (ACCRUE_TRAIN_THREADS=1); a classifier has one job at a time.
         """
@@ -77,7 +77,7 @@ class Learning:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes that stay."""
+    """Stored bytes."""
 
     # Tensors of a version: the network, and each class's row of the head and mean.
     per_version: float
@@ -91,5 +91,5 @@ class Storage:
         return image_bytes + sum(self.per_version + n * self.per_class for n in versions)
 
     def database(self, images: int, jobs: int) -> float:
-        """Return the bytes that rows take, indices and all."""
+        """Return the bytes of rows, including indices."""
         return images * self.image_rows + jobs * self.job_rows

@@ -1,4 +1,4 @@
-"""Requests a second: from what a small network's requests cost, what a larger one's will."""
+"""Requests a second: predicts those of a large network from those of a small one."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ _CLIENTS = 32
 
 
 def measure() -> tuple[Serving, list[Check]]:
-    """Return the constants for resnet32, and how they fare with one core and 32 clients."""
+    """Return the constants for resnet32, and their checks with one core and 32 clients."""
     with _clients_apart() as cores, tempfile.TemporaryDirectory() as folder:
         forward, served = _serve(Path(folder), "convnet", _CLIENTS, cores)
         around = served["cpu_ms"] - served["loop_ms"] - forward
@@ -52,7 +52,7 @@ def _serve(
 
 @contextmanager
 def _clients_apart() -> Iterator[set[int]]:
-    """Keep this process to the last core; yield one other, for the server."""
+    """Bind this process to the last core; yield another core for the server."""
     every = os.sched_getaffinity(0)
     if len(every) < 2:
         raise SystemExit("Two cores are needed: one for the service, one for its clients.")

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 from app.db.engine import Database
+from app.services.jobs import webhook_sender
 from app.services.jobs.webhook_sender import WebhookSender
 from app.settings import Settings
 
@@ -24,7 +27,7 @@ class Received:
 
 
 class Receiver:
-    """Answers with a test's statuses in turn, then with 204, and records the requests."""
+    """Answers with `answers` in order, then with 204, and records the requests."""
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
@@ -64,7 +67,7 @@ class Receiver:
 
 @contextmanager
 def sending(settings: Settings, **changed: object) -> Iterator[None]:
-    """A running sender with a database connection of its own, as in an API process."""
+    """A sender that polls often, with a database connection of its own, as in an API process."""
     private = settings.model_copy(update={"webhook_private": True, **changed})
     database = Database(settings.database_url)
     loop = asyncio.new_event_loop()
@@ -77,7 +80,9 @@ def sending(settings: Settings, **changed: object) -> Iterator[None]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(webhook_sender, "_TICK_SECONDS", 0.1)
+            yield
         assert not work[0].done(), work[0]
     finally:
         while not work:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.capacity.model import Job, Learning, Serving, Storage
+from benchmarks.capacity.model import Learning, LearningJob, Serving, Storage
 
 
 def test_requests_are_bounded_by_cores_and_by_event_loops() -> None:
@@ -15,7 +15,7 @@ def test_requests_are_bounded_by_cores_and_by_event_loops() -> None:
 
 
 def test_a_job_takes_what_its_images_and_passes_take() -> None:
-    job = Job(fresh=90, exemplars=10, held_out=10, epochs=5)
+    job = LearningJob(fresh=90, exemplars=10, held_out=10, epochs=5)
     assert (job.images, job.passes) == (110, 500)
     learning = Learning(fixed=1.0, per_image=0.01, per_pass=0.002, per_taught_pass=0.003)
     assert learning.seconds(job, first=True) == pytest.approx(1 + 1.1 + 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import report
-from tests.chaos.run import TITLES, Plan, run
+from tests.chaos.run import TITLES, ChaosPlan, run
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
             print(f"{time.strftime('%H:%M:%S')} {title}: {what}", flush=True)
 
         say(f"{given.jobs} jobs, seed {seed}")
-        plan = Plan(jobs=given.jobs, seed=seed, pause=given.pause)
+        plan = ChaosPlan(jobs=given.jobs, seed=seed, pause=given.pause)
         try:
             results.append(run(backend, plan, say))
         except pytest.skip.Exception as missing:

@@ -1,4 +1,4 @@
-"""Clients that do not give up: they repeat a request under its key until it has an answer."""
+"""Clients that repeat a request under its idempotency key until it is answered."""
 
 import io
 import itertools
@@ -36,7 +36,7 @@ _SMALL = {
 
 
 class Tally:
-    """What all clients of a run have seen together; its parts are written by several threads."""
+    """What all clients of a run have seen. Several threads write to it."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Tally:
 
 
 class Http:
-    """Requests that are repeated, at one API process after the other, until one answers."""
+    """Repeats requests, at one API process after another, until one answers."""
 
     def __init__(self, urls: Sequence[str], tally: Tally) -> None:
         self._urls = itertools.cycle(urls)
@@ -108,8 +108,8 @@ class Http:
         return True
 
 
-class Client:
-    """One who owns a classifier, teaches it and has it forget, and changes its mind."""
+class ChaosClient:
+    """Owns a classifier, teaches it, makes it forget, and cancels or retries jobs."""
 
     def __init__(
         self, name: str, method: str, urls: Sequence[str], tally: Tally, *, jobs: int, seed: int
@@ -161,7 +161,7 @@ class Client:
         assert answer.status_code == 201, answer.text
 
     def _ask(self) -> list[str]:
-        """Ask for a job; return its id, or nothing where it was refused for a good reason."""
+        """Request a job; return its id, or None if it was refused for a good reason."""
         answer = self._draw.choices((self._learn, self._teach, self._forget), (5, 3, 2))[0]()
         if answer is None:
             return []
@@ -228,7 +228,7 @@ class Client:
             self._tally.violate(f"{self.name}: a cancel was answered {answer.text}")
 
     def _see_through(self, job_id: str) -> None:
-        """Wait for the end of a job; where it did not succeed, perhaps try again, twice at most."""
+        """Wait for the end of a job; sometimes retry one that did not succeed, twice at most."""
         for _ in range(3):
             job = self._end_of(job_id)
             may = job["state"] == "cancelled" or (job["error"] or {}).get("retryable")

@@ -1,4 +1,4 @@
-"""The service's processes, each started again when it dies, as an operator's supervisor does."""
+"""The processes of the service, each restarted when it dies, as a process supervisor does."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ ACCRUE = [sys.executable, "-P", "-m", "app.cli"]
 
 @dataclass
 class Slot:
-    """A process to keep running; `process` is today's, `is_up` tells from its id if it serves."""
+    """A supervised process. `is_up` takes its id and returns whether it is ready."""
 
     name: str
     command: Sequence[str]
@@ -49,7 +49,7 @@ class Slot:
         return True
 
     def family(self) -> list[psutil.Process]:
-        """The process and all that descend from it."""
+        """The process and all its descendants."""
         if self.process is None or not self.running:
             return []
         try:
@@ -70,11 +70,11 @@ def is_training(process: psutil.Process) -> bool:
         return False
 
 
-class Fleet:
+class ChaosFleet:
     """Processes of one service, kept running between `start` and `stop`."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        # What this machine sets for a service of its own is not meant here.
+        # Settings of a service on this machine do not apply here.
         own = {name: os.environ[name] for name in os.environ if not name.startswith("ACCRUE_")}
         self._environment = {**own, **environment}
         self._folder = folder
@@ -89,7 +89,7 @@ class Fleet:
         return [*self.apis, *self.workers]
 
     def run(self, *arguments: str, **environment: str) -> str:
-        """Run a command of the service to its end, which must be a good one."""
+        """Run a command of the service, which must succeed."""
         done = subprocess.run(
             [*ACCRUE, *arguments],
             env={**self._environment, **environment},
@@ -127,7 +127,7 @@ class Fleet:
         return statuses
 
     def kill(self) -> None:
-        """End whatever is left, for a run that did not come to its end."""
+        """Kill what is left of a run that was interrupted."""
         self._keeping.clear()
         if self._keeper.is_alive():
             self._keeper.join()
@@ -143,7 +143,7 @@ class Fleet:
         return "".join(slot.log.read_text() for slot in self.slots if slot.log.exists())
 
     def _all(self) -> Iterator[psutil.Process]:
-        """Every process in a session that one of ours has begun: forks stay in it."""
+        """Every process in a session of ours; forks stay in it."""
         for process in psutil.process_iter():
             try:
                 ours = os.getsid(process.pid) in self._sessions

@@ -1,4 +1,4 @@
-"""What must hold at the end of a run, whatever has happened in it. Each returns what does not."""
+"""Invariants that must hold at the end of any run. Each yields its violations."""
 
 import re
 from collections import Counter, defaultdict
@@ -36,7 +36,7 @@ _EXCUSES = {
 
 
 def jobs(db: Database, tally: Tally) -> Iterator[str]:
-    """Every accepted job is there, once, has ended, and its events tell how."""
+    """Every accepted job exists once, has ended, and its events agree with that."""
     with db.reading() as session:
         rows = list(session.execute(select(Job, Classifier.name).join(Classifier)))
         events = defaultdict(list)
@@ -75,7 +75,7 @@ def jobs(db: Database, tally: Tally) -> Iterator[str]:
 
 
 def publishers(db: Database, text_: str) -> Iterator[str]:
-    """Whoever says in the log that it published was the newest attempt: others held no lease."""
+    """Only the newest attempt of a job logs that it published; others have no lease."""
     with db.reading() as session:
         newest = dict(session.execute(select(Job.id, Job.attempt)).all())
     for job_id, attempt in re.findall(r"event=job_published job=(\S+) attempt=(\d+)", text_):
@@ -84,7 +84,7 @@ def publishers(db: Database, text_: str) -> Iterator[str]:
 
 
 def versions(db: Database, answered: dict[tuple[str, int], set[str]]) -> Iterator[str]:
-    """What has answered existed; live is the newest; each version that is there can be served."""
+    """Every version that answered existed; live is the newest; every version can be served."""
     with db.reading() as session:
         published = {
             (name, int(event.data["version"]))
@@ -120,7 +120,7 @@ def versions(db: Database, answered: dict[tuple[str, int], set[str]]) -> Iterato
 
 
 def workers(db: Database, pids: Collection[int]) -> Iterator[str]:
-    """Whoever is registered is alive."""
+    """Every registered worker is alive."""
     with db.reading() as session:
         registered = sorted(session.scalars(select(Worker.pid)))
     if registered != sorted(pids):
@@ -146,7 +146,7 @@ def storage(db: Database, store: BlobStore) -> Iterator[str]:
 
 
 def database(db: Database) -> Iterator[str]:
-    """SQLite finds its file whole."""
+    """The integrity check of SQLite passes."""
     if db.engine.dialect.name == "sqlite":
         with db.reading() as session:
             found = session.scalars(text("PRAGMA integrity_check")).all()
@@ -156,7 +156,7 @@ def database(db: Database) -> Iterator[str]:
 
 
 def logs(text_: str) -> Counter[str]:
-    """What the logs say that has happened, by how often."""
+    """How often log events occurred."""
     sought = {
         "publications refused by the fence": "event=publish_refused",
         "attempts that found their job lost": "how=End.LOST",

@@ -1,4 +1,4 @@
-"""What goes wrong during a run: chosen by a seed, so that a run can be repeated in its choices."""
+"""Injects faults during a run; a seed makes the choices repeatable."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import redis
 
-from tests.chaos.fleet import Fleet, Slot
+from tests.chaos.fleet import ChaosFleet, Slot
 from tests.servers import OwnPostgres, OwnRedis
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Act:
-    """One thing to do: `pick` and `amount`, both from 0 to 1, say to whom and for how long."""
+    """A fault to inject; `pick` and `amount` in [0, 1] choose its target and its duration."""
 
     name: str
     pick: float
@@ -37,7 +37,7 @@ _Deed = Callable[[Act], None]
 
 
 def acts(seed: str, names: Sequence[str], pause: float, rounds: int | None) -> Iterator[Act]:
-    """Yield acts: in each round every name once, in an order of its own; without end for None."""
+    """Yield acts: every name once a round, in random order; endlessly if `rounds` is None."""
     draw = Random(seed)
     for _ in itertools.count() if rounds is None else range(rounds):
         for name in draw.sample(names, len(names)):
@@ -52,7 +52,7 @@ class Monkey:
     """
 
     def __init__(
-        self, fleet: Fleet, *, seed: int, lease: float, pause: float, rounds: int | None
+        self, fleet: ChaosFleet, *, seed: int, lease: float, pause: float, rounds: int | None
     ) -> None:
         """`pause` is the average of seconds between two acts; see `acts` for `rounds`."""
         self._fleet = fleet
@@ -75,7 +75,7 @@ class Monkey:
         }
 
     def add_files(self, database: Path, queue: Path) -> None:
-        """Do harm to an SQLite database and a filesystem broker as well."""
+        """Also harm an SQLite database and a filesystem broker."""
 
         def lock(act: Act) -> None:
             connection = sqlite3.connect(database, timeout=30, isolation_level=None)
@@ -95,7 +95,7 @@ class Monkey:
         self._sudden["empty the queue"] = drop
 
     def add_servers(self, postgresql: OwnPostgres, broker: OwnRedis) -> None:
-        """Do harm to a PostgreSQL and a Redis as well."""
+        """Also harm a PostgreSQL and a Redis."""
 
         def restart(name: str, server: OwnPostgres | OwnRedis) -> Callable[[Act], None]:
             def act(act: Act) -> None:
@@ -125,7 +125,7 @@ class Monkey:
             thread.start()
 
     def stop(self) -> None:
-        """End after the acts that are under way. Raises what an act has raised."""
+        """Stop after the current acts. Raises what an act has raised."""
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -148,7 +148,7 @@ class Monkey:
         self.done["API processes killed"] += self._kill(self._fleet.apis, act)
 
     def _kill(self, slots: Sequence[Slot], act: Act) -> int:
-        """Kill one if all are up: where the machine is busy, none would come up otherwise."""
+        """Kill one if all are up; on a busy machine none would come up otherwise."""
         return all(slot.up for slot in slots) and _choose(slots, act).signal(signal.SIGKILL)
 
     def _kill_training(self, act: Act) -> None:
@@ -169,7 +169,7 @@ class Monkey:
         self._suspend(slot.family(), act, busy=slot.training() is not None)
 
     def _busy_worker(self, act: Act) -> Slot:
-        """One that works on a job, if there is one: stopping an idle one shows little."""
+        """One that works on a job, if there is one; stopping an idle one tests little."""
         busy = [slot for slot in self._fleet.workers if slot.training()]
         return _choose(busy or self._fleet.workers, act)
 
@@ -185,7 +185,7 @@ class Monkey:
 
 
 def _unless_away(deed: _Deed) -> _Deed:
-    """Leave a server alone that the other thread has stopped."""
+    """Skip a server that the other thread has stopped."""
 
     def act(act: Act) -> None:
         with contextlib.suppress(redis.ConnectionError, psycopg.OperationalError):

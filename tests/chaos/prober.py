@@ -1,4 +1,4 @@
-"""Asks every classifier's live version all the time, and notes what answers."""
+"""Predicts with the live version of every classifier all the time, and records which answers."""
 
 import io
 import threading

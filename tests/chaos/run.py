@@ -1,4 +1,4 @@
-"""One run: start everything, do harm while clients work, settle, look at what is left."""
+"""One run: start everything, inject faults while clients work, settle, and check invariants."""
 
 import itertools
 import os
@@ -19,8 +19,8 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.storage import open_store
 from tests.chaos import invariants
-from tests.chaos.clients import METHODS, Client, Tally
-from tests.chaos.fleet import Fleet, is_training
+from tests.chaos.clients import METHODS, ChaosClient, Tally
+from tests.chaos.fleet import ChaosFleet, is_training
 from tests.chaos.monkey import Monkey
 from tests.chaos.prober import Prober, picture
 from tests.servers import OwnPostgres, OwnRedis, free_port
@@ -31,13 +31,13 @@ TITLES = {"files": "SQLite + filesystem", "servers": "PostgreSQL + Redis"}
 LEASE_SECONDS = 2.0
 _WORKERS = 3
 _SETTLE_SECONDS = 120.0
-# A sweep with so short a grace takes whatever was not put in the last thousandth of a second.
+# With this grace a sweep deletes all unreferenced blobs older than a millisecond.
 _NO_GRACE_HOURS = "0.0000003"
 
 
 @dataclass
 class Result:
-    """What came of a run; a good one has no violations."""
+    """The outcome of a run; a good one has no violations."""
 
     backend: Backend
     seed: int
@@ -50,8 +50,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run is to be: see `Monkey` for `seed`, `pause` and `rounds`."""
+class ChaosPlan:
+    """The parameters of a run; see `Monkey` for `seed`, `pause` and `rounds`."""
 
     jobs: int
     seed: int
@@ -61,13 +61,13 @@ class Plan:
     apis: int = 2
 
 
-def run(backend: Backend, plan: Plan, say: Callable[[str], None]) -> Result:
-    """Run jobs under harm and return what came of it. Skips where a server is missing.
+def run(backend: Backend, plan: ChaosPlan, say: Callable[[str], None]) -> Result:
+    """Run jobs while faults are injected. Skips if a server is not installed.
 
     Data and logs are kept where something was violated.
     """
     folder = Path(tempfile.mkdtemp(prefix="accrue-chaos-"))
-    # PostgreSQL may run as another user, who must be able to go through.
+    # PostgreSQL may run as another user, who must be able to traverse it.
     folder.chmod(0o711)
     keep = True
     try:
@@ -86,7 +86,7 @@ def run(backend: Backend, plan: Plan, say: Callable[[str], None]) -> Result:
 
 class _Run:
     def __init__(
-        self, backend: Backend, plan: Plan, folder: Path, say: Callable[[str], None]
+        self, backend: Backend, plan: ChaosPlan, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._backend, self._plan, self._say = backend, plan, say
         self._folder = folder
@@ -102,10 +102,10 @@ class _Run:
             "OMP_NUM_THREADS": "1",
         }
         if backend == "servers":
-            places = folder / "pg", folder / "redis"
-            for place in places:
-                place.mkdir()
-            self._postgresql, self._redis = OwnPostgres(places[0]), OwnRedis(places[1])
+            folders = folder / "pg", folder / "redis"
+            for own in folders:
+                own.mkdir()
+            self._postgresql, self._redis = OwnPostgres(folders[0]), OwnRedis(folders[1])
             self._servers = [self._postgresql, self._redis]
             environment["ACCRUE_DATABASE"] = self._postgresql.url
             environment["ACCRUE_BROKER"] = self._redis.url
@@ -115,7 +115,7 @@ class _Run:
             broker=environment.get("ACCRUE_BROKER"),
             storage=None,
         )
-        self._fleet = Fleet(environment, folder)
+        self._fleet = ChaosFleet(environment, folder)
         self._tally = Tally()
 
     def through(self) -> Result:
@@ -146,11 +146,11 @@ class _Run:
             violations += [
                 f"{name} ended with {status}"
                 for name, status in statuses.items()
-                # uvicorn ends itself by the signal that asked for it, once all is answered.
+                # After a graceful shutdown, uvicorn ends itself by the signal that it got.
                 if status not in ((0, -signal.SIGTERM) if name.startswith("api") else (0,))
             ]
             self._fleet.run("sweep", ACCRUE_SWEEP_GRACE_HOURS=_NO_GRACE_HOURS)
-            violations += self._look(db, prober)
+            violations += self._check(db, prober)
             db.close()
         finally:
             self._fleet.kill()
@@ -182,12 +182,12 @@ class _Run:
         return monkey
 
     def _harm(self, monkey: Monkey, urls: list[str]) -> Prober:
-        """Let clients work under harm until they have what they want."""
+        """Let clients work while faults are injected, until they are done."""
         plan = self._plan
         methods = itertools.cycle(METHODS)
         names = [f"c{number}-{next(methods)}" for number in range(plan.classifiers)]
         clients = [
-            Client(
+            ChaosClient(
                 name,
                 name.partition("-")[2],
                 urls,
@@ -216,7 +216,7 @@ class _Run:
         return prober
 
     def _settle(self, db: Database) -> None:
-        """Wait until everything runs that should, and nothing else."""
+        """Wait until all processes run that should, and no others."""
 
         def settled() -> bool:
             idle = not any(map(is_training, self._fleet.left_over(())))
@@ -231,7 +231,7 @@ class _Run:
         return [slot.process.pid for slot in self._fleet.workers if slot.process and slot.running]
 
     def _all_predict(self, url: str, prober: Prober) -> Iterator[str]:
-        """Every version there is answers, under its number and as live."""
+        """Every version answers under its number and its aliases."""
         with httpx.Client(base_url=url, timeout=60) as http:
             for classifier in _each(http, "/v1/classifiers"):
                 path = f"/v1/classifiers/{classifier['name']}"
@@ -250,7 +250,7 @@ class _Run:
                         ):
                             yield f"{classifier['name']} {name}: {answer.status_code} {answer.text}"
 
-    def _look(self, db: Database, prober: Prober) -> Iterator[str]:
+    def _check(self, db: Database, prober: Prober) -> Iterator[str]:
         store = open_store(self._settings.storage_url)
         yield from invariants.database(db)
         yield from invariants.jobs(db, self._tally)

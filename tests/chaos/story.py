@@ -1,4 +1,4 @@
-"""Whether the events of a job tell a story that can have happened."""
+"""Checks that the events of a job are a possible sequence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ _HELD = ("running", "cancelling")
 # Of each type of event: in which states a job may say so, and its state then, where that changes.
 _MOVES: dict[str, tuple[tuple[str, ...], str | None]] = {
     "created": (("",), "queued"),
-    # A claim may take over a job whose worker was lost, before anybody says so.
+    # A claim may take over a job whose worker was lost before that is recorded.
     "started": (("queued", "running"), "running"),
     "phase": (_HELD, None),
     "epoch": (_HELD, None),
@@ -27,7 +27,7 @@ _MOVES: dict[str, tuple[tuple[str, ...], str | None]] = {
 
 @dataclass
 class Story:
-    """A job's life as its events tell it; `wrong` is what cannot have been."""
+    """The life of a job according to its events; `wrong` lists what is impossible."""
 
     state: str = ""
     attempt: int = 0
@@ -54,7 +54,7 @@ class Story:
 
 
 def read(events: Sequence[JobEvent]) -> Story:
-    """Return the story of a job's events, which come in their order."""
+    """Return the story of a job from its events, in order."""
     story = Story()
     if [event.seq for event in events] != list(range(1, len(events) + 1)):
         story.wrong.append(f"numbered {[event.seq for event in events]}")

@@ -1,4 +1,4 @@
-"""That a story which cannot have happened is seen as one."""
+"""Impossible sequences of events are found."""
 
 from typing import Any
 

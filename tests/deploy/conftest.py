@@ -9,7 +9,7 @@ import pytest
 
 from app.demo.digits import write_digits
 from tests.deploy.docker import ROOT, docker, what_is_missing
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits
 
@@ -34,15 +34,15 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def report(engine: None) -> Iterator[Report]:
+def report(engine: None) -> Iterator[DeployReport]:
     """Rows for deploy-report.md, which is written at the end."""
-    report = Report()
+    report = DeployReport()
     yield report
     report.write(REPORT)
 
 
 @pytest.fixture(scope="session")
-def image(engine: None, report: Report) -> str:
+def image(engine: None, report: DeployReport) -> str:
     """The image of this working tree."""
     with report.step("build the image") as step:
         build(IMAGE, ".")
@@ -59,7 +59,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 
 @pytest.fixture(scope="session")
-def stack(image: str, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    image: str, report: DeployReport, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """The deployment. Tests choose classifier names of their own and leave it as they found it."""
     stack = Stack(tmp_path_factory.mktemp("stack"), image)
     try:

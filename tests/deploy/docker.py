@@ -1,4 +1,4 @@
-"""The docker client, as far as the tests of the deployment need it."""
+"""A docker client for the tests of the deployment."""
 
 import json
 import os
@@ -13,7 +13,7 @@ _OURS = ("ACCRUE_", "POSTGRES_", "REDIS_", "COMPOSE_")
 
 
 def docker(*arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a docker command; a failure says what it wrote."""
+    """Run a docker command; a failure shows its output."""
     return run(["docker", *arguments], check=check, **options)
 
 
@@ -41,7 +41,7 @@ def compose_command() -> list[str] | None:
 
 
 def what_is_missing() -> str | None:
-    """Say why nothing can be deployed here, None where it can."""
+    """Return why nothing can be deployed here; None if it can."""
     if shutil.which("docker") is None:
         return "the docker client is not installed"
     if docker("info", check=False).returncode != 0:

@@ -1,4 +1,4 @@
-"""What was done, how long it took and what was found, as a Markdown table."""
+"""A Markdown table of what was done, how long it took, and what was found."""
 
 import os
 import time
@@ -11,20 +11,20 @@ from tests.deploy.docker import compose_command, docker, run
 
 
 @dataclass
-class Step:
+class ReportRow:
     what: str
     seconds: float = 0.0
     found: str = ""
 
 
 @dataclass
-class Report:
-    steps: list[Step] = field(default_factory=list)
+class DeployReport:
+    steps: list[ReportRow] = field(default_factory=list)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[Step]:
+    def step(self, what: str) -> Iterator[ReportRow]:
         """Time what happens inside; the caller may say what it found. Failures leave no row."""
-        step = Step(what)
+        step = ReportRow(what)
         started = time.monotonic()
         yield step
         step.seconds = time.monotonic() - started

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 
 from tests.deploy.docker import compose_command, docker, inspect, run
-from tests.e2e.harness import Client, wait_for
+from tests.e2e.harness import ServiceClient, wait_for
 
-# What must not be understood as part of a URL or of a command.
+# Characters with a meaning in URLs and commands.
 _AWKWARD = "p@ss/w:rd%20+"
 
 
-class Stack(Client):
+class Stack(ServiceClient):
     """Its containers, and an HTTP client with the first admin key."""
 
     patience = 300
@@ -54,12 +54,12 @@ class Stack(Client):
         self._files += (file,)
 
     def peel_off(self, *services: str) -> None:
-        """Take the file that was added last away again, with its services."""
+        """Remove the file that was added last, with its services."""
         self.compose("rm", "--stop", "--force", *services)
         self._files = self._files[:-1]
 
     def up(self, *arguments: str) -> None:
-        """Start what is missing, wait until the API answers, take the key."""
+        """Start what is missing, wait until the API answers, and read the key."""
         self.compose("up", "-d", *arguments)
         if not self.key:
             self.key = self.admin_key()
@@ -70,7 +70,7 @@ class Stack(Client):
         return self.compose("run", "--rm", "-T", "migrate", "cat /keys/admin").stdout.strip()
 
     def connect(self) -> None:
-        """Find the API's port, which may be another one after a start, and wait for an answer."""
+        """Find the port of the API, which may change at a start, and wait for an answer."""
         address = self.compose("port", "api", "8000").stdout.strip()
         self.http = self.client(f"http://{address}")
         wait_for(self.ready, self.patience)
@@ -107,7 +107,7 @@ class Stack(Client):
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
 
     def left_over(self) -> list[str]:
-        """Whatever of this project the engine still has."""
+        """Everything of this project that the engine still has."""
         label = f"label=com.docker.compose.project={self.project}"
         return [
             found

@@ -8,7 +8,7 @@ import yaml
 
 from tests.deploy.conftest import IMAGE, build
 from tests.deploy.docker import ROOT, docker, inspect
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack, healthy
 from tests.e2e.harness import Digits, wait_for
 
@@ -24,7 +24,7 @@ def layers(image: str) -> list[str]:
 
 
 def test_a_change_of_the_code_makes_one_small_layer_anew(
-    image: str, report: Report, tmp_path: Path
+    image: str, report: DeployReport, tmp_path: Path
 ) -> None:
     for name in CONTEXT:
         shutil.copy(ROOT / name, tmp_path / name)
@@ -65,7 +65,7 @@ def test_nothing_starts_without_its_secrets(image: str, tmp_path: Path, missing:
         stack.compose("down", "--volumes", check=False)
 
 
-def test_the_whole_loop_with_a_key(stack: Stack, digits: Digits, report: Report) -> None:
+def test_the_whole_loop_with_a_key(stack: Stack, digits: Digits, report: DeployReport) -> None:
     with report.step("the whole loop: two tasks learnt, predicted, rolled back") as step:
         stack.create("loop")
         assert stack.learn("loop", digits.zip([0, 1])) == 1
@@ -123,7 +123,7 @@ def test_the_key_of_prometheus_is_good_whatever_was_restored(stack: Stack) -> No
     assert (second != first, status(second)) == (True, 200)
 
 
-def test_containers_may_do_little(stack: Stack, report: Report) -> None:
+def test_containers_may_do_little(stack: Stack, report: DeployReport) -> None:
     with report.step("what containers may do") as step:
         for service in ("api", "worker", "postgres", "redis"):
             check_limits(stack, service)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.docker import docker, inspect
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack, healthy
 from tests.e2e.harness import Digits, wait_for
 
@@ -39,7 +39,7 @@ def versions_of(stack: Stack, name: str, job_id: str) -> list[int]:
 
 
 def test_a_killed_worker_comes_back_and_its_job_ends_once(
-    stack: Stack, digits: Digits, report: Report
+    stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack.create("killed")
     job = stack.queue("killed", digits.zip([0, 1]), options=LONG)["id"]
@@ -61,7 +61,7 @@ def test_a_killed_worker_comes_back_and_its_job_ends_once(
 
 
 def test_a_database_that_dies_costs_no_job_and_no_answer_of_a_loaded_version(
-    stack: Stack, digits: Digits, report: Report
+    stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack.create("cut")
     stack.learn("cut", digits.zip([0, 1]))
@@ -90,7 +90,9 @@ def test_a_database_that_dies_costs_no_job_and_no_answer_of_a_loaded_version(
     assert stack.predict_by("cut", 2, digits.held_out(3))["results"][0]["label"] == "3"
 
 
-def test_a_broker_that_loses_all_delays_a_job(stack: Stack, digits: Digits, report: Report) -> None:
+def test_a_broker_that_loses_all_delays_a_job(
+    stack: Stack, digits: Digits, report: DeployReport
+) -> None:
     (redis,) = stack.containers("redis")
     stack.create("unsent")
     with report.step(
@@ -107,7 +109,7 @@ def test_a_broker_that_loses_all_delays_a_job(stack: Stack, digits: Digits, repo
 
 
 def test_after_a_power_failure_all_comes_back_in_any_order(
-    stack: Stack, digits: Digits, report: Report
+    stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack.create("dark")
     stack.learn("dark", digits.zip([0, 1]))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.deploy.docker import docker
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits, wait_for, zip_of
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def scaled(
-    stack: Stack, proxy_image: str, report: Report, tmp_path_factory: pytest.TempPathFactory
+    stack: Stack, proxy_image: str, report: DeployReport, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
     """A client of the proxy in front of the scaled deployment."""
     with report.step("`--scale worker=3 --scale api=2`, and nginx in front") as step:
@@ -39,7 +39,7 @@ def scaled(
 
 
 def test_workers_share_the_jobs(
-    scaled: httpx.Client, stack: Stack, digits: Digits, report: Report
+    scaled: httpx.Client, stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     workers = stack.containers("worker")
     assert len(workers) == 3
@@ -61,7 +61,7 @@ def test_workers_share_the_jobs(
 
 
 def test_answers_go_on_while_one_api_dies(
-    scaled: httpx.Client, stack: Stack, digits: Digits, report: Report
+    scaled: httpx.Client, stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack.create("twice")
     stack.learn("twice", digits.zip([0, 1]))
@@ -101,7 +101,7 @@ def test_events_come_through_as_they_happen(
 
 
 def test_uploads_are_not_limited_by_the_proxy(
-    scaled: httpx.Client, digits: Digits, report: Report, tmp_path: Path
+    scaled: httpx.Client, digits: Digits, report: DeployReport, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

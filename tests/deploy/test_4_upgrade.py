@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits, wait_for
 
@@ -12,7 +12,7 @@ _MIGRATE = "import migrations; from app.settings import Settings; url = Settings
 
 
 def test_the_previous_schema_is_upgraded_with_its_data(
-    stack: Stack, digits: Digits, report: Report
+    stack: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack.create("older")
     stack.learn("older", digits.zip([0, 1]))

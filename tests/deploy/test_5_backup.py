@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.docker import docker
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits
 
@@ -27,7 +27,7 @@ def state(stack: Stack, digits: Digits) -> list[Any]:
 
 
 def test_a_backup_is_restored_into_a_fresh_deployment(
-    stack: Stack, image: str, digits: Digits, report: Report, tmp_path: Path
+    stack: Stack, image: str, digits: Digits, report: DeployReport, tmp_path: Path
 ) -> None:
     stack.create("kept")
     for labels in ([0, 1], [2, 3]):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.docker import docker
-from tests.deploy.report import Report
+from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits, wait_for
 
@@ -28,7 +28,7 @@ s3.create_bucket(Bucket="accrue", CreateBucketConfiguration={"LocationConstraint
 
 @pytest.fixture
 def kept_in_a_bucket(
-    image: str, bucket_image: str, report: Report, tmp_path: Path
+    image: str, bucket_image: str, report: DeployReport, tmp_path: Path
 ) -> Iterator[Stack]:
     stack = Stack(tmp_path, image, files=("tests/deploy/bucket.yml",), **BUCKET)
     try:
@@ -44,7 +44,7 @@ def kept_in_a_bucket(
 
 
 def test_a_bucket_holds_all_and_the_volume_is_a_cache(
-    kept_in_a_bucket: Stack, digits: Digits, report: Report
+    kept_in_a_bucket: Stack, digits: Digits, report: DeployReport
 ) -> None:
     stack = kept_in_a_bucket
     with report.step("the whole loop on the bucket, then again without the volume") as step:

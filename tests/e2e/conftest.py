@@ -1,10 +1,13 @@
-"""One service for the tests that can share it; a place for those that need their own."""
+"""Services that tests share, and functions that start one for a single test."""
 
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from app.demo.digits import write_digits
 from tests.e2e.harness import Digits, Service
@@ -18,12 +21,53 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     return Digits(folder)
 
 
+@pytest.fixture
+def inverted_digits(tmp_path: Path, digits: Digits) -> Digits:
+    """The digits 0 to 3 as negatives: images that no other test uploads to a shared service."""
+    for split in ("train", "test"):
+        for label in range(4):
+            home = tmp_path / "inverted" / split / str(label)
+            home.mkdir(parents=True)
+            for path in digits.images(label, split):
+                with Image.open(path) as image:
+                    ImageOps.invert(image).save(home / path.name)
+    return Digits(tmp_path / "inverted")
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running service. Tests choose classifier names of their own."""
     service = Service(tmp_path_factory.mktemp("shared") / "data")
     yield service
     service.stop()
+
+
+@dataclass(frozen=True)
+class Production:
+    """A service on PostgreSQL and Redis, and these servers."""
+
+    service: Service
+    postgres: OwnPostgres
+    redis: OwnRedis
+
+
+@pytest.fixture(scope="session")
+def shared_production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    """A service as in production. A test that stops a server starts it again."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # other users may enter, as PostgreSQL's does
+        for own in ("postgres", "redis"):
+            (folder / own).mkdir()
+        postgres, redis = OwnPostgres(folder / "postgres"), OwnRedis(folder / "redis")
+        postgres.start()
+        redis.start()
+        servers = {"ACCRUE_DATABASE": postgres.url, "ACCRUE_BROKER": redis.url}
+        service = Service(tmp_path_factory.mktemp("production") / "data", **servers)
+        yield Production(service, postgres, redis)
+        service.stop()
+        redis.stop()
+        postgres.stop()
 
 
 @pytest.fixture
@@ -49,12 +93,10 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
 
 
 @pytest.fixture(params=["sqlite, files", "postgresql, redis"])
-def either_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """The shared service, and one on servers as in production."""
+def either_service(request: pytest.FixtureRequest) -> Service:
+    """Each of the shared services."""
     if request.param == "sqlite, files":
-        yield request.getfixturevalue("service")
-        return
-    servers = request.getfixturevalue("production")
-    service = Service(tmp_path / "data", **servers)
-    yield service
-    service.stop()
+        shared: Service = request.getfixturevalue("service")
+        return shared
+    production: Production = request.getfixturevalue("shared_production")
+    return production.service

@@ -30,7 +30,7 @@ SMALL = {
 
 
 def wait_for(what: Callable[[], T | None], seconds: float = 120) -> T:
-    """Return the first truthy answer; the limit is there to end a test that hangs."""
+    """Poll until an answer is truthy, and return it. The limit ends a test that hangs."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
@@ -39,7 +39,7 @@ def wait_for(what: Callable[[], T | None], seconds: float = 120) -> T:
 
 
 def gone(processes: Iterable[psutil.Process]) -> bool:
-    """Say whether all have ended; whoever inherits them may not have noticed yet."""
+    """Return whether all have ended, or are zombies that their new parent has not reaped."""
 
     def ended(process: psutil.Process) -> bool:
         try:
@@ -50,8 +50,8 @@ def gone(processes: Iterable[psutil.Process]) -> bool:
     return all(ended(process) for process in processes)
 
 
-class Client:
-    """The steps that tests are made of, over HTTP to a service that runs.
+class ServiceClient:
+    """The steps of tests, over HTTP, on a running service.
 
     `patience` ends a test that hangs: seconds to wait for a job, or for an alias to be followed.
     """
@@ -104,7 +104,7 @@ class Client:
         return answer.json()
 
     def predict_by(self, name: str, version: int, image: bytes) -> dict[str, Any]:
-        """Ask `live` until that version answers: an alias follows within a second."""
+        """Poll `live` until it serves that version, which takes up to a second."""
 
         def answer() -> dict[str, Any] | None:
             got = self.predict(name, image)
@@ -113,7 +113,7 @@ class Client:
         return wait_for(answer, self.patience)
 
 
-class Service(Client):
+class Service(ServiceClient):
     """One `accrue up` over a data folder. Close it, or kill it."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
@@ -138,7 +138,7 @@ class Service(Client):
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def child(self, title: str) -> psutil.Process | None:
-        """The process with a title that `accrue up` has under it, if it is there."""
+        """The descendant of `accrue up` with this title, if there is one."""
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 if " ".join(process.cmdline()).strip() == title:
@@ -171,7 +171,7 @@ class Digits:
         return self.images(label, "test")[0].read_bytes()
 
     def zip(self, labels: Iterable[int], train: int = 40, test: int = 10) -> bytes:
-        """Both splits of some classes, as many images of each."""
+        """Both splits of some classes, with the same number of images of each."""
         return zip_of(
             {
                 f"{split}/{label}/{path.name}": path.read_bytes()

@@ -89,7 +89,7 @@ def test_forget(service: Service, digits: Digits) -> None:
     assert "warning: task 1 has a single class left" in said
     assert "Forgotten: 3." in said
     assert "Deleted" not in said
-    assert "other classes share it: backbone, head, importance." in said
+    assert "other classes share: backbone, head, importance." in said
     assert "forgets version 3 (live) knows 3 classes: accuracy" in said
     said = ok(accrue("forget", "forgets", "3", "2", "--purge", url=service.url)).replace("\n", " ")
     assert "Forgotten: 2, 3." in said

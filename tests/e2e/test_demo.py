@@ -1,4 +1,4 @@
-"""`accrue demo`, on a few images of one's own and, when there is time, as it is."""
+"""`accrue demo` on a few class folders and, among the slow tests, with its defaults."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from app.demo.run import Plan, run
+from app.demo.run import DemoOptions, run
 from tests.e2e.harness import Digits
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return Plan(
+def plan(tmp_path: Path) -> DemoOptions:
+    return DemoOptions(
         folder=None,
         classes_per_task=2,
         image_size=8,
@@ -30,7 +30,7 @@ def console() -> Console:
 
 
 def test_the_demo_on_class_folders_of_ones_own(
-    plan: Plan, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: DemoOptions, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCRUE_TRAIN_THREADS", "1")
     folder = tmp_path / "mine"
@@ -40,7 +40,8 @@ def test_the_demo_on_class_folders_of_ones_own(
             (folder / f"digit {label}" / image.name).write_bytes(image.read_bytes())
     terminal = console()
     courses = run(
-        Plan(**{**vars(plan), "folder": folder, "classes_per_task": 1, "epochs": 2}), terminal
+        DemoOptions(**{**vars(plan), "folder": folder, "classes_per_task": 1, "epochs": 2}),
+        terminal,
     )
     said = terminal.export_text()
     assert [course.name for course in courses] == ["finetune", "icarl"]
@@ -52,7 +53,7 @@ def test_the_demo_on_class_folders_of_ones_own(
 
 
 @pytest.mark.slow
-def test_one_forgets_and_the_other_remembers(plan: Plan) -> None:
+def test_one_forgets_and_the_other_remembers(plan: DemoOptions) -> None:
     finetune, icarl = run(plan, console())
     assert icarl.average >= 0.93
     assert finetune.accuracies[-1] < 0.35

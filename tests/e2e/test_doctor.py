@@ -3,15 +3,14 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from importlib.metadata import version
 
 from tests.e2e.harness import ACCRUE, Service, wait_for
 
 
-def test_a_service_that_is_well(start: Callable[..., Service]) -> None:
-    service = start()
-    # The worker enters itself some moments after the start, and the storage gets its owner.
+def test_a_service_that_is_well(either_service: Service) -> None:
+    service = either_service
+    # Some moments after the start, the worker registers and the storage gets its owner.
     wait_for(lambda: "accrue_workers{" in service.http.get("/metrics").text)
     wait_for((service.data_dir / "blobs" / "documents" / "installation.json").exists)
     command = [*ACCRUE, "doctor", "--data-dir", str(service.data_dir), "--url", service.url]

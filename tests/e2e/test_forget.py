@@ -1,6 +1,5 @@
-"""Forgetting over HTTP, by the real worker: refused, done, and purged to the last byte."""
+"""Forgetting over HTTP with a real worker: refused, done, and purged to the last byte."""
 
-from collections.abc import Callable
 from typing import Any
 
 from httpx import Response
@@ -38,8 +37,8 @@ class Forgetful:
         return answer.status_code, answer.json()["code"]
 
 
-def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None:
-    service = start()  # its own: where others have uploaded the same images, they stay
+def test_forget_and_purge(either_service: Service, inverted_digits: Digits) -> None:
+    service, digits = either_service, inverted_digits
     forgetful = Forgetful(service, digits)
     http, path = service.http, forgetful.path
     forget, refused, secret = forgetful.forget, forgetful.refused, forgetful.secret
@@ -48,7 +47,7 @@ def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None
     assert refused() == (422, "invalid-request")
     assert refused("1", purge="yes") == (422, "invalid-request")
 
-    # A class: the others answer on, and what the new version knows is measured anew.
+    # One class: the others still answer, and the new version is measured again.
     before = http.get(f"{path}/versions/2").json()
     assert forget("1")["version"] == 3
     after = http.get(f"{path}/versions/3").json()
@@ -67,7 +66,7 @@ def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None
     assert {entry["label"] for entry in answer["ranked"]} == {"0", "2", "3"}
     assert service.predict("forgetful", three)["results"][0]["label"] == "3"
 
-    # A task, purged: what held it is gone, from the API and from the disk.
+    # A task, with purge: what held it is gone from the API and from the disk.
     exemplars = [
         image["sha256"]
         for label in "23"
@@ -94,7 +93,7 @@ def test_forget_and_purge(start: Callable[..., Service], digits: Digits) -> None
     wait_for(lambda: not any(file.exists() for file in files), 20)
     assert service.predict_by("forgetful", 4, three)["results"][0]["label"] == "0"
 
-    # And it learns on, with numbers that nothing had before.
+    # It continues to learn, with numbers that were never used before.
     assert service.learn("forgetful", digits.zip([2])) == 5
     latest = http.get(f"{path}/versions/5").json()
     assert [(c["label"], c["index"], c["task"]) for c in latest["classes"]] == [

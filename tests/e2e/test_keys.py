@@ -1,4 +1,4 @@
-"""A service that wants keys, on every address of the machine, and the commands that bring them."""
+"""A service that requires keys and listens on every address, and commands that send a key."""
 
 import os
 import subprocess

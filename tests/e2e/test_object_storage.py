@@ -1,4 +1,4 @@
-"""Everything in a bucket: a service that loses its disk, and machines that share nothing else."""
+"""All blobs in a bucket: a service that loses its disk, and machines that share only the bucket."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ def test_the_disk_is_lost_and_nothing_else(
 
 @contextlib.contextmanager
 def running(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of a machine whose disk is the folder alone."""
+    """A command of a machine that has only this folder as its disk."""
     folder.mkdir()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -112,7 +112,7 @@ def test_machines_that_share_three_urls(
     s3_url: str,
     new_postgres_schema: Callable[[], str],
 ) -> None:
-    """An API and a worker, each with its own disk; then another API, which has seen nothing."""
+    """An API and a worker, each with its own disk; then another API with an empty one."""
     with contextlib.ExitStack() as machines:
         settings = {
             **s3_server.environment,

@@ -1,28 +1,18 @@
-"""Database and broker that go away for a while: what goes on, and what comes back by itself."""
+"""An outage of the database or the broker: what continues, and what recovers by itself."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.e2e.conftest import Production
 from tests.e2e.harness import Digits, Service, wait_for
-from tests.servers import OwnPostgres, OwnRedis
 
 LONG = {"epochs": 10_000, "batch_size": 2}
 
 
-@pytest.fixture
-def service(production: dict[str, str], tmp_path: Path) -> Iterator[Service]:
-    """A service on servers of the test's own."""
-    service = Service(tmp_path / "data", **production)
-    yield service
-    service.stop()
-
-
 def trains_on(service: Service, job_id: str) -> Callable[[], Any]:
-    """Return a question: has the job gone on training since now?"""
+    """Return a function: has the job trained since this call?"""
 
     def steps() -> tuple[int, int]:
         progress = service.job(job_id)["progress"] or {}
@@ -39,9 +29,8 @@ def answers(service: Service) -> bool:
         return False
 
 
-def test_a_database_that_goes_and_comes_back(
-    service: Service, digits: Digits, own_postgres: OwnPostgres
-) -> None:
+def test_a_database_that_goes_and_comes_back(shared_production: Production, digits: Digits) -> None:
+    service, postgres = shared_production.service, shared_production.postgres
     http = service.http
     service.create("kept")
     service.learn("kept", digits.zip([0, 1]))
@@ -51,8 +40,8 @@ def test_a_database_that_goes_and_comes_back(
     job_id = service.queue("long", digits.zip([2, 3]))["id"]
     wait_for(trains_on(service, job_id))
 
-    own_postgres.stop()
-    # Those who train and predict do not need it for a while.
+    postgres.stop()
+    # Training and predictions do not need it for a while.
     assert service.predict("kept", zero) == before
     requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/v1/classifiers", {}),
@@ -75,7 +64,7 @@ def test_a_database_that_goes_and_comes_back(
     ]
     assert http.get("/health/live").status_code == 200
 
-    own_postgres.start()
+    postgres.start()
     wait_for(lambda: answers(service))
     wait_for(trains_on(service, job_id))
     assert http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
@@ -84,14 +73,13 @@ def test_a_database_that_goes_and_comes_back(
     assert service.learn("kept", digits.zip([4, 5])) == 2
 
 
-def test_a_broker_that_goes_and_comes_back(
-    service: Service, digits: Digits, own_redis: OwnRedis
-) -> None:
-    service.create("long", options=LONG)
-    job_id = service.queue("long", digits.zip([0, 1]))["id"]
+def test_a_broker_that_goes_and_comes_back(shared_production: Production, digits: Digits) -> None:
+    service, redis = shared_production.service, shared_production.redis
+    service.create("longer", options=LONG)
+    job_id = service.queue("longer", digits.zip([0, 1]))["id"]
     wait_for(trains_on(service, job_id))
-    own_redis.stop()
-    # What trains does not need it, and jobs are taken all the same.
+    redis.stop()
+    # Training does not need it, and jobs are accepted all the same.
     wait_for(trains_on(service, job_id))
     service.create("late")
     late = service.queue("late", digits.zip([2, 3]))
@@ -100,11 +88,11 @@ def test_a_broker_that_goes_and_comes_back(
     assert [error["pointer"] for error in not_ready] == ["/queue"]
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     assert service.finished(job_id)["attempt"] == 1
-    # Nobody tells the worker, so it looks for itself.
+    # No message reaches the worker, so it polls.
     assert service.finished(late["id"])["state"] == "succeeded"
-    own_redis.start()
-    # Messages that are lost with all that the broker knows.
-    own_redis.flush()
+    redis.start()
+    # The broker loses all messages.
+    redis.flush()
     assert service.learn("late", digits.zip([4, 5])) == 2
 
 

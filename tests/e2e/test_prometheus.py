@@ -15,7 +15,7 @@ from tests.monitoring.files import RULES, configuration, expressions
 
 
 class Prometheus:
-    """A real one, over one target."""
+    """A real Prometheus with one target."""
 
     def __init__(self, folder: Path, target: str) -> None:
         with socket.socket() as free:
@@ -41,7 +41,7 @@ class Prometheus:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30)
 
     def get(self, path: str, **query: str) -> Any:
-        """What it answers; None while it does not."""
+        """Its answer; None if it does not answer."""
         try:
             answer = self._http.get(path, params=query)
         except httpx.TransportError:
@@ -60,7 +60,7 @@ class Prometheus:
         self._log.close()
 
 
-# What has no data in a service that is well and has just begun.
+# Expressions without data in a healthy service that has just started.
 _EMPTY = {"Alerts", "Problems"} | {rule["alert"] for rule in RULES}
 
 

@@ -1,4 +1,4 @@
-"""What survives: restarts, and a worker killed in the middle of a job."""
+"""Recovery from a restart, and from a worker killed in the middle of a job."""
 
 import signal
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def test_a_restart_changes_no_answer(start: Callable[..., Service], digits: Digi
     service.predict_by("kept", 2, images[0])
     processes = psutil.Process(service.process.pid).children(recursive=True)
 
-    # Ctrl-C: everything ends, and ends well.
+    # Ctrl-C: a graceful shutdown of all processes.
     assert service.stop(signal.SIGINT) == 0
     wait_for(lambda: gone(processes))
 
@@ -48,13 +48,13 @@ def test_a_job_survives_the_death_of_its_worker(
     wait_for(in_training)
     worker = service.child("accrue worker")
     assert worker
-    # By these names an operator tells the processes.
+    # Operators know the processes by these names.
     assert service.child("accrue api")
     assert service.child(f"accrue job {job_id}") in worker.children(recursive=True)
     family = worker.children(recursive=True)
     worker.kill()
 
-    # Its child ends with it; `accrue up` starts another, which takes the job.
+    # Its child ends with it; `accrue up` starts another worker, which takes the job.
     wait_for(lambda: gone(family))
     job = service.finished(job_id)
     assert (job["state"], job["attempt"], job["version"]) == ("succeeded", 2, 1), job

@@ -1,4 +1,4 @@
-"""The database lost, or everything: what comes back answers as before and goes on learning."""
+"""A service restored after the loss of its database, or of all data, answers as before."""
 
 import shutil
 import sqlite3
@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.harness import ACCRUE, Digits, Service, wait_for
 
-# The database is a file here: what is lost or copied is that file.
+# Only the file of an SQLite database is lost and copied here.
 pytestmark = pytest.mark.parametrize("start", ["sqlite, files"], indirect=True)
 
 
@@ -22,7 +22,7 @@ def taught(service: Service, digits: Digits) -> None:
 
 
 def state(service: Service, digits: Digits) -> list[Any]:
-    """Everything about the versions but their jobs, and their answers."""
+    """Everything about the versions except their jobs, and their answers."""
     versions = service.http.get("/v1/classifiers/kept/versions").json()["data"]
     answers = [
         service.predict("kept", digits.held_out(label), version=number)
@@ -96,5 +96,5 @@ def test_a_backup_made_while_running_is_restored(
     for version in found[0] + before[0]:
         version["aliases"] = []
     assert found == before
-    # The job that ran is done again, or was done before the copy: once in any case.
+    # The job that ran is done again, or was done before the copy; in any case once.
     assert service.finished(job["id"])["version"] == 3

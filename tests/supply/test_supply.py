@@ -1,4 +1,4 @@
-"""What is installed is what was locked, has a licence that somebody has seen, and is listed."""
+"""The supply chain: packages are locked with hashes, their licences known, and listed."""
 
 import json
 import os
@@ -54,6 +54,25 @@ def test_nothing_is_installed_without_a_hash(name: str) -> None:
         assert "--require-hashes" in command or "--build-constraints requirements/build" in command
 
 
+# -- the extras
+
+
+def exported(uv: str, dockerfile: str) -> set[str]:
+    """The packages that the Dockerfile installs."""
+    found = re.search(r"/uv (export [^\\]*)", dockerfile)
+    assert found is not None
+    done = subprocess.run(
+        [uv, *found[1].split(), "--no-hashes"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(re.findall(r"^([a-z0-9-]+)==", done.stdout, re.MULTILINE))
+
+
+def test_the_image_has_what_the_service_needs_and_not_the_demo(uv: str) -> None:
+    packages = exported(uv, (ROOT / "Dockerfile").read_text())
+    assert {"torch", "fastapi", "celery", "boto3"} <= packages
+    assert not {"matplotlib", "scikit-learn", "scipy"} & packages
+
+
 # -- licences
 
 
@@ -71,7 +90,7 @@ def test_licences_are_fine_and_listed(tmp_path: Path) -> None:
     done = licences("--write", str(tmp_path / "licences.md"))
     assert done.returncode == 0, done.stdout
     found = set((tmp_path / "licences.md").read_text().splitlines())
-    # On another platform fewer are installed than are listed.
+    # Other platforms install fewer packages than are listed.
     listed = set((ROOT / "docs" / "licences.md").read_text().splitlines())
     rows = {line for line in found if line.startswith("| ") and line.count("|") == 3}
     assert len(rows) > 70

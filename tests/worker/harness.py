@@ -78,10 +78,15 @@ class Pictures:
 
 
 class Service:
-    """What a client of one service would do, without the HTTP."""
+    """What a client of one service would do, without the HTTP.
 
-    def __init__(self, db: Database, settings: Settings) -> None:
-        self.db, self.settings = db, settings
+    `wake` is called after every new job, as routes do: a dispatcher's, which sends it at once.
+    """
+
+    def __init__(
+        self, db: Database, settings: Settings, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self.db, self.settings, self._wake = db, settings, wake
 
     def classifier(self, name: str = "toy", *, epochs: int = 2, **fields: Any) -> str:
         spec = {
@@ -110,12 +115,16 @@ class Service:
 
     def learn(self, upload: str, name: str = "toy", **fields: Any) -> str:
         request = LearnRequest.model_validate({"uploads": [upload]} | fields)
-        return creation.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+        return self._create(name, request)
 
     def forget(self, *classes: str, name: str = "toy", **fields: Any) -> str:
         body = {"kind": "forget", "classes": list(classes), **fields}
-        request = ForgetRequest.model_validate(body)
-        return creation.create(self.db, WORKSPACE, name, request, on_created=nothing).id
+        return self._create(name, ForgetRequest.model_validate(body))
+
+    def _create(self, name: str, request: LearnRequest | ForgetRequest) -> str:
+        job = creation.create(self.db, WORKSPACE, name, request, on_created=nothing)
+        self._wake()
+        return job.id
 
     def job(self, job_id: str) -> JobView:
         return jobs.get(self.db, WORKSPACE, job_id)
@@ -124,7 +133,9 @@ class Service:
         return jobs.cancel(self.db, WORKSPACE, job_id)
 
     def retry(self, job_id: str) -> JobView:
-        return jobs.retry(self.db, WORKSPACE, job_id, on_created=nothing)
+        job = jobs.retry(self.db, WORKSPACE, job_id, on_created=nothing)
+        self._wake()
+        return job
 
     def shorten(self, job_id: str) -> None:
         """Have the next attempt of a job train for one epoch, and do nothing else."""
@@ -193,12 +204,12 @@ class Service:
 def served(place: dict[str, str], folder: Path, **settings: Any) -> Iterator[Service]:
     """A service with a dispatcher and without a worker."""
     own = {"device": "cpu", "train_threads": 1, **place, **settings}
-    service = Service(Database(place["database"]), Settings(data_dir=folder / "data", **own))
-    dispatcher = Dispatcher(service.db, service.settings)
+    db, settings = Database(place["database"]), Settings(data_dir=folder / "data", **own)
+    dispatcher = Dispatcher(db, settings)
     dispatcher.start()
-    yield service
+    yield Service(db, settings, dispatcher.wake)
     dispatcher.stop()
-    service.db.close()
+    db.close()
 
 
 def train_forever(service: Service, name: str) -> str:
@@ -215,11 +226,15 @@ def training_process(worker: psutil.Process) -> psutil.Process:
 
 
 def is_gone(process: psutil.Process) -> bool:
+    """Return whether a process ends within half a minute."""
     deadline = time.monotonic() + 30
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
+    try:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        pass
     return True
 
 

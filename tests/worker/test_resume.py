@@ -11,13 +11,12 @@ import pytest
 
 from app.db.repositories import checkpoints as checkpoint_rows, versions as version_rows
 from app.db.tables import Job
-from app.services.jobs import events, jobs
+from app.services.jobs import events
 from app.services.jobs.views import JobView
 from tests.worker.harness import (
     WORKSPACE,
     Place,
     Service,
-    nothing,
     served,
     stop,
     training_process,
@@ -187,5 +186,5 @@ def test_a_cancelled_job_that_is_retried_goes_on(service: Service, worker: psuti
     service.cancel(broken)
     assert service.wait(broken, lambda job: job.finished, seconds=240).state == "cancelled"
     assert row(service, broken) is not None
-    jobs.retry(service.db, WORKSPACE, broken, on_created=nothing)
+    service.retry(broken)
     assert_twins(service, whole, broken, interruptions=1)

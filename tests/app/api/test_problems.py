@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from app.api.middleware import RequestContext
 from app.db.engine import Database
@@ -125,9 +126,12 @@ def test_locked_database_is_503(api: TestClient, database: Database, settings: S
         pytest.skip("only a database with one writer is locked as a whole")
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     app_database: Database = api.app.state.database  # type: ignore[attr-defined]
-    with app_database.engine.connect() as connection:
-        # The real limit is 15 seconds: the connection that the pool hands out next waits less.
-        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+
+    # The real limit is 15 seconds.
+    @event.listens_for(app_database.engine, "checkout")
+    def wait_less(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA busy_timeout=50")
+
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     try:

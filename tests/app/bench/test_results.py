@@ -1,4 +1,4 @@
-"""Plans, what is kept of a comparison, and the table made of it."""
+"""The plan of a comparison, its results in a file, and the table."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.bench.course import Course, Measured, Record
+from app.bench.course import Course, CourseBuilder, StepAccuracy
 from app.bench.picture import draw
-from app.bench.plan import Plan, Row, read_plan
+from app.bench.plan import ComparisonPlan, PlanRow, read_plan
 from app.bench.results import Results, table
 from app.client.errors import CommandError
 
@@ -41,21 +41,21 @@ VERSION = {
 
 def course(*rows: list[float], aware: float = 1.0) -> Course:
     """A course whose tasks are measured on equally many images."""
-    record = Record()
+    builder = CourseBuilder()
     for row in rows:
-        record.add(Measured(sum(row) / len(row), list(row), aware, [aware] * len(row)))
-    record.seconds = 1.5
-    return record.course("c", VERSION)
+        builder.add(StepAccuracy(sum(row) / len(row), list(row), aware, [aware] * len(row)))
+    builder.seconds = 1.5
+    return builder.build("c", VERSION)
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> ComparisonPlan:
     path = tmp_path / "plan.toml"
     path.write_text(PLAN)
     return read_plan(path)
 
 
-def test_a_row_s_own_settings_go_before_the_common_ones(plan: Plan) -> None:
+def test_a_row_s_own_settings_go_before_the_common_ones(plan: ComparisonPlan) -> None:
     icarl, lwf = plan.rows
     shared = plan.model_copy(update={"classifier": {"regularizer": {"name": "cs_kd"}}})
     assert shared.body(icarl, 1)["regularizer"] == {"name": "cs_kd"}
@@ -72,7 +72,7 @@ def test_a_row_s_own_settings_go_before_the_common_ones(plan: Plan) -> None:
     assert body["regularizer"] == {"name": "cs_kd"}
     assert icarl.titles == ["icarl", "icarl, softmax"]
     assert lwf.titles == ["lwf, hot"]
-    assert Row(method="mas", regularizer={"name": "cs_kd"}).titles == ["mas + cs_kd"]
+    assert PlanRow(method="mas", regularizer={"name": "cs_kd"}).titles == ["mas + cs_kd"]
     assert [plan.seeds_of(row) for row in plan.rows] == [(1, 2), (7,)]
 
 
@@ -87,7 +87,7 @@ def test_a_row_s_own_settings_go_before_the_common_ones(plan: Plan) -> None:
         ('seeds = []\nrows = [{method = "icarl"}]', "seeds: .*at least 1"),
         ('rows = [{method = "mas"}, {method = "mas", memory = 3}]', "two rows are titled 'mas'"),
         ('classifier = {seed = 3}\nrows = [{method = "mas"}]', "classifier cannot have seed"),
-        ('classifier = {options = 3}\nrows = [{method = "mas"}]', "options is no table"),
+        ('classifier = {options = 3}\nrows = [{method = "mas"}]', "options is not a table"),
     ],
 )
 def test_a_wrong_plan_says_where(tmp_path: Path, text: str, reason: str) -> None:
@@ -116,7 +116,7 @@ def test_classifiers_of_a_task_each_are_weighed_by_their_images() -> None:
     assert (made.size_bytes, made.exemplars, made.seconds) == (6000, 24, 3.0)
 
 
-def test_a_comparison_goes_on_from_its_file(plan: Plan, tmp_path: Path) -> None:
+def test_a_comparison_goes_on_from_its_file(plan: ComparisonPlan, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     icarl, lwf = plan.rows
     results = Results.of(path, plan, "images")
@@ -130,7 +130,7 @@ def test_a_comparison_goes_on_from_its_file(plan: Plan, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".*")) == []
 
     # Other rows are added to what is there, and so are seeds.
-    mas = Row(method="mas")
+    mas = PlanRow(method="mas")
     added = Results.of(path, plan.model_copy(update={"rows": (mas,)}), "images")
     added.add(mas, 1, [course([1.0], [0.5, 0.5])])
     assert list(added.taught) == ["mas", "icarl", "icarl, softmax", "lwf, hot"]
@@ -146,13 +146,13 @@ def test_a_comparison_goes_on_from_its_file(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="other images"):
         Results.of(path, plan, "others")
     path.write_text("{}")
-    with pytest.raises(CommandError, match="no result"):
+    with pytest.raises(CommandError, match="is not a result"):
         Results.of(path, plan, "images")
     with pytest.raises(CommandError, match="cannot be written"):
         results.write(tmp_path / "nowhere" / "out.json")
 
 
-def test_the_table_has_means_and_extremes(plan: Plan) -> None:
+def test_the_table_has_means_and_extremes(plan: ComparisonPlan) -> None:
     icarl, lwf = plan.rows
     results = Results(plan=plan, images="images")
     for seed, last in ((1, 0.4), (2, 0.6)):
@@ -167,7 +167,9 @@ def test_the_table_has_means_and_extremes(plan: Plan) -> None:
     assert [cell.strip() for cell in lines[4].split("|")][2:6] == ["–", "–", "–", "75.0"]
 
 
-def test_the_picture_shows_rows_with_and_without_every_figure(plan: Plan, tmp_path: Path) -> None:
+def test_the_picture_shows_rows_with_and_without_every_figure(
+    plan: ComparisonPlan, tmp_path: Path
+) -> None:
     results = Results(plan=plan, images="images")
     results.add(plan.rows[0], 1, [course([1.0], [0.5, 0.5]), course([1.0], [0.1, 0.1])])
     results.add(plan.rows[1], 7, [Course.of_separate([course([0.5]), course([1.0])], [1, 1])])

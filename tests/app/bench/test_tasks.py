@@ -48,7 +48,9 @@ def test_several_folders_are_a_task_each_and_their_labels_never_meet(tmp_path: P
     fruit, tools = folders_as_tasks(folders, images_per_class=1)
     assert fruit.labels == ("fruit a", "fruit b")
     assert tools.labels == ("tools b", "tools c")
-    assert {m.name.rsplit("/", 1)[0] for m in tools.members if m.name.startswith("train")} == {
+    assert {
+        image.name.rsplit("/", 1)[0] for image in tools.images if image.name.startswith("train")
+    } == {
         "train/tools b",
         "train/tools c",
     }
@@ -76,10 +78,10 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="has 2 classes, not 3"):
         read_tasks(folder, 1, classes=3)
     other = fill(tmp_path / "other" / "one", "cd")
-    with pytest.raises(CommandError, match="different names"):
+    with pytest.raises(CommandError, match="needs its own name"):
         folders_as_tasks([folder, other])
     (folder / "train" / "stray.png").write_bytes(b"x")
-    with pytest.raises(CommandError, match=r"stray\.png is in no class folder"):
+    with pytest.raises(CommandError, match=r"stray\.png is not in a class folder"):
         read_tasks(folder, 1)
     (folder / "train" / "stray.png").unlink()
     for image in (folder / "test" / "a").iterdir():

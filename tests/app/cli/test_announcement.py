@@ -1,4 +1,4 @@
-"""`accrue up` says where it listens, whatever else the environment is set up for."""
+"""`accrue up` says where it listens, whatever proxies the environment names."""
 
 import http.server
 import threading

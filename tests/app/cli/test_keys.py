@@ -1,4 +1,4 @@
-"""`accrue keys` on a real database: the key is shown once, and never lost on the way."""
+"""`accrue keys` on a real database: the key is shown once, and never lost before that."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def test_limits_and_workspace_are_the_keys_own(run: Run, database: Database) -> 
 
 
 def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
-    assert "no key yet" in ok(run("list"))
+    assert "no keys yet" in ok(run("list"))
     token = ok(run("create", "first", "--scope=admin")).strip()
     second = tokens.id_of(ok(run("create", "second", "--scope=train")).strip())
     assert second is not None
@@ -79,7 +79,7 @@ def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
     assert lines[2].split()[:5] == [second, "second", "default", "train", "active"]
     assert token.split("_", 2)[2] not in "".join(lines)
     ok(run("revoke", second))
-    refused(run("revoke", "nobody"), "no key of the id or name nobody")
+    refused(run("revoke", "nobody"), "no key with the id or name nobody")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_no_key_can_be_is_named(run: Run, arguments: tuple[str, ...], said:
 def test_a_name_in_use_is_refused(run: Run, tmp_path: Path) -> None:
     ok(run("create", "ci", "--scope=train"))
     file = tmp_path / "key"
-    refused(run("create", "ci", "--scope=admin", "--output", file), "a key named ci already")
+    refused(run("create", "ci", "--scope=admin", "--output", file), "already a key named ci")
     assert list(tmp_path.glob("*key*")) == []
 
 
@@ -120,10 +120,10 @@ def test_the_first_admin_key_is_made_once(run: Run, database: Database, tmp_path
     for arguments in (first, first[:-2]):
         result = run(*arguments)
         assert ok(result) == ""
-        assert "there already" in result.stderr
+        assert "exists already" in result.stderr
     assert len(service.every(database)) == 1
     file.unlink()
-    assert "if it is lost, revoke it" in run(*first).stderr
+    assert "If it is lost, revoke it" in run(*first).stderr
     assert not file.exists()
 
 
@@ -142,7 +142,7 @@ def test_of_two_that_make_the_first_key_one_does(
     file = tmp_path / "key"
     said = run("create", "admin", "--scope=admin", "--if-none", "--output", file)
     assert ok(said) == ""
-    assert "there already" in said.stderr
+    assert "exists already" in said.stderr
     assert not file.exists()
     assert len(service.every(database)) == 1
 
@@ -180,7 +180,7 @@ def test_a_file_with_a_revoked_key_gets_the_next_one_where_scripts_ask(
     refused(run(*arguments), "exists already")
     assert (tmp_path / "key").read_text() == before
     # Else a deployment whose first key was revoked could not be started again.
-    assert "good no more" in run(*arguments, "--if-none").stderr
+    assert "was revoked or has expired" in run(*arguments, "--if-none").stderr
     (good,) = [row for row in service.every(database) if row.revoked_at is None]
     assert tokens.matches((tmp_path / "key").read_text().strip(), good.digest)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
@@ -269,6 +269,6 @@ def test_a_key_that_cannot_be_shown_is_not_made(
             command, check=False, env=environment, stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
-    assert "was not made: No space left" in done.stderr
+    assert "was not created: No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert service.every(database) == []

@@ -1,4 +1,4 @@
-"""Where the commands take their key from, and whom they give it to."""
+"""Where the commands read their key, and to which server they send it."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,11 +54,11 @@ def test_what_is_no_key_is_named_and_not_shown(
 ) -> None:
     file = tmp_path / "key"
     file.write_text("swordfish")
-    with pytest.raises(CommandError, match=f"{file} holds no key") as caught:
+    with pytest.raises(CommandError, match=f"{file} does not hold a key") as caught:
         connect("http://127.0.0.1:9", file)
     assert "swordfish" not in str(caught.value)
     monkeypatch.setenv("ACCRUE_KEY", "swordfish")
-    with pytest.raises(CommandError, match="ACCRUE_KEY holds no key"):
+    with pytest.raises(CommandError, match="ACCRUE_KEY does not hold a key"):
         connect("http://127.0.0.1:9", None)
     with pytest.raises(CommandError, match="Cannot read the key"):
         connect("http://127.0.0.1:9", tmp_path / "missing")

@@ -95,7 +95,10 @@ def test_giving_up_on_a_child_that_dies_at_once() -> None:
     watch = Watch(bad, good)
     assert watch.supervisor.run() == 1
     assert len(watch.said) == supervisor.QUICK_DEATHS
-    assert watch.said[-1] == "The worker ended with status 3, 5 times in a row. Giving up."
+    assert (
+        watch.said[-1]
+        == "The worker ended with status 3, 5 times in a row. Giving up; its log says why."
+    )
     assert not good.running
 
 

@@ -1,4 +1,4 @@
-"""The client, against a small HTTP server that answers what a test wants."""
+"""The client, against a small HTTP server with the answers of a test."""
 
 import json
 import threading

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.client.errors import CommandError
-from app.client.folder import TarStream, find_members
+from app.client.folder import TarStream, find_images
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_stream_is_a_tar_of_the_class_folders(folder: Path) -> None:
-    stream = TarStream(find_members(folder))
+    stream = TarStream(find_images(folder))
     data = b"".join(stream)
     assert len(data) == stream.length == int(stream.headers["Content-Length"])
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
@@ -45,7 +45,7 @@ def test_the_stream_is_a_tar_of_the_class_folders(folder: Path) -> None:
 
 
 def test_a_file_that_shrinks_meanwhile_is_not_padded(folder: Path) -> None:
-    stream = TarStream(find_members(folder))
+    stream = TarStream(find_images(folder))
     (folder / "stop/a.png").write_bytes(b"a")
     with pytest.raises(CommandError, match=r"a\.png became shorter"):
         b"".join(stream)
@@ -53,7 +53,7 @@ def test_a_file_that_shrinks_meanwhile_is_not_padded(folder: Path) -> None:
 
 def test_nothing_to_send(tmp_path: Path) -> None:
     (tmp_path / "stray.png").write_bytes(b"x")
-    with pytest.raises(CommandError, match="No images in"):
-        find_members(tmp_path)
+    with pytest.raises(CommandError, match="There are no images in"):
+        find_images(tmp_path)
     with pytest.raises(CommandError, match="is not a folder"):
-        find_members(tmp_path / "none")
+        find_images(tmp_path / "none")

@@ -39,7 +39,7 @@ from app.doctor import (
     software,
     storage,
 )
-from app.doctor.findings import Check, Finding, Installation as Looked
+from app.doctor.findings import Check, CheckContext, Finding
 from app.services.upkeep import ownership
 from app.settings import Settings
 from app.storage import BlobStore
@@ -56,7 +56,7 @@ postgres_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 def ask(check: Check, settings: Settings, url: str = NOWHERE, **environ: str) -> list[Finding]:
-    found = list(check(Looked(settings, url, environ)))
+    found = list(check(CheckContext(settings, url, environ)))
     assert found, "a check that says nothing"
     for finding in found:
         assert bool(finding.help) == (finding.state in ("warning", "problem"))
@@ -92,7 +92,7 @@ def test_packages_that_do_not_fit(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     found = [Finding(**finding) for finding in json.loads(done.stdout)["findings"]]
     problems = [finding.what for finding in found if finding.state == "problem"]
-    assert problems[0] == "Packages that do not fit: rich is 1.0, wanted is >=13.9"
+    assert problems[0] == "Packages that do not fit: rich is 1.0, needed is >=13.9"
     assert problems[1] == "PyTorch cannot be loaded: libcudart.so.13: cannot open"
     assert next(finding.check for finding in found if finding.state == "skipped") == "device"
 
@@ -101,7 +101,7 @@ def test_variables_that_nothing_reads(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     well(ask(environment.check, settings, ACCRUE_PORT="1", accrue_url="x", PATH="/bin"))
     found = ask(environment.check, settings, ACCRUE_DATABSE="x", ACCRUE_PORT="1")
-    assert "ACCRUE_DATABSE" in said(found, "warning", help_="Is ACCRUE_DATABASE meant?")
+    assert "ACCRUE_DATABSE" in said(found, "warning", help_="Did you mean ACCRUE_DATABASE?")
     found = ask(environment.check, settings, ACCRUE_XYZZY="x")
     assert "ACCRUE_XYZZY" in said(found, "warning", help_="docs/operations.md")
 
@@ -155,7 +155,7 @@ def test_data_folder(tmp_path: Path) -> None:
     there = ask(folders.check_data, Settings(data_dir=tmp_path))
     assert there[0].state in ("ok", "warning")  # by what this machine has free
     found = ask(folders.check_data, Settings(data_dir=tmp_path / "a" / "b"))
-    assert "not there yet" in said(found, "warning", help_="ACCRUE_DATA_DIR")
+    assert "does not exist yet" in said(found, "warning", help_="ACCRUE_DATA_DIR")
     assert not (tmp_path / "a").exists()
     file = tmp_path / "file"
     file.touch()
@@ -240,7 +240,7 @@ def test_a_wrong_password_of_the_database(own_postgres: OwnPostgres, tmp_path: P
 
 def test_no_database_is_made(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    for finding in examination.examine(Looked(settings, NOWHERE, {})):
+    for finding in examination.examine(CheckContext(settings, NOWHERE, {})):
         assert finding.state != "problem", finding
     assert not (tmp_path / "accrue.db").exists()
 
@@ -284,9 +284,9 @@ def test_a_database_for_reading_alone(settings: Settings) -> None:
 
 def test_storage(settings: Settings, database: Database) -> None:
     found = ask(storage.check, settings)
-    assert "not there yet" in said(found, "warning")
+    assert "does not exist yet" in said(found, "warning")
     Path(settings.storage_url).mkdir(parents=True)
-    assert ask(storage.check, settings)[-1].what == "It is nobody's yet"
+    assert ask(storage.check, settings)[-1].what == "It belongs to no database yet"
     assert list(Path(settings.storage_url).iterdir()) == [], "the doctor changes nothing"
 
 
@@ -427,7 +427,7 @@ def test_workers_and_jobs(settings: Settings, database: Database) -> None:
         )
     found = ask(jobs.check, settings)
     assert "1 for train on cuda" in found[0].what
-    assert "nobody frees: 1" in said(found, "problem", help_="dispatcher")
+    assert "were not requeued: 1" in said(found, "problem", help_="dispatcher")
     warnings = " ".join(f.what for f in found if f.state == "warning")
     for part in ("again and again", "60 minutes", "3.0 hours", "1 deliveries"):
         assert part in warnings
@@ -509,7 +509,7 @@ def test_what_people_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.exit_code == 1
     lines = done.output.splitlines()
     assert any(line.split()[:3] == ["problem", "broker", "Redis"] for line in lines)
-    assert any("[bold]elsewhere is not there yet" in line for line in lines)
+    assert any("[bold]elsewhere does not exist yet" in line for line in lines)
     assert lines[-1].startswith("1 problem, ")
 
 
@@ -521,10 +521,10 @@ def run(*arguments: str) -> Result:
 
 
 def test_a_check_that_fails_itself_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(_installation: Looked) -> Iterator[Finding]:
+    def check(_context: CheckContext) -> Iterator[Finding]:
         raise KeyError("unforeseen")
 
     monkeypatch.setattr(examination, "_CHECKS", (check, environment.check))
-    found = list(examination.examine(Looked(Settings(data_dir=tmp_path), NOWHERE, {})))
+    found = list(examination.examine(CheckContext(Settings(data_dir=tmp_path), NOWHERE, {})))
     assert "KeyError: 'unforeseen'" in found[0].what
     assert found[1].check == "settings"

@@ -1,0 +1,17 @@
+"""The packages of the extra `demo`, which the service itself does not need."""
+
+from importlib.util import find_spec
+
+from app.client.errors import CommandError
+
+_MODULES = {"matplotlib": "matplotlib", "scikit-learn": "sklearn"}
+
+
+def require(command: str, *packages: str) -> None:
+    """Raise CommandError unless the packages that a command needs are installed."""
+    missing = [package for package in packages if find_spec(_MODULES[package]) is None]
+    if missing:
+        raise CommandError(
+            f"{command} needs {' and '.join(missing)}. Run `make setup` in a checkout of Accrue, "
+            "or `pip install 'accrue[demo]'`."
+        )
