@@ -56,11 +56,6 @@ class Position(NamedTuple):
     epoch: int
     step: int
 
-    @property
-    def next(self) -> "Position":
-        """The position after this one in its epoch."""
-        return self._replace(step=self.step + 1)
-
 
 @dataclass
 class _Epoch:
@@ -112,7 +107,9 @@ class Trainer:
         self.save_due = save_due
         self.unsaved = False
         self.summed = 0.0  # the loss over steps of the first epoch that a checkpoint contains
-        self.teacher = _frozen_copy(method) if method.needs.teacher and step.known else None
+        self.teacher: nn.Module | None = None
+        if method.needs.teacher and step.known:
+            self.teacher = copy.deepcopy(method.network).eval().requires_grad_(False)
         regularizer = method.regularizer(step.spec)
         # At weight 0 even its forward is left out: batch norm would see the images.
         self.regularizer = regularizer if regularizer and regularizer.options.weight else None
@@ -168,7 +165,9 @@ class Trainer:
             last = index == epoch.steps - 1
             if last or time.monotonic() - self.reported >= REPORT_SECONDS:
                 self._report(phase, epoch, index + 1)
-            following = Position(start.phase, start.epoch + 1, 0) if last else position.next
+            following = Position(start.phase, start.epoch + 1, 0)
+            if not last:
+                following = position._replace(step=index + 1)
             self._save_if_due(phase, following, summed, epoch_end=last)
 
     def _batches(self, phase: Phase, start: Position) -> tuple[list[EpochPlan], list[EpochPlan]]:
@@ -223,7 +222,7 @@ class Trainer:
         )
         with step.compute.autocast():
             outputs = _in_float32(method.forward(batch.images))
-        loss = method.loss(step, batch, outputs).total
+        loss = method.loss(step, batch, outputs)
         if pairs is not None:
             loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
@@ -285,10 +284,6 @@ class Trainer:
             raise CheckpointMismatchError(f"the checkpoint does not fit: {error}") from error
         self.summed = checkpoint.loss
         return position
-
-
-def _frozen_copy(method: Method[Any]) -> nn.Module:
-    return copy.deepcopy(method.network).eval().requires_grad_(False)
 
 
 @contextmanager

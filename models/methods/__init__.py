@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models import networks, regularizers
 from models.errors import InvalidSpecError
-from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.base import Method, Needs, Phase
 from models.methods.cs_kd import CSKDMethod
 from models.methods.finetune import Finetune
 from models.methods.icarl import ICaRL
@@ -22,7 +22,6 @@ from models.methods.piggyback import Piggyback
 from models.spec import Spec
 
 __all__ = [
-    "Loss",
     "Method",
     "MethodInfo",
     "Needs",
@@ -39,17 +38,7 @@ AnyMethod = type[Method[Any]]
 # Other packages offer a Method subclass under this group, by its `name`.
 ENTRY_POINTS = "accrue.methods"
 
-_OWN: tuple[AnyMethod, ...] = (
-    ICaRL,
-    LwF,
-    LwM,
-    MAS,
-    Piggyback,
-    PackNet,
-    CSKDMethod,
-    Finetune,
-    Joint,
-)
+_OWN: list[AnyMethod] = [ICaRL, LwF, LwM, MAS, Piggyback, PackNet, CSKDMethod, Finetune, Joint]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ the device as well. What `state` and `working_state` return is copied to the CPU
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Optimizer
 
 from models import regularizers
@@ -70,14 +71,6 @@ class Phase:
     frozen: Sequence[nn.Module] = ()
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What to minimise, a scalar, and its named parts before weighting."""
-
-    total: Tensor
-    parts: dict[str, Tensor] = field(default_factory=dict)
-
-
 class Method(ABC, Generic[OptionsT]):
     """A learning algorithm over a network. Each has a file of its own in this folder."""
 
@@ -116,14 +109,15 @@ class Method(ABC, Generic[OptionsT]):
         activations: Activations = self.network(images)
         return activations
 
-    @abstractmethod
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
-        """Return the loss of a batch, given the network's activations of it."""
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
+        """Return the loss of a batch, a scalar: here, the cross-entropy of `view`."""
+        logits = self.view(step, outputs.logits, batch.columns)
+        return functional.cross_entropy(logits, batch.columns)
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return the logits [B, C] whose softmax the method's cross-entropy takes.
+        """Return the logits [B, C] for the softmax of cross-entropy and regularizer: here, all.
 
-        `columns` [B] are the classes of the images. A regularizer sees the same softmax.
+        `columns` [B] are the classes of the images.
         """
         return logits
 

@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 
-from torch.nn import functional
-
-from models.batches import Batch
 from models.errors import InvalidSpecError
-from models.methods.base import Loss, Method, Phase
+from models.methods.base import Method, Phase
 from models.methods.sgd import sgd_phase
-from models.networks import Activations
 from models.options import SGDOptions
 from models.regularizers import CSKDOptions, CSKDRegularizer
 from models.spec import Spec
@@ -38,10 +34,6 @@ class CSKDMethod(Method[CSKDMethodOptions]):
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train every weight in one phase."""
         return [sgd_phase(self.options, step.data, self.network.parameters())]
-
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
-        """Return softmax cross-entropy over all columns; the trainer adds the regularizer."""
-        return Loss(functional.cross_entropy(outputs.logits, batch.columns))
 
     def regularizer(self, spec: Spec) -> CSKDRegularizer:
         """Return the regularizer with the method's own options."""

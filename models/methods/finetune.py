@@ -2,12 +2,8 @@
 
 from collections.abc import Sequence
 
-from torch.nn import functional
-
-from models.batches import Batch
-from models.methods.base import Loss, Method, Phase
+from models.methods.base import Method, Phase
 from models.methods.sgd import sgd_phase
-from models.networks import Activations
 from models.options import SGDOptions
 from models.step import Step
 
@@ -23,7 +19,3 @@ class Finetune(Method[SGDOptions]):
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train every weight in one phase."""
         return [sgd_phase(self.options, step.data, self.network.parameters())]
-
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
-        """Return softmax cross-entropy over all columns."""
-        return Loss(functional.cross_entropy(outputs.logits, batch.columns))

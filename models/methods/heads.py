@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from models.methods.base import Method, OptionsT
+from models.step import Step
+
 # Far below any logit, yet finite: exp gives an exact 0 and 0 · log 0 stays 0, so that log-softmax
 # and divergences between masked logits have neither infinities nor NaNs.
 _OUT = -1e9
@@ -40,3 +43,15 @@ def lone_class_warnings(tasks: Sequence[int]) -> list[str]:
         "the new task has a single class: within its own head there is nothing to tell it from, so "
         "hardly anything was learnt; give two or more classes a step"
     ]
+
+
+class TaskHeads(Method[OptionsT]):
+    """A method for which each task has a softmax of its own."""
+
+    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
+        """Return the logits with the columns of other tasks out of each image's softmax."""
+        return within_task(logits, columns, step.tasks)
+
+    def warnings(self) -> list[str]:
+        """Warn of a new task with a single class."""
+        return lone_class_warnings(self.network.head.tasks)

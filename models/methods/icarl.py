@@ -19,7 +19,7 @@ from models.classify import (
     fit_temperature,
 )
 from models.errors import InvalidSpecError, LearningError
-from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.base import Method, Needs, Phase
 from models.methods.distillation import soft_cross_entropy
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
@@ -107,19 +107,18 @@ class ICaRL(Method[ICaRLOptions]):
         """Update the representation on new images and exemplars together (Alg. 3)."""
         return [sgd_phase(self.options, step.data, self.network.parameters())]
 
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
         """Return the loss of Alg. 3, or its softmax variant."""
         logits, old = outputs.logits, step.known
         if self.options.loss == "bce":
             targets = bce_targets(batch, logits, old)
             bce = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-            return Loss(bce / len(logits))
-        classification = functional.cross_entropy(logits, batch.columns)
+            return bce / len(logits)
+        classification = super().loss(step, batch, outputs)
         if not old:
-            return Loss(classification)
+            return classification
         distillation = soft_cross_entropy(logits[:, :old], batch.teacher.logits, 2.0)
-        parts = {"classification": classification, "distillation": distillation}
-        return Loss(classification + distillation, parts)
+        return classification + distillation
 
     def end(self, step: Step) -> None:
         """Herd the new classes' exemplars, trim the old ones', compute all means (Alg. 4, 5, 1).

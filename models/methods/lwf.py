@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from models.batches import Batch
-from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.base import Needs, Phase
 from models.methods.distillation import soft_cross_entropy_by_task
-from models.methods.heads import lone_class_warnings, within_task
+from models.methods.heads import TaskHeads
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
 from models.options import SGDOptions
@@ -38,7 +37,7 @@ class LwFOptions(SGDOptions):
     )
 
 
-class LwF(Method[LwFOptions]):
+class LwF(TaskHeads[LwFOptions]):
     """Answers as before on the old heads while it learns a new one, from new images alone."""
 
     name = "lwf"
@@ -69,23 +68,13 @@ class LwF(Method[LwFOptions]):
             frozen=[self.network.backbone],
         )
 
-    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return the logits with the columns of other tasks out of each image's softmax."""
-        return within_task(logits, columns, step.tasks)
-
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
         """Return cross-entropy within the task + weight · distillation of each old head (eq. 1)."""
+        classification = super().loss(step, batch, outputs)
         logits, old = outputs.logits, step.known
-        view = self.view(step, logits, batch.columns)
-        classification = functional.cross_entropy(view, batch.columns)
         if not old or not self.options.weight:
-            return Loss(classification)
+            return classification
         distillation = soft_cross_entropy_by_task(
             logits[:, :old], batch.teacher.logits, step.tasks[:old], self.options.temperature
         )
-        parts = {"classification": classification, "distillation": distillation}
-        return Loss(classification + self.options.weight * distillation, parts)
-
-    def warnings(self) -> list[str]:
-        """Warn of a task with a single class."""
-        return lone_class_warnings(self.network.head.tasks)
+        return classification + self.options.weight * distillation

@@ -11,13 +11,13 @@ from torch.nn import functional
 from models import networks
 from models.batches import Batch
 from models.errors import InvalidSpecError
-from models.methods.base import Loss, Method, Needs, Phase
+from models.methods.base import Needs, Phase
 from models.methods.distillation import (
     sigmoid_cross_entropy,
     soft_cross_entropy,
     soft_cross_entropy_by_task,
 )
-from models.methods.heads import lone_class_warnings, within_task
+from models.methods.heads import TaskHeads
 from models.methods.sgd import sgd_phase
 from models.networks import Activations
 from models.options import SGDOptions
@@ -52,7 +52,7 @@ class LwMOptions(SGDOptions):
     )
 
 
-class LwM(Method[LwMOptions]):
+class LwM(TaskHeads[LwMOptions]):
     """Attends to what it attended to and answers as before, while it learns from new images."""
 
     name = "lwm"
@@ -84,31 +84,25 @@ class LwM(Method[LwMOptions]):
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
         """Return all logits, or with `per_task` those of each image's own head."""
-        if self.options.heads == "single":
-            return logits
-        return within_task(logits, columns, step.tasks)
+        single = self.options.heads == "single"
+        return logits if single else super().view(step, logits, columns)
 
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
         """Return cross-entropy + β · distillation + γ · attention distillation (eq. 3)."""
         options = self.options
-        view = self.view(step, outputs.logits, batch.columns)
-        total = functional.cross_entropy(view, batch.columns)
-        parts = {"classification": total}
+        total = super().loss(step, batch, outputs)
         if step.known and (options.beta or options.gamma):
             teacher = self._teacher(batch)
             if options.beta:
-                parts["distillation"] = self._distillation(step, outputs, teacher)
-                total = total + options.beta * parts["distillation"]
+                total = total + options.beta * self._distillation(step, outputs, teacher)
             if options.gamma:
-                parts["attention"] = attention_loss(*self._maps(step, outputs, teacher))
-                total = total + options.gamma * parts["attention"]
-        return Loss(total, parts)
+                maps = self._maps(step, outputs, teacher)
+                total = total + options.gamma * attention_loss(*maps)
+        return total
 
     def warnings(self) -> list[str]:
         """Warn of a task with a single class, where each task has its own softmax."""
-        if self.options.heads == "single":
-            return []
-        return lone_class_warnings(self.network.head.tasks)
+        return [] if self.options.heads == "single" else super().warnings()
 
     def _teacher(self, batch: Batch) -> Activations:
         """Return the teacher's activations, differentiable where its attention needs gradients."""

@@ -6,11 +6,8 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
 
 from models import networks
-from models.batches import Batch
 from models.errors import InvalidSpecError
 from models.importance import (
     global_importance,
@@ -20,10 +17,10 @@ from models.importance import (
     uniform_importance,
     without_local_rule,
 )
-from models.methods.base import Loss, Method, Phase
-from models.methods.heads import lone_class_warnings, rivals, within_task
+from models.methods.base import Phase
+from models.methods.heads import TaskHeads, rivals
 from models.methods.sgd import sgd_phase
-from models.networks import Activations, Network, batch_norms
+from models.networks import Network, batch_norms
 from models.options import SGDOptions
 from models.preprocess import Preprocess
 from models.seeds import generator
@@ -52,7 +49,7 @@ class MASOptions(SGDOptions):
     )
 
 
-class MAS(Method[MASOptions]):
+class MAS(TaskHeads[MASOptions]):
     """Holds each weight in place, as strongly as it mattered to earlier tasks."""
 
     name = "mas"
@@ -99,15 +96,6 @@ class MAS(Method[MASOptions]):
         phase = sgd_phase(self.options, step.data, parameters)
         return [replace(phase, frozen=batch_norms(self.network))]
 
-    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return the logits with the columns of other tasks out of each image's softmax."""
-        return within_task(logits, columns, step.tasks)
-
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
-        """Return softmax cross-entropy within the task."""
-        logits = self.view(step, outputs.logits, batch.columns)
-        return Loss(functional.cross_entropy(logits, batch.columns))
-
     def after_optimizer_step(self, step: Step, phase: Phase) -> None:
         """Pull the weights back towards the anchor (eq. 4, taken implicitly).
 
@@ -140,7 +128,7 @@ class MAS(Method[MASOptions]):
 
     def warnings(self) -> list[str]:
         """Warn where nothing will be held in place."""
-        lone = lone_class_warnings(self.network.head.tasks)
+        lone = super().warnings()
         if any(bool((self.options.strength * omega).any()) for omega in self.importance.values()):
             return lone
         nothing = "strength times importance is zero for every weight: nothing holds old classes"

@@ -10,20 +10,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from models.batches import Batch
 from models.classify import Routed, Servable, TaskSoftmax, class_mean
 from models.errors import LearningError
-from models.methods.base import Loss, Method, Needs, OptionsT
-from models.methods.heads import lone_class_warnings, task_columns, within_task
-from models.networks import Activations, Network
+from models.methods.base import Needs, OptionsT
+from models.methods.heads import TaskHeads, task_columns
+from models.networks import Network
 from models.preprocess import Preprocess
 from models.state import Tensors
 from models.step import Step
 
 
-class Masked(Method[OptionsT]):
+class Masked(TaskHeads[OptionsT]):
     """A network of which each task uses its own weights, with a head per task and a router."""
 
     needs = Needs(task_id=True)
@@ -52,15 +50,6 @@ class Masked(Method[OptionsT]):
         super().begin(step)
         self.task = step.tasks[-1]
 
-    def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
-        """Return logits [B, C] in which only the columns of an image's own task compete."""
-        return within_task(logits, columns, step.tasks)
-
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
-        """Return the cross-entropy over the task's own head."""
-        logits = self.view(step, outputs.logits, batch.columns)
-        return Loss(functional.cross_entropy(logits, batch.columns))
-
     def end(self, step: Step) -> None:
         """Compute the router's means of the new classes."""
         backbone = self.routing_network().backbone
@@ -85,10 +74,6 @@ class Masked(Method[OptionsT]):
                 del self.router[task]
         self.network.head.remove(columns)
         return shared
-
-    def warnings(self) -> list[str]:
-        """Warn of a task with a single class."""
-        return lone_class_warnings(self.network.head.tasks)
 
     def network_of(self, task: int) -> Network:
         """Return the network with a task's weights: a copy, unless they are the stored ones."""

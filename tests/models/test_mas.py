@@ -24,7 +24,7 @@ from models.importance import (
 )
 from models.learner import Checkpoint, StepResult, restore
 from models.methods import validate
-from models.methods.base import Loss, Phase
+from models.methods.base import Phase
 from models.methods.finetune import Finetune
 from models.methods.mas import MAS, MASOptions
 from models.methods.sgd import sgd_phase
@@ -377,11 +377,11 @@ class OwnHeads(Finetune):
         phase = sgd_phase(self.options, step.data, [*convs, *head.parameters()])
         return [replace(phase, frozen=list(self.network.backbone.norms))]
 
-    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Loss:
+    def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
         if not step.known:
             return super().loss(step, batch, outputs)
         own = outputs.logits[:, step.known :]
-        return Loss(functional.cross_entropy(own, batch.columns - step.known))
+        return functional.cross_entropy(own, batch.columns - step.known)
 
 
 def test_strength_zero_is_finetuning(
