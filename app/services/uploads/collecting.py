@@ -1,6 +1,6 @@
 """Collecting: sanitise the images of a source and store them, before any row is written.
 
-A refused upload so leaves no row, and a sweep removes its blobs.
+So a refused upload leaves no row, and a sweep removes its blobs.
 """
 
 import threading
