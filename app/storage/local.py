@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 from app.storage import names
@@ -71,7 +72,10 @@ class LocalBlobStore:
         """List the blobs in the order of their hashes."""
         for shard in sorted(self._root.glob(f"{_SHARD}/{_SHARD}")):
             with os.scandir(shard) as entries:
-                files = sorted((e for e in entries if names.is_hash(e.name)), key=_name)
+                files = sorted(
+                    (entry for entry in entries if names.is_hash(entry.name)),
+                    key=attrgetter("name"),
+                )
             for entry in files:
                 try:
                     status = entry.stat()
@@ -191,10 +195,6 @@ def _touch(path: Path) -> bool:
 
 def _changed_at(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,8 @@ from app.db.repositories import (
     classifiers as classifier_rows,
     versions as version_rows,
 )
-from app.db.tables import Image, Ranking, RankingImage, Version, VersionClass
+from app.db.repositories.blobs import ImageRow
+from app.db.tables import Ranking, RankingImage, Version, VersionClass
 from app.ids import new_id
 from app.storage import BlobStore
 from models import methods
@@ -96,7 +97,7 @@ def publish(
         blob_rows.record(session, sizes, now)
         blob_rows.record_images(
             session,
-            [Image(sha256=key, media_type="image/png", width=SIZE, height=SIZE) for key in images],
+            [ImageRow(key, sizes[key], "image/png", SIZE, SIZE) for key in images],
         )
         ranking = Ranking(id=new_id("rnk"), classifier_id=owner.id)
         session.add(ranking)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
@@ -25,6 +25,16 @@ _IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
 
 # Hashes in one statement, below the number of parameters that every database takes.
 _BATCH = 1000
+
+
+class ImageRow(NamedTuple):
+    """What the database knows of an image; size in bytes, width and height in pixels."""
+
+    sha256: str
+    size: int
+    media_type: str
+    width: int
+    height: int
 
 
 def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
@@ -50,18 +60,14 @@ def _lock_for_share(session: Session, hashes: Sequence[str]) -> set[str]:
     return locked
 
 
-def record_images(session: Session, images: Iterable[Image]) -> None:
-    """Record what image blobs hold; known images stay as they are."""
-    rows = {
-        image.sha256: {
-            "sha256": image.sha256,
-            "media_type": image.media_type,
-            "width": image.width,
-            "height": image.height,
-        }
-        for image in images
-    }
-    insert_missing(session, Image, [rows[sha256] for sha256 in sorted(rows)])
+def record_images(session: Session, images: Iterable[ImageRow]) -> None:
+    """Record what recorded blobs hold; known images stay as they are."""
+    unique = {image.sha256: image for image in images}
+    rows = [
+        {"sha256": sha256, "media_type": media_type, "width": width, "height": height}
+        for sha256, _, media_type, width, height in sorted(unique.values())
+    ]
+    insert_missing(session, Image, rows)
 
 
 def release(session: Session, hashes: Iterable[str]) -> list[str]:

@@ -46,21 +46,11 @@ def append(session: Session, job_id: str, events: Sequence[Event], *, now: datet
     if not events:
         return
     last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
-    session.execute(
-        insert(JobEvent),
-        [
-            {
-                "job_id": job_id,
-                "seq": seq,
-                "at": now,
-                "type": event.type,
-                "level": event.level,
-                "message": event.message,
-                "data": event.data or {},
-            }
-            for seq, event in enumerate(events, start=last + 1)
-        ],
-    )
+    rows = [
+        {"job_id": job_id, "seq": seq, "at": now, **vars(event), "data": event.data or {}}
+        for seq, event in enumerate(events, start=last + 1)
+    ]
+    session.execute(insert(JobEvent), rows)
 
 
 def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:

@@ -1,23 +1,11 @@
 """Queries for the rankings and held-out images that manifests list."""
 
-from typing import NamedTuple
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.repositories.blobs import ImageRow
 from app.db.rows import group
 from app.db.tables import Blob, HeldOut, Image, Ranking, RankingImage
-
-
-class ImageRow(NamedTuple):
-    """What the database knows of an image; size in bytes, width and height in pixels."""
-
-    sha256: str
-    size: int
-    media_type: str
-    width: int
-    height: int
-
 
 _IMAGE = (Image.sha256, Blob.size, Image.media_type, Image.width, Image.height)
 

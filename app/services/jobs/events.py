@@ -51,11 +51,4 @@ def tail(db: Database, workspace: str, job_id: str, *, after: int) -> Tail:
 
 
 def _view(event: JobEvent) -> EventView:
-    return EventView(
-        seq=event.seq,
-        at=event.at,
-        type=event.type,
-        level=event.level,
-        message=event.message,
-        data=event.data,
-    )
+    return EventView.model_validate(event, from_attributes=True)

@@ -114,14 +114,4 @@ def signed_headers(secret: str, message_id: str, timestamp: int, payload: bytes)
 
 
 def _view(row: WebhookDelivery) -> DeliveryView:
-    return DeliveryView(
-        id=row.id,
-        type=row.type,
-        state=row.state,
-        attempts=row.attempts,
-        next_at=row.next_at,
-        last_status=row.last_status,
-        last_error=row.last_error,
-        created_at=row.created_at,
-        delivered_at=row.delivered_at,
-    )
+    return DeliveryView.model_validate(row, from_attributes=True)

@@ -20,7 +20,7 @@ from app.db.repositories import (
     manifests as manifest_rows,
     versions as version_rows,
 )
-from app.db.repositories.manifests import ImageRow
+from app.db.repositories.blobs import ImageRow
 from app.db.tables import Classifier, Version
 from app.storage import BlobStore
 

@@ -18,8 +18,8 @@ from app.db.repositories import (
     restoring as restoring_rows,
     versions as version_rows,
 )
-from app.db.repositories.manifests import ImageRow
-from app.db.tables import Alias, Classifier, Image, Version, VersionClass
+from app.db.repositories.blobs import ImageRow
+from app.db.tables import Alias, Classifier, Version, VersionClass
 from app.services.upkeep import ownership
 from app.services.upkeep.manifests import (
     FOLDER,
@@ -140,18 +140,7 @@ def _record_blobs(
     sizes = {sha256: image.size for sha256, image in images.items()}
     sizes |= {part.sha256: part.size for version in versions for part in version.parts.values()}
     blob_rows.record(session, sizes, db.now(session))
-    blob_rows.record_images(
-        session,
-        [
-            Image(
-                sha256=image.sha256,
-                media_type=image.media_type,
-                width=image.width,
-                height=image.height,
-            )
-            for image in images.values()
-        ],
-    )
+    blob_rows.record_images(session, images.values())
 
 
 def _images(

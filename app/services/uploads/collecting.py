@@ -1,6 +1,6 @@
 """Collecting: sanitise the images of a source and store them, before any row is written.
 
-A refused upload so leaves no row, and a sweep removes its blobs.
+So a refused upload leaves no row, and a sweep removes its blobs.
 """
 
 import threading
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from app.db.repositories.blobs import ImageRow
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
@@ -62,13 +63,9 @@ COLLECT_ERRORS = (
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image in the blob store, ready for its rows; width and height in pixels."""
+    """A labelled image in the blob store, ready for its rows."""
 
-    sha256: str
-    size: int
-    media_type: str
-    width: int
-    height: int
+    row: ImageRow
     label: str
     split: Split
     name: str
@@ -119,7 +116,7 @@ def collect(
         ):
             if isinstance(result, Rejection):
                 rejected.append(result)
-            elif (key := (result.label, result.sha256)) in images:
+            elif (key := (result.label, result.row.sha256)) in images:
                 duplicates += 1
             else:
                 images[key] = result
@@ -158,11 +155,7 @@ def _prepare(
             raise StorageFullError("The storage is full, so the image was not stored.") from error
         raise StorageUnavailableError from error
     return PreparedImage(
-        sha256=sha256,
-        size=len(image.data),
-        media_type=image.media_type,
-        width=image.width,
-        height=image.height,
+        row=ImageRow(sha256, len(image.data), image.media_type, image.width, image.height),
         label=label,
         split=item.split or split,
         name=shown(item.name),

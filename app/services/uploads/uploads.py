@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows
-from app.db.tables import Image, Upload, UploadImage
+from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
 from app.services import stored
@@ -188,24 +188,14 @@ def _view(session: Session, upload: Upload) -> UploadView:
 def _append(session: Session, upload: Upload, collected: Collected) -> None:
     """Insert the rows of the images that the upload does not have yet."""
     present = upload_rows.labelled_hashes(session, upload.id)
-    new = [image for image in collected.images if (image.label, image.sha256) not in present]
+    new = [image for image in collected.images if (image.label, image.row.sha256) not in present]
     now = datetime.now(UTC)
     try:
-        stored.record(session, collected.store, {image.sha256: image.size for image in new}, now)
+        sizes = {image.row.sha256: image.row.size for image in new}
+        stored.record(session, collected.store, sizes, now)
     except OSError as error:
         raise StorageUnavailableError from error
-    blob_rows.record_images(
-        session,
-        [
-            Image(
-                sha256=image.sha256,
-                media_type=image.media_type,
-                width=image.width,
-                height=image.height,
-            )
-            for image in new
-        ],
-    )
+    blob_rows.record_images(session, (image.row for image in new))
     first = len(present)
     upload_rows.add_images(
         session,
@@ -213,7 +203,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
             UploadImage(
                 upload_id=upload.id,
                 position=position,
-                sha256=image.sha256,
+                sha256=image.row.sha256,
                 label=image.label,
                 split=image.split,
                 name=image.name,
