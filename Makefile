@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean
+.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,11 @@ sbom: $(STAMP) ## Write dist/sbom.json: everything that runs with Accrue, with h
 format: $(STAMP) ## Put the code into its one style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+migration: $(STAMP) ## Write the migration of a change of app/db/tables: make migration NAME=add_colour
+	$(BIN)/python -m migrations $(or $(NAME),$(error Say what changes: make migration NAME=add_colour))
+	$(BIN)/ruff format --quiet migrations/versions
+	$(BIN)/ruff check --fix --quiet migrations/versions
 
 # Another uv: make lock UV_VERSION=…
 lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows, and what builds
