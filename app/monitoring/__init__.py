@@ -1,1 +1,1 @@
-"""What the service counts of itself, for Prometheus. Names and meanings: docs/operations.md."""
+"""What the service counts of itself, for Prometheus. Names and meanings: docs/monitoring.md."""
