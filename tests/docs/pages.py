@@ -12,7 +12,7 @@ PAGES = sorted(
         ROOT / "benchmarks" / "README.md",
     ]
 )
-_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def prose(page: Path) -> str:
