@@ -1,11 +1,11 @@
-# One image for the API, the workers and the migrations: the command says which a container is.
-# For the classic builder and for BuildKit. The dependencies are one layer that the locked list alone
-# decides: a change of the code makes the last small layer anew and nothing else.
+# One image for the API, the workers and the migrations: the command decides what a container runs.
+# It builds with the classic builder and with BuildKit. The dependencies are one layer that depends on
+# the lock file only: after a change of the code, only the last, small layer is built again.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 
 FROM ${PYTHON_IMAGE} AS base
-# The wheels of PyTorch are large and must come through slow lines too.
+# The wheels of PyTorch are large; slow connections need a long timeout.
 ENV UV_HTTP_TIMEOUT=300 \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never \
@@ -30,7 +30,7 @@ RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --no-emit-project --no-he
 FROM base AS dependencies
 COPY requirements/uv.txt requirements/
 COPY --from=lock /src/requirements.txt ./
-# uv comes and goes within this step: what runs can install nothing.
+# uv is removed in the same step, so that the running image cannot install anything.
 RUN python3 -m venv /opt/uv \
     && /opt/uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt \
     && /opt/uv/bin/uv venv --quiet /opt/accrue \
@@ -42,7 +42,7 @@ RUN python3 -m venv /opt/uv \
 FROM dependencies AS project
 COPY --from=uv /opt/uv /opt/uv
 COPY . .
-# Into a folder of its own, to be laid over the dependencies.
+# Into a separate folder, which is copied over the dependencies.
 RUN /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --prefix /opt/project \
     --no-deps --build-constraints requirements/build.txt --compile-bytecode --quiet .
 
@@ -54,8 +54,8 @@ LABEL org.opencontainers.image.title="Accrue" \
 RUN groupadd --gid 10001 accrue \
     && useradd --uid 10001 --gid accrue --no-create-home --home-dir /data --shell /usr/sbin/nologin accrue \
     && install --directory --owner accrue --group accrue /data /spool /keys
-# TMPDIR: bodies of uploads while they come in. TORCH_HOME: weights that torchvision downloads.
-# NVIDIA_*: what the NVIDIA runtime is to give, where there is one.
+# TMPDIR holds bodies of uploads while they arrive. TORCH_HOME holds weights that torchvision downloads.
+# NVIDIA_* says what the NVIDIA runtime, if there is one, gives to the container.
 ENV PATH=/opt/accrue/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ACCRUE_DATA_DIR=/data \
@@ -68,7 +68,7 @@ ENV PATH=/opt/accrue/bin:$PATH \
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
-# Of the API; a worker's is in docker-compose.yml. Past any proxy that Docker puts into the environment.
+# Health check of the API, without any proxy of the environment. docker-compose.yml has the worker's.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python3", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=4); c.request('GET', '/health/live'); assert c.getresponse().status == 200"]
 ENTRYPOINT ["accrue"]

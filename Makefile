@@ -1,18 +1,18 @@
-# Needs Python 3.11 or newer, pip and make. Everything else is installed into .venv, as locked.
+# Needs Python 3.11 or newer, pip and make. Everything else is installed into .venv from the lock file.
 PYTHON ?= python3
-# The one that requirements/uv.txt has the hashes of; the image takes it as well.
+# The version of uv that requirements/uv.txt has the hashes of. The image uses it too.
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/uv.txt)
 
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/.uv-$(UV_VERSION)
 STAMP := $(VENV)/.synced
-# The wheels of PyTorch are large and must come through slow lines too.
+# The wheels of PyTorch are large; slow connections need a long timeout.
 export UV_HTTP_TIMEOUT ?= 300
 export UV_PYTHON_DOWNLOADS := never
-# Trust what the machine trusts, as pip does: a company's own certificate, say.
+# Trust what the machine trusts, as pip does, such as a company's own certificate.
 export UV_SYSTEM_CERTS ?= true
-# With the hash of every file; it takes no address of an index along.
+# Writes the hash of every file, and no address of an index.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
 # Tests run side by side, each on one core. One more than two cores: many wait for processes. Worksteal
@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format lock clean
+.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,11 +36,11 @@ test: $(STAMP) ## Run the tests, in a few minutes
 test-full: $(STAMP) ## Run the tests, the slow ones too
 	$(TEST) -m "not deploy"
 
-test-deploy: $(STAMP) ## Build the image and try a deployment, with Docker, in about ten minutes
+test-deploy: $(STAMP) ## Build the image and test a deployment with Docker, in about ten minutes
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
-# JOBS and SEED choose how long and what: make chaos JOBS=300 SEED=7
-chaos: $(STAMP) ## Run real jobs while processes and servers are killed; JOBS=100 and SEED choose
+# JOBS sets how long it runs, SEED what happens: make chaos JOBS=300 SEED=7
+chaos: $(STAMP) ## Run real jobs while processes and servers are killed (JOBS=100 SEED=7)
 	$(BIN)/python -m tests.chaos --jobs $(or $(JOBS),100) $(if $(SEED),--seed $(SEED))
 
 check: $(STAMP) ## Check style, types and the direction of imports
@@ -49,29 +49,34 @@ check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-audit: $(STAMP) ## Check the lock file, licences and, where they can be reached, known vulnerabilities
+audit: $(STAMP) ## Check the lock file, licences and known vulnerabilities (if the database can be reached)
 	$(BIN)/uv lock --check --offline
 	$(BIN)/python .ci/licences.py
 	.ci/advisories $(BIN)/uv
 
-licences: $(STAMP) ## Write docs/licences.md anew
+licences: $(STAMP) ## Write docs/licences.md
 	$(BIN)/python .ci/licences.py --write docs/licences.md
 
-sbom: $(STAMP) ## Write dist/sbom.json: everything that runs with Accrue, with hashes, as CycloneDX
+sbom: $(STAMP) ## Write dist/sbom.json (CycloneDX): everything that runs with Accrue, with hashes
 	@mkdir -p dist
 	$(BIN)/uv export --frozen --no-dev --all-extras --quiet --format cyclonedx1.5 --preview-features sbom-export --output-file dist/sbom.json
 
-format: $(STAMP) ## Put the code into its one style
+format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+migration: $(STAMP) ## Write the migration of a change of app/db/tables: make migration NAME=add_colour
+	$(BIN)/python -m migrations $(or $(NAME),$(error Say what changes: make migration NAME=add_colour))
+	$(BIN)/ruff format --quiet migrations/versions
+	$(BIN)/ruff check --fix --quiet migrations/versions
+
 # Another uv: make lock UV_VERSION=…
-lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows, and what builds
+lock: $(UV) ## Lock the newest dependencies that pyproject.toml allows, and the build tools
 	$(BIN)/uv lock --upgrade
 	echo hatchling | $(COMPILE) - --output-file requirements/build.txt
 	echo uv==$(UV_VERSION) | $(COMPILE) - --output-file requirements/uv.txt
 
-clean: ## Remove what the tools made; keep .venv and data
+clean: ## Remove what the tools wrote, except .venv and data
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache accrue-demo.png chaos-report.md
 	find app worker models migrations tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,11 +1,11 @@
-"""What the packages that run with Accrue are licensed under, and whether that is fine.
+"""Check the licences of the packages that run with Accrue, and list them.
 
-    python .ci/licences.py                       # check; status 1 where something is not fine
+    python .ci/licences.py                       # check; status 1 if a licence is not accepted
     python .ci/licences.py --write FILE          # check, and write the list
 
-It reads what is installed: every package that `accrue` needs, directly or not, and no tool of
-development. A licence that is not known to be fine is refused, until somebody has read it and has
-put it among `FINE`, or the package among `READ`, with what it means for us.
+It reads what is installed: every package that `accrue` needs, directly or indirectly, without the
+tools of development. An unknown licence is refused until somebody has read it and has added it to
+`FINE`, or has added the package to `READ` with what its licence means for us.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-# They ask for no more than that their notice is kept. SPDX names.
+# SPDX names of licences that only ask to keep their notice.
 FINE = {
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
-    "BSD",  # of some packages it is not said whether with two or three clauses
+    "BSD",  # some packages do not say whether with two or three clauses
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
@@ -33,7 +33,7 @@ FINE = {
     "PSF-2.0",
     "Zlib",
 }
-# How older metadata says the same.
+# What older metadata calls the same licences.
 SAME = {
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
@@ -57,7 +57,7 @@ _NVIDIA = (
     "Not open source: libraries of CUDA, which PyTorch's wheels for Linux load. Who passes on an "
     "image that holds them is bound by NVIDIA's terms."
 )
-# Read by somebody: the licence that was found, and what it means. Another one is read anew.
+# Packages whose licence somebody has read, and what it means. If it changes, it is refused again.
 READ = {
     "certifi": ("MPL-2.0", _FILES),
     "cuda-toolkit": ("not said", "Holds no code: it names packages of CUDA, below."),
@@ -88,15 +88,17 @@ _LONGEST = 60
 
 
 def main() -> int:
-    """Check, write where asked to, and return the exit status."""
+    """Check, write the list if asked to, and return the exit status."""
     parser = argparse.ArgumentParser(description="Check the licences of what runs with Accrue.")
     parser.add_argument("--write", type=Path, help="file for the list")
     options = parser.parse_args()
     found = {name: licence(name) for name in sorted(needed("accrue") - {"accrue"})}
     refused = {name: said for name, said in found.items() if not fine(name, said)}
     for name, said in refused.items():
-        print(f"{name}: {said}: read it, then see FINE and READ in {Path(__file__).name}")
-    print(f"{len(found)} packages, {len(refused)} with a licence that is not known to be fine.")
+        print(f"{name}: {said}: read this licence, then add it to FINE or READ in licences.py")
+            f"{name}: {said}: read this licence, then add it to FINE or READ in {Path(__file__).name}"
+        )
+    print(f"{len(found)} packages, {len(refused)} with a licence that nobody has accepted.")
     if options.write is not None and not refused:
         options.write.write_text(listed(found))
     return 1 if refused else 0
@@ -125,14 +127,15 @@ def needed(root: str) -> set[str]:
 
 
 def licence(name: str) -> str:
-    """Return what a package says of its licence: an SPDX expression where it can be."""
+    """Return what a package says about its licence, as an SPDX expression if possible."""
     metadata = distribution(name).metadata
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
     classifiers = [line.split(" :: ") for line in metadata.get_all("Classifier") or []]
     said = [words[-1] for words in classifiers if words[0] == "License" and len(words) > 1]
     text = (metadata.get("License") or "").strip()
-    # Some put their whole licence there; what is short is a name, and says more than a classifier.
+    # Some packages put the whole licence there. A short text is a name, and more exact than a
+    # classifier.
     if (
         text
         and "\n" not in text
@@ -144,7 +147,7 @@ def licence(name: str) -> str:
 
 
 def fine(name: str, said: str) -> bool:
-    """Say whether every licence that is named is fine, or somebody has read this one."""
+    """Say whether all named licences are in `FINE`, or the package is in `READ` with this one."""
     if name in READ:
         return READ[name][0] == said
     return {part.strip(" ()") for part in re.split(r" AND | OR ", said)} <= FINE

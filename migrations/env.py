@@ -1,10 +1,13 @@
 """Alembic's environment: every command is one transaction, one process migrates at a time."""
 
+from typing import Any, Literal
+
 from alembic import context
 from sqlalchemy import Connection
 
 from app.db.engine import make_engine
 from app.db.tables import Base
+from app.db.tables.base import UTCDateTime
 
 # An arbitrary number that all migrating processes share.
 _ADVISORY_LOCK = 4_271_964
@@ -17,6 +20,11 @@ def _take_turns(connection: Connection) -> None:
         for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
             connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
+def _plain_type(_kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Write our types in new migrations as what databases have: migrations outlive our classes."""
+    return "sa.DateTime(timezone=True)" if isinstance(item, UTCDateTime) else False
 
 
 def _run(url: str) -> None:
@@ -37,6 +45,7 @@ def _run(url: str) -> None:
                     target_metadata=Base.metadata,
                     render_as_batch=sqlite,
                     compare_type=True,
+                    render_item=_plain_type,
                 )
                 context.run_migrations()
     finally:

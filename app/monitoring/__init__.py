@@ -1,1 +1,1 @@
-"""Metrics of the service for Prometheus; docs/operations.md explains each."""
+"""Metrics of the service for Prometheus; docs/monitoring.md explains each."""

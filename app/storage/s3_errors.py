@@ -73,8 +73,8 @@ def _answered(error: ClientError, bucket: str) -> OSError:
     elif status == _FORBIDDEN and code not in _NO_KEY_HELPS:
         number = errno.EACCES
         what = f"access to bucket {bucket} is refused ({code}): {_KEYS}"
-        what += f", with the policy of docs/operations.md: {error.operation_name} needs it"
-    elif not code:  # a proxy in front of the object store answered
+        what += f", with the policy of docs/object-storage.md: {error.operation_name} needs it"
+    elif not code:  # a page of something that stands before the object store
         what = f"the object store is not there: {error.operation_name} was answered by a {status}"
     return OSError(number, what)  # OSError picks the subclass by the number
 

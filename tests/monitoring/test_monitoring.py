@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
 from app.settings import Settings
+from tests.docs.pages import literals, rows, section
 from tests.monitoring.files import (
     DASHBOARD,
     MONITORING,
@@ -52,20 +53,12 @@ def test_every_metric_asked_for_is_there(exposed: set[str]) -> None:
 
 @sqlite_only
 def test_the_documentation_names_the_metrics_that_there_are(exposed: set[str]) -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
-    section = text.split("## Metrics\n")[1].split("\n## ")[0]
-    rows = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
-    rows = re.sub(r"`(accrue_\w+?)`, `…(_\w+)`", _both, rows)
-    documented = {name for name in _NAME.findall(rows) if name.startswith("accrue")}
+    text = section("monitoring.md", "## Which metrics are there?")
+    documented = {name for cell, *_ in rows(text, "name") for name in literals(cell)}
+    documented = {name for name in documented if name.startswith("accrue")}
     own = {name for name in exposed if name.startswith("accrue")}
     whole = {re.sub(r"(_seconds|_images)_(bucket|sum|count)$", r"\1", name) for name in own}
     assert documented == whole
-
-
-def _both(found: re.Match[str]) -> str:
-    name, ending = found.groups()
-    stem = name.removesuffix("_images") if ending.endswith("_images") else name
-    return f"{name} {stem}{ending}"
 
 
 def test_every_alert_says_what_to_do_and_is_tried() -> None:

@@ -1,5 +1,9 @@
 """The chain of migrations creates exactly the tables that the code declares."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,3 +90,36 @@ def test_migrations_equal_the_declared_tables(new_url: NewDatabase) -> None:
         assert compare_metadata(context, Base.metadata) == []
     migrated.dispose()
     declared.dispose()
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_make_migration_writes_what_was_declared(tmp_path: Path) -> None:
+    """What `make migration` runs, on a copy of the tree that declares columns."""
+    root = Path(migrations.__file__).parents[1]
+    for name in ("app", "migrations"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / name, tmp_path / name, ignore=ignored)
+    table = tmp_path / "app" / "db" / "tables" / "keys.py"
+    columns = """
+    colour: Mapped[str] = mapped_column(String(32), server_default="grey")
+    painted_at: Mapped[datetime | None]
+    """
+    table.write_text(table.read_text() + columns)
+    before = set((tmp_path / "migrations" / "versions").glob("*.py"))
+    done = run(tmp_path, "-m", "migrations", "add_colour")
+    assert done.returncode == 0, done.stderr
+    (new,) = set((tmp_path / "migrations" / "versions").glob("*.py")) - before
+    assert new.name == f"{len(before) + 1:04}_add_colour.py"
+    assert "# ###" not in new.read_text()
+    again = run(tmp_path, "-m", "migrations", "nothing")
+    assert again.returncode == 1
+    assert "declares nothing new" in again.stderr
+    down = "import migrations as m; url = 'sqlite:///x'; m.upgrade(url); m.downgrade(url, 'base')"
+    assert run(tmp_path, "-c", down).returncode == 0

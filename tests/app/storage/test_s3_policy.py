@@ -1,4 +1,4 @@
-"""The policy in docs/operations.md allows what a store does, and needs every part."""
+"""The policy of docs/object-storage.md allows what a store does, and every part of it is needed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from app.storage import BlobStore, open_store, s3_parts
 from tests.s3 import BUCKET, S3Server
 
-DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
+DOCS = Path(__file__).parents[3] / "docs" / "object-storage.md"
 (POLICY,) = [
     json.loads(block)
     for block in re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL)

@@ -1,6 +1,6 @@
 """Uploads, sweeps, purges and manifests over a bucket, and how many requests they make.
 
-docs/operations.md tells these numbers.
+docs/object-storage.md has these numbers.
 """
 
 import shutil
