@@ -95,7 +95,7 @@ def main() -> int:
     found = {name: licence(name) for name in sorted(needed("accrue") - {"accrue"})}
     refused = {name: said for name, said in found.items() if not fine(name, said)}
     for name, said in refused.items():
-        print(f"{name}: {said}: read this licence, then add it to FINE or READ in licences.py")
+        print(f"{name}: {said}: read it, then add it to FINE or READ in {Path(__file__).name}")
     print(f"{len(found)} packages, {len(refused)} with a licence that nobody has accepted.")
     if options.write is not None and not refused:
         options.write.write_text(listed(found))
