@@ -125,7 +125,7 @@ def test_no_event_is_lost_or_doubled_while_others_write(
         mine._db = own
         for number in range(each):
             made = [Event("epoch", f"{writer}.{number}.{part}") for part in range(2)]
-            assert mine.write({}, made, extend=True) == "running"
+            assert mine.heartbeat({}, made, extend=True) == "running"
         own.close()
 
     with ThreadPoolExecutor(writers + 2) as pool:
@@ -263,7 +263,7 @@ def test_waits_hold_no_thread_and_no_connection_and_end_with_each_change(
         wait_until(lambda: pool.checkedout() == 0)
         # Progress without an event.
         progress = dict.fromkeys(ProgressView.model_fields) | {"fraction": 0.5}
-        lease.write({"phase": "training", "progress": progress}, [], extend=True)
+        lease.heartbeat({"phase": "training", "progress": progress}, [], extend=True)
         found = [answer.result(30) for answer in answers]
         assert [job["progress"]["fraction"] for job in found] == [0.5] * 60
 
