@@ -15,11 +15,7 @@ from app.db.repositories import versions as version_rows
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
 from app.inference.batcher import Run
-from app.inference.errors import (
-    ClassifyNotOfferedError,
-    UnknownTaskError,
-    VersionUnreadableError,
-)
+from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, VersionUnreadableError
 from app.inference.lru import LruCache
 from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore

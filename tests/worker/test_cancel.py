@@ -13,14 +13,7 @@ from app.db.repositories import uploads as upload_rows
 from app.db.tables import Image, JobCheckpoint, VersionPart
 from app.services.upkeep import sweeping
 from app.storage import open_store
-from tests.worker.harness import (
-    FOREVER,
-    Place,
-    Service,
-    is_gone,
-    served,
-    training_process,
-)
+from tests.worker.harness import FOREVER, Place, Service, is_gone, served, training_process
 
 
 @pytest.fixture(scope="module")

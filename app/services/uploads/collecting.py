@@ -17,11 +17,7 @@ from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
 from app.services.labels import clean_label
-from app.services.stored import (
-    StorageChangedError,
-    StorageFullError,
-    StorageUnavailableError,
-)
+from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
 from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
 from app.storage import BlobStore, is_full
 
