@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from models import evaluate, matrices, methods, networks
-from models.checkpoint import Checkpoint, CheckpointMismatchError
+from models.checkpoint import Checkpoint
 from models.classify import Servable
 from models.compute import Compute, to_device
-from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
+from models.errors import Cancelled, LearningError, diverged
 from models.inference import Pause
 from models.memory import ExemplarMemory
 from models.methods import Method
@@ -24,21 +24,6 @@ from models.spec import Spec
 from models.state import State, clone, on_device
 from models.step import Remaining, Step, StepData, StepResult
 from models.trainer import Progress, Trainer, at_epoch_ends
-
-__all__ = [
-    "Cancelled",
-    "Checkpoint",
-    "CheckpointMismatchError",
-    "InvalidSpecError",
-    "LearningError",
-    "Progress",
-    "Remaining",
-    "StepData",
-    "StepResult",
-    "forget",
-    "learn",
-    "restore",
-]
 
 # With fewer optimizer steps hardly anything is learnt, whatever the number of epochs.
 FEW_STEPS = 50

@@ -10,7 +10,7 @@ import torch
 from app.services.labels import named
 from app.services.steps.plans import LearnPlan
 from models import methods
-from models.learner import LearningError
+from models.errors import LearningError
 from models.memory import trim
 from models.spec import Spec
 

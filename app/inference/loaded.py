@@ -20,8 +20,8 @@ from app.inference.lru import LruCache
 from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 from models import methods, state
-from models.classify import Servable
-from models.serving import load_servable, restrict
+from models.classify import Servable, restrict
+from models.serving import load_servable
 from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.

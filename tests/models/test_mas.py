@@ -13,6 +13,7 @@ from torch.nn import functional
 import models.importance as measuring
 import models.methods as registry
 from models.batches import Batch, ImageSet
+from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
 from models.importance import (
     global_importance,
@@ -22,7 +23,7 @@ from models.importance import (
     shared_parameters,
     uniform_importance,
 )
-from models.learner import Checkpoint, StepResult, restore
+from models.learner import restore
 from models.methods import validate
 from models.methods.base import Phase
 from models.methods.finetune import Finetune
@@ -32,7 +33,7 @@ from models.networks import Activations, Features, Network, build
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import Tensors
-from models.step import Step
+from models.step import Step, StepResult
 
 from .conftest import Chain, pictures
 
