@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -78,9 +77,6 @@ class BlobStore(Protocol):
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove what unfinished puts, begun before a moment, left behind; return how many."""
-
-    def path(self, sha256: str) -> Path | None:
-        """Return the blob as a local file to stream from, None where there is none."""
 
     def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
         """Return a URL that serves the blob to its holder for `seconds`, None where not supported.

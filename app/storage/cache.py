@@ -89,10 +89,6 @@ class CachedBlobStore:
         """Remove what unfinished puts, begun before a moment, left behind; return how many."""
         return self._origin.remove_unfinished(before, dry_run=dry_run)
 
-    def path(self, sha256: str) -> Path | None:
-        """Return the blob as a local file, None where there is none."""
-        return self._origin.path(sha256)
-
     def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
         """Return a URL that serves the blob to its holder for `seconds`."""
         return self._origin.link(sha256, media_type, seconds)

@@ -132,9 +132,6 @@ class S3BlobStore:
                     raise
         return removed
 
-    def path(self, sha256: str) -> None:
-        """Return None: there are no files."""
-
     def link(self, sha256: str, media_type: str, seconds: int) -> str:
         """Return a presigned URL that is valid for `seconds`; made without a request."""
         parameters = self._at(self._key(sha256)) | {"ResponseContentType": media_type}

