@@ -9,12 +9,6 @@ from sqlalchemy.orm import Session
 from app.db.tables import ApiKey
 
 
-def add(session: Session, key: ApiKey) -> None:
-    """Insert a key. Raises IntegrityError if a key that is not revoked has its name."""
-    session.add(key)
-    session.flush()
-
-
 def every(session: Session) -> Sequence[ApiKey]:
     """Return all keys, also revoked and expired ones, oldest first."""
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()

@@ -17,12 +17,6 @@ from app.db.tables import (
 )
 
 
-def add(session: Session, upload: Upload) -> None:
-    """Insert an upload."""
-    session.add(upload)
-    session.flush()
-
-
 def add_images(session: Session, images: Sequence[UploadImage]) -> None:
     """Insert labelled images. The caller has recorded their blobs and images."""
     session.bulk_save_objects(images)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db.engine import Database
 from app.db.repositories import keys as key_rows
+from app.db.rows import insert
 from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.security import tokens
 from app.services.requests import RequestBody
@@ -72,18 +73,14 @@ def create(
         with db.transaction() as session:
             now = db.now(session)
             row = ApiKey(
+                **spec.model_dump(exclude={"scopes", "expires_days"}),
                 id=key_id,
-                name=spec.name,
-                workspace=spec.workspace,
                 digest=tokens.digest(token),
                 scopes=sorted(spec.scopes),
-                images_per_second=spec.images_per_second,
-                waiting_jobs=spec.waiting_jobs,
-                stored_megabytes=spec.stored_megabytes,
                 created_at=now,
                 expires_at=spec.expires_days and now + timedelta(days=spec.expires_days),
             )
-            key_rows.add(session, row)
+            insert(session, row)
             hand_over()
     except IntegrityError:
         raise KeyNameTakenError from None
