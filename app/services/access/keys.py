@@ -100,17 +100,11 @@ def state(row: ApiKey, now: datetime) -> str:
     return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
 
 
-def is_known(db: Database, key_id: str) -> bool:
-    """Say whether a key of that id was ever stored."""
-    with db.reading() as session:
-        return key_rows.get(session, key_id) is not None
-
-
-def has_ended(db: Database, key_id: str) -> bool:
-    """Say whether the key of that id is stored, and was revoked or has expired."""
+def state_of(db: Database, key_id: str) -> str | None:
+    """Return the state of the key of that id, None if none was ever stored."""
     with db.reading() as session:
         row = key_rows.get(session, key_id)
-        return row is not None and state(row, db.now(session)) != "active"
+        return None if row is None else state(row, db.now(session))
 
 
 def revoke(db: Database, reference: str) -> ApiKey:
