@@ -24,7 +24,7 @@ from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.references import LIVE, is_number
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
-from app.storage import BlobStore
+from app.storage import TensorStore
 
 _POLL_SECONDS = 0.25
 # How long a version that cannot be read is not tried again.
@@ -42,7 +42,7 @@ class ClassifierRequiredError(ServiceError, status=422, code="classifier-require
 class Registry:
     """Finds the loaded version that a request names."""
 
-    def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
+    def __init__(self, database: Database, store: TensorStore, settings: Settings) -> None:
         self._database = database
         self._store = store
         self._limits = ImageLimits(

@@ -1,6 +1,13 @@
 """Content-addressed storage of images and tensors."""
 
-from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore, StoredBlob, is_full
+from app.storage.base import (
+    BlobCorruptError,
+    BlobMissingError,
+    BlobStore,
+    StoredBlob,
+    TensorStore,
+    is_full,
+)
 from app.storage.cache import CachedBlobStore, CacheFolder
 from app.storage.local import LocalBlobStore
 from app.storage.parallel import each
@@ -13,6 +20,7 @@ __all__ = [
     "CachedBlobStore",
     "LocalBlobStore",
     "StoredBlob",
+    "TensorStore",
     "each",
     "is_full",
     "open_store",
@@ -29,7 +37,7 @@ def open_store(url: str) -> BlobStore:
     return S3BlobStore(url)
 
 
-def with_cache(store: BlobStore, cache: CacheFolder) -> BlobStore:
+def with_cache(store: BlobStore, cache: CacheFolder) -> TensorStore:
     """Return the store with a cache on this machine, unless it is on this machine itself."""
     if isinstance(store, LocalBlobStore) or not cache.capacity:
         return store

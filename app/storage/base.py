@@ -35,13 +35,8 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-class BlobStore(Protocol):
-    """Content-addressed storage: immutable blobs under their SHA-256 (64 lower-case hex digits).
-
-    A store also has documents: small JSON texts under names such as ``a/b.json``, which may change.
-    Several threads may use a store. Every method may raise OSError, as when the disk or network
-    fails or access is refused; `is_full` recognises the error of a full store.
-    """
+class TensorStore(Protocol):
+    """What storing and reading tensors needs of a `BlobStore`; a cache may stand before it."""
 
     @property
     def parallel(self) -> int:
@@ -62,6 +57,15 @@ class BlobStore(Protocol):
 
     def exists(self, sha256: str) -> bool:
         """Say whether the blob exists; the answer reflects every put and delete before the call."""
+
+
+class BlobStore(TensorStore, Protocol):
+    """Content-addressed storage: immutable blobs under their SHA-256 (64 lower-case hex digits).
+
+    A store also has documents: small JSON texts under names such as ``a/b.json``, which may change.
+    Several threads may use a store. Every method may raise OSError, as when the disk or network
+    fails or access is refused; `is_full` recognises the error of a full store.
+    """
 
     def put_at(self, sha256: str) -> datetime | None:
         """Return when the blob was last put, None where it does not exist."""

@@ -21,7 +21,7 @@ from app.db.tables import Classifier, Version
 from app.errors import ServiceError
 from app.services import stored
 from app.services.classifiers import classifiers, versions
-from app.storage import BlobMissingError, BlobStore, each
+from app.storage import BlobMissingError, TensorStore, each
 
 MANIFEST = "manifest.json"
 # A part is read as a whole, so that its hash is checked, and then sent in chunks of this size.
@@ -79,7 +79,7 @@ class _Segment:
 class VersionFile:
     """The tar file of one version."""
 
-    def __init__(self, manifest: VersionFileManifest, store: BlobStore) -> None:
+    def __init__(self, manifest: VersionFileManifest, store: TensorStore) -> None:
         self._store = store
         text = manifest.model_dump_json(indent=1).encode()
         # The manifest determines all other bytes.
@@ -122,7 +122,9 @@ class VersionFile:
                 yield data[position : min(position + _CHUNK_BYTES, high)]
 
 
-def find(db: Database, store: BlobStore, workspace: str, name: str, reference: str) -> VersionFile:
+def find(
+    db: Database, store: TensorStore, workspace: str, name: str, reference: str
+) -> VersionFile:
     """Return the file of a version, by number or alias.
 
     Raises ClassifierNotFoundError and VersionNotFoundError.
