@@ -8,7 +8,7 @@ from app.storage.base import (
     TensorStore,
     is_full,
 )
-from app.storage.cache import CachedBlobStore, CacheFolder
+from app.storage.cache import CachedTensorStore, CacheFolder
 from app.storage.local import LocalBlobStore
 from app.storage.parallel import each
 
@@ -17,7 +17,7 @@ __all__ = [
     "BlobMissingError",
     "BlobStore",
     "CacheFolder",
-    "CachedBlobStore",
+    "CachedTensorStore",
     "LocalBlobStore",
     "StoredBlob",
     "TensorStore",
@@ -41,4 +41,4 @@ def with_cache(store: BlobStore, cache: CacheFolder) -> TensorStore:
     """Return the store with a cache on this machine, unless it is on this machine itself."""
     if isinstance(store, LocalBlobStore) or not cache.capacity:
         return store
-    return CachedBlobStore(store, cache)
+    return CachedTensorStore(store, cache)

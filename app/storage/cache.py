@@ -36,7 +36,7 @@ class CacheFolder(NamedTuple):
         return cls(settings.cache_dir, settings.cache_megabytes * 10**6)
 
 
-class CachedBlobStore:
+class CachedTensorStore:
     """A `TensorStore` that caches the bytes of another store, which answers whether they exist."""
 
     def __init__(self, origin: TensorStore, cache: CacheFolder) -> None:
