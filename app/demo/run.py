@@ -52,7 +52,9 @@ def run(options: DemoOptions, console: Console) -> list[TaughtClassifier]:
     started = time.monotonic()
     with _data_dir(options) as data_dir:
         tasks = read_tasks(_images(options, data_dir), options.classes_per_task)
-        with running_service(data_dir, **_service_settings(options)) as url, Client(url) as client:
+        # With images of 8 pixels a second thread gains nothing, and costs time on a busy machine.
+        settings = {"ACCRUE_TRAIN_THREADS": "1"} if options.folder is None else {}
+        with running_service(data_dir, **settings) as url, Client(url) as client:
             console.print(f"A service runs on {url},\nits data is in {data_dir}.\n")
             classifiers = teach(client, tasks, _settings(options, tasks), console)
             _compare(classifiers, options, console)
@@ -80,11 +82,6 @@ def _images(options: DemoOptions, data_dir: Path) -> Path:
     folder = data_dir / "digits"
     write_digits(folder)
     return folder
-
-
-def _service_settings(options: DemoOptions) -> dict[str, str]:
-    # With images of 8 pixels a second thread gains nothing, and costs time on a busy machine.
-    return {"ACCRUE_TRAIN_THREADS": "1"} if options.folder is None else {}
 
 
 def _settings(options: DemoOptions, tasks: Sequence[Task]) -> dict[str, Any]:

@@ -237,8 +237,7 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
     assert base is not None  # noqa: S101 - `columns_of` has refused that
     try:
         if columns:
-            tasks = tuple(row.task for row in known)
-            methods.get(base.method).check_forget(tasks, columns)
+            methods.get(base.method).check_forget([row.task for row in known], columns)
     except LearningError as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."
         raise forgetting.CannotForgetError(detail) from error

@@ -103,7 +103,9 @@ def _insert(
     versions: list[VersionManifest],
 ) -> list[str]:
     """Insert a classifier's rows; return what could not be restored."""
-    _add_classifier(session, manifest, versions)
+    columns = manifest.model_dump(exclude={"format", "aliases", "last_version"})
+    last_version = max([manifest.last_version, *(version.number for version in versions)])
+    insert(session, Classifier(**columns, last_version=last_version))
     images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
     restoring_rows.add_rankings(session, manifest.id, images)
     problems: list[str] = []
@@ -144,14 +146,6 @@ def _images(
     held_out = (images for version in versions for images in version.held_out.values())
     ranked = (ranking.images for ranking in rankings)
     return {image.sha256: image for images in (*ranked, *held_out) for image in images}
-
-
-def _add_classifier(
-    session: Session, manifest: ClassifierManifest, versions: list[VersionManifest]
-) -> None:
-    columns = manifest.model_dump(exclude={"format", "aliases", "last_version"})
-    last_version = max([manifest.last_version, *(version.number for version in versions)])
-    insert(session, Classifier(**columns, last_version=last_version))
 
 
 def _add_version(
