@@ -101,15 +101,12 @@ class Registry:
         """
         with self._database.reading() as session:
             if classifier is None:
-                names = [
-                    row.name
-                    for row in classifier_rows.page(session, workspace, limit=2, after=None)
-                ]
-                if not names:
+                found = classifier_rows.page(session, workspace, limit=2, after=None)
+                if not found:
                     raise ClassifierNotFoundError("There is no classifier yet.")
-                if len(names) > 1:
+                if len(found) > 1:
                     raise ClassifierRequiredError("There are several classifiers: name one.")
-                classifier = names[0]
+                classifier = found[0].name
             owner = classifiers.require(session, workspace, classifier)
             try:
                 version = versions.require(session, owner, reference)

@@ -170,8 +170,7 @@ def children(session: Session, version_id: str) -> list[Version]:
 def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
     """Return a classifier's versions except the newest `count`, oldest first."""
     query = select(Version).where(Version.classifier_id == classifier_id)
-    newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
-    return list(newest_first)[::-1]
+    return list(session.scalars(query.order_by(Version.number.desc()).offset(count)))[::-1]
 
 
 def published_since(session: Session, classifier_id: str, moment: datetime) -> bool:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -95,12 +96,7 @@ def collect(
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
     decoding = threading.BoundedSemaphore(_DECODERS)
-
-    def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
-        if isinstance(item, Rejection):
-            return Rejection(shown(item.name), item.reason)
-        return _prepare(store, item, limits, split, decoding)
-
+    prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
@@ -131,12 +127,15 @@ def collect(
 
 
 def _prepare(
+    item: Item | Rejection,
+    *,
     store: BlobStore,
-    item: Item,
     limits: UploadLimits,
     split: Split,
     decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
+    if isinstance(item, Rejection):
+        return Rejection(shown(item.name), item.reason)
     try:
         label = clean_label(item.label)
         with decoding:
