@@ -102,8 +102,8 @@ def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which runs jobs one after another."""
     settings = make_settings(data_dir=data_dir)
     _require_storage(settings, now=False)
-    environment = _environment(settings)
-    os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
+    command = [*_PYTHON, "worker"]
+    os.execve(sys.executable, command, _environment(settings))  # noqa: S606 - our own command
 
 
 def migrate(data_dir: DataDir = None) -> None:

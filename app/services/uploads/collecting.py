@@ -101,11 +101,8 @@ def collect(
     rejected: list[Rejection] = []
     duplicates = 0
     try:
-        for result in _in_order(
-            prepare,
-            _counted(source.items(limits), limits.images),
-            max(_DECODERS, store.parallel),
-        ):
+        items = _counted(source.items(limits), limits.images)
+        for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
             elif (key := (result.label, result.row.sha256)) in images:
