@@ -81,7 +81,7 @@ def sending(settings: Settings, **changed: object) -> Iterator[None]:
     thread.start()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(webhook_sender, "_TICK_SECONDS", 0.1)
+            patch.setattr(webhook_sender, "_POLL_SECONDS", 0.1)
             yield
         assert not work[0].done(), work[0]
     finally:

@@ -65,7 +65,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
             },
         }
     redis = settings.broker_url.startswith(("redis://", "rediss://"))
-    # Any other broker that Celery supports has Celery's own transport.
+    # A broker other than Redis has Celery's own transport.
     transport = {"broker_transport": "app.services.queue.redis_transport:Transport"}
     return {
         "broker_url": settings.broker_url,
