@@ -90,10 +90,8 @@ def create_app(settings: Settings) -> FastAPI:
         if settings.keys == "required":
             app.state.keyring = KeyRing(database, settings)
             loops.append(asyncio.create_task(app.state.keyring.run()))
-        batcher.start()
-        registry.start()
-        dispatcher.start()
-        housekeeper.start()
+        for part in (batcher, registry, dispatcher, housekeeper):
+            part.start()
         try:
             yield
         finally:
@@ -102,9 +100,8 @@ def create_app(settings: Settings) -> FastAPI:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await run_in_threadpool(dispatcher.stop)
-            await run_in_threadpool(registry.stop)
-            await run_in_threadpool(batcher.close)
+            for stop in (dispatcher.stop, registry.stop, batcher.close):
+                await run_in_threadpool(stop)
             messages.close()
             database.close()
 

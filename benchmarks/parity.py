@@ -22,9 +22,10 @@ from app.bench.results import Results
 from app.bench.tasks import Task, fingerprint, read_tasks
 from app.imaging.decode import decode
 from app.settings import Settings
-from models.learner import StepData, learn
+from models.learner import learn
 from models.methods import validate
 from models.spec import Spec
+from models.step import StepData
 
 
 def steps(spec: Spec, tasks: list[Task]) -> Iterator[dict[str, Any]]:

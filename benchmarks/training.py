@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from models import networks
 from models.compute import Compute
-from models.learner import StepData, learn
+from models.learner import learn
 from models.methods import validate
 from models.spec import Budget, Spec
+from models.step import StepData
 
 BATCH, STEPS, ROUNDS, CLASSES = 128, 6, 5, 10
 RESULT = Path(__file__).parent / "results" / "training.json"

@@ -7,7 +7,7 @@ batch depends on (seed, training phase, epoch, position in the epoch) alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -58,8 +58,7 @@ def batch_size(option: int | None, images: int) -> int:
     return option or (32 if images < SMALL_SET else 128)
 
 
-@dataclass(frozen=True)
-class EpochPlan:
+class EpochPlan(NamedTuple):
     """The order and the augmentation of the images in one epoch.
 
     `order` [N] are positions in the image set, `rows` and `cols` [N] the corner of each crop in the
@@ -113,13 +112,11 @@ class EpochPlan:
 
     def to(self, device: torch.device) -> "EpochPlan":
         """Return the plan on a device."""
-        parts = (self.order, self.rows, self.cols, self.flips)
-        return EpochPlan(*(part.to(device, non_blocking=True) for part in parts))
+        return EpochPlan(*(part.to(device, non_blocking=True) for part in self))
 
     def batches(self, size: int) -> "list[EpochPlan]":
         """Split the plan into batches, without a last one of a single image (batch norm)."""
-        parts = (self.order, self.rows, self.cols, self.flips)
-        split = [EpochPlan(*each) for each in zip(*(p.split(size) for p in parts), strict=True)]
+        split = [EpochPlan(*each) for each in zip(*(p.split(size) for p in self), strict=True)]
         return split[:-1] if len(split) > 1 and len(split[-1].order) == 1 else split
 
 

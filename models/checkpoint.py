@@ -1,6 +1,6 @@
 """A checkpoint: training state between two optimizer steps, complete enough to resume exactly."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,15 +34,14 @@ class Checkpoint:
 
     def encode(self) -> bytes:
         """Return the checkpoint as safetensors."""
+        groups = {"optimizer": self.optimizer}
+        groups |= {f"part/{name}": part for name, part in self.parts.items()}
         return encode(
             {
                 "position": torch.tensor([self.phase, self.epoch, self.step]),
                 "loss": torch.tensor(self.loss, dtype=torch.float64),
-                **_prefixed("optimizer", self.optimizer),
                 **{
-                    key: tensor
-                    for name, part in self.parts.items()
-                    for key, tensor in _prefixed(f"part/{name}", part).items()
+                    f"{group}/{key}": t for group, part in groups.items() for key, t in part.items()
                 },
             }
         )
@@ -109,7 +108,3 @@ def _state_tensors(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
         for name, value in entries.items():
             if isinstance(value, Tensor):
                 yield f"{index}.{name}", value
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}

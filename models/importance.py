@@ -113,17 +113,6 @@ def without_local_rule(network: Network) -> list[str]:
     return [name for name, p in shared_parameters(network).items() if id(p) not in ruled]
 
 
-def penalty(
-    parameters: Mapping[str, Tensor], anchor: Tensors, importance: Tensors, strength: float
-) -> Tensor:
-    """Return λ Σ Ω (θ − θ*)², a scalar: θ are `parameters` and θ* the `anchor`."""
-    parts = [
-        (omega * (parameters[name] - anchor[name]).square()).sum()
-        for name, omega in importance.items()
-    ]
-    return strength * torch.stack(parts).sum()
-
-
 @torch.no_grad()
 def proximal_step(
     parameters: Mapping[str, Tensor],
@@ -132,10 +121,11 @@ def proximal_step(
     strength: float,
     lr: float,
 ) -> None:
-    """Move θ in place by an implicit step on `penalty`: to (θ + 2ηλΩθ*)/(1 + 2ηλΩ), η = `lr`.
+    """Move θ in place by an implicit step on the penalty: to (θ + 2ηλΩθ*)/(1 + 2ηλΩ), η = `lr`.
 
-    That minimises penalty + ‖· − θ‖²/2η. The explicit gradient step diverges where ηλΩ > 1; the
-    implicit one is always stable.
+    The penalty is λ Σ Ω (θ − θ*)², of `parameters` θ and their `anchor` θ*. The step minimises
+    penalty + ‖· − θ‖²/2η. The explicit gradient step diverges where ηλΩ > 1; the implicit one is
+    always stable.
     """
     for name, omega in importance.items():
         pull = 2 * lr * strength * omega

@@ -4,6 +4,7 @@ Forgetting is a function too: (version state, columns, held-out images) → new 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor
 
 from models import evaluate, matrices, methods, networks
-from models.checkpoint import Checkpoint, CheckpointMismatchError
+from models.checkpoint import Checkpoint
 from models.classify import Servable
 from models.compute import Compute, to_device
-from models.errors import Cancelled, InvalidSpecError, LearningError, diverged
+from models.errors import Cancelled, LearningError, diverged
 from models.inference import Pause
 from models.memory import ExemplarMemory
 from models.methods import Method
@@ -24,21 +25,6 @@ from models.spec import Spec
 from models.state import State, clone, on_device
 from models.step import Remaining, Step, StepData, StepResult
 from models.trainer import Progress, Trainer, at_epoch_ends
-
-__all__ = [
-    "Cancelled",
-    "Checkpoint",
-    "CheckpointMismatchError",
-    "InvalidSpecError",
-    "LearningError",
-    "Progress",
-    "Remaining",
-    "StepData",
-    "StepResult",
-    "forget",
-    "learn",
-    "restore",
-]
 
 # With fewer optimizer steps hardly anything is learnt, whatever the number of epochs.
 FEW_STEPS = 50
@@ -74,13 +60,13 @@ def learn(
         raise LearningError("no-training-images", "there is no image to train on")
     compute = Compute.on(device)
     if base is None:
-        method = _first(spec, data.images, weights_dir, compute.device)
+        network, preprocess = _initial(spec, weights_dir)
+        preprocess = preprocess or Preprocess.fitted(data.images)
+        method = _method(spec, network, preprocess, compute.device)
     else:
         method = restore(spec, base, compute.device)
 
-    def pause_in(job_phase: str) -> Pause:
-        return _pause(job_phase, report, should_stop)
-
+    pause_in = partial(_pause, report=report, should_stop=should_stop)
     step = Step(
         spec,
         data,
@@ -151,14 +137,6 @@ def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]
     method = _method(spec, network.eval(), preprocess, device)
     method.load(on_device(state.parts, device))
     return method
-
-
-def _first(
-    spec: Spec, images: Tensor, weights_dir: Path | None, device: torch.device
-) -> Method[Any]:
-    """Make the method of a first step, whose `images` fit the preprocessing without weights."""
-    network, preprocess = _initial(spec, weights_dir)
-    return _method(spec, network, preprocess or Preprocess.fitted(images), device)
 
 
 def _pause(

@@ -2,13 +2,11 @@
 
 import torch
 
-from models.classify import Output, Servable, restrict
+from models.classify import Servable
 from models.compute import to_device
 from models.learner import restore
 from models.spec import Spec
 from models.state import State
-
-__all__ = ["Output", "Servable", "load_servable", "restrict"]
 
 
 def load_servable(

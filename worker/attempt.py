@@ -6,7 +6,7 @@ from functools import cached_property
 
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import Plan
-from app.storage import BlobStore, open_store, with_cache
+from app.storage import BlobStore, TensorStore, open_store, with_cache
 from models import methods
 from models.spec import Spec
 from worker.protocol import Resources, Send
@@ -60,7 +60,7 @@ class Attempt:
         return open_store(self.resources.storage_url)
 
     @cached_property
-    def tensors(self) -> BlobStore:
+    def tensors(self) -> TensorStore:
         """The storage with this machine's cache before it, which tensors of versions go through."""
         return with_cache(self.store, self.resources.cache)
 

@@ -26,18 +26,11 @@ from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
-from models.learner import (
-    Cancelled,
-    Checkpoint,
-    CheckpointMismatchError,
-    InvalidSpecError,
-    LearningError,
-    Remaining,
-    StepResult,
-    forget,
-    learn,
-)
+from models.checkpoint import Checkpoint, CheckpointMismatchError
+from models.errors import Cancelled, InvalidSpecError, LearningError
+from models.learner import forget, learn
 from models.state import encode
+from models.step import Remaining, StepResult
 from worker import preflight, reading, resuming
 from worker.attempt import Attempt, StopOrder
 from worker.protocol import Failure, Message, Resources, Stopped

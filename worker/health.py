@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import leases as lease_rows, turns as turn_rows, workers as worker_rows
+from app.db.rows import insert
 from app.db.tables import Worker
 from app.settings import Settings
 from worker.presence import Presence
@@ -76,7 +77,7 @@ class Health:
             seen_at=now,
         )
         self._started_at = row.started_at
-        worker_rows.add(session, row)
+        insert(session, row)
 
     def run(self, stop: threading.Event) -> None:
         """Touch the file every second, and the row every ten."""

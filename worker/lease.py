@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import (
@@ -98,12 +99,7 @@ class Lease:
 
     def checkpoint(self) -> SavedCheckpoint | None:
         """Return the checkpoint that an earlier attempt saved, None without one."""
-
-        def read() -> SavedCheckpoint | None:
-            with self._db.reading() as session:
-                return checkpoints.newest(session, self.job_id)
-
-        return self._persist(read)
+        return self._read(checkpoints.newest)
 
     def record_checkpoint(self, saved: SavedCheckpoint) -> None:
         """Make a checkpoint the job's newest and delete the one before it.
@@ -178,22 +174,13 @@ class Lease:
 
         Where it is cancelling, it is cancelled instead.
         """
-
-        def read() -> Job | None:
-            with self._db.reading() as session:
-                return job_rows.get(session, self.job_id)
-
-        job = self._persist(read)
+        job = self._read(job_rows.get)
         # Only the holder of the attempt counts failures, so what was read stays true.
         if failure.again and job is not None and job.failures + 1 < self._max_failures:
             data = {"code": failure.code}
             self._requeue(Event("requeued", f"{failure.detail} Trying again.", "warning", data), 1)
             return
-        error = {
-            "code": failure.code,
-            "detail": failure.detail,
-            "retryable": failure.retryable,
-        }
+        error = {"code": failure.code, "detail": failure.detail, "retryable": failure.retryable}
         event = Event("failed", failure.detail, "error", {"code": failure.code})
         if not self._finish("failed", event, error):
             self.cancelled()  # an accepted cancel wins, however the attempt ended
@@ -238,6 +225,15 @@ class Lease:
     @cached_property
     def _store(self) -> BlobStore:
         return open_store(self._storage_url)
+
+    def _read(self, query: Callable[[Session, str], T]) -> T:
+        """Return what a query finds of the job, once the database answers."""
+
+        def read() -> T:
+            with self._db.reading() as session:
+                return query(session, self.job_id)
+
+        return self._persist(read)
 
     def _persist(self, write: Callable[[], T]) -> T:
         """Retry a read or a write while the lease lasts; later the job is another worker's."""

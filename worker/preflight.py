@@ -10,7 +10,7 @@ import torch
 from app.services.labels import named
 from app.services.steps.plans import LearnPlan
 from models import methods
-from models.learner import LearningError
+from models.errors import LearningError
 from models.memory import trim
 from models.spec import Spec
 
@@ -63,20 +63,13 @@ def _budget(spec: Spec) -> tuple[str, float]:
     return "megabytes", spec.memory.megabytes
 
 
-def _sizes(plan: LearnPlan) -> list[list[int]]:
-    """Return the stored bytes of every image that each class could keep, by column."""
-    sizes = [[image.size for image in planned.exemplars] for planned in plan.classes]
-    for image in plan.fresh:
-        sizes[image.column].append(image.size)
-    return sizes
-
-
 def _firsts(plan: LearnPlan) -> list[list[int]]:
     """Return the fewest bytes that each class's first exemplar can have; empty without images.
 
     A class that gets no new images keeps its ranking, and so its first exemplar.
     """
+    sizes = [[image.size for image in planned.exemplars] for planned in plan.classes]
+    for image in plan.fresh:
+        sizes[image.column].append(image.size)
     got = {image.column for image in plan.fresh}
-    return [
-        [min(sizes)] if column in got else sizes[:1] for column, sizes in enumerate(_sizes(plan))
-    ]
+    return [[min(own)] if column in got else own[:1] for column, own in enumerate(sizes)]

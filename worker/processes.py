@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from typing import Any
 
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import Plan
@@ -49,11 +50,8 @@ class TrainingProcess:
         """
         self._up, childs_up = _CONTEXT.Pipe(duplex=False)
         childs_down, self._down = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(
-            target=_train,
-            args=(plan, resources, checkpoint, childs_up, childs_down),
-            daemon=True,
-        )
+        arguments = (plan, resources, checkpoint, childs_up, childs_down)
+        self._process = _CONTEXT.Process(target=_train, args=arguments, daemon=True)
         try:
             self._process.start()
         finally:
@@ -103,13 +101,7 @@ def _probe(up: Connection) -> None:
     child.probe(up)
 
 
-def _train(
-    plan: Plan,
-    resources: Resources,
-    checkpoint: SavedCheckpoint | None,
-    up: Connection,
-    down: Connection,
-) -> None:
+def _train(*arguments: Any) -> None:
     from worker import child  # noqa: PLC0415 - loads PyTorch, in the fork server only
 
-    child.main(plan, resources, checkpoint, up, down)
+    child.main(*arguments)

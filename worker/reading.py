@@ -9,8 +9,9 @@ from torch import Tensor
 
 from app.imaging.decode import decode
 from app.services.steps.plans import LearnPlan, Plan
-from models.learner import Cancelled, StepData
+from models.errors import Cancelled
 from models.state import State, decode as decode_part
+from models.step import StepData
 from worker.attempt import Attempt
 from worker.reporter import PART_SECONDS
 

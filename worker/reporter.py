@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db.repositories.events import Event
 from app.services.jobs.checkpoints import SavedCheckpoint
-from models.learner import Progress
+from models.trainer import Progress
 from worker.protocol import Quiet, Report, Send
 
 # How long reading or writing a part of up to some gigabytes may take on a slow disk.

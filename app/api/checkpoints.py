@@ -76,9 +76,5 @@ def get_checkpoint(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     headers["Content-Length"] = str(end - start)
     headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
-    return StreamingResponse(
-        file.read(start, end),
-        200 if part is None else 206,
-        headers,
-        _TAR,
-    )
+    status = 200 if part is None else 206
+    return StreamingResponse(file.read(start, end), status, headers, _TAR)

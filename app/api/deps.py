@@ -15,7 +15,7 @@ from app.services.jobs.event_polling import EventPoller
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.settings import Settings
-from app.storage import BlobStore
+from app.storage import BlobStore, TensorStore
 
 
 def _shared(name: str) -> Any:
@@ -32,7 +32,7 @@ Config = Annotated[Settings, _shared("settings")]
 DB = Annotated[Database, _shared("database")]
 Store = Annotated[BlobStore, _shared("store")]
 # The same storage behind a cache on the local disk.
-Tensors = Annotated[BlobStore, _shared("tensors")]
+Tensors = Annotated[TensorStore, _shared("tensors")]
 LoadedModels = Annotated[Registry, _shared("registry")]
 Queue = Annotated[Messages, _shared("messages")]
 Inference = Annotated[Batcher, _shared("batcher")]

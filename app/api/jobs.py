@@ -20,12 +20,7 @@ from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
 from app.services.jobs.event_polling import EventPoller
-from app.services.jobs.jobs import (
-    JobFinishedError,
-    JobNotRetryableError,
-    NoReportError,
-    ReportView,
-)
+from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError, ReportView
 from app.services.jobs.views import JobNotFoundError, JobView, State
 from app.services.steps import creation
 from app.services.steps.creation import CREATE_ERRORS, FORGET_ERRORS, LearnView

@@ -13,7 +13,7 @@ from models.networks import describe_backbones
 router = Router(prefix="/v1", tags=["methods"], dependencies=[needs("predict", "train")])
 
 
-class NeedsView(BaseModel):
+class NeedsView(BaseModel, from_attributes=True):
     """What a method needs from the service."""
 
     exemplars: bool = Field(description="A bounded memory of old images.")
@@ -22,7 +22,7 @@ class NeedsView(BaseModel):
     all_images: bool = Field(description="All images that were ever learnt from.")
 
 
-class MethodView(BaseModel):
+class MethodView(BaseModel, from_attributes=True):
     """A learning algorithm."""
 
     name: str
@@ -33,7 +33,7 @@ class MethodView(BaseModel):
     options: dict[str, Any] = Field(description="JSON schema of its options, with defaults.")
 
 
-class BackboneView(BaseModel):
+class BackboneView(BaseModel, from_attributes=True):
     """A network that a classifier can use."""
 
     name: str
@@ -44,25 +44,12 @@ class BackboneView(BaseModel):
 @router.get("/methods", responses=responses())
 def list_methods() -> Page[MethodView]:
     """List the methods, all on one page."""
-    found = [
-        MethodView(
-            name=method.name,
-            summary=method.summary,
-            paper=method.paper,
-            needs=NeedsView.model_validate(method.needs, from_attributes=True),
-            classify=list(method.classify),
-            options=method.options_schema,
-        )
-        for method in describe_methods()
-    ]
+    found = [MethodView.model_validate(method) for method in describe_methods()]
     return Page.of(found, len(found), lambda view: view.name)
 
 
 @router.get("/backbones", responses=responses())
 def list_backbones() -> Page[BackboneView]:
     """List the backbones, all on one page."""
-    found = [
-        BackboneView(name=backbone.name, source=backbone.source, weights=list(backbone.weights))
-        for backbone in describe_backbones()
-    ]
+    found = [BackboneView.model_validate(backbone) for backbone in describe_backbones()]
     return Page.of(found, len(found), lambda view: view.name)

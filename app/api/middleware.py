@@ -101,8 +101,7 @@ class BodyLimit:
         detail = f"The body is larger than the limit of {limit} bytes."
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
-            answer = service_problem(scope, BodyTooLargeError(detail))
-            await answer(scope, receive, send)
+            await service_problem(scope, BodyTooLargeError(detail))(scope, receive, send)
             return
         received = 0
 

@@ -22,6 +22,7 @@ from app.api.access import Router, needs
 from app.api.deps import Caller, Inference, LoadedModels
 from app.api.form_source import MalformedFormError
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
+from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.inference.batcher import Answer, Batcher
@@ -166,41 +167,13 @@ _OK: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-# The body for OpenAPI: the route reads it raw, so FastAPI does not see it.
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(_RAW)},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        }
-                    },
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": Base64Image.model_json_schema(),
-                        }
-                    },
-                }
-            },
-        },
+_BODY = raw_body(
+    {
+        **dict.fromkeys(sorted(_RAW), BINARY),
+        "multipart/form-data": form_schema(),
+        "application/json": images_schema(Base64Image, minItems=1),
     }
-}
+)
 
 
 @router.post(

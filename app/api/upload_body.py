@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,6 +15,7 @@ from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
 from app.api.idempotency import Pending
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
 from app.api.problems import BodyTooLargeError
+from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.errors import ServiceError
 from app.monitoring.uploads import UploadMetrics
 from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
@@ -51,49 +52,21 @@ SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
     *collecting.COLLECT_ERRORS,
 )
 
-# The body for OpenAPI: routes stream it, so FastAPI does not see it.
-SOURCE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "label": {"type": "string", "description": "The class of all files."},
-                        "manifest": {
-                            "type": "string",
-                            "description": "Instead of label: JSON from file name to class.",
-                        },
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        },
-                    },
-                }
+SOURCE_BODY = raw_body(
+    {
+        "multipart/form-data": form_schema(
+            label={"type": "string", "description": "The class of all files."},
+            manifest={
+                "type": "string",
+                "description": "Instead of label: JSON from file name to class.",
             },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "maxItems": MAX_IMAGES,
-                            "items": JsonImage.model_json_schema(),
-                        }
-                    },
-                }
-            },
-            **{
-                media_type: {"schema": {"type": "string", "format": "binary"}}
-                for media_type in ("application/zip", "application/x-tar", "application/gzip")
-            },
-        },
+        ),
+        "application/json": images_schema(JsonImage, maxItems=MAX_IMAGES),
+        "application/zip": BINARY,
+        "application/x-tar": BINARY,
+        "application/gzip": BINARY,
     }
-}
+)
 
 
 async def read_source(

@@ -1,8 +1,10 @@
 """``/v1/uploads``: labelled images to learn from."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.access import Router, needs
@@ -26,39 +28,53 @@ SplitOption = Annotated[
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
 
+@dataclass
+class UploadRequest:
+    """A request with labelled images, and the parts of the process that receive them."""
+
+    request: Request
+    db: DB
+    store: Store
+    settings: Config
+    metrics: Metrics
+    caller: Caller
+    pending: StreamedOnce
+    split: SplitOption = "train"
+    strict: StrictOption = False
+
+    async def receive(self, put: Callable[..., UploadView], *where: str, status: int) -> UploadView:
+        """Receive the body and `put` its images where they belong; answer with the status."""
+        caller, uploaded = self.caller, self.metrics.uploads
+        if not self.pending.keyed:  # with a key, a stored answer comes before any check
+            await run_in_threadpool(require_room, self.db, caller.workspace, caller.quota)
+        source, once = await read_source(self.request, self.settings, uploaded, self.pending)
+        return await run_in_threadpool(
+            put,
+            self.db,
+            self.store,
+            caller.workspace,
+            *where,
+            source,
+            limits=UploadLimits.of(self.settings),
+            strict=self.strict,
+            split=self.split,
+            quota=caller.quota,
+            on_created=lambda session, view: once.store_answer(session, status, view),
+        )
+
+
+Sent = Annotated[UploadRequest, Depends()]
+
+
 @router.post(
     "",
     status_code=201,
     openapi_extra=SOURCE_BODY,
     responses=responses(*SOURCE_ERRORS, StorageQuotaError, *IDEMPOTENCY_ERRORS),
 )
-async def create_upload(
-    request: Request,
-    db: DB,
-    store: Store,
-    settings: Config,
-    metrics: Metrics,
-    caller: Caller,
-    pending: StreamedOnce,
-    split: SplitOption = "train",
-    strict: StrictOption = False,
-) -> UploadView:
+async def create_upload(sent: Sent) -> UploadView:
     """Create an upload of labelled images."""
-    if not pending.keyed:  # with a key, a stored answer comes before any check
-        await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, metrics.uploads, pending)
-    return await run_in_threadpool(
-        uploads.create,
-        db,
-        store,
-        caller.workspace,
-        source,
-        limits=UploadLimits.of(settings),
-        strict=strict,
-        split=split,
-        quota=caller.quota,
-        on_created=lambda session, view: once.store_answer(session, 201, view),
-    )
+    return await sent.receive(uploads.create, status=201)
 
 
 @router.post(
@@ -72,35 +88,9 @@ async def create_upload(
         *IDEMPOTENCY_ERRORS,
     ),
 )
-async def add_images(
-    upload_id: str,
-    request: Request,
-    db: DB,
-    store: Store,
-    settings: Config,
-    metrics: Metrics,
-    caller: Caller,
-    pending: StreamedOnce,
-    split: SplitOption = "train",
-    strict: StrictOption = False,
-) -> UploadView:
+async def add_images(upload_id: str, sent: Sent) -> UploadView:
     """Add images to an upload that no job has used. Returns the whole upload."""
-    if not pending.keyed:  # with a key, a stored answer comes before any check
-        await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, metrics.uploads, pending)
-    return await run_in_threadpool(
-        uploads.add_images,
-        db,
-        store,
-        caller.workspace,
-        upload_id,
-        source,
-        limits=UploadLimits.of(settings),
-        strict=strict,
-        split=split,
-        quota=caller.quota,
-        on_created=lambda session, view: once.store_answer(session, 200, view),
-    )
+    return await sent.receive(uploads.add_images, upload_id, status=200)
 
 
 @router.get("", responses=responses())

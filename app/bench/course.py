@@ -105,10 +105,6 @@ class CourseBuilder:
     steps: list[StepAccuracy] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, measured: StepAccuracy) -> None:
-        """Append the measurement of a step."""
-        self.steps.append(measured)
-
     def build(self, classifier: str, version: dict[str, Any]) -> Course:
         """Return the course of a classifier, of which `version` is the last."""
         return Course(

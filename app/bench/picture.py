@@ -1,6 +1,5 @@
 """The comparison as a picture: accuracy after each task, and what was forgotten at the end."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -11,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from app.bench.course import Course
 from app.bench.results import Results
-from models.matrices import Row
+from models.matrices import Row, average
 
 FORMATS = (".png", ".svg", ".pdf")
 Colours = dict[str, tuple[float, float, float, float]]
@@ -85,8 +84,9 @@ def _apart(heights: dict[str, float], gap: float = 3.6) -> dict[str, float]:
 def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None:
     for position, (title, courses) in enumerate(reversed(taught.items())):
         for offset, key, alpha in ((0.2, "forgetting", 1.0), (-0.2, "aware_forgetting", 0.45)):
-            value = _mean([getattr(course, key) for course in courses])
-            if value is not None:
+            mean = average([getattr(course, key) for course in courses])
+            if mean is not None:
+                value = 100 * mean
                 axes.barh(position + offset, value, 0.38, color=colours[title], alpha=alpha)
                 axes.annotate(
                     f"{round(value)}",
@@ -101,8 +101,3 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
     axes.set_xlim(right=max(25, axes.get_xlim()[1]))
     axes.set(title="forgetting", xlabel="points lost; pale: with the task given")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    measured = [100 * value for value in values if value is not None]
-    return fmean(measured) if measured else None

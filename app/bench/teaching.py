@@ -74,9 +74,9 @@ class BenchRunner:
                 yield JobPoll(number, job)
             version = client.get(f"{path}/versions/{require_success(job)['version']}")
             base = version["number"]
-            builders[0].add(StepAccuracy.from_metrics(version["metrics"]))
+            builders[0].steps.append(StepAccuracy.from_metrics(version["metrics"]))
             for builder, classify in zip(builders[1:], row.also, strict=True):
-                builder.add(measuring.measure(client, name, version["number"], learnt, classify))
+                builder.steps.append(measuring.measure(client, name, base, learnt, classify))
             seconds = _seconds(job)
             for builder in builders:
                 builder.seconds += seconds

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from app.client.errors import CommandError
+from app.storage.local import sync_folder
 
 
 def write_new(path: Path, token: str) -> None:
@@ -25,7 +26,7 @@ def write_new(path: Path, token: str) -> None:
             os.link(name, path)
         finally:
             Path(name).unlink()
-        _sync(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise CommandError(
             f"{path} exists already and is not overwritten. Choose another file, or remove it."
@@ -49,11 +50,3 @@ def read_own(path: Path) -> str | None:
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
     return None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

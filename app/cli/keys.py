@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli import key_file
-from app.cli.server import DataDir, database_refused, make_settings
+from app.cli.server import DataDir, make_settings, open_database
 from app.client.errors import CommandError
 from app.security import tokens
 
@@ -79,7 +77,7 @@ def create(
         waiting_jobs=waiting_jobs,
         stored_megabytes=stored_megabytes,
     )
-    with _database(data_dir) as db:
+    with open_database(make_settings(data_dir=data_dir)) as db:
         _create(db, spec, if_none=if_none, output=output)
 
 
@@ -89,10 +87,7 @@ def _create(db: "Database", spec: "KeySpec", *, if_none: bool, output: Path | No
     if if_none and _is_there(db, spec, output):
         return
     _, token = tokens.new_token()
-    left = None
-    if if_none and output is not None:
-        _remove_ended(db, output)
-        left = _left_behind(db, output)
+    left = _left_behind(db, output) if if_none and output is not None else None
 
     def hand_over() -> None:
         if output is None:
@@ -134,24 +129,22 @@ def _is_there(db: "Database", spec: "KeySpec", output: Path | None) -> bool:
     return True
 
 
-def _remove_ended(db: "Database", output: Path) -> None:
-    """Delete the file if the key in it was revoked or has expired."""
+def _left_behind(db: "Database", output: Path) -> str | None:
+    """Return a key in the file that the database does not know: an earlier run was interrupted.
+
+    A file whose key was revoked or has expired is deleted.
+    """
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
     token = key_file.read_own(output)
     key_id = tokens.id_of(token) if token is not None else None
-    if key_id is not None and keys.has_ended(db, key_id):
+    if key_id is None:
+        return None
+    state = keys.state_of(db, key_id)
+    if state in ("revoked", "expired"):
         output.unlink()
         _say(f"The key in {output} was revoked or has expired; the file is replaced.")
-
-
-def _left_behind(db: "Database", output: Path) -> str | None:
-    """Return a key in the file that the database does not know: an earlier run was interrupted."""
-    from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
-
-    token = key_file.read_own(output)
-    key_id = tokens.id_of(token) if token is not None else None
-    return token if key_id is not None and not keys.is_known(db, key_id) else None
+    return token if state is None else None
 
 
 @commands.command("list")
@@ -159,7 +152,7 @@ def show(data_dir: DataDir = None) -> None:
     """List the keys, what each may do, and when it was last used."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
-    with _database(data_dir) as db:
+    with open_database(make_settings(data_dir=data_dir)) as db:
         rows = keys.every(db)
     if not rows:
         print("There are no keys yet. `accrue keys create` makes one.")
@@ -192,7 +185,7 @@ def revoke(
     """Revoke a key permanently; it is refused within five seconds."""
     from app.services.access import keys  # noqa: PLC0415 - client commands do not wait for it
 
-    with _database(data_dir) as db:
+    with open_database(make_settings(data_dir=data_dir)) as db:
         try:
             row = keys.revoke(db, key)
         except keys.KeyNotFoundError:
@@ -212,25 +205,6 @@ def _spec(**given: object) -> "KeySpec":
     except ValidationError as error:
         lines = [f"  {e['loc'][0]}: {e['msg']}" for e in error.errors()]
         raise CommandError("\n".join(["The key cannot be created:", *lines])) from None
-
-
-@contextmanager
-def _database(data_dir: Path | None) -> Iterator["Database"]:
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait
-
-    from app.db.engine import Database  # noqa: PLC0415
-
-    settings = make_settings(data_dir=data_dir)
-    try:
-        db = Database(settings.database_url)
-        try:
-            yield db
-        finally:
-            db.close()
-    except SQLAlchemyError as error:
-        raise CommandError(
-            f"{database_refused(settings, error)}\n`accrue migrate` creates its tables."
-        ) from error
 
 
 def _minute(moment: datetime | None) -> str:

@@ -5,8 +5,9 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import typer
@@ -19,6 +20,9 @@ from app.cli.supervisor import Child, Supervisor
 from app.client.errors import CommandError
 from app.security.addresses import is_loopback
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.db.engine import Database
 
 # -P keeps a folder named app or worker in the user's current directory from being imported.
 _PYTHON = (sys.executable, "-P", "-m")
@@ -98,8 +102,8 @@ def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which runs jobs one after another."""
     settings = make_settings(data_dir=data_dir)
     _require_storage(settings, now=False)
-    environment = _environment(settings)
-    os.execve(sys.executable, [*_PYTHON, "worker"], environment)  # noqa: S606 - our own command
+    command = [*_PYTHON, "worker"]
+    os.execve(sys.executable, command, _environment(settings))  # noqa: S606 - our own command
 
 
 def migrate(data_dir: DataDir = None) -> None:
@@ -154,10 +158,26 @@ def migrate_database(settings: Settings) -> None:
     try:
         migrations.upgrade(settings.database_url)
     except SQLAlchemyError as error:
-        raise CommandError(database_refused(settings, error)) from error
+        raise CommandError(_database_refused(settings, error)) from error
 
 
-def database_refused(settings: Settings, error: Exception) -> str:
+@contextlib.contextmanager
+def open_database(settings: Settings) -> Iterator["Database"]:
+    """Open the database. Raises CommandError if it cannot be used."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
+
+    from app.db.engine import Database  # noqa: PLC0415
+
+    try:
+        with contextlib.closing(Database(settings.database_url)) as database:
+            yield database
+    except SQLAlchemyError as error:
+        raise CommandError(
+            f"{_database_refused(settings, error)}\n`accrue migrate` creates its tables."
+        ) from error
+
+
+def _database_refused(settings: Settings, error: Exception) -> str:
     """Return the message that the database cannot be used, without its password."""
     from app.db.engine import parse_url  # noqa: PLC0415 - client commands do not wait for it
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app import logs
-from app.cli.server import DataDir, database_refused, make_settings, migrate_database
+from app.cli.server import DataDir, make_settings, migrate_database, open_database
 from app.client.errors import CommandError
 from app.settings import Settings
 
@@ -63,19 +63,12 @@ def reindex(
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
     """Open the database and the storage. Raises CommandError if one of them cannot be used."""
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
-
-    from app.db.engine import Database  # noqa: PLC0415 - client commands do not wait for it
-    from app.storage import open_store  # noqa: PLC0415
+    from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 
     logs.configure(settings.log_level)
-    database = Database(settings.database_url)
     try:
-        yield database, open_store(settings.storage_url)
+        with open_database(settings) as database:
+            yield database, open_store(settings.storage_url)
     except OSError as error:
         what = error.strerror or error
         raise CommandError(f"{settings.storage_url} cannot be used: {what}.") from error
-    except SQLAlchemyError as error:
-        raise CommandError(database_refused(settings, error)) from error
-    finally:
-        database.close()

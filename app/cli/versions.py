@@ -15,12 +15,8 @@ from app.client.text import percent, size
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
     """List the versions of a classifier, newest first."""
     table = Table(box=None, header_style="dim")
-    table.add_column("version", justify="right")
-    table.add_column("parent", justify="right")
-    table.add_column("classes", justify="right")
-    table.add_column("accuracy", justify="right")
-    table.add_column("forgetting", justify="right")
-    table.add_column("size", justify="right")
+    for column in ("version", "parent", "classes", "accuracy", "forgetting", "size"):
+        table.add_column(column, justify="right")
     table.add_column("created")
     table.add_column("aliases")
     with connect(url, key_file) as client:

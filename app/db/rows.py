@@ -1,4 +1,4 @@
-"""What several repositories do with rows: insert those that are missing, group them by a key."""
+"""What is done with rows of any table: insert them, read their columns, group them by a key."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,11 +12,22 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+def insert(session: Session, row: Base) -> None:
+    """Insert a row at once, so that the statements that follow find it. Raises IntegrityError."""
+    session.add(row)
+    session.flush()
+
+
 def insert_missing(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys the table does not have; existing rows stay as they are."""
     if rows:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         session.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def columns_of(row: Base) -> dict[str, Any]:
+    """Return the values of a row's columns by name."""
+    return {name: getattr(row, name) for name in row.__mapper__.column_attrs.keys()}  # noqa: SIM118
 
 
 def group(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

@@ -52,7 +52,9 @@ def run(options: DemoOptions, console: Console) -> list[TaughtClassifier]:
     started = time.monotonic()
     with _data_dir(options) as data_dir:
         tasks = read_tasks(_images(options, data_dir), options.classes_per_task)
-        with running_service(data_dir, **_service_settings(options)) as url, Client(url) as client:
+        # With images of 8 pixels a second thread gains nothing, and costs time on a busy machine.
+        settings = {"ACCRUE_TRAIN_THREADS": "1"} if options.folder is None else {}
+        with running_service(data_dir, **settings) as url, Client(url) as client:
             console.print(f"A service runs on {url},\nits data is in {data_dir}.\n")
             classifiers = teach(client, tasks, _settings(options, tasks), console)
             _compare(classifiers, options, console)
@@ -82,11 +84,6 @@ def _images(options: DemoOptions, data_dir: Path) -> Path:
     return folder
 
 
-def _service_settings(options: DemoOptions) -> dict[str, str]:
-    # With images of 8 pixels a second thread gains nothing, and costs time on a busy machine.
-    return {"ACCRUE_TRAIN_THREADS": "1"} if options.folder is None else {}
-
-
 def _settings(options: DemoOptions, tasks: Sequence[Task]) -> dict[str, Any]:
     return {
         "backbone": options.backbone,
@@ -114,20 +111,14 @@ def _compare(
 def _predict(
     client: Client, tasks: Sequence[Task], classifiers: Sequence[TaughtClassifier], console: Console
 ) -> None:
-    labels = [label for task in tasks for label in task.labels]
-    shown = labels[:: -(-len(labels) // _SHOWN_IMAGES)]
-    images = {
-        label: next(task for task in tasks if label in task.labels).held_out(label)[0]
-        for label in shown
-    }
-    files = [(label, image.read_bytes()) for label, image in images.items()]
-    # By number: for up to a second, an alias still serves the version before.
-    answers = [
-        client.post_files(f"{classifier_path(taught.name)}/predict", files, version=taught.version)[
-            "results"
-        ]
-        for taught in classifiers
-    ]
+    task_of = {label: task for task in tasks for label in task.labels}
+    shown = list(task_of)[:: -(-len(task_of) // _SHOWN_IMAGES)]
+    files = [(label, task_of[label].held_out(label)[0].read_bytes()) for label in shown]
+    answers = []
+    for taught in classifiers:
+        path = f"{classifier_path(taught.name)}/predict"
+        # By number: for up to a second, an alias still serves the version before.
+        answers.append(client.post_files(path, files, version=taught.version)["results"])
     console.print("\nOne held-out image of each class:\n")
     console.print(
         tables.predictions(list(zip(shown, zip(*answers, strict=True), strict=True)), METHODS)

@@ -27,10 +27,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
         return
     yield from _workers(counts)
     yield from _stuck(say, counts)
-    waits = {
-        hardware: (now - found.since).total_seconds() for hardware, found in counts.waiting.items()
-    }
-    for hardware, seconds in waits.items():
+    for hardware, found in counts.waiting.items():
+        seconds = (now - found.since).total_seconds()
         if seconds > _LONG_SECONDS:
             yield say.warning(
                 f"A job has waited in the queue {queue_for(hardware)} for {seconds / 60:.0f} "

@@ -15,17 +15,13 @@ from app.db.repositories import versions as version_rows
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
 from app.inference.batcher import Run
-from app.inference.errors import (
-    ClassifyNotOfferedError,
-    UnknownTaskError,
-    VersionUnreadableError,
-)
+from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, VersionUnreadableError
 from app.inference.lru import LruCache
 from app.services.classifiers.versions import VersionNotFoundError
-from app.storage import BlobCorruptError, BlobMissingError, BlobStore
+from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import methods, state
-from models.classify import Servable
-from models.serving import load_servable, restrict
+from models.classify import Servable, restrict
+from models.serving import load_servable
 from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
@@ -115,7 +111,7 @@ class LoadedVersion:
         labels: tuple[str, ...],
         tasks: tuple[int, ...],
         parts: Mapping[str, str],
-        store: BlobStore,
+        store: TensorStore,
         limits: ImageLimits,
     ) -> None:
         """Read, build and warm up the default predictor.
@@ -189,7 +185,7 @@ class LoadedVersion:
 
 
 def load(
-    database: Database, version_id: str, store: BlobStore, limits: ImageLimits
+    database: Database, version_id: str, store: TensorStore, limits: ImageLimits
 ) -> LoadedVersion:
     """Load a version from its rows and blobs.
 

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows, versions as version_rows
-from app.db.repositories.versions import Served
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
@@ -24,7 +23,7 @@ from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.references import LIVE, is_number
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
-from app.storage import BlobStore
+from app.storage import TensorStore
 
 _POLL_SECONDS = 0.25
 # How long a version that cannot be read is not tried again.
@@ -42,7 +41,7 @@ class ClassifierRequiredError(ServiceError, status=422, code="classifier-require
 class Registry:
     """Finds the loaded version that a request names."""
 
-    def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
+    def __init__(self, database: Database, store: TensorStore, settings: Settings) -> None:
         self._database = database
         self._store = store
         self._limits = ImageLimits(
@@ -101,15 +100,12 @@ class Registry:
         """
         with self._database.reading() as session:
             if classifier is None:
-                names = [
-                    row.name
-                    for row in classifier_rows.page(session, workspace, limit=2, after=None)
-                ]
-                if not names:
+                found = classifier_rows.page(session, workspace, limit=2, after=None)
+                if not found:
                     raise ClassifierNotFoundError("There is no classifier yet.")
-                if len(names) > 1:
+                if len(found) > 1:
                     raise ClassifierRequiredError("There are several classifiers: name one.")
-                classifier = names[0]
+                classifier = found[0].name
             owner = classifiers.require(session, workspace, classifier)
             try:
                 version = versions.require(session, owner, reference)
@@ -145,39 +141,33 @@ class Registry:
             if item.id not in existing:
                 self._numbered.discard(key)
         old = self._aliased
-        new: dict[_Owner, dict[str, LoadedVersion]] = {}
-        missing: list[Served] = []
-        for row in served:
-            aliases = new.setdefault((row.workspace, row.classifier), {})
-            if row.alias is None or row.version_id is None:
-                continue
-            loaded = self._in_memory(row.version_id)
-            if loaded is None:
-                # The previous version is served until this one is ready.
-                loaded = old.get((row.workspace, row.classifier), {}).get(row.alias)
-                missing.append(row)
-            if loaded is not None:
-                aliases[row.alias] = loaded
+        new: dict[_Owner, dict[str, LoadedVersion]] = {owner: {} for owner in served}
+        missing: list[tuple[_Owner, str, str]] = []
+        for owner, aliases in served.items():
+            for alias, version_id in aliases.items():
+                loaded = self._in_memory(version_id)
+                if loaded is None:
+                    # The previous version is served until this one is ready.
+                    loaded = old.get(owner, {}).get(alias)
+                    missing.append((owner, alias, version_id))
+                if loaded is not None:
+                    new[owner][alias] = loaded
         self._aliased = new
-        for row in missing:
-            self._swap(row, new[row.workspace, row.classifier])
+        for owner, alias, version_id in missing:
+            self._swap(owner, alias, version_id)
 
-    def _swap(self, row: Served, aliases: dict[str, LoadedVersion]) -> None:
+    def _swap(self, owner: _Owner, alias: str, version_id: str) -> None:
         """Load the version that an alias names now, and serve it."""
-        if row.alias is None or row.version_id is None:
-            return
-        if self._stopped.is_set() or time.monotonic() < self._retry_at.get(row.version_id, 0):
+        if self._stopped.is_set() or time.monotonic() < self._retry_at.get(version_id, 0):
             return
         try:
-            aliases[row.alias] = self._obtain(row.version_id)
-            self._retry_at.pop(row.version_id, None)
+            self._aliased[owner][alias] = self._obtain(version_id)
+            self._retry_at.pop(version_id, None)
         except VersionNotFoundError:
             return  # deleted meanwhile; the next poll shows what the alias names then
         except VersionUnreadableError as error:
-            self._retry_at[row.version_id] = time.monotonic() + _RETRY_SECONDS
-            log.error(
-                "version_refused", classifier=row.classifier, alias=row.alias, error=error.detail
-            )
+            self._retry_at[version_id] = time.monotonic() + _RETRY_SECONDS
+            log.error("version_refused", classifier=owner[1], alias=alias, error=error.detail)
 
     def _obtain(self, version_id: str) -> LoadedVersion:
         with self._loading:

@@ -52,14 +52,8 @@ class HttpMetrics:
 
     def count(self, answered: Answered, seconds: float) -> None:
         """Count an answer that began `seconds` after its request."""
-        try:
-            self._cached[answered](seconds)
-        except KeyError:
-            self._count_first(answered, seconds)
-
-    def _count_first(self, answered: Answered, seconds: float) -> None:
-        method = answered.method if answered.method in _METHODS else "other"
-        answered = answered._replace(method=method)
+        if answered.method not in _METHODS:
+            answered = answered._replace(method="other")
         if answered not in self._cached:
             self._cached[answered] = self._counting(answered)
         self._cached[answered](seconds)

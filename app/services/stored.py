@@ -1,6 +1,7 @@
 """Blobs and their rows: a row is inserted after its bytes are stored, and deleted after them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import structlog
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows
 from app.errors import ServiceError
-from app.storage import BlobStore, each
+from app.storage import BlobCorruptError, BlobMissingError, BlobStore, each
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,23 @@ class StorageUnavailableError(ServiceError, status=503, code="storage-unavailabl
 
 class StorageChangedError(ServiceError, status=503, code="storage-changed"):
     """Bytes were deleted from the storage between their put and the insert of their rows."""
+
+
+@contextmanager
+def reading(what: str, unreadable: ServiceError, **about: str) -> Iterator[None]:
+    """Raise `unreadable` where a blob is gone or damaged, StorageUnavailableError for an OSError.
+
+    Both are logged with `about`: as ``image_unreadable`` and ``image_not_read``, or with another
+    word for `what` is read.
+    """
+    try:
+        yield
+    except OSError as error:
+        log.error(f"{what}_not_read", error=str(error), **about)
+        raise StorageUnavailableError from error
+    except (BlobMissingError, BlobCorruptError) as error:
+        log.error(f"{what}_unreadable", error=repr(error), **about)
+        raise unreadable from error
 
 
 def record(session: Session, store: BlobStore, sizes: Mapping[str, int], now: datetime) -> None:

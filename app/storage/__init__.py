@@ -1,7 +1,14 @@
 """Content-addressed storage of images and tensors."""
 
-from app.storage.base import BlobCorruptError, BlobMissingError, BlobStore, StoredBlob, is_full
-from app.storage.cache import CachedBlobStore, CacheFolder
+from app.storage.base import (
+    BlobCorruptError,
+    BlobMissingError,
+    BlobStore,
+    StoredBlob,
+    TensorStore,
+    is_full,
+)
+from app.storage.cache import CachedTensorStore, CacheFolder
 from app.storage.local import LocalBlobStore
 from app.storage.parallel import each
 
@@ -10,9 +17,10 @@ __all__ = [
     "BlobMissingError",
     "BlobStore",
     "CacheFolder",
-    "CachedBlobStore",
+    "CachedTensorStore",
     "LocalBlobStore",
     "StoredBlob",
+    "TensorStore",
     "each",
     "is_full",
     "open_store",
@@ -29,8 +37,8 @@ def open_store(url: str) -> BlobStore:
     return S3BlobStore(url)
 
 
-def with_cache(store: BlobStore, cache: CacheFolder) -> BlobStore:
+def with_cache(store: BlobStore, cache: CacheFolder) -> TensorStore:
     """Return the store with a cache on this machine, unless it is on this machine itself."""
     if isinstance(store, LocalBlobStore) or not cache.capacity:
         return store
-    return CachedBlobStore(store, cache)
+    return CachedTensorStore(store, cache)

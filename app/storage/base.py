@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -36,13 +35,8 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-class BlobStore(Protocol):
-    """Content-addressed storage: immutable blobs under their SHA-256 (64 lower-case hex digits).
-
-    A store also has documents: small JSON texts under names such as ``a/b.json``, which may change.
-    Several threads may use a store. Every method may raise OSError, as when the disk or network
-    fails or access is refused; `is_full` recognises the error of a full store.
-    """
+class TensorStore(Protocol):
+    """What storing and reading tensors needs of a `BlobStore`; a cache may stand before it."""
 
     @property
     def parallel(self) -> int:
@@ -64,6 +58,15 @@ class BlobStore(Protocol):
     def exists(self, sha256: str) -> bool:
         """Say whether the blob exists; the answer reflects every put and delete before the call."""
 
+
+class BlobStore(TensorStore, Protocol):
+    """Content-addressed storage: immutable blobs under their SHA-256 (64 lower-case hex digits).
+
+    A store also has documents: small JSON texts under names such as ``a/b.json``, which may change.
+    Several threads may use a store. Every method may raise OSError, as when the disk or network
+    fails or access is refused; `is_full` recognises the error of a full store.
+    """
+
     def put_at(self, sha256: str) -> datetime | None:
         """Return when the blob was last put, None where it does not exist."""
 
@@ -78,9 +81,6 @@ class BlobStore(Protocol):
 
     def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove what unfinished puts, begun before a moment, left behind; return how many."""
-
-    def path(self, sha256: str) -> Path | None:
-        """Return the blob as a local file to stream from, None where there is none."""
 
     def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
         """Return a URL that serves the blob to its holder for `seconds`, None where not supported.

@@ -9,8 +9,6 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,7 +16,7 @@ import structlog
 
 from app.settings import Settings
 from app.storage import names
-from app.storage.base import BlobStore, StoredBlob
+from app.storage.base import TensorStore
 
 # An unfinished file of this age is not being written any more.
 _UNFINISHED_SECONDS = 3600.0
@@ -38,13 +36,10 @@ class CacheFolder(NamedTuple):
         return cls(settings.cache_dir, settings.cache_megabytes * 10**6)
 
 
-class CachedBlobStore:
-    """A `BlobStore` that caches the bytes of another one.
+class CachedTensorStore:
+    """A `TensorStore` that caches the bytes of another store, which answers whether they exist."""
 
-    Only bytes are cached: the other store answers whether a blob exists, and how old it is.
-    """
-
-    def __init__(self, origin: BlobStore, cache: CacheFolder) -> None:
+    def __init__(self, origin: TensorStore, cache: CacheFolder) -> None:
         self._origin = origin
         self._folder, self._capacity = cache
 
@@ -70,52 +65,6 @@ class CachedBlobStore:
     def exists(self, sha256: str) -> bool:
         """Say whether the blob exists."""
         return self._origin.exists(sha256)
-
-    def put_at(self, sha256: str) -> datetime | None:
-        """Return when the blob was last put, None where it does not exist."""
-        return self._origin.put_at(sha256)
-
-    def delete(self, sha256: str) -> None:
-        """Delete the blob, here too; other machines' caches evict it in time."""
-        self._origin.delete(sha256)
-        if names.is_hash(sha256):
-            self._drop(sha256)
-
-    def stored(self) -> Iterator[StoredBlob]:
-        """List the blobs in the order of their hashes."""
-        return self._origin.stored()
-
-    def remove_unfinished(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Remove what unfinished puts, begun before a moment, left behind; return how many."""
-        return self._origin.remove_unfinished(before, dry_run=dry_run)
-
-    def path(self, sha256: str) -> Path | None:
-        """Return the blob as a local file, None where there is none."""
-        return self._origin.path(sha256)
-
-    def link(self, sha256: str, media_type: str, seconds: int) -> str | None:
-        """Return a URL that serves the blob to its holder for `seconds`."""
-        return self._origin.link(sha256, media_type, seconds)
-
-    def write_document(self, name: str, data: bytes) -> None:
-        """Write a document durably and atomically."""
-        self._origin.write_document(name, data)
-
-    def read_document(self, name: str) -> bytes | None:
-        """Return a document, None where it does not exist."""
-        return self._origin.read_document(name)
-
-    def remove_document(self, name: str) -> None:
-        """Remove a document; removing a missing document is not an error."""
-        self._origin.remove_document(name)
-
-    def documents(self, prefix: str) -> list[str]:
-        """Return the names of the documents below a folder, sorted."""
-        return self._origin.documents(prefix)
-
-    def check(self) -> None:
-        """Raise OSError when the storage cannot be read from and written to."""
-        self._origin.check()
 
     def _file(self, sha256: str) -> Path:
         return self._folder / sha256

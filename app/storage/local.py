@@ -151,7 +151,7 @@ class LocalBlobStore:
         except OSError:
             written.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _write(self, data: bytes) -> Path:
         path = self._incoming / secrets.token_hex(16)
@@ -171,7 +171,7 @@ class LocalBlobStore:
         folder.mkdir(parents=True, exist_ok=True)
         # A new folder is durable once its parent's entry for it is on the disk.
         for parent in folder.parents:
-            _sync_folder(parent)
+            sync_folder(parent)
             if parent == self._root:
                 break
 
@@ -197,7 +197,8 @@ def _changed_at(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

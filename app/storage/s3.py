@@ -57,14 +57,7 @@ class S3BlobStore:
         folder = parts.path.strip("/")
         self._root = f"{folder}/" if folder else ""
         with self._errors():
-            self._client = _make_client(
-                Config(
-                    connect_timeout=_CONNECT_SECONDS,
-                    read_timeout=_READ_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                    max_pool_connections=_CONNECTIONS,
-                )
-            )
+            self._client = _make_client(_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS)
 
     def put(self, data: bytes) -> str:
         """Store the bytes durably and return their hash. A damaged blob is repaired.
@@ -132,9 +125,6 @@ class S3BlobStore:
                     raise
         return removed
 
-    def path(self, sha256: str) -> None:
-        """Return None: there are no files."""
-
     def link(self, sha256: str, media_type: str, seconds: int) -> str:
         """Return a presigned URL that is valid for `seconds`; made without a request."""
         parameters = self._at(self._key(sha256)) | {"ResponseContentType": media_type}
@@ -146,9 +136,8 @@ class S3BlobStore:
 
     def write_document(self, name: str, data: bytes) -> None:
         """Write a document durably and atomically."""
-        key = self._root + names.path_of_document(name)
         with self._errors():
-            self._put(key, data)
+            self._put(self._root + names.path_of_document(name), data)
 
     def read_document(self, name: str) -> bytes | None:
         """Return a document, None where it does not exist."""
@@ -175,13 +164,7 @@ class S3BlobStore:
 
     @cached_property
     def _prober(self) -> Any:
-        return _make_client(
-            Config(
-                connect_timeout=_PROBE_SECONDS,
-                read_timeout=_PROBE_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 1},
-            )
-        )
+        return _make_client(_PROBE_SECONDS, _PROBE_SECONDS, attempts=1)
 
     def _errors(self) -> Any:
         return as_os_errors(self._bucket)
@@ -281,9 +264,13 @@ class S3BlobStore:
                 yield from page.get("Contents", ())
 
 
-def _make_client(config: Config) -> Any:
+def _make_client(connect_seconds: int, read_seconds: int, attempts: int) -> Any:
     """Return a client, which threads may share. Make it after a fork, never before."""
-    common = Config(
+    config = Config(
+        connect_timeout=connect_seconds,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=_CONNECTIONS,
         # Also for links: not every store accepts older signatures.
         signature_version="s3v4",
         # We send SHA-256 ourselves; older servers refuse the client's own checksums.
@@ -293,4 +280,4 @@ def _make_client(config: Config) -> Any:
     # boto3 itself reads only AWS_DEFAULT_REGION, unlike other AWS clients.
     region = os.environ.get("AWS_REGION") or None
     # Not the shared default session, which is not thread-safe.
-    return boto3.session.Session(region_name=region).client("s3", config=common.merge(config))
+    return boto3.session.Session(region_name=region).client("s3", config=config)

@@ -50,7 +50,7 @@ class MethodInfo:
     paper: str
     needs: Needs
     classify: tuple[str, ...]
-    options_schema: dict[str, Any]
+    options: dict[str, Any]  # their JSON schema
 
 
 @cache
@@ -86,7 +86,7 @@ def describe_methods() -> list[MethodInfo]:
             paper=method.paper,
             needs=method.needs,
             classify=method.classify,
-            options_schema=method.Options.model_json_schema(),
+            options=method.Options.model_json_schema(),
         )
         for name, method in _registry().items()
     ]

@@ -86,8 +86,7 @@ class Piggyback(Masked[PiggybackOptions]):
         if not self.masks:
             base = SGDOptions(epochs=options.base_epochs, lr=options.base_lr)
             return [sgd_phase(base, step.data, self.network.parameters())]
-        per_epoch = steps_per_epoch(len(step.data), options.batch_size)
-        self.steps = options.epochs * per_epoch
+        self.steps = options.epochs * steps_per_epoch(len(step.data), options.batch_size)
         norms = [tensor for tensor in self.norms.values() if tensor.requires_grad]
         head = self.network.head.blocks[str(self.task)]
         groups: list[dict[str, Any]] = [

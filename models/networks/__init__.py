@@ -13,14 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from models.networks import torchvision
 from models.networks.convnet import ConvNet
-from models.networks.network import (
-    Activations,
-    Backbone,
-    Features,
-    Head,
-    Network,
-    batch_norms,
-)
+from models.networks.network import Activations, Backbone, Features, Head, Network, batch_norms
 from models.networks.resnet import CifarResNet
 from models.networks.weight_files import (
     SUFFIX,

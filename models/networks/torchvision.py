@@ -105,8 +105,7 @@ class TorchvisionBackbone(Backbone):
         file that holds more than tensors.
         """
         published = _published(weights, folder)
-        wanted = self.body.state_dict()
-        self.body.load_state_dict({key: published[key] for key in wanted})
+        self.body.load_state_dict({key: published[key] for key in self.body.state_dict()})
 
 
 def resolve_weights(name: str, weights: str) -> WeightsEnum:

@@ -20,9 +20,10 @@ from app.db.tables import Ranking, RankingImage, Version, VersionClass
 from app.ids import new_id
 from app.storage import BlobStore
 from models import methods
-from models.learner import StepData, StepResult, learn
+from models.learner import learn
 from models.spec import Spec
 from models.state import encode
+from models.step import StepData, StepResult
 from tests.pictures import pixels, png as picture
 
 SIZE = 16

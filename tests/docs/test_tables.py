@@ -18,7 +18,7 @@ from models.regularizers import CSKDOptions
 from tests.docs.pages import PAGES, ROOT, literals, prose, rows, section
 from worker.child import _FAILURES
 
-METHODS = {method.name: method.options_schema for method in describe_methods()}
+METHODS = {method.name: method.options for method in describe_methods()}
 SHARED = "## Options that most methods share"
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from models import methods, networks
 from models.compute import Compute, to_device
-from models.learner import StepData, StepResult, learn, restore
+from models.learner import learn, restore
 from models.methods import Method, validate
 from models.preprocess import Preprocess
 from models.spec import Augment, Budget, Spec
-from models.step import Step
+from models.step import Step, StepData, StepResult
 
 SIZE = 8
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.batches import EpochPlan
+from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
-from models.learner import Checkpoint
 from models.methods import validate
 from models.methods.heads import within_task
 from models.regularizers import CSKDOptions, CSKDRegularizer

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from models.errors import LearningError
-from models.learner import Remaining, StepResult, forget, restore
+from models.learner import forget, restore
 from models.matrices import without_tasks
 from models.methods import describe_methods, get
 from models.serving import load_servable
 from models.state import State, encode
+from models.step import Remaining, StepResult
 
 from .conftest import Chain, pictures, task_images
 

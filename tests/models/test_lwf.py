@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.learner import Checkpoint
+from models.checkpoint import Checkpoint
+from models.classify import restrict
 from models.methods.distillation import (
     sigmoid_cross_entropy,
     soft_cross_entropy,
@@ -16,7 +17,7 @@ from models.methods.distillation import (
 )
 from models.methods.heads import lone_class_warnings, task_columns, within_task
 from models.methods.lwf import LwF, LwFOptions
-from models.serving import load_servable, restrict
+from models.serving import load_servable
 from models.trainer import Trainer, _gradients_of
 
 from .conftest import Chain, pictures, task_images

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from models import networks
 from models.batches import Batch
+from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
-from models.learner import Checkpoint
 from models.methods import validate
 from models.methods.lwm import LwM, LwMOptions, attention_loss, class_activation_map, grad_cam
 from models.networks import Activations, Features, Network

@@ -13,16 +13,16 @@ from torch.nn import functional
 import models.importance as measuring
 import models.methods as registry
 from models.batches import Batch, ImageSet
+from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
 from models.importance import (
     global_importance,
     local_importance,
-    penalty,
     proximal_step,
     shared_parameters,
     uniform_importance,
 )
-from models.learner import Checkpoint, StepResult, restore
+from models.learner import restore
 from models.methods import validate
 from models.methods.base import Phase
 from models.methods.finetune import Finetune
@@ -32,7 +32,7 @@ from models.networks import Activations, Features, Network, build
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import Tensors
-from models.step import Step
+from models.step import Step, StepResult
 
 from .conftest import Chain, pictures
 
@@ -295,6 +295,15 @@ def held() -> tuple[Tensors, Tensors, Tensors]:
     sets += [{n: torch.rand(t.shape, generator=draws) for n, t in sets[0].items()}]
     sets[2]["b"][0] = 0
     return sets[0], sets[1], sets[2]
+
+
+def penalty(parameters: Tensors, anchor: Tensors, importance: Tensors, strength: float) -> Tensor:
+    """Return λ Σ Ω (θ − θ*)², a scalar: θ are `parameters` and θ* the `anchor`."""
+    parts = [
+        (omega * (parameters[name] - anchor[name]).square()).sum()
+        for name, omega in importance.items()
+    ]
+    return strength * torch.stack(parts).sum()
 
 
 def test_the_penalty_and_its_gradient() -> None:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.checkpoint import Checkpoint
 from models.classify import Output, Routed, TaskSoftmax
 from models.compute import to_device
 from models.errors import LearningError
 from models.evaluate import measure, predict_by_task
-from models.learner import Checkpoint, restore
+from models.learner import restore
 from models.methods.masked import Masked
 from models.serving import load_servable
 from models.state import State, decode, encode

@@ -65,7 +65,7 @@ def test_every_method_is_described() -> None:
     for info in found.values():
         assert info.summary.endswith(".")
         assert info.paper
-        assert info.options_schema["properties"]["epochs"]["default"] >= 20
+        assert info.options["properties"]["epochs"]["default"] >= 20
     assert found["icarl"].classify == ("nearest_mean", "softmax")
     assert needs("joint").all_images
     assert not needs("finetune").exemplars

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.checkpoint import Checkpoint
 from models.errors import LearningError
-from models.learner import Checkpoint, restore
+from models.learner import restore
 from models.methods import packnet
 from models.methods.masks import maskable
 from models.methods.packnet import PackNet, smallest

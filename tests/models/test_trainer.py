@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from models.batches import EpochPlan, batch_size, crop_and_flip, steps_per_epoch
+from models.checkpoint import Checkpoint
 from models.errors import Cancelled, LearningError
-from models.learner import Checkpoint, Progress, StepResult
 from models.methods.base import Phase
 from models.seeds import derive
-from models.trainer import _set_rates
+from models.step import StepResult
+from models.trainer import Progress, _set_rates
 
 from .conftest import Chain, pictures
 

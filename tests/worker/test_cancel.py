@@ -9,18 +9,11 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from app.db.repositories import uploads as upload_rows
 from app.db.tables import Image, JobCheckpoint, VersionPart
 from app.services.upkeep import sweeping
 from app.storage import open_store
-from tests.worker.harness import (
-    FOREVER,
-    Place,
-    Service,
-    is_gone,
-    served,
-    training_process,
-)
+from tests.databases import images_of_upload
+from tests.worker.harness import FOREVER, Place, Service, is_gone, served, training_process
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +84,7 @@ def test_while_it_reads_its_images(running: tuple[Service, psutil.Process]) -> N
     upload = service.upload("a", "b")
     store = open_store(service.settings.storage_url)
     with service.db.reading() as session:
-        path = store.path(upload_rows.images(session, upload)[0].sha256)
+        path = store.path(images_of_upload(session, upload)[0].sha256)
     assert path is not None
     data = path.read_bytes()
     path.unlink()

@@ -7,7 +7,7 @@ import pytest
 from app.db.repositories.learning import SizedImage
 from app.services.classifiers.spec import Promotion
 from app.services.steps.plans import FreshImage, LearnPlan, PlannedClass
-from models.learner import LearningError
+from models.errors import LearningError
 from models.spec import Spec
 from worker import preflight
 

@@ -13,14 +13,7 @@ from app.db.repositories import checkpoints as checkpoint_rows, versions as vers
 from app.db.tables import Job
 from app.services.jobs import events
 from app.services.jobs.views import JobView
-from tests.worker.harness import (
-    WORKSPACE,
-    Place,
-    Service,
-    served,
-    stop,
-    training_process,
-)
+from tests.worker.harness import WORKSPACE, Place, Service, served, stop, training_process
 
 # Several workers one after another: on a busy machine each takes its time to start.
 pytestmark = pytest.mark.timeout(900)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.db.repositories import uploads as upload_rows, versions as version_rows
+from app.db.repositories import versions as version_rows
 from app.db.tables import Job
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps.publication import Outcome
 from app.storage import open_store
-from tests.databases import ONE_KIND_AT_FIRST
+from tests.databases import ONE_KIND_AT_FIRST, images_of_upload
 from tests.worker.harness import NO_CACHE, Service
 from worker import child, processes, runner
 from worker.attempt import Attempt
@@ -75,7 +75,7 @@ def test_a_hung_process_loses_its_job(service: Service) -> None:
     upload = service.upload("a", count=3)
     store = open_store(service.settings.storage_url)
     with service.db.reading() as session:
-        path = store.path(upload_rows.images(session, upload)[0].sha256)
+        path = store.path(images_of_upload(session, upload)[0].sha256)
     assert path is not None
     block(path)
     job_id = service.learn(upload)

@@ -6,11 +6,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.db.repositories import uploads as upload_rows
 from app.services.classifiers import classifiers
 from app.services.classifiers.classifiers import ClassifierPatch
 from app.storage import open_store
 from models.spec import Budget
+from tests.databases import images_of_upload
 from tests.worker.harness import (
     FOREVER,
     WORKSPACE,
@@ -108,7 +108,7 @@ def test_an_image_that_is_gone_fails_the_job_at_once(
     upload = service.upload("lost", "found", count=3)
     store = open_store(service.settings.storage_url)
     with service.db.reading() as session:
-        (lost, *_) = upload_rows.images(session, upload)
+        (lost, *_) = images_of_upload(session, upload)
     store.delete(lost.sha256)
     job = service.end(service.learn(upload, service.classifier("lossy")))
     assert (job.state, job.attempt) == ("failed", 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
@@ -77,9 +77,9 @@ def release(session: Session, hashes: Iterable[str]) -> list[str]:
     """
     ordered = sorted(hashes)
     lock_for_update(session, ordered)
+    in_use = or_(*(exists().where(column == Image.sha256) for column in _IMAGE_REFERENCES))
     for batch in _batches(ordered):
-        unused = and_(Image.sha256.in_(batch), ~_image_in_use(Image.sha256))
-        session.execute(delete(Image).where(unused))
+        session.execute(delete(Image).where(Image.sha256.in_(batch), ~in_use))
     return unreferenced(session, ordered)
 
 
@@ -129,10 +129,6 @@ def remove(session: Session, hashes: Sequence[str]) -> None:
 def _is_unreferenced() -> ColumnElement[bool]:
     columns = (Image.sha256, *_REFERENCES)
     return and_(*(~exists().where(column == Blob.sha256) for column in columns))
-
-
-def _image_in_use(sha256: Any) -> ColumnElement[bool]:
-    return or_(*(exists().where(column == sha256) for column in _IMAGE_REFERENCES))
 
 
 def _batches(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

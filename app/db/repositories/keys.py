@@ -3,16 +3,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import ApiKey
-
-
-def add(session: Session, key: ApiKey) -> None:
-    """Insert a key. Raises IntegrityError if a key that is not revoked has its name."""
-    session.add(key)
-    session.flush()
 
 
 def every(session: Session) -> Sequence[ApiKey]:
@@ -22,7 +16,9 @@ def every(session: Session) -> Sequence[ApiKey]:
 
 def usable(session: Session, *, now: datetime) -> Sequence[ApiKey]:
     """Return the keys that are neither revoked nor expired, oldest first."""
-    return session.scalars(select(ApiKey).where(_usable(now)).order_by(ApiKey.id)).all()
+    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    query = select(ApiKey).where(ApiKey.revoked_at.is_(None), unexpired)
+    return session.scalars(query.order_by(ApiKey.id)).all()
 
 
 def get(session: Session, key_id: str) -> ApiKey | None:
@@ -39,8 +35,3 @@ def named(session: Session, name: str) -> ApiKey | None:
 def record_used(session: Session, key_ids: Collection[str], *, now: datetime) -> None:
     """Record that the keys were used."""
     session.execute(update(ApiKey).where(ApiKey.id.in_(key_ids)).values(last_used_at=now))
-
-
-def _usable(now: datetime) -> ColumnElement[bool]:
-    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
-    return and_(ApiKey.revoked_at.is_(None), unexpired)

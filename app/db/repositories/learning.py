@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import CTE, and_, case, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
+from app.db.rows import group, insert as insert_row
 from app.db.tables import (
     Blob,
     HeldOut,
@@ -84,10 +85,8 @@ def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:
         .where(VersionClass.version_id == version_id, RankingImage.rank < VersionClass.kept)
         .order_by(VersionClass.index, RankingImage.rank)
     )
-    found: dict[int, list[SizedImage]] = {}
-    for index, sha256, size in session.execute(query):
-        found.setdefault(index, []).append(SizedImage(sha256, size))
-    return found
+    rows = session.execute(query)
+    return group((index, SizedImage(sha256, size)) for index, sha256, size in rows)
 
 
 def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
@@ -103,10 +102,7 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
         .join(VersionClass, known)
         .order_by(ancestry.c.number, HeldOut.index, HeldOut.position)
     )
-    found: dict[int, list[str]] = {}
-    for index, sha256 in session.execute(query):
-        found.setdefault(index, []).append(sha256)
-    return found
+    return group(session.execute(query))
 
 
 def ever_held_out(session: Session, version_id: str) -> set[str]:
@@ -139,15 +135,12 @@ def last_used(session: Session, version_id: str) -> tuple[int, int]:
 def add_ranking(session: Session, classifier_id: str, images: Iterable[str]) -> str:
     """Store a class's images in herding order and return the ranking's id."""
     ranking = Ranking(id=new_id("rnk"), classifier_id=classifier_id)
-    session.add(ranking)
-    session.flush()
-    session.execute(
-        insert(RankingImage),
-        [
-            {"ranking_id": ranking.id, "rank": rank, "sha256": sha256}
-            for rank, sha256 in enumerate(images)
-        ],
-    )
+    insert_row(session, ranking)
+    rows = [
+        {"ranking_id": ranking.id, "rank": rank, "sha256": sha256}
+        for rank, sha256 in enumerate(images)
+    ]
+    session.execute(insert(RankingImage), rows)
     return ranking.id
 
 

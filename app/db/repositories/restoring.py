@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import exists, insert, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Alias, Classifier, Ranking, RankingImage
+from app.db.rows import insert as insert_row
+from app.db.tables import Classifier, Ranking, RankingImage
 
 
 def is_empty(session: Session) -> bool:
@@ -13,28 +14,15 @@ def is_empty(session: Session) -> bool:
     return not session.scalar(select(exists().where(Classifier.id.is_not(None))))
 
 
-def add_classifier(session: Session, classifier: Classifier) -> None:
-    """Insert a classifier."""
-    session.add(classifier)
-    session.flush()
-
-
 def add_rankings(
     session: Session, classifier_id: str, rankings: Mapping[str, Sequence[str]]
 ) -> None:
     """Insert rankings under their former ids. The caller has recorded their images."""
     for ranking_id, images in rankings.items():
-        session.add(Ranking(id=ranking_id, classifier_id=classifier_id))
-        session.flush()
+        insert_row(session, Ranking(id=ranking_id, classifier_id=classifier_id))
         rows = [
             {"ranking_id": ranking_id, "rank": rank, "sha256": sha256}
             for rank, sha256 in enumerate(images)
         ]
         if rows:
             session.execute(insert(RankingImage), rows)
-
-
-def add_alias(session: Session, alias: Alias) -> None:
-    """Insert an alias."""
-    session.add(alias)
-    session.flush()

@@ -111,8 +111,7 @@ def positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
         .join(served, served.c.classifier_id == queue.c.classifier_id)
         .subquery()
     )
-    found = session.execute(select(ordered).where(ordered.c.id.in_(job_ids)))
-    return dict(found.all())
+    return dict(session.execute(select(ordered).where(ordered.c.id.in_(job_ids))).all())
 
 
 def _served() -> FromClause:

@@ -17,12 +17,6 @@ from app.db.tables import (
 )
 
 
-def add(session: Session, upload: Upload) -> None:
-    """Insert an upload."""
-    session.add(upload)
-    session.flush()
-
-
 def add_images(session: Session, images: Sequence[UploadImage]) -> None:
     """Insert labelled images. The caller has recorded their blobs and images."""
     session.bulk_save_objects(images)
@@ -130,12 +124,6 @@ def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
         .order_by(func.min(UploadImage.position))
     )
     return dict(rows.all())
-
-
-def images(session: Session, upload_id: str) -> list[UploadImage]:
-    """Return the labelled images in upload order."""
-    query = select(UploadImage).where(UploadImage.upload_id == upload_id)
-    return list(session.scalars(query.order_by(UploadImage.position)))
 
 
 def labelled_hashes(session: Session, upload_id: str) -> set[tuple[str, str]]:

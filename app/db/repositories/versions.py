@@ -1,7 +1,6 @@
 """Queries about versions: the tree, their classes, their parts, their exemplars."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
@@ -22,16 +21,6 @@ from app.db.tables import (
     VersionClass,
     VersionPart,
 )
-
-
-@dataclass(frozen=True)
-class Served:
-    """A classifier and one of its aliases with its version; both None where it has no alias."""
-
-    workspace: str
-    classifier: str
-    alias: str | None
-    version_id: str | None
 
 
 def get(session: Session, version_id: str) -> Version | None:
@@ -170,8 +159,7 @@ def children(session: Session, version_id: str) -> list[Version]:
 def older_than_newest(session: Session, classifier_id: str, count: int) -> list[Version]:
     """Return a classifier's versions except the newest `count`, oldest first."""
     query = select(Version).where(Version.classifier_id == classifier_id)
-    newest_first = session.scalars(query.order_by(Version.number.desc()).offset(count))
-    return list(newest_first)[::-1]
+    return list(session.scalars(query.order_by(Version.number.desc()).offset(count)))[::-1]
 
 
 def published_since(session: Session, classifier_id: str, moment: datetime) -> bool:
@@ -267,14 +255,19 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
         session.execute(insert(HeldOut), rows)
 
 
-def served(session: Session) -> list[Served]:
-    """Return the classifiers of all workspaces, each once for each of its aliases."""
+def served(session: Session) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the ids of the versions that aliases name, by (workspace, classifier) and alias."""
     query = (
         select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
         .outerjoin(Alias, Alias.classifier_id == Classifier.id)
         .order_by(Classifier.workspace, Classifier.name)
     )
-    return [Served(*row) for row in session.execute(query)]
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for workspace, classifier, alias, version_id in session.execute(query):
+        aliases = found.setdefault((workspace, classifier), {})
+        if alias is not None:
+            aliases[alias] = version_id
+    return found
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:

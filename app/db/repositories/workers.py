@@ -9,12 +9,6 @@ from sqlalchemy.orm import Session
 from app.db.tables import HOLDING_STATES, Job, Worker
 
 
-def add(session: Session, worker: Worker) -> None:
-    """Register a worker that has started."""
-    session.add(worker)
-    session.flush()
-
-
 def seen(session: Session, worker_id: str, *, now: datetime) -> bool:
     """Record that a worker is alive; False where it is not registered."""
     statement = update(Worker).where(Worker.id == worker_id).values(seen_at=now)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db.engine import Database
 from app.db.repositories import keys as key_rows
+from app.db.rows import insert
 from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.security import tokens
 from app.services.requests import RequestBody
@@ -72,18 +73,14 @@ def create(
         with db.transaction() as session:
             now = db.now(session)
             row = ApiKey(
+                **spec.model_dump(exclude={"scopes", "expires_days"}),
                 id=key_id,
-                name=spec.name,
-                workspace=spec.workspace,
                 digest=tokens.digest(token),
                 scopes=sorted(spec.scopes),
-                images_per_second=spec.images_per_second,
-                waiting_jobs=spec.waiting_jobs,
-                stored_megabytes=spec.stored_megabytes,
                 created_at=now,
                 expires_at=spec.expires_days and now + timedelta(days=spec.expires_days),
             )
-            key_rows.add(session, row)
+            insert(session, row)
             hand_over()
     except IntegrityError:
         raise KeyNameTakenError from None
@@ -103,17 +100,11 @@ def state(row: ApiKey, now: datetime) -> str:
     return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
 
 
-def is_known(db: Database, key_id: str) -> bool:
-    """Say whether a key of that id was ever stored."""
-    with db.reading() as session:
-        return key_rows.get(session, key_id) is not None
-
-
-def has_ended(db: Database, key_id: str) -> bool:
-    """Say whether the key of that id is stored, and was revoked or has expired."""
+def state_of(db: Database, key_id: str) -> str | None:
+    """Return the state of the key of that id, None if none was ever stored."""
     with db.reading() as session:
         row = key_rows.get(session, key_id)
-        return row is not None and state(row, db.now(session)) != "active"
+        return None if row is None else state(row, db.now(session))
 
 
 def revoke(db: Database, reference: str) -> ApiKey:

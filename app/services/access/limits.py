@@ -61,22 +61,16 @@ def check_stored(session: Session, workspace: str, quota: Quota) -> None:
         raise _full(quota.stored_bytes, used)
 
 
-def check_waiting(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise TooManyJobsError if no further job may wait: call before inserting one."""
-    if quota.waiting_jobs is None:
-        return
-    waiting = workspace_rows.waiting_jobs(session, workspace)
-    if waiting >= quota.waiting_jobs:
-        raise TooManyJobsError(
-            f"{waiting} jobs of this workspace wait, and this key allows {quota.waiting_jobs}. "
-            "Wait until some have started, or cancel some.",
-            headers={"Retry-After": _JOBS_RETRY_AFTER},
-        )
-
-
 def check_new_job(session: Session, workspace: str, quota: Quota) -> None:
     """Raise TooManyJobsError or StorageQuotaError if no further job may be queued."""
-    check_waiting(session, workspace, quota)
+    if quota.waiting_jobs is not None:
+        waiting = workspace_rows.waiting_jobs(session, workspace)
+        if waiting >= quota.waiting_jobs:
+            raise TooManyJobsError(
+                f"{waiting} jobs of this workspace wait, and this key allows {quota.waiting_jobs}. "
+                "Wait until some have started, or cancel some.",
+                headers={"Retry-After": _JOBS_RETRY_AFTER},
+            )
     check_stored(session, workspace, quota)  # the version that the job makes adds to it
 
 

@@ -14,6 +14,7 @@ from app.db.repositories import (
     classifiers as classifier_rows,
     versions as version_rows,
 )
+from app.db.rows import insert
 from app.db.tables import Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
@@ -116,15 +117,14 @@ def create(
         id=new_id("cls"),
         workspace=workspace,
         name=spec.name,
-        spec=_stored(_with_crop(spec)),
+        spec=_with_crop(spec).model_dump(mode="json"),
         last_version=0,
         created_at=datetime.now(UTC),
     )
     view = _view(row, None)
     try:
         with db.transaction() as session:
-            session.add(row)
-            session.flush()
+            insert(session, row)
             on_created(session, view)
     except IntegrityError:
         raise ClassifierExistsError(
@@ -158,7 +158,8 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
     with db.transaction() as session:
         row = require(session, workspace, name, for_update=True)
         current = spec_of(row)
-        row.spec = _stored(after if current == before else _changed(current, patch))
+        changed = after if current == before else _changed(current, patch)
+        row.spec = changed.model_dump(mode="json")
         session.flush()
         classifier_rows.bump_revision(session, row.id)
         return _with_live(session, row)
@@ -196,10 +197,6 @@ def _changed(spec: ClassifierSpec, patch: ClassifierPatch) -> ClassifierSpec:
         if value is None:
             del options[name]
     return _with_crop(spec.model_copy(update={**changes, "options": options}))
-
-
-def _stored(spec: ClassifierSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json")
 
 
 def _all_options(spec: ClassifierSpec) -> dict[str, Any]:

@@ -6,33 +6,35 @@ range can be sent at once, and later again with the same bytes.
 
 import hashlib
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import structlog
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import versions as version_rows
+from app.db.rows import columns_of
 from app.db.tables import Classifier, Version
 from app.errors import ServiceError
+from app.services import stored
 from app.services.classifiers import classifiers, versions
-from app.services.stored import StorageUnavailableError
-from app.storage import BlobCorruptError, BlobMissingError, BlobStore, each
+from app.storage import BlobMissingError, TensorStore, each
 
 MANIFEST = "manifest.json"
 # A part is read as a whole, so that its hash is checked, and then sent in chunks of this size.
 _CHUNK_BYTES = 2**20
 
-log = structlog.get_logger(__name__)
-
 
 class TensorsUnreadableError(ServiceError, status=503, code="tensors-unreadable"):
     """The stored tensors of the version are gone or damaged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The version's stored tensors are gone or damaged. Restore the storage from a backup."
+        )
 
 
 class TensorFile(BaseModel):
@@ -77,7 +79,7 @@ class _Segment:
 class VersionFile:
     """The tar file of one version."""
 
-    def __init__(self, manifest: VersionFileManifest, store: BlobStore) -> None:
+    def __init__(self, manifest: VersionFileManifest, store: TensorStore) -> None:
         self._store = store
         text = manifest.model_dump_json(indent=1).encode()
         # The manifest determines all other bytes.
@@ -96,7 +98,7 @@ class VersionFile:
         """
         touched = list(self._touched(start, end))
         parts = [content for _, _, content in touched if isinstance(content, str)]
-        with _readable():
+        with stored.reading("tensors", TensorsUnreadableError()):
             present = each(self._store, self._store.exists, parts)
             for sha256, there in zip(parts, present, strict=True):
                 if not there:
@@ -114,13 +116,15 @@ class VersionFile:
 
     def _chunks(self, touched: list[tuple[int, int, bytes | str]]) -> Iterator[bytes]:
         for low, high, content in touched:
-            with _readable():
+            with stored.reading("tensors", TensorsUnreadableError()):
                 data = self._store.get(content) if isinstance(content, str) else content
             for position in range(low, high, _CHUNK_BYTES):
                 yield data[position : min(position + _CHUNK_BYTES, high)]
 
 
-def find(db: Database, store: BlobStore, workspace: str, name: str, reference: str) -> VersionFile:
+def find(
+    db: Database, store: TensorStore, workspace: str, name: str, reference: str
+) -> VersionFile:
     """Return the file of a version, by number or alias.
 
     Raises ClassifierNotFoundError and VersionNotFoundError.
@@ -132,17 +136,14 @@ def find(db: Database, store: BlobStore, workspace: str, name: str, reference: s
 
 
 def _manifest(session: Session, classifier: Classifier, version: Version) -> VersionFileManifest:
-    parts: Mapping[str, str] = version_rows.parts(session, version.id)
+    parts = version_rows.parts(session, version.id)
     sizes = version_rows.part_sizes(session, [version.id]).get(version.id, {})
     return VersionFileManifest(
+        **columns_of(version),
         classifier=classifier.name,
         version=version.number,
-        created_at=version.created_at,
-        method=version.method,
-        spec=version.spec,
-        metrics=version.metrics,
         classes=[
-            Column(label=row.label, index=row.index, task=row.task)
+            Column(**columns_of(row))
             for row in version_rows.classes(session, [version.id])[version.id]
         ],
         parts=[
@@ -164,17 +165,3 @@ def _layout(members: list[tuple[str, int, bytes | str]], made_at: int) -> Iterat
         yield _Segment(len(padding), padding)
     end = bytes(2 * tarfile.BLOCKSIZE)
     yield _Segment(len(end), end)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        log.error("tensors_not_read", error=str(error))
-        raise StorageUnavailableError from error
-    except (BlobMissingError, BlobCorruptError) as error:
-        log.error("tensors_unreadable", error=repr(error))
-        raise TensorsUnreadableError(
-            "The version's stored tensors are gone or damaged. Restore the storage from a backup."
-        ) from error

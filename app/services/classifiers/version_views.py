@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.db.repositories import versions as version_rows
+from app.db.rows import columns_of
 from app.db.tables import Version
 
 
@@ -90,23 +91,12 @@ def of(session: Session, rows: Sequence[Version]) -> list[VersionView]:
     sizes = version_rows.part_sizes(session, [*ids, *parent_ids])
     return [
         VersionView(
-            number=row.number,
+            **columns_of(row),
             parent=parents.get(row.parent_id or ""),
             job=row.job_id,
-            created_at=row.created_at,
-            method=row.method,
             classes=[
-                ClassView(
-                    label=known.label,
-                    index=known.index,
-                    task=known.task,
-                    train_images=known.train_images,
-                    exemplars=known.kept,
-                )
-                for known in classes[row.id]
+                ClassView(**columns_of(known), exemplars=known.kept) for known in classes[row.id]
             ],
-            metrics=MetricsView.model_validate(row.metrics),
-            memory=MemoryView.model_validate(row.memory),
             aliases=names[row.id],
             **_bytes(sizes.get(row.id, {}), sizes.get(row.parent_id or "", {})),
         )

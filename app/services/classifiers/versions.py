@@ -1,9 +1,5 @@
 """Versions: how they are shown and deleted, with their exemplars and stored images."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import structlog
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -12,16 +8,15 @@ from app.db.repositories import (
     versions as version_rows,
     workspaces as workspace_rows,
 )
+from app.db.rows import columns_of
 from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
+from app.services import stored
 from app.services.classifiers import classifiers, lineage, version_views
 from app.services.classifiers.references import is_number
 from app.services.classifiers.version_views import ExemplarView, VersionView
 from app.services.labels import clean_label
-from app.services.stored import StorageUnavailableError
-from app.storage import BlobCorruptError, BlobMissingError, BlobStore
-
-log = structlog.get_logger(__name__)
+from app.storage import BlobMissingError, BlobStore
 
 
 class VersionNotFoundError(ServiceError, status=404, code="version-not-found"):
@@ -42,6 +37,9 @@ class ImageNotFoundError(ServiceError, status=404, code="image-not-found"):
 
 class ImageUnreadableError(ServiceError, status=503, code="image-unreadable"):
     """The stored bytes of the image are gone or damaged."""
+
+    def __init__(self) -> None:
+        super().__init__("The stored image is gone or damaged. Send it again to restore it.")
 
 
 def require(session: Session, classifier: Classifier, reference: str) -> Version:
@@ -95,16 +93,7 @@ def exemplars(
         if known is None:
             raise ClassNotFoundError("This version does not know that class.")
         found = version_rows.exemplars(session, known, limit=limit, after=after)
-        return [
-            ExemplarView(
-                rank=rank,
-                sha256=image.sha256,
-                media_type=image.media_type,
-                width=image.width,
-                height=image.height,
-            )
-            for rank, image in found
-        ]
+        return [ExemplarView(rank=rank, **columns_of(image)) for rank, image in found]
 
 
 def delete(db: Database, workspace: str, name: str, reference: str) -> None:
@@ -129,7 +118,7 @@ def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
     found = _image(db, workspace, sha256)
-    with _readable(sha256):
+    with stored.reading("image", ImageUnreadableError(), image=sha256):
         return found, store.get(sha256)
 
 
@@ -142,7 +131,7 @@ def image_link(
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
     found = _image(db, workspace, sha256)
-    with _readable(sha256):
+    with stored.reading("image", ImageUnreadableError(), image=sha256):
         link = store.link(sha256, found.media_type, seconds)
         if link is not None and not store.exists(sha256):
             raise BlobMissingError(sha256)
@@ -155,17 +144,3 @@ def _image(db: Database, workspace: str, sha256: str) -> Image:
     if found is None:
         raise ImageNotFoundError("This workspace has no image of that hash.")
     return found
-
-
-@contextmanager
-def _readable(sha256: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        log.error("image_not_read", image=sha256, error=str(error))
-        raise StorageUnavailableError from error
-    except (BlobMissingError, BlobCorruptError) as error:
-        log.error("image_unreadable", image=sha256, error=repr(error))
-        raise ImageUnreadableError(
-            "The stored image is gone or damaged. Send it again to restore it."
-        ) from error

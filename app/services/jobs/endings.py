@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import deliveries as delivery_rows, events as event_rows, jobs as job_rows
 from app.db.repositories.events import Event
+from app.db.rows import insert
 from app.db.tables import WebhookDelivery
 from app.ids import new_id
 from app.services.jobs import views
@@ -37,7 +38,8 @@ def announce(session: Session, job_id: str, events: Sequence[Event], *, now: dat
         return
     view = views.view(session, job.workspace, job_id)
     payload = Payload(type=f"job.{view.state}", timestamp=now, data=view)
-    session.add(
+    insert(
+        session,
         WebhookDelivery(
             id=new_id("dlv"),
             job_id=job_id,
@@ -47,6 +49,5 @@ def announce(session: Session, job_id: str, events: Sequence[Event], *, now: dat
             payload=payload.model_dump_json(),
             next_at=now,
             created_at=now,
-        )
+        ),
     )
-    session.flush()

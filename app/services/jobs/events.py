@@ -7,14 +7,14 @@ from pydantic import BaseModel
 
 from app.db.engine import Database
 from app.db.repositories import events as event_rows
-from app.db.tables import FINAL_STATES, JobEvent
+from app.db.tables import FINAL_STATES
 from app.services.jobs import views
 
 # Events in one query of a stream.
 _BATCH = 500
 
 
-class EventView(BaseModel):
+class EventView(BaseModel, from_attributes=True):
     """Something that happened to a job."""
 
     seq: int
@@ -36,9 +36,8 @@ def page(db: Database, workspace: str, job_id: str, *, after: int, limit: int) -
     """Return up to `limit` events of a job after a sequence number. Raises JobNotFoundError."""
     with db.reading() as session:
         views.require(session, workspace, job_id)
-        return [
-            _view(event) for event in event_rows.page(session, job_id, after=after, limit=limit)
-        ]
+        found = event_rows.page(session, job_id, after=after, limit=limit)
+        return [EventView.model_validate(event) for event in found]
 
 
 def tail(db: Database, workspace: str, job_id: str, *, after: int) -> Tail:
@@ -47,8 +46,5 @@ def tail(db: Database, workspace: str, job_id: str, *, after: int) -> Tail:
         # The state is read first. So if it is final, the last event is already there to be read.
         finished = views.require(session, workspace, job_id).job.state in FINAL_STATES
         found = event_rows.page(session, job_id, after=after, limit=_BATCH)
-        return Tail([_view(event) for event in found], finished and len(found) < _BATCH)
-
-
-def _view(event: JobEvent) -> EventView:
-    return EventView.model_validate(event, from_attributes=True)
+        events = [EventView.model_validate(event) for event in found]
+        return Tail(events, finished and len(found) < _BATCH)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import jobs as job_rows
 from app.db.repositories.jobs import JobRow
+from app.db.rows import columns_of
 from app.db.tables import FINAL_STATES
 from app.errors import ServiceError
 
@@ -87,22 +88,4 @@ def view(session: Session, workspace: str, job_id: str) -> JobView:
 
 def of(row: JobRow) -> JobView:
     """Return a job as clients see it."""
-    job = row.job
-    return JobView.model_validate(
-        {
-            "id": job.id,
-            "classifier": row.classifier,
-            "kind": job.kind,
-            "state": job.state,
-            "phase": job.phase,
-            "attempt": job.attempt,
-            "progress": job.progress,
-            "queue_position": row.queue_position,
-            "error": job.error,
-            "version": row.version,
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "heartbeat_at": job.heartbeat_at,
-            "finished_at": job.finished_at,
-        }
-    )
+    return JobView.model_validate(columns_of(row.job) | vars(row))

@@ -35,18 +35,10 @@ _STOP_SECONDS = 3.0
 _GONE = 410
 # Exponential backoff: the waits before the second attempt and each further one. After the last
 # attempt the delivery has failed.
-DELAYS = tuple(
-    timedelta(**wait)
-    for wait in (
-        {"seconds": 5},
-        {"minutes": 1},
-        {"minutes": 5},
-        {"minutes": 30},
-        {"hours": 2},
-        {"hours": 6},
-        {"hours": 12},
-        {"hours": 24},
-    )
+DELAYS = (
+    timedelta(seconds=5),
+    *(timedelta(minutes=minutes) for minutes in (1, 5, 30)),
+    *(timedelta(hours=hours) for hours in (2, 6, 12, 24)),
 )
 _JITTER = 0.2
 

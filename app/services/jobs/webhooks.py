@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
-from app.db.tables import JobWebhook, WebhookDelivery
+from app.db.tables import JobWebhook
 from app.errors import FieldError, ServiceError
 from app.security.ssrf import UrlRefusedError, check_url
 from app.services.jobs import views
@@ -64,7 +64,7 @@ class Webhook(RequestBody):
     ]
 
 
-class DeliveryView(BaseModel):
+class DeliveryView(BaseModel, from_attributes=True):
     """A delivery to a webhook: the notification that a job has ended."""
 
     id: str = Field(description="The `webhook-id` header of every attempt.")
@@ -99,7 +99,7 @@ def list_deliveries(db: Database, workspace: str, job_id: str) -> list[DeliveryV
     """Return a job's deliveries, oldest first. Raises JobNotFoundError."""
     with db.reading() as session:
         views.require(session, workspace, job_id)
-        return [_view(row) for row in delivery_rows.of_job(session, job_id)]
+        return [DeliveryView.model_validate(row) for row in delivery_rows.of_job(session, job_id)]
 
 
 def signed_headers(secret: str, message_id: str, timestamp: int, payload: bytes) -> dict[str, str]:
@@ -111,7 +111,3 @@ def signed_headers(secret: str, message_id: str, timestamp: int, payload: bytes)
         "webhook-timestamp": str(timestamp),
         "webhook-signature": f"v1,{signature}",
     }
-
-
-def _view(row: WebhookDelivery) -> DeliveryView:
-    return DeliveryView.model_validate(row, from_attributes=True)

@@ -64,9 +64,12 @@ def _transport(settings: Settings) -> dict[str, Any]:
                 "polling_interval": 0.05,
             },
         }
+    redis = settings.broker_url.startswith(("redis://", "rediss://"))
+    # A broker other than Redis has Celery's own transport.
+    transport = {"broker_transport": "app.services.queue.redis_transport:Transport"}
     return {
         "broker_url": settings.broker_url,
-        **_redis(settings.broker_url),
+        **(transport if redis else {}),
         "broker_transport_options": {
             # An unreachable server delays the dispatcher, which also frees lost jobs, by seconds
             # only; an overloaded server has time to answer.
@@ -78,9 +81,3 @@ def _transport(settings: Settings) -> dict[str, Any]:
             "retry_on_timeout": True,
         },
     }
-
-
-def _redis(url: str) -> dict[str, str]:
-    if url.startswith(("redis://", "rediss://")):
-        return {"broker_transport": "app.services.queue.redis_transport:Transport"}
-    return {}  # any other broker that Celery supports, with Celery's own transport

@@ -60,7 +60,6 @@ class Dispatcher:
         self._db = db
         self._settings = settings
         self._messages = Messages(settings)
-        self._max_failures = settings.max_failures
         self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
         self._warned: set[tuple[str, str]] = set()
         self._wake = threading.Event()
@@ -112,9 +111,8 @@ class Dispatcher:
         with self._db.transaction() as session:
             now = self._db.now(session)
             error = {"code": "worker-lost", "detail": _LOST, "retryable": True}
-            freed = lease_rows.free_expired(
-                session, now=now, max_failures=self._max_failures, error=error
-            )
+            limit = self._settings.max_failures
+            freed = lease_rows.free_expired(session, now=now, max_failures=limit, error=error)
             for state, job_ids in freed.items():
                 write = event_rows.append if state == "queued" else endings.announce
                 for job_id in job_ids:

@@ -98,9 +98,7 @@ def create(
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         uploads_of_job = check(session, classifier)
-        check_new_job(session, workspace, quota)
-        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        view = views.view(session, workspace, job_id)
+        view = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
         on_created(session, view)
         return view
 
@@ -128,9 +126,7 @@ def create_with_upload(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
         uploads_of_job = _check_learn(session, classifier, request, checked)
-        check_new_job(session, workspace, quota)
-        job_id = _insert(session, db.now(session), classifier, request, uploads_of_job)
-        job = views.view(session, workspace, job_id)
+        job = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
         view = LearnView(**dict(job), uploads=[upload_id])
         on_created(session, view)
         return view
@@ -164,11 +160,14 @@ def _insert(
     classifier: Classifier,
     request: LearnRequest | ForgetRequest,
     uploads_of_job: Sequence[str],
-) -> str:
-    """Write the rows of a job that has been checked, and return its id.
+    quota: Quota,
+) -> JobView:
+    """Write the rows of a job that has been checked.
 
-    Raises ClassifierNotFoundError where the classifier was deleted meanwhile.
+    Raises one of `QUOTA_ERRORS`, and ClassifierNotFoundError where the classifier was deleted
+    meanwhile.
     """
+    check_new_job(session, classifier.workspace, quota)
     classifiers.lock_for_share(session, classifier)
     job = Job(
         # The order of ids is the order of a classifier's steps: see `turns`.
@@ -187,7 +186,7 @@ def _insert(
     event_rows.append(session, job.id, [Event("created", "Queued.")], now=now)
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
-    return job.id
+    return views.view(session, job.workspace, job.id)
 
 
 def _check_learn(
@@ -195,12 +194,9 @@ def _check_learn(
 ) -> list[str]:
     """Return the uploads to learn from, locked until the commit."""
     upload_ids = list(dict.fromkeys(request.uploads))
-    stored = spec_of(classifier)
-    spec = (
-        checked.spec
-        if stored == checked.stored
-        else classifiers.check_spec(stored, request.options)
-    )
+    spec, stored = checked.spec, spec_of(classifier)
+    if stored != checked.stored:
+        spec = classifiers.check_spec(stored, request.options)
     _lock_uploads(session, classifier.workspace, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
     counts = learning_rows.train_counts(session, upload_ids)
@@ -241,8 +237,7 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
     assert base is not None  # noqa: S101 - `columns_of` has refused that
     try:
         if columns:
-            tasks = tuple(row.task for row in known)
-            methods.get(base.method).check_forget(tasks, columns)
+            methods.get(base.method).check_forget([row.task for row in known], columns)
     except LearningError as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."
         raise forgetting.CannotForgetError(detail) from error

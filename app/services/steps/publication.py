@@ -107,7 +107,9 @@ def _add_version(
 
     Raises StorageChangedError.
     """
-    metrics = _by_label(plan, outcome.metrics)
+    labels = [planned.label for planned in plan.classes]
+    per_class = dict(zip(labels, outcome.metrics["per_class"], strict=True))
+    metrics = outcome.metrics | {"per_class": per_class}
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -135,11 +137,6 @@ def _add_version(
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
     )
     return version, MetricsView.model_validate(metrics)
-
-
-def _by_label(plan: Plan, metrics: dict[str, Any]) -> dict[str, Any]:
-    labels = [planned.label for planned in plan.classes]
-    return {**metrics, "per_class": dict(zip(labels, metrics["per_class"], strict=True))}
 
 
 def _classes(

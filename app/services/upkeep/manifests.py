@@ -21,6 +21,7 @@ from app.db.repositories import (
     versions as version_rows,
 )
 from app.db.repositories.blobs import ImageRow
+from app.db.rows import columns_of
 from app.db.tables import Classifier, Version
 from app.storage import BlobStore
 
@@ -159,40 +160,17 @@ def _version(session: Session, version: Version) -> VersionManifest:
     sizes = version_rows.part_sizes(session, [version.id]).get(version.id, {})
     parts = version_rows.parts(session, version.id)
     return VersionManifest(
-        id=version.id,
-        number=version.number,
+        **columns_of(version),
         parent=version.parent_id,
-        method=version.method,
-        spec=version.spec,
-        metrics=version.metrics,
-        memory=version.memory,
-        last_index=version.last_index,
-        last_task=version.last_task,
-        created_at=version.created_at,
         parts={name: Part(sha256=sha256, size=sizes[sha256]) for name, sha256 in parts.items()},
-        classes=[
-            KnownClass(
-                index=row.index,
-                label=row.label,
-                task=row.task,
-                train_images=row.train_images,
-                ranking=row.ranking_id,
-                kept=row.kept,
-            )
-            for row in rows
-        ],
+        classes=[KnownClass(**columns_of(row), ranking=row.ranking_id) for row in rows],
         held_out=manifest_rows.own_held_out(session, version.id),
     )
 
 
 def _classifier(session: Session, classifier: Classifier) -> ClassifierManifest:
     return ClassifierManifest(
-        id=classifier.id,
-        workspace=classifier.workspace,
-        name=classifier.name,
-        spec=classifier.spec,
-        last_version=classifier.last_version,
-        created_at=classifier.created_at,
+        **columns_of(classifier),
         aliases={
             alias.name: AliasEntry(version=alias.version_id, updated_at=alias.updated_at)
             for alias, _ in alias_rows.page(session, classifier.id, limit=_ALL, after=None)

@@ -19,6 +19,7 @@ from app.db.repositories import (
     versions as version_rows,
 )
 from app.db.repositories.blobs import ImageRow
+from app.db.rows import insert
 from app.db.tables import Alias, Classifier, Version, VersionClass
 from app.services.upkeep import ownership
 from app.services.upkeep.manifests import (
@@ -102,7 +103,9 @@ def _insert(
     versions: list[VersionManifest],
 ) -> list[str]:
     """Insert a classifier's rows; return what could not be restored."""
-    _add_classifier(session, manifest, versions)
+    columns = manifest.model_dump(exclude={"format", "aliases", "last_version"})
+    last_version = max([manifest.last_version, *(version.number for version in versions)])
+    insert(session, Classifier(**columns, last_version=last_version))
     images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
     restoring_rows.add_rankings(session, manifest.id, images)
     problems: list[str] = []
@@ -114,15 +117,9 @@ def _insert(
         if alias.version not in present:
             problems.append(f"{manifest.name}: the version of alias {name} is missing")
             continue
-        restoring_rows.add_alias(
-            session,
-            Alias(
-                classifier_id=manifest.id,
-                name=name,
-                version_id=alias.version,
-                updated_at=alias.updated_at,
-            ),
-        )
+        row = Alias(classifier_id=manifest.id, name=name, version_id=alias.version)
+        row.updated_at = alias.updated_at
+        insert(session, row)
     return problems
 
 
@@ -151,23 +148,6 @@ def _images(
     return {image.sha256: image for images in (*ranked, *held_out) for image in images}
 
 
-def _add_classifier(
-    session: Session, manifest: ClassifierManifest, versions: list[VersionManifest]
-) -> None:
-    numbers = [version.number for version in versions]
-    restoring_rows.add_classifier(
-        session,
-        Classifier(
-            id=manifest.id,
-            workspace=manifest.workspace,
-            name=manifest.name,
-            spec=manifest.spec,
-            last_version=max([manifest.last_version, *numbers]),
-            created_at=manifest.created_at,
-        ),
-    )
-
-
 def _add_version(
     session: Session,
     owner: ClassifierManifest,
@@ -186,26 +166,15 @@ def _add_version(
     version_rows.add(
         session,
         Version(
-            id=manifest.id,
+            **manifest.model_dump(exclude={"format", "parent", "parts", "classes", "held_out"}),
             classifier_id=owner.id,
-            number=manifest.number,
             parent_id=parent,
-            method=manifest.method,
-            spec=manifest.spec,
-            metrics=manifest.metrics,
-            memory=manifest.memory,
-            last_index=manifest.last_index,
-            last_task=manifest.last_task,
-            created_at=manifest.created_at,
         ),
         parts={name: part.sha256 for name, part in manifest.parts.items()},
         classes=[
             VersionClass(
+                **known.model_dump(exclude={"ranking", "kept"}),
                 version_id=manifest.id,
-                index=known.index,
-                label=known.label,
-                task=known.task,
-                train_images=known.train_images,
                 ranking_id=None if known.ranking in lost else known.ranking,
                 kept=0 if known.ranking in lost else known.kept,
             )

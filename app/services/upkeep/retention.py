@@ -2,36 +2,17 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
-
 from app.db.engine import Database
 from app.db.repositories import (
     classifiers as classifier_rows,
     uploads as upload_rows,
     versions as version_rows,
 )
-from app.db.tables import Classifier
 from app.services.classifiers import lineage
 from app.services.classifiers.spec import spec_of
 
 # Uploads that one transaction deletes.
 _BATCH = 100
-
-
-def _trim_versions(session: Session, classifier: Classifier) -> list[int]:
-    """Delete the versions that a classifier no longer keeps; return their numbers.
-
-    The caller has locked the classifier for update.
-    """
-    keep_last = spec_of(classifier).retention.keep_last
-    if keep_last is None:
-        return []
-    removed = []
-    for version in version_rows.older_than_newest(session, classifier.id, keep_last):
-        if lineage.in_use(session, classifier, version) is None:
-            lineage.remove(session, version)
-            removed.append(version.number)
-    return removed
 
 
 def expire_uploads(db: Database, days: float) -> list[str]:
@@ -66,7 +47,15 @@ def apply(db: Database, classifier_id: str) -> list[int]:
     with db.transaction() as session:
         upload_rows.lock_for_share(session, used_by=classifier_id)
         classifier = classifier_rows.get(session, classifier_id, for_update=True)
-        return _trim_versions(session, classifier) if classifier else []
+        keep_last = spec_of(classifier).retention.keep_last if classifier else None
+        if classifier is None or keep_last is None:
+            return []
+        removed = []
+        for version in version_rows.older_than_newest(session, classifier.id, keep_last):
+            if lineage.in_use(session, classifier, version) is None:
+                lineage.remove(session, version)
+                removed.append(version.number)
+        return removed
 
 
 def _limit(now: datetime, days: float) -> datetime | None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -17,11 +18,7 @@ from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
 from app.services.labels import clean_label
-from app.services.stored import (
-    StorageChangedError,
-    StorageFullError,
-    StorageUnavailableError,
-)
+from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
 from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
 from app.storage import BlobStore, is_full
 
@@ -99,21 +96,13 @@ def collect(
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
     decoding = threading.BoundedSemaphore(_DECODERS)
-
-    def prepare(item: Item | Rejection) -> PreparedImage | Rejection:
-        if isinstance(item, Rejection):
-            return Rejection(shown(item.name), item.reason)
-        return _prepare(store, item, limits, split, decoding)
-
+    prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
     try:
-        for result in _in_order(
-            prepare,
-            _counted(source.items(limits), limits.images),
-            max(_DECODERS, store.parallel),
-        ):
+        items = _counted(source.items(limits), limits.images)
+        for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
             elif (key := (result.label, result.row.sha256)) in images:
@@ -135,12 +124,15 @@ def collect(
 
 
 def _prepare(
+    item: Item | Rejection,
+    *,
     store: BlobStore,
-    item: Item,
     limits: UploadLimits,
     split: Split,
     decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
+    if isinstance(item, Rejection):
+        return Rejection(shown(item.name), item.reason)
     try:
         label = clean_label(item.label)
         with decoding:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from app.db import rows
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows
 from app.db.tables import Upload, UploadImage
@@ -54,14 +55,8 @@ OnCreated = Callable[[Session, UploadView], None]
 
 def insert(session: Session, workspace: str, collected: Collected) -> str:
     """Insert the rows of a new upload and return its id. The caller owns the transaction."""
-    upload = Upload(
-        id=new_id("upl"),
-        workspace=workspace,
-        duplicates=0,
-        rejected=[],
-        created_at=datetime.now(UTC),
-    )
-    upload_rows.add(session, upload)
+    upload = Upload(id=new_id("upl"), workspace=workspace, created_at=datetime.now(UTC))
+    rows.insert(session, upload)
     _append(session, upload, collected)
     return upload.id
 
@@ -196,7 +191,6 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     except OSError as error:
         raise StorageUnavailableError from error
     blob_rows.record_images(session, (image.row for image in new))
-    first = len(present)
     upload_rows.add_images(
         session,
         [
@@ -208,7 +202,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 split=image.split,
                 name=image.name,
             )
-            for position, image in enumerate(new, start=first)
+            for position, image in enumerate(new, start=len(present))
         ],
     )
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)

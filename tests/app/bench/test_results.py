@@ -43,7 +43,9 @@ def course(*rows: list[float], aware: float = 1.0) -> Course:
     """A course whose tasks are measured on equally many images."""
     builder = CourseBuilder()
     for row in rows:
-        builder.add(StepAccuracy(sum(row) / len(row), list(row), aware, [aware] * len(row)))
+        builder.steps.append(
+            StepAccuracy(sum(row) / len(row), list(row), aware, [aware] * len(row))
+        )
     builder.seconds = 1.5
     return builder.build("c", VERSION)
 

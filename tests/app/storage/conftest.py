@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from app.storage import BlobStore, CachedBlobStore, CacheFolder, LocalBlobStore, open_store
+from app.storage import BlobStore, LocalBlobStore, open_store
 from tests.s3 import BUCKET, S3Server
 
 Damage = Callable[[str, bytes], None]
 
 
-@pytest.fixture(params=["local", "s3", "cached"])
+@pytest.fixture(params=["local", "s3"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -24,14 +24,12 @@ def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def blobs(kind: str, url: str, tmp_path: Path) -> BlobStore:
-    if kind == "cached":
-        return CachedBlobStore(LocalBlobStore(url), CacheFolder(tmp_path / "cache", 10**9))
+def blobs(url: str) -> BlobStore:
     return open_store(url)
 
 
 @pytest.fixture
-def damage(kind: str, url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Damage:
+def damage(kind: str, url: str, request: pytest.FixtureRequest) -> Damage:
     """A function that overwrites a blob's bytes in the folder or bucket."""
     if kind == "s3":
         server: S3Server = request.getfixturevalue("s3_server")
@@ -47,6 +45,5 @@ def damage(kind: str, url: str, request: pytest.FixtureRequest, tmp_path: Path) 
         path = LocalBlobStore(url).path(sha256)
         assert path is not None
         path.write_bytes(data)
-        (tmp_path / "cache" / sha256).unlink(missing_ok=True)
 
     return write

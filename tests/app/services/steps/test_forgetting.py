@@ -11,7 +11,6 @@ from app.db.engine import Database
 from app.db.repositories import (
     aliases as alias_rows,
     learning as learning_rows,
-    uploads as upload_rows,
     versions as version_rows,
 )
 from app.db.repositories.learning import SizedImage
@@ -26,6 +25,7 @@ from app.services.uploads import uploads
 from app.services.uploads.uploads import UploadNotFoundError
 from app.settings import Settings
 from app.storage import open_store
+from tests.databases import images_of_upload
 from tests.worker.harness import WORKSPACE, Service
 from worker.lease import Lease
 
@@ -91,7 +91,7 @@ def held_out(service: Service, number: int) -> dict[int, list[str]]:
 
 def images_of(service: Service, upload: str, label: str) -> set[str]:
     with service.db.reading() as session:
-        found = upload_rows.images(session, upload)
+        found = images_of_upload(session, upload)
         return {image.sha256 for image in found if image.label == label}
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import uploads as upload_rows
 from app.db.tables import Base, Blob, Classifier, Image, Job, JobUpload, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.decode import decode
@@ -19,6 +18,7 @@ from app.services.uploads.sources import Item, Rejection, UploadLimits
 from app.services.uploads.uploads import UploadView
 from app.settings import Settings
 from app.storage import BlobStore, LocalBlobStore
+from tests.databases import images_of_upload
 from tests.pictures import encode, jpeg, pixels, png
 
 LIMITS = UploadLimits.of(Settings())
@@ -114,7 +114,7 @@ def test_images_keep_their_order_and_their_pixels(database: Database, store: Blo
     items = [Item(f"{place}", f"class {place % 3}", data) for place, data in enumerate(sent)]
     view = create(database, store, *items)
     with database.reading() as session:
-        rows = upload_rows.images(session, view.id)
+        rows = images_of_upload(session, view.id)
     assert [row.name for row in rows] == [item.name for item in items]
     assert [row.position for row in rows] == list(range(30))
     for row, data in zip(rows, sent, strict=True):
@@ -125,7 +125,7 @@ def test_the_item_s_split_wins_over_the_request_s(database: Database, store: Blo
     items = (item(1), Item("2.png", "stop", png(2), "train"))
     view = uploads.create(database, store, HERE, Listed(*items), limits=LIMITS, split="test")
     with database.reading() as session:
-        assert [row.split for row in upload_rows.images(session, view.id)] == ["test", "train"]
+        assert [row.split for row in images_of_upload(session, view.id)] == ["test", "train"]
 
 
 def test_formats_of_one_picture_differ_in_name_only_where_they_are_the_same_bytes(
@@ -188,7 +188,7 @@ def test_add_images_goes_on_where_the_upload_ended(database: Database, store: Bl
     assert view.classes == {"stop": 3, "go": 1}
     assert view.duplicates == 1
     with database.reading() as session:
-        assert [row.position for row in upload_rows.images(session, view.id)] == [0, 1, 2, 3]
+        assert [row.position for row in images_of_upload(session, view.id)] == [0, 1, 2, 3]
 
 
 def test_adding_to_one_upload_at_once_loses_nothing(database: Database, store: BlobStore) -> None:
@@ -201,7 +201,7 @@ def test_adding_to_one_upload_at_once_loses_nothing(database: Database, store: B
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(add, range(8)))
     with database.reading() as session:
-        assert [row.position for row in upload_rows.images(session, view.id)] == list(range(9))
+        assert [row.position for row in images_of_upload(session, view.id)] == list(range(9))
 
 
 def test_uploads_of_the_same_images_at_once(database: Database, store: BlobStore) -> None:
