@@ -136,8 +136,9 @@ class S3BlobStore:
 
     def write_document(self, name: str, data: bytes) -> None:
         """Write a document durably and atomically."""
+        key = self._root + names.path_of_document(name)
         with self._errors():
-            self._put(self._root + names.path_of_document(name), data)
+            self._put(key, data)
 
     def read_document(self, name: str) -> bytes | None:
         """Return a document, None where it does not exist."""
