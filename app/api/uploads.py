@@ -11,6 +11,7 @@ from app.api.idempotency import StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
+from app.security.archive_names import NameEncoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
 from app.services.uploads import uploads
@@ -22,6 +23,13 @@ router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("tra
 SplitOption = Annotated[
     Split,
     Query(description="What the images are for; an archive's train/ and test/ win."),
+]
+NamesOption = Annotated[
+    NameEncoding | None,
+    Query(
+        description="Encoding of the names in an archive that does not declare it, such as cp932 "
+        "of a Japanese Windows. Without it: UTF-8, or else cp437 in a zip."
+    ),
 ]
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
@@ -41,12 +49,13 @@ async def create_upload(
     caller: Caller,
     pending: StreamedOnce,
     split: SplitOption = "train",
+    names: NamesOption = None,
     strict: StrictOption = False,
 ) -> UploadView:
     """Create an upload of labelled images."""
     if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, metrics.uploads, pending)
+    source, once = await read_source(request, settings, metrics.uploads, pending, names)
     return await run_in_threadpool(
         uploads.create,
         db,
@@ -82,12 +91,13 @@ async def add_images(
     caller: Caller,
     pending: StreamedOnce,
     split: SplitOption = "train",
+    names: NamesOption = None,
     strict: StrictOption = False,
 ) -> UploadView:
     """Add images to an upload that no job has used. Returns the whole upload."""
     if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, metrics.uploads, pending)
+    source, once = await read_source(request, settings, metrics.uploads, pending, names)
     return await run_in_threadpool(
         uploads.add_images,
         db,

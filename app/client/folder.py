@@ -1,13 +1,21 @@
 """Streams a folder of class folders as a tar archive, without a temporary file."""
 
+import os
+import stat
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.client.errors import CommandError
+from app.security.archives import is_junk
+
+# Why a file at the top of the folder is skipped.
+OUTSIDE = "not in a folder named after a class"
 
 _CHUNK_BYTES = 1 << 20
+_MOST_LINKS = 3
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -19,29 +27,115 @@ class ImageFile:
     size: int
 
 
-def find_images(folder: Path) -> list[ImageFile]:
-    """List the files of all class folders, sorted by path, without hidden files and folders.
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that is not sent, and why."""
 
-    Raises CommandError if `folder` is not a folder or has no such files.
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of all class folders, sorted by path, and what was skipped."""
+
+    images: list[ImageFile]
+    skipped: list[Skipped]
+
+
+def find_images(folder: Path) -> Listing:
+    """List the files of all class folders, without junk (`is_junk`).
+
+    Follows links to files and folders. Raises CommandError if `folder` is not a folder or has no
+    such files.
     """
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder.")
-    images = [
-        ImageFile(path, str(path.relative_to(folder)), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and _belongs(path.relative_to(folder))
-    ]
-    if not images:
-        raise CommandError(
+    listing = Listing([], [])
+    for found in _walk(folder, (), (), links=0):
+        if isinstance(found, Skipped):
+            listing.skipped.append(found)
+        else:
+            listing.images.append(found)
+    if not listing.images:
+        skipped = [f"  skipped {each.name}: {each.reason}" for each in listing.skipped[:10]]
+        lines = [
             f"There are no images in {folder}. Put those of each class into a folder named after "
-            "it."
-        )
-    return images
+            "it.",
+            *skipped,
+        ]
+        raise CommandError("\n".join(lines))
+    return listing
 
 
-def _belongs(relative: Path) -> bool:
-    inside_class = len(relative.parts) > 1
-    return inside_class and not any(part.startswith(".") for part in relative.parts)
+def _walk(
+    folder: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...], *, links: int
+) -> Iterator[ImageFile | Skipped]:
+    """List a folder at `path` in the archive.
+
+    `above` identifies the folders that lead to it, and guards against links in a circle. `links`
+    is how many of them are links: links that branch would multiply the files.
+    """
+    try:
+        status = folder.stat()
+        entries = sorted(os.listdir(folder))
+    except OSError as error:
+        yield Skipped(_shown("/".join(path)), _unreadable(error))
+        return
+    above = (*above, (status.st_dev, status.st_ino))
+    for entry in entries:
+        if not is_junk(entry):
+            yield from _entry(folder / entry, (*path, entry), above, links=links)
+
+
+def _entry(
+    source: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...], *, links: int
+) -> Iterator[ImageFile | Skipped]:
+    name = "/".join(path)
+    try:
+        links += source.is_symlink()
+        status = source.stat()
+        reason = _reason(source, path, status, above, links)
+    except OSError as error:
+        reason = _unreadable(error)
+    if reason is not None:
+        yield Skipped(_shown(name), reason)
+    elif stat.S_ISDIR(status.st_mode):
+        yield from _walk(source, path, above, links=links)
+    else:
+        yield ImageFile(source, name, status.st_size)
+
+
+def _reason(
+    source: Path,
+    path: tuple[str, ...],
+    status: os.stat_result,
+    above: tuple[tuple[int, int], ...],
+    links: int,
+) -> str | None:
+    """Return why a file or folder is skipped, or None."""
+    if _shown(path[-1]) != path[-1]:
+        return "its name is not UTF-8; rename it"
+    if stat.S_ISDIR(status.st_mode):
+        if (status.st_dev, status.st_ino) in above:
+            return "a link to a folder that it is in"
+        if links > _MOST_LINKS:
+            return f"behind more than {_MOST_LINKS} links to folders"
+        return "too many folders inside one another" if len(path) > _DEEPEST else None
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    if len(path) == 1:
+        return OUTSIDE
+    return None if os.access(source, os.R_OK) else "cannot be read: permission denied"
+
+
+def _shown(name: str) -> str:
+    """Return a name with bytes that are not UTF-8 as ``\\xe9``."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 class TarStream:

@@ -22,7 +22,15 @@ from app.services.stored import (
     StorageFullError,
     StorageUnavailableError,
 )
-from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
+from app.services.uploads.sources import (
+    Item,
+    Rejection,
+    Source,
+    Split,
+    UploadLimits,
+    WrappingFolder,
+    shown,
+)
 from app.storage import BlobStore, is_full
 
 # Threads that decode images, which releases the interpreter's lock. A remote store is worth more
@@ -78,6 +86,8 @@ class Collected:
     images: tuple[PreparedImage, ...]
     duplicates: int
     rejected: tuple[Rejection, ...]
+    # The folder around the folders of classes that was taken off.
+    wrapping_folder: str | None
     store: BlobStore
 
     @property
@@ -105,13 +115,23 @@ def collect(
             return Rejection(shown(item.name), item.reason)
         return _prepare(store, item, limits, split, decoding)
 
+    wrapping_folder = None
+
+    def files() -> Iterator[Item | Rejection]:
+        nonlocal wrapping_folder
+        for found in source.items(limits):
+            if isinstance(found, WrappingFolder):
+                wrapping_folder = shown(found.name)
+            else:
+                yield found
+
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
     try:
         for result in _in_order(
             prepare,
-            _counted(source.items(limits), limits.images),
+            _counted(files(), limits.images),
             max(_DECODERS, store.parallel),
         ):
             if isinstance(result, Rejection):
@@ -131,7 +151,7 @@ def collect(
         raise NoUsableImagesError(
             "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
         )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected), store)
+    return Collected(tuple(images.values()), duplicates, tuple(rejected), wrapping_folder, store)
 
 
 def _prepare(
