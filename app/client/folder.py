@@ -14,7 +14,8 @@ from app.security.archives import is_junk
 OUTSIDE = "not in a folder named after a class"
 
 _CHUNK_BYTES = 1 << 20
-_MOST_LINKS = 3
+# A wrapping folder, a split and a class.
+_DEEPEST_LINK = 3
 _DEEPEST = 100
 
 
@@ -46,13 +47,13 @@ class Listing:
 def find_images(folder: Path) -> Listing:
     """List the files of all class folders, without junk (`is_junk`).
 
-    Follows links to files and folders. Raises CommandError if `folder` is not a folder or has no
+    Follows links to files and to folders of classes. Raises CommandError if `folder` is not a folder or has no
     such files.
     """
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder.")
     listing = Listing([], [])
-    for found in _walk(folder, (), (), links=0):
+    for found in _walk(folder, (), ()):
         if isinstance(found, Skipped):
             listing.skipped.append(found)
         else:
@@ -69,60 +70,56 @@ def find_images(folder: Path) -> Listing:
 
 
 def _walk(
-    folder: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...], *, links: int
+    folder: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...]
 ) -> Iterator[ImageFile | Skipped]:
-    """List a folder at `path` in the archive.
-
-    `above` identifies the folders that lead to it, and guards against links in a circle. `links`
-    is how many of them are links: links that branch would multiply the files.
-    """
+    """List a folder that is at `path` in the archive, inside the folders `above`."""
     try:
         status = folder.stat()
-        entries = sorted(os.listdir(folder))
+        entries = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         yield Skipped(_shown("/".join(path)), _unreadable(error))
         return
     above = (*above, (status.st_dev, status.st_ino))
     for entry in entries:
         if not is_junk(entry):
-            yield from _entry(folder / entry, (*path, entry), above, links=links)
+            yield from _list(folder / entry, (*path, entry), above)
 
 
-def _entry(
-    source: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...], *, links: int
+def _list(
+    source: Path, path: tuple[str, ...], above: tuple[tuple[int, int], ...]
 ) -> Iterator[ImageFile | Skipped]:
+    """List one entry of a folder."""
     name = "/".join(path)
     try:
-        links += source.is_symlink()
         status = source.stat()
-        reason = _reason(source, path, status, above, links)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if _shown(path[-1]) != path[-1]:
+            reason: str | None = "its name is not UTF-8; rename it"
+        elif is_folder:
+            reason = _wrong_with_folder(source, path, (status.st_dev, status.st_ino) in above)
+        else:
+            reason = _wrong_with_file(source, path, status.st_mode)
     except OSError as error:
         reason = _unreadable(error)
     if reason is not None:
         yield Skipped(_shown(name), reason)
-    elif stat.S_ISDIR(status.st_mode):
-        yield from _walk(source, path, above, links=links)
+    elif is_folder:
+        yield from _walk(source, path, above)
     else:
         yield ImageFile(source, name, status.st_size)
 
 
-def _reason(
-    source: Path,
-    path: tuple[str, ...],
-    status: os.stat_result,
-    above: tuple[tuple[int, int], ...],
-    links: int,
-) -> str | None:
-    """Return why a file or folder is skipped, or None."""
-    if _shown(path[-1]) != path[-1]:
-        return "its name is not UTF-8; rename it"
-    if stat.S_ISDIR(status.st_mode):
-        if (status.st_dev, status.st_ino) in above:
-            return "a link to a folder that it is in"
-        if links > _MOST_LINKS:
-            return f"behind more than {_MOST_LINKS} links to folders"
-        return "too many folders inside one another" if len(path) > _DEEPEST else None
-    if not stat.S_ISREG(status.st_mode):
+def _wrong_with_folder(source: Path, path: tuple[str, ...], in_itself: bool) -> str | None:
+    if in_itself:
+        return "a link to a folder that it is in"
+    # Links that branch further down would multiply the files.
+    if source.is_symlink() and len(path) > _DEEPEST_LINK:
+        return "a link to a folder, inside a class's folder"
+    return "too many folders inside one another" if len(path) > _DEEPEST else None
+
+
+def _wrong_with_file(source: Path, path: tuple[str, ...], mode: int) -> str | None:
+    if not stat.S_ISREG(mode):
         return "not a file"
     if len(path) == 1:
         return OUTSIDE
