@@ -47,8 +47,8 @@ class Listing:
 def find_images(folder: Path) -> Listing:
     """List the files of all class folders, without junk (`is_junk`).
 
-    Follows links to files and to folders of classes. Raises CommandError if `folder` is not a folder or has no
-    such files.
+    Follows links to files and to folders of classes. Raises CommandError if `folder` is not a
+    folder or has no such files.
     """
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder.")
