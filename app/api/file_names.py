@@ -96,7 +96,8 @@ def _without_encoded_words(name: str) -> str:
         words = decode_header(name)
     except HeaderParseError:
         return name
-    return "".join(
+    decoded = "".join(
         word if isinstance(word, str) else _text(word, encoding or "latin-1")
         for word, encoding in words
     )
+    return decoded or name
