@@ -1,5 +1,6 @@
 """A multipart form as a source of labelled images."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
@@ -103,7 +104,7 @@ def _label(value: bytes) -> str:
 
 def _manifest(value: bytes) -> dict[str, str]:
     try:
-        return _Manifest.validate_json(value)
+        manifest = _Manifest.validate_json(value)
     except ValidationError as error:
         raise InvalidRequestError(
             "The manifest must be a JSON object from file name to class name.",
@@ -112,6 +113,11 @@ def _manifest(value: bytes) -> dict[str, str]:
                 for wrong in field_errors(error.errors())
             ],
         ) from error
+    # Of a name that is there twice, `validate_json` takes the last label.
+    for name, label in json.loads(value, object_pairs_hook=list):
+        if manifest.get(name) != label:
+            raise _invalid("manifest", f"gives {name[:100]!r} two labels")
+    return manifest
 
 
 def _invalid(name: str, detail: str) -> InvalidRequestError:

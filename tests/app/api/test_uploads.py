@@ -398,6 +398,11 @@ BAD_FORMS = {
     "label with a NUL": (form(('; name="label"', b"a\0b"), FILE), 422, "invalid-request"),
     "manifest that is not JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
     "manifest that is a list": (form(('; name="manifest"', b"[]"), FILE), 422, "invalid-request"),
+    "manifest with two labels for a file": (
+        form(('; name="manifest"', b'{"1.png": "a", "1.png": "b"}'), FILE),
+        422,
+        "invalid-request",
+    ),
     "unknown field": (form(LABEL, FILE, ('; name="lable"', b"")), 422, "invalid-request"),
     "nameless field": (form(LABEL, FILE, ("", b"")), 422, "invalid-request"),
     "no files": (form(LABEL), 422, "no-usable-images"),
