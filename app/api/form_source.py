@@ -1,14 +1,15 @@
 """A multipart form as a source of labelled images."""
 
-from collections import Counter
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
+from app.api import file_names
 from app.api.problems import InvalidRequestError, field_errors
 from app.errors import FieldError, ServiceError
 from app.services.labels import clean_label
@@ -45,34 +46,38 @@ class FormSource:
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
         """Yield the files in their order."""
-        label, manifest = self._fields()
-        sent: Counter[str] = Counter()
+        label, manifest, names = self._fields()
+        matched = file_names.match(manifest, names)
+        sent = iter(names)
         for part in _parts(self._file, self._boundary, wanted=("files",), limit=limits.image.bytes):
             if part.name != "files":
                 continue
-            name = part.filename or f"files[{sent.total()}]"
-            sent[name] += 1
-            named = manifest.get(name) if label is None else label
+            name = next(sent)
+            key = matched.get(name)
+            named = label if key is None else manifest[key]
             if named is None:
                 yield Rejection(name, "not in the manifest")
             elif part.size > limits.image.bytes:
                 yield Rejection(name, f"the file is larger than {limits.image.bytes} bytes")
             else:
                 yield Item(name, named, bytes(part.data))
-        for name in manifest:
-            if name not in sent:
-                yield Rejection(name, "in the manifest, but not sent")
+        found = set(matched.values())
+        for key in manifest:
+            if key not in found:
+                yield Rejection(key, "in the manifest, but not sent")
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _fields(self) -> tuple[str | None, dict[str, str]]:
-        """Return the label, or None and the manifest."""
+    def _fields(self) -> tuple[str | None, dict[str, str], list[str]]:
+        """Return the label, or None and the manifest; and the names of the files."""
         fields: dict[str, bytes] = {}
+        names: list[str] = []
         wanted = ("label", "manifest")
         for part in _parts(self._file, self._boundary, wanted=wanted, limit=_FIELD_BYTES):
             if part.name == "files":
+                names.append(part.filename or f"files[{len(names)}]")
                 continue
             if part.name not in wanted:
                 raise _invalid(part.name, "unknown field: send label or manifest, and files")
@@ -84,8 +89,8 @@ class FormSource:
         if len(fields) != 1:
             raise _invalid("label", "give either label or manifest")
         if "manifest" in fields:
-            return None, _manifest(fields["manifest"])
-        return _label(fields["label"]), {}
+            return None, _manifest(fields["manifest"]), names
+        return _label(fields["label"]), {}, names
 
 
 def _label(value: bytes) -> str:
@@ -99,7 +104,7 @@ def _label(value: bytes) -> str:
 
 def _manifest(value: bytes) -> dict[str, str]:
     try:
-        return _Manifest.validate_json(value)
+        manifest = _Manifest.validate_json(value)
     except ValidationError as error:
         raise InvalidRequestError(
             "The manifest must be a JSON object from file name to class name.",
@@ -108,6 +113,11 @@ def _manifest(value: bytes) -> dict[str, str]:
                 for wrong in field_errors(error.errors())
             ],
         ) from error
+    # Of a name that is there twice, `validate_json` takes the last label.
+    for name, label in json.loads(value, object_pairs_hook=list):
+        if manifest.get(name) != label:
+            raise _invalid("manifest", f"gives {name[:100]!r} two labels")
+    return manifest
 
 
 def _invalid(name: str, detail: str) -> InvalidRequestError:
@@ -161,9 +171,9 @@ class _Collector:
 
     def _header_end(self) -> None:
         if self._part.header.lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(self._value))
-            self._part.name = options.get(b"name", b"").decode(errors="replace")
-            self._part.filename = options.get(b"filename", b"").decode(errors="replace")
+            parameters = file_names.disposition_parameters(bytes(self._value))
+            self._part.name = parameters.get("name", "")
+            self._part.filename = parameters.get("filename", "")
         self._part.header.clear()
         self._value.clear()
 

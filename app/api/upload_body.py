@@ -18,6 +18,7 @@ from app.api.problems import BodyTooLargeError
 from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.errors import ServiceError
 from app.monitoring.uploads import UploadMetrics
+from app.security.archive_names import NameEncoding
 from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
 from app.services.access.idempotency import Once
 from app.services.stored import StorageFullError
@@ -70,13 +71,17 @@ SOURCE_BODY = raw_body(
 
 
 async def read_source(
-    request: Request, settings: Settings, metrics: UploadMetrics, pending: Pending
+    request: Request,
+    settings: Settings,
+    metrics: UploadMetrics,
+    pending: Pending,
+    names: NameEncoding | None,
 ) -> tuple[Source, Once]:
     """Spool the body to a file, take the request's idempotency key, and return the source.
 
-    `uploads.collect` closes the source. Raises UnsupportedUploadError, MalformedFormError,
-    BodyTooLargeError, StorageFullError and the errors of `Pending.take`; the other errors of
-    `SOURCE_ERRORS` are raised when the source is read.
+    `names` is the encoding of names in an archive. `uploads.collect` closes the source. Raises
+    UnsupportedUploadError, MalformedFormError, BodyTooLargeError, StorageFullError and the errors
+    of `Pending.take`; the other errors of `SOURCE_ERRORS` are raised when the source is read.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
@@ -92,7 +97,7 @@ async def read_source(
             raise MalformedFormError("The content type does not name the boundary.")
         open_source = partial(FormSource, boundary=boundary)
     elif media_type in _ARCHIVES:
-        open_source = partial(ArchiveSource, kind=_ARCHIVES[media_type])
+        open_source = partial(ArchiveSource, kind=_ARCHIVES[media_type], names=names)
     else:
         raise UnsupportedUploadError(
             "Send multipart/form-data, application/json, or an archive as application/zip, "

@@ -13,6 +13,7 @@ from app.api.idempotency import StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
+from app.security.archive_names import NameEncoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
 from app.services.uploads import uploads
@@ -24,6 +25,13 @@ router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("tra
 SplitOption = Annotated[
     Split,
     Query(description="What the images are for; an archive's train/ and test/ win."),
+]
+NamesOption = Annotated[
+    NameEncoding | None,
+    Query(
+        description="Encoding of the names in an archive that does not declare it, such as cp932 "
+        "of a Japanese Windows. Without it: UTF-8, or else cp437 in a zip."
+    ),
 ]
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
@@ -40,6 +48,7 @@ class UploadRequest:
     caller: Caller
     pending: StreamedOnce
     split: SplitOption = "train"
+    names: NamesOption = None
     strict: StrictOption = False
 
     async def receive(self, put: Callable[..., UploadView], *where: str, status: int) -> UploadView:
@@ -47,7 +56,9 @@ class UploadRequest:
         caller, uploaded = self.caller, self.metrics.uploads
         if not self.pending.keyed:  # with a key, a stored answer comes before any check
             await run_in_threadpool(require_room, self.db, caller.workspace, caller.quota)
-        source, once = await read_source(self.request, self.settings, uploaded, self.pending)
+        source, once = await read_source(
+            self.request, self.settings, uploaded, self.pending, self.names
+        )
         return await run_in_threadpool(
             put,
             self.db,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from app.client.errors import CommandError
-from app.client.folder import ImageFile, find_images
+from app.client.folder import OUTSIDE, ImageFile, find_images
 from app.services.labels import clean_label
 
 # A class without test images of its own has every fifth image measured on and not learnt.
@@ -105,7 +105,7 @@ def _named_after(name: str, by_label: dict[str, list[ImageFile]]) -> Task:
 def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[ImageFile]]:
     by_label: dict[str, list[ImageFile]] = defaultdict(list)
     learnt: dict[str, int] = defaultdict(int)
-    for image in map(_cleaned, _with_splits(find_images(folder))):
+    for image in map(_cleaned, _with_splits(_images(folder))):
         split, label, _ = image.name.split("/", 2)
         if split == "train":
             learnt[label] += 1
@@ -119,6 +119,15 @@ def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Imag
                 f"train/ and one in test/, or {_TEST_EVERY} without these folders."
             )
     return dict(sorted(by_label.items()))
+
+
+def _images(folder: Path) -> list[ImageFile]:
+    """List the images of a folder. A comparison must not leave any out."""
+    listing = find_images(folder)
+    for skipped in listing.skipped:
+        if skipped.reason != OUTSIDE:
+            raise CommandError(f"{folder}: {skipped.name} cannot be used: {skipped.reason}.")
+    return listing.images
 
 
 def _cleaned(image: ImageFile) -> ImageFile:

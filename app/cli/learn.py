@@ -14,8 +14,11 @@ from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, p
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import ImageFile, TarStream, find_images
+from app.client.folder import ImageFile, Listing, TarStream, find_images
 from app.client.jobs import follow, warnings
+
+# Files and folders that are listed at most when they are not sent.
+_SHOWN_SKIPPED = 100
 
 
 def learn(
@@ -70,12 +73,13 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
-    images = find_images(folder)
+    listing = find_images(folder)
     console = Console(highlight=False)
+    _describe_skipped(listing, console)
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, images, console)
+            upload = _upload(client, listing.images, console)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -159,10 +163,23 @@ def _upload(client: Client, images: list[ImageFile], console: Console) -> Any:
         return client.post_bytes("/v1/uploads", chunks(), stream.headers)
 
 
+def _describe_skipped(listing: Listing, console: Console) -> None:
+    for skipped in listing.skipped[:_SHOWN_SKIPPED]:
+        console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
+    if (more := len(listing.skipped) - _SHOWN_SKIPPED) > 0:
+        console.print(f"skipped {more} more")
+
+
 def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
         f"({upload['duplicates']} duplicates, {len(upload['rejected'])} rejected)."
     )
+    if upload["wrapping_folder"] is not None:
+        console.print(
+            f"The folder {upload['wrapping_folder']} is around the folders of classes, and is not "
+            "a class itself.",
+            markup=False,
+        )
     for rejected in upload["rejected"]:
         console.print(f"  rejected {rejected['name']}: {rejected['reason']}", markup=False)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter
 
-from app.services.uploads.sources import Item, Rejection, Source, UploadLimits
+from app.services.uploads.sources import Found, Source, UploadLimits, WrappingFolder
 
 
 class UploadMetrics:
@@ -34,10 +34,11 @@ class _CountingSource:
         self._source = source
         self._files = files
 
-    def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        for item in self._source.items(limits):
-            self._files.inc()
-            yield item
+    def items(self, limits: UploadLimits) -> Iterator[Found]:
+        for found in self._source.items(limits):
+            if not isinstance(found, WrappingFolder):
+                self._files.inc()
+            yield found
 
     def close(self) -> None:
         self._source.close()

@@ -47,8 +47,9 @@ class ArchiveMember:
 
     @property
     def name(self) -> str:
-        """The path as one string."""
-        return "/".join(self.path)
+        """The path as one string; bytes that are not UTF-8 appear as ``\\xe9``."""
+        name = "/".join(self.path)
+        return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 class InflationBudget:
@@ -70,20 +71,25 @@ class InflationBudget:
 def safe_path(name: str) -> tuple[str, ...]:
     """Split a member's name into its path, and guard against path traversal (zip slip).
 
-    Raises UnsafeArchiveError if the name could lead outside the archive.
+    Backslashes separate as well, as in archives that Windows tools make. Raises UnsafeArchiveError
+    if the name could lead outside the archive.
     """
-    path = tuple(part for part in name.split("/") if part not in ("", "."))
-    if name.startswith("/") or _DRIVE.match(name):
+    slashed = name.replace("\\", "/")
+    path = split_path(slashed)
+    if slashed.startswith("/") or _DRIVE.match(slashed):
         reason = "is absolute"
     elif ".." in path:
         reason = "leads out of the archive"
-    elif "\\" in name:
-        reason = "has a backslash"
     elif "\0" in name:
         reason = "has a NUL"
     else:
         return path
     raise UnsafeArchiveError(f"The name of member {name[:200]!r} {reason}.")
+
+
+def split_path(name: str) -> tuple[str, ...]:
+    """Split a name at its slashes, without empty parts and dots."""
+    return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from app.security.archive_members import (
     UnsafeArchiveError,
     refuse,
     safe_path,
+    split_path,
     unreadable_if_damaged,
 )
+from app.security.archive_names import NameEncoding, tar_name
 
 # Headers that tarfile reads at once: names and attributes, never near this.
 _HEADER_BYTES = 2**20
@@ -57,7 +59,11 @@ class _ForwardFile:
 
 
 def tar_members(
-    file: IO[bytes], limits: ArchiveLimits, *, gzipped: bool
+    file: IO[bytes],
+    limits: ArchiveLimits,
+    names: NameEncoding | None = None,
+    *,
+    gzipped: bool,
 ) -> Iterator[ArchiveMember]:
     """Yield the files of a tar. Each name is checked when it is reached."""
     sent = file.seek(0, 2)
@@ -67,22 +73,36 @@ def tar_members(
         stream, max(limits.member_bytes + 1, _HEADER_BYTES), InflationBudget(sent, limits)
     )
     with tarfile.open(
-        fileobj=cast(IO[bytes], forward), mode="r:", encoding="utf-8", errors="replace"
+        fileobj=cast(IO[bytes], forward), mode="r:", encoding="utf-8", errors="surrogateescape"
     ) as archive:
         count = 0
         while (entry := archive.next()) is not None:
             count += 1
             if count > limits.members:
                 raise UnsafeArchiveError(f"The archive has more than {limits.members} members.")
-            path = safe_path(entry.name)
-            if not entry.isdir():
-                yield ArchiveMember(path, _reader(archive, entry, limits))
+            name, wrong = _name(entry, names)
+            safe_path(name)
+            if entry.isdir():
+                continue
+            read = refuse(wrong) if wrong else _reader(archive, entry, limits)
+            yield ArchiveMember(split_path(name), read)
         # tarfile takes an invalid header for the end of the archive; the real end is zeros.
         if forward.last.strip(b"\0"):
             raise UnreadableArchiveError("The archive is damaged.")
         # Read to the end, where gzip checks its checksum.
         while forward.read(_HEADER_BYTES):
             pass
+
+
+def _name(entry: tarfile.TarInfo, names: NameEncoding | None) -> tuple[str, str | None]:
+    """Return a member's name, and what is wrong with it."""
+    declared = "path" in entry.pax_headers and entry.pax_headers.get("hdrcharset") != "BINARY"
+    try:
+        name = tar_name(entry.name, names, declared=declared)
+    except UnicodeDecodeError:
+        return entry.name, f"its name is not {'UTF-8' if declared else names or 'UTF-8'}"
+    # A tar comes from a system where a backslash is a character of names.
+    return name, "its name has a backslash; rename it" if "\\" in name else None
 
 
 def _reader(

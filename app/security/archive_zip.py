@@ -16,6 +16,7 @@ from app.security.archive_members import (
     refuse,
     safe_path,
 )
+from app.security.archive_names import NameEncoding, zip_name
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED_FLAG = 0x1
@@ -30,7 +31,9 @@ _LOCATOR64_BYTES, _END64_BYTES, _END64_SIZE_OFFSET = 20, 56, 40
 _DIRECTORY_ENTRY_BYTES = 512
 
 
-def zip_members(file: IO[bytes], limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+def zip_members(
+    file: IO[bytes], limits: ArchiveLimits, names: NameEncoding | None = None
+) -> Iterator[ArchiveMember]:
     """Yield the files of a zip. All names and offsets are checked before the first is yielded."""
     sent = file.seek(0, 2)
     if _directory_bytes(file, sent) > limits.members * _DIRECTORY_ENTRY_BYTES:
@@ -41,12 +44,23 @@ def zip_members(file: IO[bytes], limits: ArchiveLimits) -> Iterator[ArchiveMembe
         entries = archive.infolist()
         if len(entries) > limits.members:
             raise UnsafeArchiveError(f"The archive has more than {limits.members} members.")
-        # The name as stored: `filename` is cut off at a NUL.
-        paths = [safe_path(entry.orig_filename) for entry in entries]
+        named = [_name(entry, names) for entry in entries]
+        paths = [safe_path(name) for name, _ in named]
         _refuse_overlaps(entries, archive.start_dir)
-        for path, entry in zip(paths, entries, strict=True):
-            if not entry.is_dir():
-                yield ArchiveMember(path, _reader(archive, entry, limits, budget))
+        for entry, (name, wrong), path in zip(entries, named, paths, strict=True):
+            if name.endswith(("/", "\\")):
+                continue  # a folder
+            read = refuse(wrong) if wrong else _reader(archive, entry, limits, budget)
+            yield ArchiveMember(path, read)
+
+
+def _name(entry: zipfile.ZipInfo, names: NameEncoding | None) -> tuple[str, str | None]:
+    """Return a member's name, and what is wrong with it."""
+    try:
+        return zip_name(entry, names), None
+    except UnicodeDecodeError:
+        # Uncut: `filename` ends at a NUL.
+        return entry.orig_filename, f"its name is not {names}"
 
 
 def _reader(

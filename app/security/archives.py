@@ -16,37 +16,62 @@ from app.security.archive_members import (
     refuse,
     unreadable_if_damaged,
 )
+from app.security.archive_names import NameEncoding
 from app.security.archive_tar import tar_members
 from app.security.archive_zip import zip_members
 
 ArchiveKind = Literal["zip", "tar", "tar.gz"]
 ARCHIVE_ERRORS = (UnsafeArchiveError, UnreadableArchiveError)
 
-_JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
+# What desktops and network storage (Synology's @eaDir) leave beside the files of people.
+_JUNK = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+    }
+)
 _NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
-def members(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
-    """Yield the archive's files in their order, without the hidden files of desktops.
+def is_junk(name: str) -> bool:
+    """Say whether a file or folder of that name is hidden, or one that a desktop leaves behind."""
+    return name.startswith(".") or name.lower() in _JUNK
 
-    `file` is seekable and read from its start, so a second call yields the same members. Raises
-    UnsafeArchiveError and UnreadableArchiveError.
+
+def members(
+    file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits, names: NameEncoding | None = None
+) -> Iterator[ArchiveMember]:
+    """Yield the archive's files in their order, without junk (`is_junk`).
+
+    `names` is the encoding of names that do not declare theirs. `file` is seekable and read from
+    its start, so a second call yields the same members. Raises UnsafeArchiveError and
+    UnreadableArchiveError.
     """
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     with unreadable_if_damaged():
-        for member in _read(file, kind, limits):
-            if any(part.startswith(".") or part in _JUNK for part in member.path):
+        for member in _read(file, kind, limits, names):
+            if any(map(is_junk, member.path)):
                 continue
-            if member.name in seen:
+            if member.path in seen:
                 yield replace(member, read=refuse("another member has the same name"))
             elif member.name.lower().endswith(_NESTED):
                 yield replace(member, read=refuse("an archive within the archive"))
             else:
                 yield member
-            seen.add(member.name)
+            seen.add(member.path)
 
 
-def _read(file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+def _read(
+    file: IO[bytes], kind: ArchiveKind, limits: ArchiveLimits, names: NameEncoding | None
+) -> Iterator[ArchiveMember]:
     if kind == "zip":
-        return zip_members(file, limits)
-    return tar_members(file, limits, gzipped=kind == "tar.gz")
+        return zip_members(file, limits, names)
+    return tar_members(file, limits, names, gzipped=kind == "tar.gz")

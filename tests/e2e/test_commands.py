@@ -59,7 +59,13 @@ def test_learn_predict_and_roll_back(
     assert "Uploaded 60 images of 2 classes (0 duplicates, 0 rejected)." in said
     assert "cli version 1 (live) knows 2 classes: accuracy" in said
     # The second step finds the classifier; an option then is for that step alone.
-    said = ok(accrue("learn", "cli", str(classes["second"]), "-o", "epochs=2", url=service.url))
+    around = classes["second"].parent / "around"
+    around.mkdir()
+    (around / "signs").symlink_to(classes["second"])
+    (around / "notes.txt").write_text("not sent")
+    said = ok(accrue("learn", "cli", str(around), "-o", "epochs=2", url=service.url))
+    assert "skipped notes.txt: not in a folder named after a class" in said
+    assert "The folder signs is around the folders of classes" in said
     assert "cli version 2 (live) knows 4 classes: accuracy" in said
     assert "forgetting" in said
     kept = service.http.get("/v1/classifiers/cli").json()

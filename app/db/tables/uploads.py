@@ -18,6 +18,7 @@ class Upload(Base):
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
     duplicates: Mapped[int] = mapped_column(default=0)
     rejected: Mapped[list[Any]] = mapped_column(default=list)
+    wrapping_folder: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

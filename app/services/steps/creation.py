@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -71,6 +72,9 @@ class LearnView(JobView):
     """A job made together with its upload."""
 
     uploads: list[str]
+    wrapping_folder: str | None = Field(
+        None, description="As in the upload: the folder around the folders of classes."
+    )
 
 
 def create(
@@ -127,7 +131,9 @@ def create_with_upload(
         )
         uploads_of_job = _check_learn(session, classifier, request, checked)
         job = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
-        view = LearnView(**dict(job), uploads=[upload_id])
+        view = LearnView(
+            **dict(job), uploads=[upload_id], wrapping_folder=collected.wrapping_folder
+        )
         on_created(session, view)
         return view
 

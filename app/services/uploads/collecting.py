@@ -19,7 +19,15 @@ from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
 from app.services.labels import clean_label
 from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
-from app.services.uploads.sources import Item, Rejection, Source, Split, UploadLimits, shown
+from app.services.uploads.sources import (
+    Item,
+    Rejection,
+    Source,
+    Split,
+    UploadLimits,
+    WrappingFolder,
+    shown,
+)
 from app.storage import BlobStore, is_full
 
 # Threads that decode images, which releases the interpreter's lock. A remote store is worth more
@@ -75,6 +83,8 @@ class Collected:
     images: tuple[PreparedImage, ...]
     duplicates: int
     rejected: tuple[Rejection, ...]
+    # The folder around the folders of classes that was taken off.
+    wrapping_folder: str | None
     store: BlobStore
 
     @property
@@ -97,11 +107,21 @@ def collect(
     """
     decoding = threading.BoundedSemaphore(_DECODERS)
     prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
+    wrapping_folder = None
+
+    def files() -> Iterator[Item | Rejection]:
+        nonlocal wrapping_folder
+        for found in source.items(limits):
+            if isinstance(found, WrappingFolder):
+                wrapping_folder = shown(found.name)
+            else:
+                yield found
+
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
     try:
-        items = _counted(source.items(limits), limits.images)
+        items = _counted(files(), limits.images)
         for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
@@ -120,7 +140,7 @@ def collect(
         raise NoUsableImagesError(
             "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
         )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected), store)
+    return Collected(tuple(images.values()), duplicates, tuple(rejected), wrapping_folder, store)
 
 
 def _prepare(

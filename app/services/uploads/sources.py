@@ -52,6 +52,16 @@ class Rejection:
     reason: str
 
 
+@dataclass(frozen=True)
+class WrappingFolder:
+    """The folder around the folders of classes, which is not part of any label."""
+
+    name: str
+
+
+Found = Item | Rejection | WrappingFolder
+
+
 def shown(name: str) -> str:
     """Return a file's name to store and show: shortened, without control characters."""
     return "".join(
@@ -62,8 +72,8 @@ def shown(name: str) -> str:
 class Source(Protocol):
     """Labelled images that are read once, in the order they were sent."""
 
-    def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield the images, one in memory at a time.
+    def items(self, limits: UploadLimits) -> Iterator[Found]:
+        """Yield the images, one in memory at a time; a wrapping folder comes before them.
 
         Raises ServiceError where the source as a whole is refused.
         """

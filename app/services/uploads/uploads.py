@@ -47,6 +47,11 @@ class UploadView(BaseModel):
     accepted: int = Field(description="Images accepted.")
     duplicates: int = Field(description="Images left out, as their label had the same image.")
     rejected: list[RejectionView]
+    wrapping_folder: str | None = Field(
+        None,
+        description="The folder around the folders of classes in the archive. It was taken off, "
+        "and is not a class.",
+    )
     created_at: datetime
 
 
@@ -176,6 +181,7 @@ def _view(session: Session, upload: Upload) -> UploadView:
         accepted=sum(classes.values()),
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
+        wrapping_folder=upload.wrapping_folder,
         created_at=upload.created_at,
     )
 
@@ -208,4 +214,6 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)
     listed = [*upload.rejected, *(vars(rejection) for rejection in collected.rejected)]
     upload.rejected = listed[:_LISTED_REJECTIONS]
+    if collected.wrapping_folder is not None:
+        upload.wrapping_folder = collected.wrapping_folder
     session.flush()

@@ -1,7 +1,9 @@
 """Jobs over HTTP. No worker runs: what one does to them is tested with real ones elsewhere."""
 
 import base64
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -102,7 +104,25 @@ def test_one_shot(api: TestClient, upload: str) -> None:
     job = answer.json()
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert len(job.pop("uploads")) == 1
+    assert job.pop("wrapping_folder") is None
     assert api.get(f"/v1/jobs/{job['id']}").json() == job
+
+
+def test_one_shot_says_which_folder_was_taken_off(api: TestClient, upload: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("signs/AA/1.png", png(1))
+        archive.writestr("signs/BB/2.png", png(2))
+    data = packed.getvalue()
+    for name, label in ((b"/AA/", "/\u6b62/"), (b"/BB/", "/\u9032/")):
+        data = data.replace(name, label.encode("cp932"))
+    path, headers = "/v1/classifiers/signs/learn", {"content-type": "application/zip"}
+    job = api.post(f"{path}?names=cp932", content=data, headers=headers).json()
+    assert job["wrapping_folder"] == "signs"
+    view = api.get(f"/v1/uploads/{job['uploads'][0]}").json()
+    assert view["classes"] == {"\u6b62": 1, "\u9032": 1}
+    assert view["wrapping_folder"] == "signs"
+    assert api.post(f"{path}?names=latin", content=data, headers=headers).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,62 @@ def test_archives(client: TestClient, media_type: str, mode: str) -> None:
     assert answer.json()["classes"] == {"stop": 2, "go": 1}
 
 
+def test_the_wrapping_folder_is_said(client: TestClient) -> None:
+    wrapped = zipped({"a/signs/stop/1.png": png(1), "a/signs/go/2.png": png(2)})
+    view = client.post("/v1/uploads", content=wrapped, headers=ZIP).json()
+    assert view["classes"] == {"stop": 1, "go": 1}
+    assert view["wrapping_folder"] == "a/signs"
+    assert client.get(f"/v1/uploads/{view['id']}").json() == view
+
+    inside = zipped({"stop/1.png": png(1), "stop/blurry/2.png": png(2)})
+    view = client.post("/v1/uploads", content=inside, headers=ZIP).json()
+    assert view["classes"] == {"stop": 1}
+    assert view["wrapping_folder"] is None
+    assert [rejected["name"] for rejected in view["rejected"]] == ["stop/blurry/2.png"]
+
+    more = client.post(f"/v1/uploads/{view['id']}/images", content=wrapped, headers=ZIP).json()
+    assert more["wrapping_folder"] == "a/signs"
+
+
+@ONE_KIND_AT_FIRST
+def test_one_class_has_one_name_in_zips_and_tars(client: TestClient) -> None:
+    # As Info-ZIP and macOS write them: UTF-8 without the flag, also decomposed.
+    packed = zipped({"stop/cafeXX.png": png(1), "cafeXX/1.png": png(2)})
+    packed = packed.replace(b"XX", "\u0301".encode())
+    view = client.post("/v1/uploads", content=packed, headers=ZIP).json()
+    assert view["classes"] == {"stop": 1, "caf\xe9": 1}
+    body = tarred({"caf\xe9/3.png": png(3)}, "w")
+    headers = {"content-type": "application/x-tar"}
+    more = client.post(f"/v1/uploads/{view['id']}/images", content=body, headers=headers).json()
+    assert more["classes"] == {"stop": 1, "caf\xe9": 2}
+
+
+@ONE_KIND_AT_FIRST
+def test_the_encoding_of_names(client: TestClient) -> None:
+    packed = zipped({"XXXX/1.png": png(1)}).replace(b"XXXX", "\u8868\u793a".encode("cp932"))
+    answer = client.post("/v1/uploads?names=cp932", content=packed, headers=ZIP)
+    assert answer.json()["classes"] == {"\u8868\u793a": 1}
+    answer = client.post("/v1/uploads?names=rot13", content=packed, headers=ZIP)
+    assert problem(answer, 422, "invalid-request")["errors"][0]["pointer"] == "/query/names"
+
+
+def test_names_that_are_not_utf8_stay_apart(client: TestClient) -> None:
+    body = tarred({"r\udce9d/1.png": png(1), "r\udcead/2.png": png(2), "go/3.png": png(3)}, "w")
+    headers = {"content-type": "application/x-tar"}
+    view = client.post("/v1/uploads", content=body, headers=headers).json()
+    assert view["classes"] == {"go": 1}
+    assert view["rejected"] == [
+        {"name": "r\\xe9d/1.png", "reason": "its name is not UTF-8"},
+        {"name": "r\\xead/2.png", "reason": "its name is not UTF-8"},
+    ]
+
+
+def test_backslashes_of_windows(client: TestClient) -> None:
+    packed = zipped({"signs\\stop\\1.png": png(1), "signs\\go\\2.png": png(2)})
+    view = client.post("/v1/uploads", content=packed, headers=ZIP).json()
+    assert (view["classes"], view["wrapping_folder"]) == ({"stop": 1, "go": 1}, "signs")
+
+
 @ONE_KIND_AT_FIRST
 def test_json(client: TestClient) -> None:
     images = [{"label": "stop", "b64": b64(png(1))}, {"label": "go", "b64": "*"}]
@@ -342,6 +398,11 @@ BAD_FORMS = {
     "label with a NUL": (form(('; name="label"', b"a\0b"), FILE), 422, "invalid-request"),
     "manifest that is not JSON": (form(('; name="manifest"', b"{"), FILE), 422, "invalid-request"),
     "manifest that is a list": (form(('; name="manifest"', b"[]"), FILE), 422, "invalid-request"),
+    "manifest with two labels for a file": (
+        form(('; name="manifest"', b'{"1.png": "a", "1.png": "b"}'), FILE),
+        422,
+        "invalid-request",
+    ),
     "unknown field": (form(LABEL, FILE, ('; name="lable"', b"")), 422, "invalid-request"),
     "nameless field": (form(LABEL, FILE, ("", b"")), 422, "invalid-request"),
     "no files": (form(LABEL), 422, "no-usable-images"),
@@ -362,6 +423,21 @@ def test_bad_forms(client: TestClient, name: str) -> None:
     (body, headers), status, code = BAD_FORMS[name]
     problem(client.post("/v1/uploads", content=body, headers=headers), status, code)
     assert nothing_is_left(client)
+
+
+def test_a_manifest_with_names_as_clients_write_them(client: TestClient) -> None:
+    manifest = {"caf\xe9.png": "a", "r\xe9.png": "b", "dir/3.png": "c", "4.png": "d"}
+    body, headers = form(
+        ('; name="manifest"', json.dumps(manifest).encode()),
+        ("; name=\"files\"; filename*=UTF-8''caf%C3%A9.png", png(1)),
+        ('; name="files"; filename="=?utf-8?B?csOpLnBuZw==?="', png(2)),
+        ('; name="files"; filename="3.png"', png(3)),
+        ('; name="files"; filename="C:\\fakepath\\4.png"', png(4)),
+        ('; name="files"; filename="x/5.png"', png(5)),
+    )
+    view = client.post("/v1/uploads", content=body, headers=headers).json()
+    assert view["classes"] == {"a": 1, "b": 1, "c": 1, "d": 1}
+    assert view["rejected"] == [{"name": "x/5.png", "reason": "not in the manifest"}]
 
 
 BAD_JSON = {
@@ -398,7 +474,7 @@ def test_other_content_types(client: TestClient, media_type: str | None) -> None
 
 
 @ONE_KIND_AT_FIRST
-@pytest.mark.parametrize("query", ["split=both", "strict=perhaps"])
+@pytest.mark.parametrize("query", ["split=both", "strict=perhaps", "names=utf-7", "names="])
 def test_bad_queries(client: TestClient, query: str) -> None:
     answer = client.post(f"/v1/uploads?{query}", content=zipped({}), headers=ZIP)
     problem(answer, 422, "invalid-request")

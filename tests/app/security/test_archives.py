@@ -98,13 +98,25 @@ def test_an_empty_archive_has_no_members(kind: ArchiveKind) -> None:
 
 def test_junk_of_desktops_is_passed_over(kind: ArchiveKind) -> None:
     junk = ["__MACOSX/a/._1.png", "a/.DS_Store", ".hidden/a.png", "a/Thumbs.db", "desktop.ini"]
+    junk += ["a/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "a/thumbs.db", "a/Icon\r", "#recycle/a/2.png"]
     packed = pack(kind, [(name, b"x") for name in [*junk, "a/1.png"]])
     assert unpack(packed, kind) == [("a/1.png", b"x")]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../a.png", "a/../../b.png", "/etc/passwd", "a\\b.png", "C:/a.png", "..", ".hidden/../x"],
+    [
+        *("../a.png", "a/../../b.png", "/etc/passwd", "C:/a.png", "..", ".hidden/../x"),
+        *(
+            "..\\a.png",
+            "a\\..\\..\\b.png",
+            "C:\\a.png",
+            "\\a.png",
+            "\\\\host\\a.png",
+            "a\\..",
+            "a/..\\b",
+        ),
+    ],
 )
 def test_names_that_lead_outside_refuse_the_archive(kind: ArchiveKind, name: str) -> None:
     packed = pack(kind, [("a/1.png", b"x"), (name, b"x")])

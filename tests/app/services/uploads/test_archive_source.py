@@ -6,27 +6,39 @@ import zipfile
 import pytest
 
 from app.services.uploads.archive_source import ArchiveSource
-from app.services.uploads.sources import Item, Rejection, UploadLimits
+from app.services.uploads.sources import Item, Rejection, UploadLimits, WrappingFolder
 from app.settings import Settings
+from tests.pictures import png
 
 LIMITS = UploadLimits.of(Settings())
 
 
-def read(*names: str) -> tuple[list[tuple[str, str | None]], dict[str, str]]:
-    """(label, split) of each item, and the reason for each rejected name."""
+def source(*names: str, data: bytes = b"x") -> ArchiveSource:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:
-            archive.writestr(name, b"" if name.endswith("/") else b"x")
+            archive.writestr(name, b"" if name.endswith("/") else data)
+    return ArchiveSource(file, "zip")
+
+
+def read(*names: str) -> tuple[list[tuple[str, str | None]], dict[str, str]]:
+    """(label, split) of each item, and the reason for each rejected name."""
     items: list[tuple[str, str | None]] = []
     rejected: dict[str, str] = {}
-    for found in ArchiveSource(file, "zip").items(LIMITS):
+    for found in source(*names).items(LIMITS):
         if isinstance(found, Item):
             items.append((found.label, found.split))
-        else:
-            assert isinstance(found, Rejection)
+        elif isinstance(found, Rejection):
             rejected[found.name] = found.reason
     return items, rejected
+
+
+def wrapping(*names: str, data: bytes = b"x") -> str | None:
+    """The folder that is said to be taken off."""
+    found = list(source(*names, data=data).items(LIMITS))
+    said = [each.name for each in found if isinstance(each, WrappingFolder)]
+    assert len(said) <= 1
+    return said[0] if said else None
 
 
 def test_a_folder_a_class() -> None:
@@ -66,8 +78,90 @@ def test_one_wrapping_folder_is_taken_off() -> None:
     }
 
 
-def test_two_wrapping_folders_are_not() -> None:
-    assert read("a/b/go/1.png", "a/b/stop/1.png")[0] == []
+@pytest.mark.parametrize("around", ["a", "a/b", "home/me/signs"])
+def test_several_wrapping_folders_are_taken_off_and_said(around: str) -> None:
+    names = [f"{around}/go/1.png", f"{around}/stop/1.png", f"{around}/LICENSE"]
+    items, rejected = read(*names)
+    assert items == [("go", None), ("stop", None)]
+    assert rejected == {f"{around}/LICENSE": "not in a folder named after a class"}
+    assert wrapping(*names) == around
+
+
+def test_wrapping_folders_around_the_splits() -> None:
+    names = ["a/b/train/go/1.png", "a/b/test/go/2.png"]
+    assert read(*names) == ([("go", "train"), ("go", "test")], {})
+    assert wrapping(*names) == "a/b"
+    assert wrapping("train/go/1.png") is None
+
+
+@pytest.mark.parametrize("inside", ["blurry", "train", "a/b"])
+def test_one_class_with_images_and_a_folder_is_no_wrapping_folder(inside: str) -> None:
+    names = ["stop/0.png", "stop/1.png", f"stop/{inside}/0.png"]
+    items, rejected = read(*names)
+    assert items == [("stop", None)] * 2
+    assert rejected == {f"stop/{inside}/0.png": "in a folder inside a class's folder"}
+    assert wrapping(*names) is None
+
+
+def test_a_class_with_images_inside_a_wrapping_folder() -> None:
+    names = ["signs/stop/0.JPG", "signs/stop/blurry/0.jpg", "signs/README"]
+    assert read(*names)[0] == [("stop", None)]
+    assert wrapping(*names) == "signs"
+
+
+@pytest.mark.parametrize("name", ["0", "0.HEIC", "0.jpeg.", "0.data"])
+def test_an_image_is_known_by_its_name_or_bytes(name: str) -> None:
+    names = [f"stop/{name}", "stop/blurry/0.png"]
+    assert wrapping(*names, data=png(1)) is None
+
+
+@pytest.mark.parametrize("name", ["notes", "labels.csv", "model.bin"])
+def test_other_files_in_a_wrapping_folder(name: str) -> None:
+    assert wrapping(f"signs/{name}", "signs/stop/0.png") == "signs"
+
+
+@pytest.mark.parametrize("junk", ["@eaDir", ".thumbs", "__MACOSX"])
+def test_junk_in_the_folder_of_the_only_class(junk: str) -> None:
+    names = ["cat/0.png", f"cat/{junk}/0.png/SYNOPHOTO_THUMB_M.png", f"{junk}/cat/0.png"]
+    assert read(*names) == ([("cat", None)], {})
+
+
+def test_a_class_folder_with_only_a_folder_inside() -> None:
+    assert read("stop/blurry/0.png") == ([("blurry", None)], {})
+    assert wrapping("stop/blurry/0.png") == "stop"
+    items, rejected = read("go/1.png", "stop/blurry/0.png")
+    assert items == [("go", None)]
+    assert set(rejected) == {"stop/blurry/0.png"}
+
+
+def test_empty_folders_are_passed_over() -> None:
+    assert read("signs/", "signs/empty/", "signs/go/", "signs/go/1.png")[0] == [("go", None)]
+    assert read("empty/", "go/1.png") == ([("go", None)], {})
+
+
+def test_pictures_of_trains() -> None:
+    items, rejected = read("train/0.png", "train/blurry/0.png")
+    assert items == [("train", None)]
+    assert set(rejected) == {"train/blurry/0.png"}
+
+
+def test_images_astray_in_the_splits() -> None:
+    items, rejected = read("train/go/1.png", "train/0.png", "test/go/2.png")
+    assert items == [("go", "train"), ("go", "test")]
+    assert set(rejected) == {"train/0.png"}
+    assert read("train/go/1.png", "test/notes.txt")[0] == [("go", "train")]
+
+
+def test_a_wrapping_folder_that_is_written_in_two_ways() -> None:
+    names = ["cafe\u0301s/go/1.png", "caf\xe9s/stop/1.png"]
+    assert read(*names)[0] == [("go", None), ("stop", None)]
+    assert wrapping(*names) == "caf\xe9s"
+
+
+def test_folders_without_end() -> None:
+    items, rejected = read("a/" * 5000 + "1.png")
+    assert items == []
+    assert len(rejected) == 1
 
 
 def test_a_file_outside_any_folder_has_no_class() -> None:

@@ -1,0 +1,94 @@
+"""How the bytes of names in archives become text."""
+
+import struct
+import zlib
+from typing import Literal
+from zipfile import ZipInfo
+
+# Encodings that a client may name for archives that do not declare theirs.
+NameEncoding = Literal[
+    "utf-8",
+    "cp437",
+    "cp737",
+    "cp775",
+    "cp850",
+    "cp852",
+    "cp855",
+    "cp857",
+    "cp858",
+    "cp860",
+    "cp861",
+    "cp862",
+    "cp863",
+    "cp864",
+    "cp865",
+    "cp866",
+    "cp869",
+    "cp874",
+    "cp932",
+    "cp936",
+    "cp949",
+    "cp950",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "cp1257",
+    "cp1258",
+    "gb18030",
+]
+
+_UTF8_FLAG = 0x800
+_UNICODE_PATH, _UNICODE_PATH_VERSION = 0x7075, 1
+
+
+def zip_name(entry: ZipInfo, encoding: NameEncoding | None) -> str:
+    """Return the name of a zip's member.
+
+    The UTF-8 flag and the Unicode path field declare a name. Other names are in `encoding`. Without
+    it they are UTF-8, as Info-ZIP and macOS write them without the flag, else the standard's cp437.
+    Raises UnicodeDecodeError if the name is not in `encoding`.
+    """
+    if entry.flag_bits & _UTF8_FLAG:
+        return entry.orig_filename
+    # `zipfile` decodes a name without the flag as cp437, which maps every byte.
+    raw = entry.orig_filename.encode("cp437")
+    declared = _unicode_path(entry.extra, raw)
+    if declared is not None:
+        return declared
+    if encoding is not None:
+        return raw.decode(encoding)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return entry.orig_filename
+
+
+def tar_name(name: str, encoding: NameEncoding | None, *, declared: bool) -> str:
+    """Return the name of a tar's member, which `tarfile` decoded with surrogate escapes.
+
+    `declared` says that a header declares the name to be UTF-8. Raises UnicodeDecodeError if the
+    name is neither UTF-8 nor in `encoding`.
+    """
+    raw = name.encode(errors="surrogateescape")
+    return raw.decode("utf-8" if declared or encoding is None else encoding)
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """Return the name in the Unicode path field, if the field belongs to the `raw` name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        data, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind != _UNICODE_PATH or len(data) <= 5:
+            continue
+        version, checksum = struct.unpack_from("<BL", data)
+        # A tool that does not know the field may have renamed the member.
+        if version == _UNICODE_PATH_VERSION and checksum == zlib.crc32(raw):
+            try:
+                return data[5:].decode()
+            except UnicodeDecodeError:
+                return None
+    return None
