@@ -19,7 +19,9 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """The server failed. Base of all errors that clients may see; `title` defaults to the code."""
+    """The server failed."""
+
+    # The base of all errors that clients may see; its docstring is shown in the OpenAPI document.
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"

@@ -29,7 +29,6 @@ from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps import publication, starting
 from app.services.steps.plans import Plan
 from app.services.steps.publication import Outcome
-from app.services.steps.requests import request_of
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from worker.protocol import Failure
@@ -55,7 +54,9 @@ class Lease:
         self._extended = time.monotonic()
         self.job_id = job.id
         self.attempt = job.attempt
-        self.max_minutes = request_of(job).max_minutes
+        # Not by `request_of`: a request that this release cannot read must not stop the queue here.
+        # Its plan is refused, and the job fails.
+        self.max_minutes: float | None = job.request.get("max_minutes")
 
     @classmethod
     def claim(cls, db: Database, settings: Settings, job_id: str, worker_id: str) -> Self | None:

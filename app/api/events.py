@@ -1,5 +1,6 @@
 """Events of a job: page by page, or as a stream that ends with the job."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -31,6 +32,8 @@ _HEARTBEAT = b": still here\n\n"
 # Proxies neither buffer nor cache the stream.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LARGEST = 2**53
+# A weight in an Accept header, such as q=0.8.
+_WEIGHT = re.compile(r"q\s*=\s*(0(?:\.\d*)?|1(?:\.0*)?)")
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +83,7 @@ async def list_job_events(
     to pages only.
     """
     workspace = caller.workspace
-    if not _wants_stream(request):
+    if not wants_stream(request):
         found = await run_in_threadpool(
             events.page, db, workspace, job_id, after=after, limit=limit + 1
         )
@@ -95,18 +98,27 @@ async def list_job_events(
     return EventStream(watch, _follow(db, watch, caller, job_id, seen, tail))
 
 
-def _wants_stream(request: Request) -> bool:
-    """Content negotiation, without weights (q): a client that names the stream only gets it.
+def wants_stream(request: Request) -> bool:
+    """Content negotiation (RFC 9110, 12.5.1) between JSON and the stream; JSON if both are equal.
 
-    Raises NotAcceptableError.
+    Raises NotAcceptableError where neither is accepted.
     """
-    header = ",".join(request.headers.getlist("accept")).lower()
-    ranges = {element.partition(";")[0].strip() for element in header.split(",")}
-    if _STREAM in ranges and _JSON not in ranges:
-        return True
-    if ranges.isdisjoint({_JSON, "application/*", "*/*", ""}):
+    header = ",".join(request.headers.getlist("accept")).lower().strip(", ") or "*/*"
+    json, stream = _weight(_JSON, header), _weight(_STREAM, header)
+    if not json and not stream:
         raise NotAcceptableError(f"This is offered as {_JSON} and {_STREAM}.")
-    return False
+    return stream > json
+
+
+def _weight(media_type: str, header: str) -> float:
+    """Return the weight (q) of the most specific range that the type is in; 0 without one."""
+    weights = {}
+    for element in header.split(","):
+        media_range, *parameters = (part.strip() for part in element.split(";"))
+        given = [found[1] for text in parameters if (found := _WEIGHT.fullmatch(text))]
+        weights[media_range] = float(given[0]) if given else 1.0
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((weights[name] for name in ranges if name in weights), 0.0)
 
 
 class EventStream(StreamingResponse):

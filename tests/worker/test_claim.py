@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 
 from app.db.repositories import jobs as job_rows, leases as lease_rows, turns as turn_rows
 from app.db.repositories.events import Event
-from app.db.tables import Job, Worker
+from app.db.tables import Job, Version, Worker
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps import learning, publication
 from app.services.steps.plans import LearnPlan
 from app.services.steps.publication import Outcome
+from app.services.steps.starting import JobUnreadableError
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, Service
@@ -59,6 +60,39 @@ def outcome(plan: LearnPlan) -> Outcome:
         metrics={"accuracy": None, "per_class": [None] * len(plan.classes)},
         warnings=[],
     )
+
+
+@pytest.mark.parametrize("stored", [{"on_existing": "skip"}, {"kind": "dream"}])
+def test_a_job_that_cannot_be_read_fails_and_lets_others_pass(
+    service: Service, stored: dict[str, Any]
+) -> None:
+    """As a newer release may have written it."""
+    upload = service.upload("a", "b", count=2)
+    unread = service.learn(upload, service.classifier("toy1"))
+    other = service.learn(upload, service.classifier("toy2"))
+    with service.db.transaction() as session:
+        job = session.get_one(Job, unread)
+        job.kind = stored.get("kind", job.kind)
+        job.request = {**job.request, **stored}
+    lease = Lease.claim_next(service.db, service.settings, "any", "wrk_1")
+    assert lease is not None
+    assert lease.job_id == unread
+    with pytest.raises(JobUnreadableError, match="newer release"):
+        lease.plan()
+    assert must_claim(service, other, "wrk_2").plan()
+
+
+def test_what_another_release_added_to_a_version_is_left_out(service: Service) -> None:
+    service.classifier()
+    lease = must_claim(service, service.learn(service.upload("a", count=2)))
+    plan = lease.plan()
+    assert isinstance(plan, LearnPlan)
+    assert lease.publish(plan, outcome(plan)) == 1
+    with service.db.transaction() as session:
+        version = session.scalars(select(Version)).one()
+        version.spec = {**version.spec, "from_the_future": 1}
+    lease = must_claim(service, service.learn(service.upload("b", count=2)))
+    assert lease.plan().base_version_id == version.id
 
 
 def test_each_job_is_claimed_by_one_of_two_racing_processes(service: Service) -> None:

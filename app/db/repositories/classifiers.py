@@ -14,6 +14,8 @@ def find(
 ) -> Classifier | None:
     """Return the classifier of that name; `for_update` locks its row until the commit."""
     query = select(Classifier).where(Classifier.workspace == workspace, Classifier.name == name)
+    # The row may have changed while the lock was waited for.
+    query = query.execution_options(populate_existing=True)
     return session.scalar(query.with_for_update() if for_update else query)
 
 

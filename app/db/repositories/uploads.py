@@ -27,6 +27,7 @@ def find(
 ) -> Upload | None:
     """Return an upload; `for_update` keeps others from changing it or giving it to a job."""
     query = select(Upload).where(Upload.workspace == workspace, Upload.id == upload_id)
+    query = query.execution_options(populate_existing=True)
     return session.scalar(query.with_for_update() if for_update else query)
 
 

@@ -40,7 +40,8 @@ def columns_of(
     """
     if not labels:
         raise UnknownClassError(
-            "There is no version to start from. Name one by base_version, or move the alias live."
+            "This classifier has no live version. Learn first, or name a version by base_version.",
+            errors=[FieldError("/base_version", "there is no live version to start from")],
         )
     columns = {label: column for column, label in enumerate(labels)}
     absent = {label for label in request.classes if label not in columns and label not in elsewhere}

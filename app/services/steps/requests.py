@@ -87,8 +87,8 @@ def request_of(job: Job) -> LearnRequest | ForgetRequest:
     """Return what a job was asked, without its webhook.
 
     Fields that the release which stored it did not know have their defaults, and those of a newer
-    release are left out.
+    release are left out. Raises ValidationError for a kind or a value that is not known here.
     """
-    model = _REQUESTS[job.kind]
+    model = _REQUESTS[_AnyKind.model_validate({"kind": job.kind}).kind]
     known = model.model_fields.keys() & job.request.keys()
     return model.model_validate({"kind": job.kind} | {name: job.request[name] for name in known})

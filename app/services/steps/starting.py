@@ -1,5 +1,6 @@
 """What happens when a claimed job starts: its base version is loaded, and its plan made."""
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
@@ -8,6 +9,7 @@ from app.db.repositories import (
     versions as version_rows,
 )
 from app.db.tables import Classifier, Job, Version
+from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.steps import forgetting, learning
@@ -16,17 +18,27 @@ from app.services.steps.requests import ForgetRequest, LearnRequest, request_of
 from models.spec import Spec
 
 
+class JobUnreadableError(ServiceError, status=409, code="job-unreadable"):
+    """Another release wrote the job's request or base version in a form that is not known here."""
+
+
 def plan(session: Session, job: Job) -> Plan:
     """Decide what a claimed job does, and record the version it starts from in the job.
 
     Raises ServiceError where it cannot be done.
     """
     classifier = session.get_one(Classifier, job.classifier_id)
-    request = request_of(job)
-    base = _load(session, job, _base_of(session, classifier, job, request.base_version))
+    try:
+        request, spec = request_of(job), spec_of(classifier)
+        base = _load(session, job, _base_of(session, classifier, job, request.base_version))
+    except ValidationError as error:
+        raise JobUnreadableError(
+            "This worker cannot read what the job was asked or starts from: a newer release wrote "
+            "it. Upgrade the workers, then make the job again."
+        ) from error
     if isinstance(request, LearnRequest):
-        return _learn_plan(session, job, spec_of(classifier), request, base)
-    return _forget_plan(session, job, spec_of(classifier), request, base)
+        return _learn_plan(session, job, spec, request, base)
+    return _forget_plan(session, job, spec, request, base)
 
 
 def _learn_plan(
@@ -117,9 +129,11 @@ def _load(session: Session, job: Job, version: Version | None) -> BaseVersion:
     exemplars = learning_rows.exemplars(session, version.id)
     held_out = learning_rows.held_out(session, version.id)
     last_index, last_task = learning_rows.last_used(session, version.id)
+    known = Spec.model_fields.keys() & version.spec.keys()
     return BaseVersion(
         version_id=version.id,
-        spec=Spec.model_validate(version.spec),
+        # What another release has added is left out.
+        spec=Spec.model_validate({name: version.spec[name] for name in known}),
         parts=version_rows.parts(session, version.id),
         metrics=version.metrics,
         classes=tuple(

@@ -348,7 +348,7 @@ def test_a_purge_without_a_live_version_is_refused(service: Service) -> None:
     taught(service, "ab")
     with service.db.transaction() as session:
         session.execute(delete(Alias).where(Alias.name == "live"))
-    with pytest.raises(UnknownClassError, match="no version to start from"):
+    with pytest.raises(UnknownClassError, match="no live version"):
         service.forget("a", purge=True)
 
 

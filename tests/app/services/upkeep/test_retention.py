@@ -16,7 +16,8 @@ from app.db.repositories import (
     uploads as upload_rows,
 )
 from app.db.tables import Classifier, Job
-from app.services.classifiers import classifiers, versions
+from app.services.classifiers import aliases, classifiers, versions
+from app.services.classifiers.aliases import AliasMove
 from app.services.classifiers.classifiers import ClassifierPatch
 from app.services.classifiers.versions import VersionInUseError
 from app.services.upkeep import housekeeper, manifests, retention, sweeping
@@ -221,6 +222,24 @@ def test_a_version_of_a_lost_race_names_no_lost_upload(service: Service) -> None
             inherited = pool.submit(inherit)
             wait_for_a_lock(service.db)
         assert upload not in inherited.result()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_version_is_deleted_by_what_its_classifier_is_by_then(service: Service) -> None:
+    """The classifier changes while the delete waits for its lock."""
+    taught(service, "a", "b")
+    aliases.move(service.db, WORKSPACE, "toy", "live", AliasMove(version=1))
+    service.learn(service.upload("c", count=4))
+    with ThreadPoolExecutor(1) as pool:
+        with service.db.transaction() as session:
+            row = classifiers.require(session, WORKSPACE, "toy", for_update=True)
+            # The job will now start from the newest descendant of the live version.
+            row.spec = {**row.spec, "promotion": {"policy": "manual", "max_accuracy_drop": None}}
+            session.flush()
+            deleted = pool.submit(versions.delete, service.db, WORKSPACE, "toy", "2")
+            wait_for_a_lock(service.db)
+        with pytest.raises(VersionInUseError, match="job"):
+            deleted.result()
 
 
 def test_keep_images_keeps_uploads(service: Service) -> None:
