@@ -80,11 +80,11 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
         app.state.dispatcher, app.state.messages = dispatcher, messages
-        app.state.watch = watch = EventPoller(database, settings.event_streams)
+        app.state.event_poller = event_poller = EventPoller(database, settings.event_streams)
         app.state.fleet = Fleet(database)
-        process_metrics.observe(settings, batcher, registry, watch)
+        process_metrics.observe(settings, batcher, registry, event_poller)
         loops = [
-            asyncio.create_task(watch.run()),
+            asyncio.create_task(event_poller.run()),
             asyncio.create_task(WebhookSender(database, settings).run()),
         ]
         if settings.keys == "required":

@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
     cancel_grace_seconds: float = Field(10.0, ge=0)
     checkpoint_seconds: float = Field(
-        60.0, gt=0, description="Training between checkpoints, which a lost worker may cost."
+        60.0,
+        gt=0,
+        description="Seconds of training between checkpoints; a lost worker costs about as much.",
     )
     train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
 

@@ -28,4 +28,4 @@ class SGDOptions(Options):
     milestones: tuple[Fraction, ...] = Field(
         (0.6, 0.85), description="Fractions of training after which the learning rate falls."
     )
-    lr_decay: float = Field(0.1, gt=0, le=1, description="What it is multiplied by then.")
+    lr_decay: float = Field(0.1, gt=0, le=1, description="Factor by which the learning rate falls.")

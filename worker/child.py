@@ -77,8 +77,8 @@ def main(
     setproctitle(f"accrue job {plan.job_id}")
     # Ctrl-C reaches every process of the terminal; the worker alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The fork server ends once nobody holds the other end of its pipe, and each child is given one
-    # to fork by: a child that is stopped, or stuck, would keep the server alive, and so itself.
+    # Each child inherits an end of the pipe that keeps the fork server alive. Close it: a stuck
+    # child would keep the server, and so itself, alive.
     server: Any = forkserver._forkserver
     os.close(server._forkserver_alive_fd)
     server._forkserver_alive_fd = None
@@ -200,7 +200,8 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
     """
     parts = {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
-        # Only a cancel ends it here: a worker that stops is better served by the result.
+        # Only a cancel stops here: for a worker that stops, the result is worth more than a
+        # checkpoint.
         if attempt.stop.cancels:
             raise Cancelled
         attempt.reporter.phase("publishing", done / len(result.state.parts))

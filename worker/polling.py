@@ -1,4 +1,4 @@
-"""Polling fallback for lost messages: an idle worker takes a job that has waited, unasked.
+"""Polling fallback for lost messages: an idle worker takes a waiting job without a message.
 
 Messages are hints. None comes while the broker is unavailable, and Celery is known to stop
 consuming after a lost connection. A worker that receives none for long ends, to be started again.

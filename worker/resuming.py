@@ -1,4 +1,4 @@
-"""What an attempt resumes from: an earlier attempt's checkpoint, where it is of this training.
+"""Resuming: an attempt continues from an earlier checkpoint if it belongs to the same training.
 
 Each attempt makes its own plan, so nothing is taken for granted: the checkpoint must have been
 saved under the fingerprint of this training.

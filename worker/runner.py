@@ -262,7 +262,8 @@ class _Follower:
         try:
             self._state = self._lease.heartbeat(self._values, self._events, extend=extend)
         except UNAVAILABLE as error:
-            # The next heartbeat has it all. Should the lease run out before, the fence decides.
+            # The next heartbeat writes all of it. If the lease expires first, the fencing token
+            # decides.
             log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
             return
         self._values, self._events = {}, []

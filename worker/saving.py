@@ -9,7 +9,7 @@ from worker.reporter import PART_SECONDS
 
 # At the end of an epoch a checkpoint is due after this fraction of the usual time.
 _EPOCH_END = 0.1
-# Saving takes at most one in this many seconds of training, however often it is asked for.
+# Saving takes at most 1/50 of the training time.
 _WORTH = 50.0
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Watch
+from app.api.deps import DB, Caller, EventPolling
 from app.api.paging import DEFAULT_LIMIT, Limit
 from app.api.problems import responses
 from app.db.engine import Database
@@ -66,7 +66,7 @@ async def list_job_events(
     job_id: str,
     request: Request,
     db: DB,
-    watch: Watch,
+    event_poller: EventPolling,
     caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int, Query(ge=0, lt=_LARGEST, description="Sequence number.")] = 0,
@@ -95,7 +95,7 @@ async def list_job_events(
     if tail.ended and not tail.events:
         # 204 keeps a browser from reconnecting for ever.
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return EventStream(watch, _follow(db, watch, caller, job_id, seen, tail))
+    return EventStream(event_poller, _follow(db, event_poller, caller, job_id, seen, tail))
 
 
 def wants_stream(request: Request) -> bool:
@@ -124,21 +124,26 @@ def _weight(media_type: str, header: str) -> float:
 class EventStream(StreamingResponse):
     """A stream that counts as open until it has been sent. Raises TooManyStreamsError."""
 
-    def __init__(self, watch: EventPoller, frames: AsyncIterator[bytes]) -> None:
+    def __init__(self, event_poller: EventPoller, frames: AsyncIterator[bytes]) -> None:
         super().__init__(frames, headers={**_STREAM_HEADERS, "Vary": "Accept"}, media_type=_STREAM)
-        watch.enter()
-        self._watch = watch
+        event_poller.enter()
+        self._event_poller = event_poller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream until it ends or the client disconnects."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._watch.leave()
+            self._event_poller.leave()
 
 
 async def _follow(
-    db: Database, watch: EventPoller, caller: CallerOfRequest, job_id: str, seen: int, tail: Tail
+    db: Database,
+    event_poller: EventPoller,
+    caller: CallerOfRequest,
+    job_id: str,
+    seen: int,
+    tail: Tail,
 ) -> AsyncIterator[bytes]:
     """Yield a job's events from `tail` on, and heartbeats while nothing happens.
 
@@ -152,8 +157,8 @@ async def _follow(
         if tail.ended:
             return
         silent = 0.0
-        while not await watch.events(job_id, after=seen, seconds=pause):
-            if watch.closed or caller.ended:
+        while not await event_poller.events(job_id, after=seen, seconds=pause):
+            if event_poller.closed or caller.ended:
                 return
             silent += pause
             if silent >= _HEARTBEAT_SECONDS:

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Config, JobDispatcher, Metrics, Store, Watch, Workspace
+from app.api.deps import DB, Caller, Config, EventPolling, JobDispatcher, Metrics, Store, Workspace
 from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -142,7 +142,7 @@ async def get_job(
     job_id: str,
     request: Request,
     db: DB,
-    watch: Watch,
+    event_poller: EventPolling,
     caller: Caller,
     wait: Annotated[
         float,
@@ -160,7 +160,7 @@ async def get_job(
         seen = seen or tag
         if tag not in seen or job.finished:
             break
-        if not await _change(watch, caller, request, job, deadline):
+        if not await _change(event_poller, caller, request, job, deadline):
             break
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
@@ -218,7 +218,7 @@ def retry_job(
 
 
 async def _change(
-    watch: EventPoller,
+    event_poller: EventPoller,
     caller: CallerOfRequest,
     request: Request,
     job: JobView,
@@ -228,11 +228,11 @@ async def _change(
 
     Also False if this process shuts down, the caller's key ends or the client disconnects.
     """
-    while not watch.closed and not caller.ended and not await request.is_disconnected():
+    while not event_poller.closed and not caller.ended and not await request.is_disconnected():
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        if await watch.change(job, seconds=min(left, KEY_SECONDS)):
+        if await event_poller.change(job, seconds=min(left, KEY_SECONDS)):
             return True
     return False
 

@@ -15,8 +15,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop after all requests have been answered."""
-        watch: EventPoller = self.config.app.state.watch  # type: ignore[union-attr]
-        watch.close()
+        event_poller: EventPoller = self.config.app.state.event_poller  # type: ignore[union-attr]
+        event_poller.close()
         await super().shutdown(sockets)
 
 

@@ -118,6 +118,7 @@ def _sqlite_engine(url: URL) -> Engine:
         # Turn off the driver's implicit BEGIN, which is always deferred; see `begin` below.
         connection.isolation_level = None
         cursor = connection.cursor()
+        # With a write-ahead log, readers and the writer do not block each other.
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")

@@ -70,7 +70,7 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
         _one("accrue_blob_bytes", "Bytes of these blobs.", counts.blob_bytes),
         _many(
             "accrue_sweep_due_timestamp_seconds",
-            "When the next sweep of the storage is due: an hour after the last successful one.",
+            "When the next sweep is due: an hour after the last began. A failed one stays due.",
             (),
             due,
         ),

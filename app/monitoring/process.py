@@ -51,14 +51,14 @@ class ProcessMetrics:
         )
 
     def observe(
-        self, settings: Settings, batcher: Batcher, loaded: Registry, watch: EventPoller
+        self, settings: Settings, batcher: Batcher, loaded: Registry, event_poller: EventPoller
     ) -> None:
         """Set what a scrape reads. Call before the first scrape."""
         self._queue.set_function(lambda: batcher.waiting)
         self._capacity.set(batcher.capacity)
         self._versions.labels("alias").set_function(lambda: loaded.aliased)
         self._versions.labels("number").set_function(lambda: loaded.numbered)
-        self._streams.set_function(lambda: watch.streams)
+        self._streams.set_function(lambda: event_poller.streams)
         self._most_streams.set(settings.event_streams)
         folders = {"data": str(settings.data_dir), "storage": settings.storage_url}
         for name, path in folders.items():

@@ -46,7 +46,7 @@ class ICaRLOptions(SGDOptions):
         "ce_kd.",
     )
     lr_decay: float = Field(
-        0.2, gt=0, le=1, description="What it is multiplied by then; 0.1 with ce_kd."
+        0.2, gt=0, le=1, description="Factor by which the learning rate falls; 0.1 with ce_kd."
     )
     loss: Literal["bce", "ce_kd"] = Field(
         "bce",

@@ -9,7 +9,7 @@ class Joint(Finetune):
     """Trains from the initial weights, on all images of all classes, at every step."""
 
     name = "joint"
-    summary = "Keeps all images and trains on them anew at every step: the upper bound."
+    summary = "Keeps all images and trains on them again at every step: the upper bound."
     paper = "the baseline of Rebuffi et al., CVPR 2017, section 4"
     needs = Needs(all_images=True)
 

@@ -56,7 +56,7 @@ class LwM(TaskHeads[LwMOptions]):
     """Attends to what it attended to and answers as before, while it learns from new images."""
 
     name = "lwm"
-    summary = "Keeps no image: looks where it looked and answers as before on the new images."
+    summary = "Keeps no image: attention and answers on new images stay as before."
     paper = "Dhar, Singh, Peng, Wu, Chellappa: Learning without Memorizing, CVPR 2019"
     needs = Needs(teacher=True)
     Options = LwMOptions

@@ -45,7 +45,10 @@ class MASOptions(SGDOptions):
         "uniform: not at all, every weight is held alike; the baseline of the others.",
     )
     max_samples: int = Field(
-        2000, ge=1, le=1_000_000, description="Images that it is measured on, at most."
+        2000,
+        ge=1,
+        le=1_000_000,
+        description="Largest number of images that importance is measured on.",
     )
 
 

@@ -36,10 +36,12 @@ class PiggybackOptions(Options):
         70,
         ge=1,
         le=10_000,
-        description="Without pretrained weights the first task trains the base, this long.",
+        description="Passes over the images while the first task trains the base.",
     )
     base_lr: float | None = Field(
-        None, gt=0, description="Rate of that; 0.1·√(batch size / 128) where null."
+        None,
+        gt=0,
+        description="Learning rate of the base; 0.1·√(batch size / 128) where null.",
     )
 
     @model_validator(mode="after")

@@ -22,6 +22,9 @@ def test_the_method_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("slow_backbone", declared, methods.ENTRY_POINTS)
     monkeypatch.setattr(methods, "entry_points", lambda **_: [entry])
+    # Accrue itself has a method of that name once somebody followed "To add it to Accrue itself".
+    others = [method for method in methods._OWN if method.name != "slow_backbone"]
+    monkeypatch.setattr(methods, "_OWN", others)
     methods._registry.cache_clear()
     try:
         spec = Spec(

@@ -12,13 +12,13 @@ import pytest
 import app
 from app.errors import ServiceError
 from app.settings import Settings
-from models.methods import describe_methods
+from models import methods
 from models.options import SGDOptions
 from models.regularizers import CSKDOptions
 from tests.docs.pages import PAGES, ROOT, literals, prose, rows, section
 from worker.child import _FAILURES
 
-METHODS = {method.name: method.options for method in describe_methods()}
+METHODS = {method.name: method.Options.model_json_schema() for method in methods._OWN}
 SHARED = "## Options that most methods share"
 
 

@@ -94,7 +94,10 @@ def lock_for_update(session: Session, hashes: Sequence[str]) -> None:
 
 
 def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
-    """Return the recorded blobs among these that are no image, part of a version or checkpoint."""
+    """Return the recorded blobs among these that nothing refers to.
+
+    Those are neither an image nor part of a version or checkpoint.
+    """
     return [
         sha256
         for batch in _batches(hashes)

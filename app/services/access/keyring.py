@@ -24,7 +24,7 @@ from app.services.access.limits import NO_QUOTA, Quota, TokenBucket
 from app.settings import Settings
 
 _POLL_SECONDS = 2.0
-# The shortest time between two reads because of keys that are not in the cache.
+# Throttle: the shortest time between two reads because of keys that are not in the cache.
 _GAP_SECONDS = 0.25
 _TRUSTED_SECONDS = 3600.0
 # How exact `last_used_at` is.

@@ -83,7 +83,7 @@ def _full(limit: int, used: int) -> StorageQuotaError:
 
 
 class TokenBucket:
-    """Rate limiting of one key in one process: the bucket holds the images of one second.
+    """Token bucket: rate limiting of one key in one process. It holds the images of one second.
 
     Images are counted after they have been read, so one request may overdraw the bucket; the next
     requests are refused until it has filled up again.

@@ -48,7 +48,8 @@ def in_use(session: Session, classifier: Classifier, version: Version) -> str | 
     A queued job that names no version will start from the one that `find_base` returns.
     """
     if names := version_rows.aliases(session, [version.id])[version.id]:
-        return f"It has aliases: {', '.join(names)}. Move or delete them first."
+        but = "; live can only be moved" if LIVE in names else ""
+        return f"It has aliases: {', '.join(names)}. Move or delete them first{but}."
     waits = job_rows.waits_without_base(session, classifier.id)
     base = find_base(session, classifier, None) if waits else None
     if version_rows.is_base_of_unfinished_job(session, version) or (

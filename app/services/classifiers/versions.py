@@ -125,7 +125,7 @@ def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[
 def image_link(
     db: Database, store: BlobStore, workspace: str, sha256: str, seconds: int
 ) -> str | None:
-    """Return a signed URL, valid for so many `seconds`, of an image that the workspace has.
+    """Return a signed URL, valid for `seconds`, of an image that the workspace has.
 
     None where the storage has no such URLs.
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.

@@ -94,7 +94,9 @@ def cancel(db: Database, workspace: str, job_id: str) -> JobView:
             event_rows.append(session, job_id, [event], now=now)
         view = views.view(session, workspace, job_id)
         if view.state in ("succeeded", "failed"):
-            raise JobFinishedError(f"The job has {view.state}.")
+            raise JobFinishedError(
+                f"The job has {view.state}; only queued and running jobs can be cancelled."
+            )
         return view
 
 

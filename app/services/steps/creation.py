@@ -235,7 +235,7 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
 
 
 def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
-    """Return the uploads that the job learns from, which are none."""
+    """Check a forget job. Return [], since it learns from no upload."""
     base = lineage.find_base(session, classifier, request.base_version)
     known = lineage.classes_of(session, base)
     elsewhere = forgetting.known_elsewhere(session, classifier.id, request)

@@ -51,12 +51,12 @@ class BaseVersion:
     # Hashes of its tensors by part, and its metrics.
     parts: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any] | None = None
-    # As the new version has them where its job leaves them alone.
+    # As they will be in the new version if the job does not change them.
     classes: tuple[PlannedClass, ...] = ()
     # Held out by the version or an ancestor, also of classes that were forgotten since.
     ever_held_out: frozenset[str] = frozenset()
-    # (label it was sent under then, image) of those of the job's images that earlier jobs had to
-    # train on. Some of them were held out instead.
+    # Pairs (label then, image) of this job's images that earlier jobs were sent to train on; some
+    # were held out.
     learnt_before: frozenset[tuple[str, str]] = frozenset()
     # The highest class index and task that the version and its ancestors have used.
     last_index: int = -1

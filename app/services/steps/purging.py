@@ -71,7 +71,7 @@ def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
 def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
     """Delete all that holds the plan's classes, after the version without them was added.
 
-    `upload_ids` are those that `lock` returned. Raises CannotPurgeError.
+    `upload_ids` are those that `lock_for_update` returned. Raises CannotPurgeError.
     """
     doomed = version_rows.with_labels(session, plan.classifier_id, plan.labels)
     _check_aliases(session, doomed)

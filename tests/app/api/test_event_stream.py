@@ -38,8 +38,8 @@ class Running(NamedTuple):
     thread: threading.Thread
 
     @property
-    def watch(self) -> EventPoller:
-        found: EventPoller = self.server.config.app.state.watch
+    def event_poller(self) -> EventPoller:
+        found: EventPoller = self.server.config.app.state.event_poller
         return found
 
     def stop(self) -> None:
@@ -141,7 +141,7 @@ def test_no_event_is_lost_or_doubled_while_others_write(
         assert [json.loads(frame["data"]) for frame in each_found] == listed
         assert [frame["event"] for frame in each_found] == [event["type"] for event in listed]
     assert found[0][-1]["event"] == "cancelled"
-    assert running.watch.streams == 0
+    assert running.event_poller.streams == 0
 
 
 @ONE_KIND_AT_FIRST
@@ -212,7 +212,7 @@ def test_streams_are_counted_and_bounded(service: Service, settings: Settings, j
             assert full.headers["Retry-After"]
             assert running.http.get(path).status_code == 200
         # Clients that went away make room.
-        wait_until(lambda: running.watch.streams == 0)
+        wait_until(lambda: running.event_poller.streams == 0)
         with get("GET", path, headers=STREAM) as answer:
             assert answer.status_code == 200
 
@@ -229,7 +229,7 @@ def test_open_streams_hold_no_thread_and_no_connection(
         answers = [http.send(client, stream=True) for client in clients]
         following = [frames(answer.iter_lines()) for answer in answers]
         assert {next(lines)["event"] for lines in following} == {"created"}
-        assert running.watch.streams == 60
+        assert running.event_poller.streams == 60
         # 40 threads serve requests and a poll is brief; 60 blocking streams would use them all.
         assert threading.active_count() < before + 60
         wait_until(lambda: pool.checkedout() == 0)
@@ -257,7 +257,7 @@ def test_waits_hold_no_thread_and_no_connection_and_end_with_each_change(
         ThreadPoolExecutor(60) as clients,
     ):
         answers = [clients.submit(waiting, http) for _ in range(60)]
-        wait_until(lambda: len(running.watch._waiting) == 60)
+        wait_until(lambda: len(running.event_poller._waiting) == 60)
         # The clients' own 60 threads, and fewer than one a client in the server.
         assert threading.active_count() < before + 120
         wait_until(lambda: pool.checkedout() == 0)
