@@ -45,3 +45,10 @@ def to_device(module: M, device: torch.device) -> M:
     module.to(device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that a device had too little memory."""
+    # The CPU's allocator has no class of its own.
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)

@@ -3,6 +3,7 @@
 Forgetting is a function too: (version state, columns, held-out images) → new state + metrics.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,8 @@ from models.methods import Method
 from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
-from models.state import State, clone, on_device
-from models.step import Remaining, Step, StepData, StepResult
+from models.state import State, clone, load_into, on_device
+from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
 from models.trainer import Progress, Trainer, at_epoch_ends
 
 # With fewer optimizer steps hardly anything is learnt, whatever the number of epochs.
@@ -85,7 +86,8 @@ def learn(
     metrics = _measure(
         method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
     )
-    return _result(method, step.memory, metrics, steps)
+    image = (data.held_out if len(data.held_out) else data.images)[:1]
+    return _result(method, step.memory, metrics, steps, image)
 
 
 def forget(
@@ -116,9 +118,13 @@ def forget(
     if history is not None:
         history = matrices.without_tasks(history, base.tasks, method.network.head.tasks)
     pause = _pause("evaluating", report, should_stop)
+    size, mean = spec.image_size, method.preprocess.mean
+    # For a version without held-out images: the mean colour is like what it was trained on.
+    grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
     return StepResult(
         metrics=_measure(method, data.held_out, data.held_out_columns, compute, history, pause),
         state=_state(method),
+        sample=_sample(method, data.held_out[:1] if len(data.held_out) else grey),
         rankings={},
         kept=data.kept,
         warnings=_lone_class_warnings(base.tasks, method.network.head.tasks),
@@ -131,8 +137,8 @@ def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]
     network = networks.build(spec.backbone, spec.seed)
     for task in dict.fromkeys(state.tasks):
         network.head.grow(task, state.tasks.count(task), spec.seed)
-        network.head.blocks[str(task)].load_state_dict(state.parts[f"head.{task}"])
-    network.backbone.load_state_dict(state.parts["backbone"])
+        load_into(network.head.blocks[str(task)], state.parts[f"head.{task}"])
+    load_into(network.backbone, state.parts["backbone"])
     preprocess = Preprocess.from_state(state.parts["preprocess"])
     method = _method(spec, network.eval(), preprocess, device)
     method.load(on_device(state.parts, device))
@@ -179,13 +185,21 @@ def _measure(
 
 
 def _result(
-    method: Method[Any], memory: ExemplarMemory, metrics: dict[str, Any], steps: int
+    method: Method[Any],
+    memory: ExemplarMemory,
+    metrics: dict[str, Any],
+    steps: int,
+    image: Tensor,
 ) -> StepResult:
     state = _state(method)
     if not state.finite:
         raise diverged("its weights are no longer finite")
+    sample = _sample(method, image)
+    if any(bool(scores.isnan().any()) for scores in sample.log_scores.values()):
+        raise diverged("its scores are no longer finite")
     return StepResult(
         state=state,
+        sample=sample,
         rankings={
             column: memory.exemplars(column).tolist()
             for column, kept in enumerate(memory.kept)
@@ -200,6 +214,22 @@ def _result(
 def _state(method: Method[Any]) -> State:
     parts = {name: clone(part) for name, part in method.state().items()}
     return State(parts, method.network.head.tasks)
+
+
+def _sample(method: Method[Any], image: Tensor) -> Sample:
+    """Return what the method predicts on the CPU for an image uint8 [1, 3, S, S]."""
+    variants: list[Variant] = [(None, way) for way in method.classify]
+    if method.needs.task_id:
+        variants += [(task, "auto") for task in dict.fromkeys(method.network.head.tasks)]
+
+    def log_scores(variant: Variant) -> Tensor:
+        servable = method.servable(*variant)
+        if method.preprocess.mean.device != CPU:
+            # A copy: methods mix the tensors of their modules with others on the device.
+            servable = copy.deepcopy(servable)
+        return evaluate.predict(to_device(servable, CPU), image, CPU).log_scores
+
+    return Sample(image, {variant: log_scores(variant) for variant in variants})
 
 
 def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:

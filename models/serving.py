@@ -1,12 +1,26 @@
 """From a version's state to the module that predicts."""
 
-import torch
+from textwrap import shorten
 
+import torch
+from torch import Tensor
+
+from models import evaluate
 from models.classify import Servable
 from models.compute import to_device
-from models.learner import restore
+from models.errors import LearningError
+from models.learner import CPU, restore
 from models.spec import Spec
 from models.state import State
+from models.step import Sample
+
+# How far log-scores may be from those after training, relative to the largest, but at least 1.
+# The same operations compute both on the same CPU, so they differ by rounding at most: libraries
+# may sum in another order where memory is aligned otherwise. A tensor that is not restored changes
+# far more.
+_TOLERANCE = 1e-4
+# The reason why a state cannot be loaded may name every tensor; it is cut to this length.
+_REASON_LENGTH = 500
 
 
 def load_servable(
@@ -25,3 +39,41 @@ def load_servable(
     servable = restore(spec, state, torch.device(device)).servable(task, classify)
     servable.requires_grad_(False).eval()
     return to_device(servable, torch.device(device))
+
+
+def check_read_back(spec: Spec, state: State, sample: Sample) -> None:
+    """Load a version as serving does, and compare what it predicts with what was trained.
+
+    Raises LearningError where that differs, and whatever loading a state raises that does not fit.
+    """
+    method = restore(spec, state)
+    for (task, classify), expected in sample.log_scores.items():
+        servable = to_device(method.servable(task, classify).requires_grad_(False), CPU)
+        found = evaluate.predict(servable, sample.image, CPU).log_scores
+        within = "" if task is None else f" within task {task}"
+        if bool(found.isnan().any()):
+            raise read_back_failed(spec, f"it gives an image no finite scores{within}")
+        if not _close(found, expected):
+            raise read_back_failed(spec, f"it gives an image other scores{within} than before")
+
+
+def read_back_failed(spec: Spec, reason: str) -> LearningError:
+    """Return the error of a version that could not be used once it is published."""
+    return LearningError(
+        "read-back-failed",
+        f"the version was not published: read back from what is stored, {reason}; use another "
+        f"method than {spec.method} or another backbone than {spec.backbone}",
+    )
+
+
+def why(error: Exception) -> str:
+    """Return in few words why a version could not be loaded."""
+    return f"{type(error).__name__}: {shorten(str(error), _REASON_LENGTH, placeholder=' …')}"
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    """Say whether log-scores [1, C] are equal but for rounding; -inf only equals itself."""
+    if found.shape != expected.shape:
+        return False
+    largest = float(expected[expected.isfinite()].abs().max())
+    return torch.allclose(found, expected, rtol=0, atol=_TOLERANCE * max(1.0, largest))

@@ -1,11 +1,12 @@
 """The state of a version, part by part, and its encoding as safetensors."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from safetensors.torch import load as _load, save as _save
-from torch import Tensor
+from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
 
@@ -43,6 +44,19 @@ def decode(data: bytes) -> Tensors:
         return _load(data)
     except Exception as error:  # the library raises its own, undocumented types
         raise ValueError(f"not a safetensors part: {error}") from error
+
+
+def load_into(module: nn.Module, part: Mapping[str, Tensor], *, strict: bool = True) -> None:
+    """Load a part into a module, which must have the part's names and shapes.
+
+    PyTorch's `state_dict` also carries the version of each kind of module, for loaders that convert
+    older tensors; MNASNet's refuses tensors without one. safetensors have no versions, and a part
+    is of this very network, so the module's own versions are right. Raises RuntimeError for a part
+    that does not fit; with `strict` off, it may lack tensors or have others.
+    """
+    versioned = OrderedDict(part)
+    versioned._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(versioned, strict=strict)
 
 
 def clone(part: Mapping[str, Tensor]) -> Tensors:

@@ -1,6 +1,6 @@
 """One learning step: what a method is given of it, and its result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,30 @@ class StepData:
     tasks: tuple[int, ...]
 
 
+# What a servable is for: the task that is given (None: no task) and the way to classify.
+Variant = tuple[int | None, str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image uint8 [1, 3, S, S] and the log-scores [1, C] that each servable gave it on the CPU.
+
+    What is stored of a version must give the same when it is loaded.
+    """
+
+    image: Tensor
+    log_scores: Mapping[Variant, Tensor]
+
+
 @dataclass(frozen=True)
 class StepResult:
     """A new version: its state, its exemplars and how well it does.
 
     `rankings[c]` are positions in `StepData.images` in herding order, for classes that got new
     images; the first `kept[c]` images of class c's ranking are its exemplars now. `metrics` are
-    described in `models.evaluate`. `residual` names the parts that were learnt from images of
-    forgotten classes and stay, since other classes share them.
+    described in `models.evaluate`. `sample` is what the version must still predict once it is
+    stored. `residual` names the parts that were learnt from images of forgotten classes and stay,
+    since other classes share them.
     """
 
     state: State
@@ -54,6 +70,7 @@ class StepResult:
     kept: tuple[int, ...]
     metrics: dict[str, Any]
     warnings: list[str]
+    sample: Sample
     residual: tuple[str, ...] = ()
 
 

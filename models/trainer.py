@@ -23,7 +23,7 @@ from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
 from models.seeds import derive
-from models.state import clone, on_device
+from models.state import clone, load_into, on_device
 from models.step import Step
 
 # Reading the loss waits for the device, so it is read only this often.
@@ -275,12 +275,12 @@ class Trainer:
             phase = phases[position.phase]
             if position.epoch > phase.epochs or position.step >= per_epoch[position.phase]:
                 raise CheckpointMismatchError(f"{position} is beyond the end of training")
-            network.backbone.load_state_dict(parts["backbone"])
+            load_into(network.backbone, parts["backbone"])
             for task, block in network.head.blocks.items():
-                block.load_state_dict(parts[f"head.{task}"])
+                load_into(block, parts[f"head.{task}"])
             self.method.load_working(parts)
             load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
-        except (LookupError, RuntimeError, ValueError) as error:  # what load_state_dict raises
+        except (LookupError, RuntimeError, ValueError) as error:  # what loading raises
             raise CheckpointMismatchError(f"the checkpoint does not fit: {error}") from error
         self.summed = checkpoint.loss
         return position

@@ -27,10 +27,12 @@ from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
 from models.checkpoint import Checkpoint, CheckpointMismatchError
+from models.compute import is_out_of_memory
 from models.errors import Cancelled, InvalidSpecError, LearningError
 from models.learner import forget, learn
-from models.state import encode
-from models.step import Remaining, StepResult
+from models.serving import check_read_back, read_back_failed, why
+from models.state import State, decode, encode
+from models.step import Remaining, Sample, StepResult
 from worker import preflight, reading, resuming
 from worker.attempt import Attempt, StopOrder
 from worker.protocol import Failure, Message, Resources, Stopped
@@ -53,7 +55,6 @@ _HELP = {
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, bool], ...] = (
     ((BlobMissingError, BlobCorruptError, UnreadableImageError), "data-missing", False),
     (InvalidSpecError, "training-failed", False),
-    ((MemoryError, torch.OutOfMemoryError), "out-of-memory", True),
     (OSError, "storage-failed", True),
     (Exception, "training-failed", True),
 )
@@ -126,8 +127,8 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, OSError) and is_full(error):
         # Somebody has to free space first: an attempt made at once would fail again.
         return Failure("storage-full", f"The storage is full: {error}", again=False, retryable=True)
-    if "can't allocate memory" in str(error):  # the CPU's allocator has no class of its own
-        code = "out-of-memory"
+    if is_out_of_memory(error):
+        code, again = "out-of-memory", True
     detail = f"{type(error).__name__}: {error}"
     if isinstance(error, (BlobMissingError, BlobCorruptError)):
         detail = f"{error}; send that image again or restore the storage, then create a new job"
@@ -198,7 +199,7 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
 
     `trained_on` are the hashes of the images in the order of `StepData.images`.
     """
-    parts = {}
+    parts, stored = {}, {}
     for done, (name, tensors) in enumerate(result.state.parts.items()):
         # Only a cancel stops here: for a worker that stops, the result is worth more than a
         # checkpoint.
@@ -208,6 +209,8 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
         attempt.reporter.quiet(PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(attempt.tensors.put(data), len(data))
+        stored[name] = decode(data)
+    _read_back(attempt, State(stored, result.state.tasks), result.sample)
     return Outcome(
         # With the defaults that the version was trained with.
         spec=attempt.spec,
@@ -221,3 +224,23 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
         warnings=result.warnings,
         residual=result.residual,
     )
+
+
+def _read_back(attempt: Attempt, stored: State, sample: Sample) -> None:
+    """Check, before it is published, that the version can be loaded and predicts what it learnt.
+
+    Raises LearningError where it cannot; too little memory is raised as it is.
+    """
+    if attempt.stop.cancels:
+        raise Cancelled
+    attempt.reporter.phase("publishing", 1.0)
+    attempt.reporter.quiet(_START_SECONDS)
+    try:
+        check_read_back(attempt.spec, stored, sample)
+    except LearningError:
+        raise
+    except Exception as error:  # whatever a method or backbone raises
+        if is_out_of_memory(error):
+            raise
+        sys.excepthook(type(error), error, error.__traceback__)
+        raise read_back_failed(attempt.spec, f"it cannot be loaded ({why(error)})") from error

@@ -8,7 +8,7 @@ class NoVersionYetError(ServiceError, status=503, code="no-version-yet"):
 
 
 class VersionUnreadableError(ServiceError, status=503, code="version-unreadable"):
-    """The version's stored tensors are missing or damaged."""
+    """The version cannot be loaded; the detail says whether its bytes, its fit or the storage."""
 
 
 class QueueFullError(ServiceError, status=503, code="queue-full"):

@@ -21,7 +21,8 @@ from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import methods, state
 from models.classify import Servable, restrict
-from models.serving import load_servable
+from models.compute import is_out_of_memory
+from models.serving import load_servable, why
 from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
@@ -116,7 +117,8 @@ class LoadedVersion:
     ) -> None:
         """Read, build and warm up the default predictor.
 
-        Raises VersionUnreadableError if a part is missing, damaged or does not fit.
+        Raises VersionUnreadableError, which tells missing or damaged bytes from tensors that do
+        not fit the network, and from a storage that does not answer.
         """
         self.id = version_id
         self.number = number
@@ -130,8 +132,7 @@ class LoadedVersion:
         # Two requests for a predictor that is not cached build it once.
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
-        self._default = self._build(None, "auto")
-        self._default.warm()
+        self._default = self._build(None, "auto", warm=True)
 
     def ready(self, task: int | None, classify: str) -> AnyPredictor | None:
         """Return the predictor if it is in memory. Never blocks for long."""
@@ -163,25 +164,46 @@ class LoadedVersion:
         whole = self._default if classify == "auto" else self._build(None, classify)
         return RestrictedPredictor(whole, self._columns == task)
 
-    def _build(self, task: int | None, classify: str) -> ServablePredictor:
+    def _build(self, task: int | None, classify: str, *, warm: bool = False) -> ServablePredictor:
+        loaded = state.State(self._read(), self.tasks)
         try:
-            parts = {
-                name: state.decode(self._store.get(sha256)) for name, sha256 in self._parts.items()
-            }
-            servable = load_servable(
-                self._spec, state.State(parts, self.tasks), task=task, classify=classify
-            )
+            servable = load_servable(self._spec, loaded, task=task, classify=classify)
+            predictor = ServablePredictor(servable, self._spec.image_size, self._limits)
+            if warm:
+                predictor.warm()
+        except Exception as error:  # methods and backbones of other packages may raise anything
+            if is_out_of_memory(error):
+                raise VersionUnreadableError(
+                    f"This server has too little memory to load version {self.number}."
+                ) from error
+            raise VersionUnreadableError(
+                f"The stored bytes of version {self.number} are whole, but they do not fit the "
+                f"backbone {self._spec.backbone} and the method {self._spec.method} as they are "
+                f"installed here ({why(error)}). Install the release that made the version, or "
+                "promote another one."
+            ) from error
+        return predictor
+
+    def _read(self) -> dict[str, state.Tensors]:
+        """Read the parts from storage, which checks their hashes. Raises VersionUnreadableError."""
+        name = ""
+        try:
+            parts = {}
+            for name, sha256 in self._parts.items():
+                parts[name] = state.decode(self._store.get(sha256))
+            return parts
         except OSError as error:
             log.warning("version_not_read", version=self.id, error=str(error))
             raise VersionUnreadableError(
                 f"The storage that holds version {self.number} does not answer.",
                 headers={"Retry-After": "5"},
             ) from error
-        except (BlobCorruptError, BlobMissingError, ValueError, KeyError, RuntimeError) as error:
+        except (BlobCorruptError, BlobMissingError, ValueError) as error:
+            how = "missing" if isinstance(error, BlobMissingError) else "damaged"
             raise VersionUnreadableError(
-                f"The stored tensors of version {self.number} are missing or damaged."
+                f"Stored bytes of version {self.number} are {how} (part {name}). Restore the "
+                "storage from a backup, or promote another version."
             ) from error
-        return ServablePredictor(servable, self._spec.image_size, self._limits)
 
 
 def load(

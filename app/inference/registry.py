@@ -7,6 +7,7 @@ names without a lock.
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,7 @@ from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows, versions as version_rows
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
+from app.inference.backoff import Backoff
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
 from app.inference.loaded import LoadedVersion, load
 from app.inference.lru import LruCache
@@ -26,8 +28,9 @@ from app.settings import Settings
 from app.storage import TensorStore
 
 _POLL_SECONDS = 0.25
-# How long a version that cannot be read is not tried again.
-_RETRY_SECONDS = 10.0
+# Between tries to load a version that cannot be loaded: 10 s, then twice as long, to ten minutes.
+_FIRST_PAUSE_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 600.0
 
 _Owner = tuple[str, str]  # workspace and name of a classifier
 
@@ -41,7 +44,13 @@ class ClassifierRequiredError(ServiceError, status=422, code="classifier-require
 class Registry:
     """Finds the loaded version that a request names."""
 
-    def __init__(self, database: Database, store: TensorStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: TensorStore,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
         self._store = store
         self._limits = ImageLimits(
@@ -55,8 +64,8 @@ class Registry:
         self._refreshing = threading.Lock()
         # Two requests for a version that is not in memory load it once.
         self._loading = threading.Lock()
-        # Versions that could not be read, and when they are tried again.
-        self._retry_at: dict[str, float] = {}
+        # Of versions that could not be loaded.
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, clock)
         self._stopped = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="aliases", daemon=True)
 
@@ -153,21 +162,26 @@ class Registry:
                 if loaded is not None:
                     new[owner][alias] = loaded
         self._aliased = new
+        self._backoff.retain({version_id for _, _, version_id in missing})
         for owner, alias, version_id in missing:
             self._swap(owner, alias, version_id)
 
     def _swap(self, owner: _Owner, alias: str, version_id: str) -> None:
         """Load the version that an alias names now, and serve it."""
-        if self._stopped.is_set() or time.monotonic() < self._retry_at.get(version_id, 0):
+        if self._stopped.is_set() or not self._backoff.due(version_id):
             return
         try:
             self._aliased[owner][alias] = self._obtain(version_id)
-            self._retry_at.pop(version_id, None)
         except VersionNotFoundError:
             return  # deleted meanwhile; the next poll shows what the alias names then
         except VersionUnreadableError as error:
-            self._retry_at[version_id] = time.monotonic() + _RETRY_SECONDS
-            log.error("version_refused", classifier=owner[1], alias=alias, error=error.detail)
+            log.error(
+                "version_refused",
+                classifier=owner[1],
+                alias=alias,
+                error=error.detail,
+                retry_seconds=self._backoff.failed(version_id),
+            )
 
     def _obtain(self, version_id: str) -> LoadedVersion:
         with self._loading:

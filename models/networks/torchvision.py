@@ -1,5 +1,6 @@
 """Any torchvision classification network as a backbone, by name, with its published weights."""
 
+import re
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +16,9 @@ from models.networks.network import Backbone, Features
 from models.networks.weight_files import WeightsUnavailableError, WeightsUnfitError
 
 IMAGENET_CLASSES = 1000
+
+# "denselayer1.norm.1.weight" is "denselayer1.norm1.weight" today.
+_DENSE_LAYER = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 class _Map(NamedTuple):
@@ -102,10 +106,17 @@ class TorchvisionBackbone(Backbone):
         """Load published weights from `folder`, from torch's cache or by download.
 
         Raises WeightsUnavailableError, which names the places searched, and WeightsUnfitError for a
-        file that holds more than tensors.
+        file that holds more than tensors, or not those of the network.
         """
         published = _published(weights, folder)
-        self.body.load_state_dict({key: published[key] for key in self.body.state_dict()})
+        try:
+            # With the versions that the file has, by which loaders convert older tensors. It also
+            # has the classifiers, which are left out here.
+            missing, _ = self.body.load_state_dict(_renamed(published), strict=False)
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise WeightsUnfitError(f"{weights} do not fit the backbone: {error}") from error
+        if missing:
+            raise WeightsUnfitError(f"{weights} do not fit the backbone: they lack {missing[0]}")
 
 
 def resolve_weights(name: str, weights: str) -> WeightsEnum:
@@ -142,6 +153,14 @@ def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
             f"{file_name} in the folder that ACCRUE_WEIGHTS_DIR names ({folder or 'unset'})"
         ) from error
     return cast(dict[str, Any], loaded)
+
+
+def _renamed(published: dict[str, Any]) -> dict[str, Any]:
+    """Rename, in place, DenseNet's layers: published files have the names that Torch 0.3 gave."""
+    for key in list(published):
+        if (new := _DENSE_LAYER.sub(r"\1\2", key)) != key:
+            published[new] = published.pop(key)
+    return published
 
 
 def _drop_auxiliary(network: nn.Module) -> None:

@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from models.state import load_into
+
 SUFFIX = ".safetensors"
 # At most this many tensors are named in a message.
 _NAMED = 5
@@ -51,7 +53,7 @@ def load_file(module: nn.Module, folder: Path | None, name: str) -> tuple[Tensor
     whole = [k for k, t in tensors.items() if k in needed and not t.is_floating_point()]
     _refuse(name, "has whole numbers, such as those of quantised networks, in", whole)
     normalisation = _triple(name, metadata, "mean"), _triple(name, metadata, "std")
-    module.load_state_dict(tensors, strict=False)
+    load_into(module, tensors, strict=False)
     return normalisation
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from models import networks
 from models.methods import validate
@@ -194,6 +195,40 @@ def test_published_weights_from_a_folder(tmp_path: Path) -> None:
     )
     assert mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert std.tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "published_key"),
+    [
+        ("mnasnet0_5", "layers.0.weight", "layers.0.weight"),
+        (
+            "densenet121",
+            "features.denseblock1.denselayer2.conv1.weight",
+            "features.denseblock1.denselayer2.conv.1.weight",
+        ),
+    ],
+)
+def test_published_weights_of_older_releases(
+    tmp_path: Path, name: str, key: str, published_key: str
+) -> None:
+    """MNASNet's need the version in their file; DenseNet's have other names and no counts."""
+    published = models.get_model(name).state_dict()
+    expected = published[key].clone()
+    published[published_key] = published.pop(key)
+    if name == "densenet121":
+        for old in [old for old in published if old.endswith("num_batches_tracked")]:
+            del published[old]
+        del published._metadata
+    record = resolve_weights(name, "DEFAULT")
+    file = tmp_path / record.url.rsplit("/", 1)[-1]
+    torch.save(published, file)
+    network = build(name, 5)
+    pretrained(network, name, "DEFAULT", tmp_path)
+    assert torch.equal(network.backbone.published.state_dict()[key], expected)
+    for unfit in ({**published, published_key: torch.ones(1)}, {}, []):
+        torch.save(unfit, file)
+        with pytest.raises(WeightsUnfitError, match="do not fit the backbone"):
+            pretrained(network, name, "DEFAULT", tmp_path)
 
 
 class _Intruder:

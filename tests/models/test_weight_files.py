@@ -27,7 +27,7 @@ def write(folder: Path, backbone: str, metadata: dict[str, str] = METADATA, **ot
     return tensors
 
 
-@pytest.mark.parametrize("backbone", ["convnet", "resnet20", "squeezenet1_0"])
+@pytest.mark.parametrize("backbone", ["convnet", "resnet20", "squeezenet1_0", "mnasnet0_5"])
 def test_a_file_starts_any_backbone(tmp_path: Path, backbone: str) -> None:
     written = write(tmp_path, backbone, **{"fc.weight": torch.ones(3, 3)})
     network = build(backbone, 1)

@@ -1,7 +1,8 @@
-"""A method that can be held in a phase of its job, or fail there, for tests to act meanwhile."""
+"""A method that can be held in a phase of its job, for tests to act meanwhile, or fail there."""
 
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,16 @@ from models.step import Step
 class HeldOptions(SGDOptions):
     """What is to happen. With `until`, measuring waits for that file to be there."""
 
-    act: Literal["", "herd", "many_parts", "deaf", "allocate"] = ""
+    act: Literal[
+        "",
+        "herd",
+        "many_parts",
+        "deaf",
+        "allocate",
+        "not_stored",
+        "not_stored_by_forget",
+        "unloadable",
+    ] = ""
     until: str | None = None
 
 
@@ -32,6 +42,11 @@ class _Waiting(Softmax):
         return super().forward(images)
 
 
+class _Reversed(Softmax):
+    def forward(self, images: Tensor) -> Output:
+        return Output(super().forward(images).log_scores.flip(1))
+
+
 class Held(Finetune):
     """Finetunes, and then."""
 
@@ -40,6 +55,8 @@ class Held(Finetune):
     Options = HeldOptions
 
     options: Any
+    # What it predicts with, and does not store.
+    reversed = False
 
     def end(self, step: Step) -> None:
         if self.options.act == "herd":
@@ -50,8 +67,19 @@ class Held(Finetune):
                 time.sleep(1)
         if self.options.act == "allocate":
             torch.zeros(2**50)
+        self.reversed = self.options.act == "not_stored"
+
+    def forget(self, columns: Sequence[int]) -> list[str]:
+        self.reversed = self.options.act == "not_stored_by_forget"
+        return super().forget(columns)
+
+    def load(self, parts: dict[str, Tensors]) -> None:
+        if self.options.act == "unloadable":
+            raise KeyError("a part that was never written")
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
+        if self.reversed:
+            return _Reversed(self.preprocess, self.network)
         if self.options.until is None:
             return super().servable(task, classify)
         waiting = _Waiting(self.preprocess, self.network)

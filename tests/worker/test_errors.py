@@ -50,3 +50,35 @@ def test_a_full_storage(place: Place, small_disk: Path, tmp_path: Path) -> None:
         filler.unlink()
         service.retry(job_id)
         assert service.end(job_id).version == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        ("not_stored", "it gives an image other scores than before"),
+        ("unloadable", "it cannot be loaded (KeyError: 'a part that was never written')"),
+    ],
+)
+def test_a_version_that_could_not_be_used_is_not_published(
+    service: Service, act: str, reason: str
+) -> None:
+    name = service.classifier(method="held")
+    with service.worker():
+        job = service.end(service.learn(service.upload("a", "b"), name, options={"act": act}))
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("read-back-failed", False)
+    assert reason in job.error.detail
+    assert "another method than held or another backbone than convnet" in job.error.detail
+    assert job.attempt == 1  # the next attempt would store the same
+    assert not service.versions()
+
+
+def test_nor_is_one_without_some_classes(service: Service) -> None:
+    options = {"epochs": 1, "act": "not_stored_by_forget"}
+    name = service.classifier(method="held", options=options)
+    with service.worker():
+        assert service.end(service.learn(service.upload("a", "b", "c"), name)).version == 1
+        job = service.end(service.forget("a", name=name))
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("read-back-failed", False)
+    assert [version.number for version in service.versions()] == [1]

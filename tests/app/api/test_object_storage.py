@@ -119,6 +119,7 @@ def test_a_version_that_is_not_near_waits_for_the_storage(
                 "/predict?version=1", content=png(2), headers={"Content-Type": "image/png"}
             )
             assert (answer.status_code, answer.json()["code"]) == (503, "version-unreadable")
+            assert "does not answer" in answer.json()["detail"]
             assert answer.headers["Retry-After"] == "5"
     finally:
         server.start()

@@ -10,8 +10,10 @@ import pytest
 from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from app.db.engine import Database
+from app.db.tables import Version
 from app.inference import loaded
 from app.inference.registry import Registry
 from app.main import create_app
@@ -246,6 +248,42 @@ def test_damaged_version_is_refused_and_the_old_one_goes_on(
     assert predict(api, png()) == before
     answer = api.post("/predict?version=2", content=png(), headers=PNG)
     assert code(answer) == (503, "version-unreadable")
+    assert "Stored bytes of version 2 are damaged (part head.1)" in answer.json()["detail"]
+    path.unlink()
+    answer = api.post("/predict?version=2", content=png(), headers=PNG)
+    assert "Stored bytes of version 2 are missing (part head.1)" in answer.json()["detail"]
+
+
+def test_a_version_that_does_not_fit_is_tried_again_after_growing_pauses(
+    api: TestClient, publish: Publish, database: Database, store: BlobStore, settings: Settings
+) -> None:
+    version = publish(alias=None)
+    with database.transaction() as session:
+        row = session.get_one(Version, version.id)
+        row.spec = {**row.spec, "backbone": "resnet20"}
+    api.put("/v1/classifiers/signs/aliases/live", json={"version": 1}).raise_for_status()
+    answer = api.post("/predict", content=png(), headers=PNG)
+    assert code(answer) == (503, "version-unreadable")
+    for words in (
+        "bytes of version 1 are whole",
+        "do not fit the backbone resnet20",
+        "size mismatch",
+    ):
+        assert words in answer.json()["detail"]
+    now = 0.0
+    registry = Registry(database, store, settings, clock=lambda: now)
+    with capture_logs() as logs:
+        for _ in range(1500):
+            registry.refresh()
+            now += 1
+    tries = [entry for entry in logs if entry["event"] == "version_refused"]
+    assert [entry["retry_seconds"] for entry in tries] == [10, 20, 40, 80, 160, 320, 600, 600]
+    with database.transaction() as session:
+        row = session.get_one(Version, version.id)
+        row.spec = {**row.spec, "backbone": "convnet"}
+    now += 600
+    registry.refresh()
+    assert registry.find("default", "signs", "live") is not None
 
 
 def damage(path: Path) -> None:
