@@ -87,7 +87,7 @@ def prepare(client: Client) -> None:
 
 def send(client: Client, digits: Path) -> str:
     """Upload two classes and return the id of the upload."""
-    images = [m for m in find_images(digits) if m.name.split("/")[1] in {"0", "1"}]
+    images = [m for m in find_images(digits).images if m.name.split("/")[1] in {"0", "1"}]
     stream = TarStream(images)
     upload: str = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
     return upload

@@ -10,12 +10,13 @@ from torch import Tensor
 from models import evaluate
 from models.checkpoint import Checkpoint
 from models.errors import LearningError
-from models.learner import CPU, Remaining, StepResult, forget
+from models.learner import CPU, forget
 from models.methods import describe_methods, validate
 from models.networks import describe_backbones, outline
 from models.serving import check_read_back, load_servable
 from models.spec import Augment, Spec
 from models.state import State, Tensors, decode, encode, load_into
+from models.step import Remaining, StepResult
 from tests.models.conftest import SIZE, Chain, pictures, task_images
 
 METHODS = [method.name for method in describe_methods()]
