@@ -14,7 +14,6 @@ from app import logs
 from app.api import (
     access,
     aliases,
-    checkpoints,
     classifiers,
     deliveries,
     events,
@@ -26,6 +25,7 @@ from app.api import (
     predict,
     problems,
     uploads,
+    version_files,
     versions,
 )
 from app.api.csrf import CsrfGuard
@@ -127,7 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
         predict,
         classifiers,
         versions,
-        checkpoints,
+        version_files,
         aliases,
         uploads,
         jobs,

@@ -42,7 +42,7 @@ class RangeNotSatisfiableError(ServiceError, status=416, code="range-not-satisfi
         304: {"description": "The file is the one that `If-None-Match` names."},
     },
 )
-def get_checkpoint(
+def get_version_file(
     name: str,
     version: Reference,
     db: DB,
