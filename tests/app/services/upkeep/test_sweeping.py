@@ -290,7 +290,12 @@ def test_one_of_many_housekeepers_sweeps(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept: list[int] = []
-    monkeypatch.setattr(sweeping, "sweep", lambda *_given, **_named: swept.append(1))
+
+    def sweep(*_given: object, **_named: object) -> sweeping.Swept:
+        swept.append(1)
+        return sweeping.Swept()
+
+    monkeypatch.setattr(sweeping, "sweep", sweep)
     keepers = [Housekeeper(service.db, store, settings) for _ in range(3)]
     for _ in range(2):
         for keeper in keepers:
