@@ -90,8 +90,8 @@ def test_a_head_that_trickles_is_answered_408(running: Running, start: bytes) ->
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "empty lines"])
 def test_a_connection_without_a_request_is_closed(running: Running, sent: bytes) -> None:
+    begun = time.monotonic()
     with connect(running) as connection:
-        begun = time.monotonic()
         if sent:
             trickle(connection, sent, 0.1)
         assert rest(connection) == b""
