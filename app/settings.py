@@ -86,6 +86,22 @@ class Settings(BaseSettings):
         8, ge=1, description="Versions kept in memory besides those of aliases."
     )
 
+    connections: int = Field(
+        1000,
+        ge=1,
+        description="Open connections at most; then the one longest without a request is closed.",
+    )
+    idle_seconds: float = Field(
+        5.0, gt=0, description="How long a connection stays open between two requests."
+    )
+    head_seconds: float = Field(
+        20.0, gt=0, description="How long a request line and its headers may take; then 408."
+    )
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How long a body or an answer may flow at less than 500 bytes a second.",
+    )
     event_streams: int = Field(256, ge=1, description="Open event streams at most; then 503.")
     webhook_private: bool = Field(
         False, description="Whether webhooks may use private addresses and plain http."

@@ -79,6 +79,8 @@ class JobProgress(Progress):
 
 def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
     """Return the state or phase of a job; in training, the epoch, its loss and the time left."""
+    if job["state"] == "queued" and job.get("not_before"):
+        return f"to be tried again: {job['last_failure']['detail']}"
     if job["state"] != "running":
         return str(job["state"])
     if job["phase"] != "training" or not progress.get("epoch"):

@@ -173,8 +173,8 @@ def _insert(
     Raises one of `QUOTA_ERRORS`, and ClassifierNotFoundError where the classifier was deleted
     meanwhile.
     """
-    check_new_job(session, classifier.workspace, quota)
     classifiers.lock_for_share(session, classifier)
+    check_new_job(session, classifier.workspace, quota)
     job = Job(
         # The order of ids is the order of a classifier's steps: see `turns`.
         id=new_id("job", after=job_rows.newest(session, classifier.id)),

@@ -412,7 +412,8 @@ def test_workers_and_jobs(settings: Settings, database: Database) -> None:
         )
         error = {"code": "worker-lost", "detail": "", "retryable": True}
         session.add(Job(id="job_3", classifier_id="cls_two", state="failed", error=error, **job))
-        session.add(Installation(number=1, id="ins_1", sweep_due_at=now - 3 * hour))
+        swept = {"sweep_error": "AccessDenied", "undeleted_blobs": 3}
+        session.add(Installation(number=1, id="ins_1", sweep_due_at=now - 3 * hour, **swept))
         session.add(
             WebhookDelivery(
                 id="whd_1",
@@ -429,7 +430,13 @@ def test_workers_and_jobs(settings: Settings, database: Database) -> None:
     assert "1 for train on cuda" in found[0].what
     assert "were not requeued: 1" in said(found, "problem", help_="dispatcher")
     warnings = " ".join(f.what for f in found if f.state == "warning")
-    for part in ("again and again", "60 minutes", "3.0 hours", "1 deliveries"):
+    for part in (
+        "again and again",
+        "60 minutes",
+        "3.0 hours",
+        "3 unneeded blobs: AccessDenied",
+        "1 deliveries",
+    ):
         assert part in warnings
 
 
