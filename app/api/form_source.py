@@ -58,13 +58,13 @@ class FormSource:
             if named is None:
                 yield Rejection(name, "not in the manifest")
             elif part.size > limits.image.bytes:
-                yield Rejection(name, f"the file is larger than {limits.image.bytes} bytes")
+                yield Rejection(name, f"the file is larger than {limits.image.bytes} bytes", named)
             else:
                 yield Item(name, named, bytes(part.data))
         found = set(matched.values())
-        for key in manifest:
+        for key, label in manifest.items():
             if key not in found:
-                yield Rejection(key, "in the manifest, but not sent")
+                yield Rejection(key, "in the manifest, but not sent", label)
 
     def close(self) -> None:
         """Close the file."""

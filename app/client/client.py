@@ -43,7 +43,7 @@ class Client:
                 base_url=self.url,
                 timeout=_TIMEOUT,
                 headers=headers,
-                proxy=self._proxy and self._proxy.proxy,
+                proxy=None if self._proxy is None else self._proxy.proxy,
                 # The proxy is chosen already. Certificates are still those of the environment.
                 trust_env=False,
                 verify=httpx.create_ssl_context(),
