@@ -49,9 +49,13 @@ def require_success(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def warnings(client: Client, job_id: str) -> list[str]:
-    """Return the messages of the job's warning events."""
+    """Return the messages of the job's warnings, but those that the answer to the upload gave."""
     events = client.each(f"/v1/jobs/{job_id}/events")
-    return [event["message"] for event in events if event["level"] == "warning"]
+    return [
+        event["message"]
+        for event in events
+        if event["level"] == "warning" and "rejected_reasons" not in event["data"]
+    ]
 
 
 class JobProgress(Progress):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from app.imaging.recognise import recognise
+
 # Formats with one fixed decoder each. Formats that draw (SVG, EPS) or embed others are excluded.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
@@ -56,7 +58,9 @@ def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageF
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}") from error
+        other = recognise(data)
+        but = "" if other is None else f" but {other}"
+        raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}{but}") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("the image has far too many pixels") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything

@@ -30,6 +30,7 @@ from app.services.steps import forgetting, learning, purging
 from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
+from app.services.uploads.rejections import RejectedView
 from models import methods
 from models.errors import LearningError
 from models.spec import Spec
@@ -68,10 +69,12 @@ FORGET_ERRORS = (
 )
 
 
-class LearnView(JobView):
+class LearnView(JobView, RejectedView):
     """A job made together with its upload."""
 
     uploads: list[str]
+    accepted: int = Field(description="As in the upload: images accepted.")
+    duplicates: int = Field(description="As in the upload: images left out.")
     wrapping_folder: str | None = Field(
         None, description="As in the upload: the folder around the folders of classes."
     )
@@ -131,9 +134,9 @@ def create_with_upload(
         )
         uploads_of_job = _check_learn(session, classifier, request, checked)
         job = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
-        view = LearnView(
-            **dict(job), uploads=[upload_id], wrapping_folder=collected.wrapping_folder
-        )
+        upload = uploads.read(session, workspace, upload_id)
+        fields = upload.model_dump(include=set(LearnView.model_fields) - set(JobView.model_fields))
+        view = LearnView(**dict(job), **fields, uploads=[upload_id])
         on_created(session, view)
         return view
 
@@ -189,7 +192,8 @@ def _insert(
         created_at=now,
     )
     job_rows.add(session, job, uploads_of_job)
-    event_rows.append(session, job.id, [Event("created", "Queued.")], now=now)
+    rejected = uploads.rejection_warnings(session, classifier.workspace, uploads_of_job)
+    event_rows.append(session, job.id, [Event("created", "Queued."), *rejected], now=now)
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
     return views.view(session, job.workspace, job.id)

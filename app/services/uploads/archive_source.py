@@ -44,9 +44,13 @@ class ArchiveSource:
         for member in self._members(limits):
             try:
                 label, split = layout.class_of(member.path)
+            except MisplacedError as error:
+                yield Rejection(member.name, str(error), error.label)
+                continue
+            try:
                 yield Item(member.name, label, member.read(), split)
-            except (MisplacedError, MemberError) as error:
-                yield Rejection(member.name, str(error))
+            except MemberError as error:
+                yield Rejection(member.name, str(error), label)
 
     def close(self) -> None:
         """Close the file."""

@@ -19,6 +19,7 @@ from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
 from app.services.labels import clean_label
 from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
+from app.services.uploads import rejections
 from app.services.uploads.sources import (
     Item,
     Rejection,
@@ -132,13 +133,16 @@ def collect(
     finally:
         source.close()
     if strict and rejected:
+        sent = len(images) + duplicates + len(rejected)
         raise RejectedImagesError(
-            f"{len(rejected)} of the files cannot be used, and strict=true refuses them all.",
+            f"{len(rejected)} of {sent} files cannot be used, and strict=true refuses them all: "
+            f"{rejections.in_words(rejections.grouped(rejected))}.",
             errors=_listed(rejected),
         )
     if not images:
+        why = f": {rejections.in_words(rejections.grouped(rejected))}" if rejected else ""
         raise NoUsableImagesError(
-            "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
+            f"Nothing that was sent is an image under a class name{why}.", errors=_listed(rejected)
         )
     return Collected(tuple(images.values()), duplicates, tuple(rejected), wrapping_folder, store)
 
@@ -152,13 +156,16 @@ def _prepare(
     decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
     if isinstance(item, Rejection):
-        return Rejection(shown(item.name), item.reason)
+        return _as_shown(item)
     try:
         label = clean_label(item.label)
+    except ValueError as error:
+        return Rejection(shown(item.name), str(error))
+    try:
         with decoding:
             image = sanitise(item.data, limits.image)
-    except (ValueError, UnreadableImageError) as error:
-        return Rejection(shown(item.name), str(error))
+    except UnreadableImageError as error:
+        return Rejection(shown(item.name), str(error), label)
     try:
         sha256 = store.put(image.data)
     except OSError as error:
@@ -172,6 +179,14 @@ def _prepare(
         split=item.split or split,
         name=shown(item.name),
     )
+
+
+def _as_shown(rejection: Rejection) -> Rejection:
+    try:
+        label = None if rejection.label is None else clean_label(rejection.label)
+    except ValueError:  # not the label of any class
+        label = None
+    return Rejection(shown(rejection.name), rejection.reason, label)
 
 
 def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | Rejection]:

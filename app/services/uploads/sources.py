@@ -46,10 +46,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that is not accepted, and why."""
+    """A file that is not accepted, and why; its label, if it would have one."""
 
     name: str
     reason: str
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Uploads: labelled images sent in, immutable once a job uses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import rows
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, uploads as upload_rows
+from app.db.repositories.events import Event
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
@@ -16,11 +17,13 @@ from app.services import stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
+from app.services.uploads import rejections
 from app.services.uploads.collecting import Collected, TooManyImagesError, collect
-from app.services.uploads.sources import Source, Split, UploadLimits
+from app.services.uploads.rejections import RejectedReason, RejectedView
+from app.services.uploads.sources import Rejection, Source, Split, UploadLimits
 from app.storage import BlobStore
 
-# Rejections that an upload lists at most: a folder may hold 100,000 text files.
+# Rejected files and empty classes that an upload lists at most: a folder may hold 100,000 of them.
 _LISTED_REJECTIONS = 1000
 
 
@@ -39,14 +42,16 @@ class RejectionView(BaseModel):
     reason: str
 
 
-class UploadView(BaseModel):
+class UploadView(RejectedView):
     """An upload as clients see it."""
 
     id: str
     classes: dict[str, int] = Field(description="Images of each class.")
     accepted: int = Field(description="Images accepted.")
     duplicates: int = Field(description="Images left out, as their label had the same image.")
-    rejected: list[RejectionView]
+    rejected: list[RejectionView] = Field(
+        description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
+    )
     wrapping_folder: str | None = Field(
         None,
         description="The folder around the folders of classes in the archive. It was taken off, "
@@ -135,7 +140,19 @@ def add_images(
 def get(db: Database, workspace: str, upload_id: str) -> UploadView:
     """Return one upload. Raises UploadNotFoundError."""
     with db.reading() as session:
-        return _view(session, _require(session, workspace, upload_id))
+        return read(session, workspace, upload_id)
+
+
+def read(session: Session, workspace: str, upload_id: str) -> UploadView:
+    """Return one upload. Raises UploadNotFoundError."""
+    return _view(session, _require(session, workspace, upload_id))
+
+
+def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
+    """Return what to tell of the rejected files of uploads beside a job that learns them."""
+    found = (_require(session, workspace, upload_id) for upload_id in upload_ids)
+    views = [_view(session, upload) for upload in found if upload.rejected_count]
+    return [rejections.warning(view.id, view, view.accepted + view.duplicates) for view in views]
 
 
 def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list[UploadView]:
@@ -181,6 +198,9 @@ def _view(session: Session, upload: Upload) -> UploadView:
         accepted=sum(classes.values()),
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
+        rejected_count=upload.rejected_count,
+        rejected_reasons=upload.rejected_reasons,
+        empty_classes=upload.empty_classes,
         wrapping_folder=upload.wrapping_folder,
         created_at=upload.created_at,
     )
@@ -212,8 +232,23 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
         ],
     )
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)
-    listed = [*upload.rejected, *(vars(rejection) for rejection in collected.rejected)]
-    upload.rejected = listed[:_LISTED_REJECTIONS]
+    labels = {label for label, _ in present} | {image.label for image in new}
+    _append_rejected(upload, collected.rejected, labels)
     if collected.wrapping_folder is not None:
         upload.wrapping_folder = collected.wrapping_folder
     session.flush()
+
+
+def _append_rejected(
+    upload: Upload, rejected: Sequence[Rejection], labels: Collection[str]
+) -> None:
+    """Record what was rejected. `labels` are those of all images of the upload."""
+    listed = [{"name": each.name, "reason": each.reason} for each in rejected]
+    upload.rejected = [*upload.rejected, *listed][:_LISTED_REJECTIONS]
+    upload.rejected_count += len(rejected)
+    known = [RejectedReason(**group) for group in upload.rejected_reasons]
+    groups = rejections.grouped(rejected, known)
+    upload.rejected_reasons = [group.model_dump() for group in groups]
+    sent = (*upload.empty_classes, *(each.label for each in rejected if each.label is not None))
+    empty = [label for label in dict.fromkeys(sent) if label not in labels]
+    upload.empty_classes = empty[:_LISTED_REJECTIONS]

@@ -190,7 +190,9 @@ def test_json(client: TestClient) -> None:
     images = [{"label": "stop", "b64": b64(png(1))}, {"label": "go", "b64": "*"}]
     view = client.post("/v1/uploads", json={"images": images}).json()
     assert view["classes"] == {"stop": 1}
-    assert view["rejected"] == [{"name": "images/1", "reason": "not base64"}]
+    assert view["rejected"] == [
+        {"name": "images/1", "reason": "not base64: character 1 is not in its alphabet"}
+    ]
 
 
 @ONE_KIND_AT_FIRST
