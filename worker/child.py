@@ -138,7 +138,7 @@ def _failure(error: Exception) -> Failure:
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
     preflight.check_memory(plan, spec)
-    fingerprint = resuming.fingerprint(plan, spec)
+    fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
     checkpoint = resuming.read(attempt, fingerprint)
     attempt.reporter.warn(preflight.warnings(plan))
     data = reading.read(attempt, plan)

@@ -42,6 +42,12 @@ def learn(
     image_size: Annotated[
         int | None, typer.Option(help="New classifier: side of its images in pixels.")
     ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            help="New classifier: what becomes of images that are not square: squash, pad or crop."
+        ),
+    ] = None,
     exemplars: Annotated[
         int | None, typer.Option(help="New classifier: images to keep as exemplars, in total.")
     ] = None,
@@ -76,6 +82,7 @@ def learn(
         "backbone": backbone,
         "weights": weights,
         "image_size": image_size,
+        "resize": resize,
         "memory": None if exemplars is None else {"exemplars": exemplars},
         "regularizer": None if regularizer is None else {"name": regularizer},
         "augment": None if flip is None else {"flip": flip},

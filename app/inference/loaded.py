@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -22,6 +23,7 @@ from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
+from models.preprocess import pixel_rules
 from models.serving import load_servable, why
 from models.spec import Spec
 
@@ -42,10 +44,12 @@ class Prediction:
 class ServablePredictor:
     """Decodes a batch and runs one forward pass. Compared by identity: one batch, one module."""
 
-    def __init__(self, servable: Servable, size: int, limits: ImageLimits) -> None:
+    def __init__(self, servable: Servable, spec: Spec, rules: int, limits: ImageLimits) -> None:
         self._servable = servable
-        self._size = size
-        self._limits = limits
+        self._size = spec.image_size
+        self._to_pixels = partial(
+            decode, size=spec.image_size, limits=limits, resize=spec.resize, rules=rules
+        )
 
     def run(self, images: Sequence[bytes]) -> Run:
         """Return a `Prediction` or an UnreadableImageError for each image."""
@@ -64,7 +68,7 @@ class ServablePredictor:
 
     def _decode(self, image: bytes) -> NDArray[np.uint8] | UnreadableImageError:
         try:
-            return decode(image, self._size, self._limits)
+            return self._to_pixels(image)
         except UnreadableImageError as error:
             return error
 
@@ -168,7 +172,8 @@ class LoadedVersion:
         loaded = state.State(self._read(), self.tasks)
         try:
             servable = load_servable(self._spec, loaded, task=task, classify=classify)
-            predictor = ServablePredictor(servable, self._spec.image_size, self._limits)
+            rules = pixel_rules(loaded.parts["preprocess"])
+            predictor = ServablePredictor(servable, self._spec, rules, self._limits)
             if warm:
                 predictor.warm()
         except Exception as error:  # methods and backbones of other packages may raise anything

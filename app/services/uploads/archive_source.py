@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import IO
 
-from app.imaging.reading import UnreadableImageError, opened
+from app.imaging.reading import ImageLimits, TooLargeError, UnreadableImageError, opened
 from app.security.archive_members import ArchiveMember, MemberError
 from app.security.archive_names import NameEncoding
 from app.security.archives import ArchiveKind, members
@@ -37,7 +37,7 @@ class ArchiveSource:
         tree = FolderTree()
         for member in self._members(limits):
             known = tree.has_images(member.path)
-            tree.add(member.path, is_image=known or _is_image(member))
+            tree.add(member.path, is_image=known or _is_image(member, limits.image))
         layout = Layout.of(tree)
         if layout.wrapping:
             yield WrappingFolder("/".join(layout.wrapping))
@@ -60,11 +60,13 @@ class ArchiveSource:
         return members(self._file, self._kind, limits.archive, self._names)
 
 
-def _is_image(member: ArchiveMember) -> bool:
+def _is_image(member: ArchiveMember, limits: ImageLimits) -> bool:
     if member.name.lower().endswith(_IMAGE_SUFFIXES):
         return True
     try:
-        with opened(member.read(), None):
+        with opened(member.read(), limits):
             return True
+    except TooLargeError:
+        return True
     except (MemberError, UnreadableImageError):
         return False
