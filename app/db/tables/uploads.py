@@ -19,6 +19,7 @@ class Upload(Base):
     duplicates: Mapped[int] = mapped_column(default=0)
     rejected: Mapped[list[Any]] = mapped_column(default=list)
     wrapping_folder: Mapped[str | None]
+    warnings: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     created_at: Mapped[datetime]
 
 

@@ -8,15 +8,21 @@ from sqlalchemy.orm import Session
 
 from app.db import rows
 from app.db.engine import Database
-from app.db.repositories import blobs as blob_rows, uploads as upload_rows
+from app.db.repositories import (
+    blobs as blob_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+)
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
-from app.services import stored
+from app.services import similar_labels, stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
+from app.services.uploads import contradictory
 from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.sources import Source, Split, UploadLimits
 from app.storage import BlobStore
 
@@ -52,6 +58,11 @@ class UploadView(BaseModel):
         description="The folder around the folders of classes in the archive. It was taken off, "
         "and is not a class.",
     )
+    warnings: list[str] = Field(
+        [],
+        description="What is suspicious: labels that are nearly equal, an image with two labels, "
+        "names of files that may have been read in a wrong encoding.",
+    )
     created_at: datetime
 
 
@@ -80,17 +91,17 @@ def create(
 ) -> UploadView:
     """Make an upload of all usable images in the source.
 
-    `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
-    raises; no row is written then.
+    `on_created` is called in the same transaction. Raises StorageQuotaError, what `collect`
+    raises, and ContradictoryLabelsError where `strict`; no row is written then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, _require(session, workspace, upload_id))
+        made = view(session, workspace, upload_id)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, made)
+        return made
 
 
 def add_images(
@@ -109,7 +120,7 @@ def add_images(
     """Add the source's images to an upload that no job has used.
 
     `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError,
-    StorageQuotaError and what `collect` raises.
+    StorageQuotaError, what `collect` raises, and ContradictoryLabelsError where `strict`.
     """
     try:
         # Checked before the images are read, so that a request that must fail ends early.
@@ -126,16 +137,16 @@ def add_images(
             raise TooManyImagesError(limits.images)
         _append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, upload)
+        changed = _view(session, upload)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, changed)
+        return changed
 
 
 def get(db: Database, workspace: str, upload_id: str) -> UploadView:
     """Return one upload. Raises UploadNotFoundError."""
     with db.reading() as session:
-        return _view(session, _require(session, workspace, upload_id))
+        return view(session, workspace, upload_id)
 
 
 def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list[UploadView]:
@@ -173,6 +184,11 @@ def _require_unused(session: Session, upload: Upload) -> None:
         raise UploadInUseError("A job has used this upload, so it cannot change. Use another one.")
 
 
+def view(session: Session, workspace: str, upload_id: str) -> UploadView:
+    """Return one upload within a transaction. Raises UploadNotFoundError."""
+    return _view(session, _require(session, workspace, upload_id))
+
+
 def _view(session: Session, upload: Upload) -> UploadView:
     classes = upload_rows.count_by_label(session, upload.id)
     return UploadView(
@@ -182,14 +198,21 @@ def _view(session: Session, upload: Upload) -> UploadView:
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
         wrapping_folder=upload.wrapping_folder,
+        warnings=upload.warnings,
         created_at=upload.created_at,
     )
 
 
 def _append(session: Session, upload: Upload, collected: Collected) -> None:
-    """Insert the rows of the images that the upload does not have yet."""
-    present = upload_rows.labelled_hashes(session, upload.id)
-    new = [image for image in collected.images if (image.label, image.row.sha256) not in present]
+    """Insert the rows of the images that the upload does not have yet.
+
+    Raises ContradictoryLabelsError for a `strict` request.
+    """
+    present = {
+        (image.label, image.pixels_sha256 or image.sha256)
+        for image in learning_rows.images_of(session, [upload.id])
+    }
+    new = [image for image in collected.images if (image.label, image.row.picture) not in present]
     now = datetime.now(UTC)
     try:
         sizes = {image.row.sha256: image.row.size for image in new}
@@ -216,4 +239,16 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     upload.rejected = listed[:_LISTED_REJECTIONS]
     if collected.wrapping_folder is not None:
         upload.wrapping_folder = collected.wrapping_folder
+    session.flush()
+    images = learning_rows.images_of(session, [upload.id])
+    contradictions = contradictory.find(images)
+    if collected.strict and contradictions:
+        raise ContradictoryLabelsError(contradictions)
+    labels = dict.fromkeys(image.label for image in images)
+    warnings = [
+        *(*upload.warnings, *collected.warnings),
+        *contradictory.warnings(contradictions),
+        *similar_labels.warnings(labels),
+    ]
+    upload.warnings = list(dict.fromkeys(warnings))
     session.flush()

@@ -84,7 +84,7 @@ Planned = tuple[tuple[PlannedClass, ...], tuple[FreshImage, ...]]
 
 def planned(case: Case, fraction: float, seed: int) -> Planned:
     try:
-        return learning.plan(case.images, case.base, fraction, seed)
+        return learning.plan(case.images, case.base, fraction, seed)[:2]
     except NoTrainingImagesError:
         assume(False)
         raise
