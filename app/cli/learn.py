@@ -93,6 +93,8 @@ def learn(
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
         for message in warnings(client, job["id"]):
+            if message in upload["warnings"]:
+                continue
             console.print(f"[yellow]warning:[/] {message}")
     console.print(described(name, version))
 
@@ -181,5 +183,7 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
             "a class itself.",
             markup=False,
         )
+    for message in upload["warnings"]:
+        console.print(f"  warning: {message}", markup=False)
     for rejected in upload["rejected"]:
         console.print(f"  rejected {rejected['name']}: {rejected['reason']}", markup=False)

@@ -105,6 +105,7 @@ def test_one_shot(api: TestClient, upload: str) -> None:
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert len(job.pop("uploads")) == 1
     assert job.pop("wrapping_folder") is None
+    assert job.pop("warnings") == []
     assert api.get(f"/v1/jobs/{job['id']}").json() == job
 
 
