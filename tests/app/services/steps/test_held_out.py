@@ -70,6 +70,10 @@ def cases(draw: st.DrawFn) -> Case:
         st.just(1),
         st.sampled_from(KNOWN + NEW),
         st.sampled_from(["train", "train", "test"]),
+        # Recognised by their files only.
+        name=st.just(""),
+        pixels_sha256=st.none(),
+        perceptual_hash=st.none(),
     )
     images = draw(st.lists(sent, min_size=1, max_size=25))
     # Each new class has some images of its own, so that it is seldom left without any.
