@@ -55,12 +55,7 @@ def cases(draw: st.DrawFn) -> Case:
             for column, label in enumerate(KNOWN)
         ),
         ever_held_out=frozenset(of(HELD_OUT, HELD_OUT_OF_A_FORGOTTEN_CLASS)),
-        # What was held out then had been sent to train on too; a forgotten class had its own label.
-        learnt_before=frozenset(
-            ("x" if fates[name] == HELD_OUT_OF_A_FORGOTTEN_CLASS else owners[name], name)
-            for name in names
-            if fates[name] != NEVER_SEEN
-        ),
+        learnt_before=frozenset((owners[name], name) for name in of(TRAINED_ON, EXEMPLAR)),
         last_index=4,
         last_task=2,
     )
