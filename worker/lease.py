@@ -100,13 +100,13 @@ class Lease:
     def plan(self) -> Plan:
         """Make the job's plan. Raises ServiceError where the job cannot be done."""
 
-        def make() -> Plan:
+        def load() -> Callable[[], Plan]:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return starting.plan(session, job)
+                return starting.planner(session, job)
 
-        return self._persist(make)
+        return self._persist(load)()
 
     def checkpoint(self) -> SavedCheckpoint | None:
         """Return the checkpoint that an earlier attempt saved, None without one."""

@@ -26,6 +26,7 @@ from app.services.access.idempotency import Once
 from app.services.stored import StorageFullError
 from app.services.uploads import collecting
 from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.sources import MEGABYTE, Source
 from app.settings import Settings
 
@@ -42,6 +43,7 @@ SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
     *FORM_ERRORS,
     *ARCHIVE_ERRORS,
     *collecting.COLLECT_ERRORS,
+    ContradictoryLabelsError,
 )
 
 SOURCE_BODY = raw_body(

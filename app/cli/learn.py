@@ -111,6 +111,8 @@ def learn(
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
         for message in warnings(client, job["id"]):
+            if message in upload["warnings"]:
+                continue
             console.print(f"[yellow]warning:[/] {message}")
     console.print(described(name, version))
 
@@ -203,3 +205,5 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
         )
     for line in rejected_lines(upload):
         console.print(line, markup=False)
+    for message in upload["warnings"]:
+        console.print(f"  warning: {message}", markup=False)

@@ -26,7 +26,11 @@ def to_rgb(image: ImageFile.ImageFile, rules: int = CURRENT) -> Image.Image:
     if rules == FIRST and is_deep(image):
         image.load()
         return turned_upright(_over(_WHITE, _upper_byte(image)), orientation(image))
-    shown = unblended(image)
+    return blended(unblended(image), rules)
+
+
+def blended(shown: Image.Image, rules: int = CURRENT) -> Image.Image:
+    """Return what `unblended` returned, without transparency."""
     if shown.mode == "RGB":
         return shown
     return _over(_WHITE if rules == FIRST else _background(shown), shown)

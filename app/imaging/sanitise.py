@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from PIL import Image, ImageFile
 
-from app.imaging.colours import unblended
+from app.imaging.colours import blended, unblended
+from app.imaging.identity import Identity, identify
 from app.imaging.lean import lean
 from app.imaging.reading import (
     ImageLimits,
@@ -40,6 +41,7 @@ class SanitisedImage:
     media_type: str
     width: int
     height: int
+    identity: Identity
 
 
 def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
@@ -60,7 +62,7 @@ def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
         if must_stay_jpeg:
             raise UnreadableImageError("the JPEG's structure is damaged or unusual")
         stripped, media_type = _as_png(pixels), "image/png"
-    return SanitisedImage(stripped, media_type, pixels.width, pixels.height)
+    return SanitisedImage(stripped, media_type, *pixels.size, identify(blended(pixels)))
 
 
 def _without_metadata(data: bytes, image: ImageFile.ImageFile, jpeg: bytes | None) -> bytes | None:

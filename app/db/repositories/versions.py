@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import classifiers as classifier_rows
+from app.db.repositories import classifiers as classifier_rows, learning as learning_rows
 from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
@@ -218,10 +218,11 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
 def splice_out(session: Session, version: Version) -> None:
     """Delete a version and join its children to its parent.
 
-    They take over its held-out images of the classes they know.
+    They take over its held-out images of the classes they know, and what it was trained on.
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
+        learning_rows.add_trained(session, child.id, learning_rows.own_trained(session, version.id))
         child.parent_id = version.parent_id
     session.flush()
     remove(session, version)

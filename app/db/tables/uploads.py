@@ -23,6 +23,7 @@ class Upload(Base):
     rejected_reasons: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     empty_classes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     wrapping_folder: Mapped[str | None]
+    warnings: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     created_at: Mapped[datetime]
 
 

@@ -7,8 +7,17 @@ from app.imaging.reading import ImageLimits, TooLargeError, UnreadableImageError
 from app.security.archive_members import ArchiveMember, MemberError
 from app.security.archive_names import NameEncoding
 from app.security.archives import ArchiveKind, members
+from app.services.labels import named
 from app.services.uploads.folders import FolderTree, Layout, MisplacedError
-from app.services.uploads.sources import Found, Item, Rejection, UploadLimits, WrappingFolder
+from app.services.uploads.sources import (
+    Found,
+    Item,
+    Rejection,
+    UploadLimits,
+    Warned,
+    WrappingFolder,
+    shown,
+)
 
 # Names of images, also of formats that are refused. The bytes of other files must be looked at.
 _IMAGE_SUFFIXES = (
@@ -35,12 +44,22 @@ class ArchiveSource:
         folders, and nothing is taken from an unsafe archive (zip slip, zip bomb).
         """
         tree = FolderTree()
+        guessed = []
         for member in self._members(limits):
+            if member.guessed:
+                guessed.append(shown(member.name))
             known = tree.has_images(member.path)
             tree.add(member.path, is_image=known or _is_image(member, limits.image))
         layout = Layout.of(tree)
         if layout.wrapping:
             yield WrappingFolder("/".join(layout.wrapping))
+        if guessed:
+            yield Warned(
+                f"The names of {len(guessed)} files may be wrong, and so the classes named after "
+                f"their folders: {named(guessed, 3)}. The zip does not say their encoding, and "
+                "they are not UTF-8, so they were read as cp437. If they look wrong, send the zip "
+                "again with ?names= and its encoding, such as names=cp932 for a Japanese Windows."
+            )
         for member in self._members(limits):
             try:
                 label, split = layout.class_of(member.path)

@@ -26,6 +26,7 @@ from app.services.uploads.sources import (
     Source,
     Split,
     UploadLimits,
+    Warned,
     WrappingFolder,
     shown,
 )
@@ -79,13 +80,16 @@ class PreparedImage:
 
 @dataclass(frozen=True)
 class Collected:
-    """The images of a source, stored but without rows. Each (label, image) occurs once."""
+    """The images of a source, stored but without rows. Each (label, picture) occurs once."""
 
     images: tuple[PreparedImage, ...]
     duplicates: int
     rejected: tuple[Rejection, ...]
     # The folder around the folders of classes that was taken off.
     wrapping_folder: str | None
+    warnings: tuple[str, ...]
+    # Whether an image with two labels is to be refused.
+    strict: bool
     store: BlobStore
 
     @property
@@ -109,12 +113,15 @@ def collect(
     decoding = threading.BoundedSemaphore(_DECODERS)
     prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
     wrapping_folder = None
+    warnings: list[str] = []
 
     def files() -> Iterator[Item | Rejection]:
         nonlocal wrapping_folder
         for found in source.items(limits):
             if isinstance(found, WrappingFolder):
                 wrapping_folder = shown(found.name)
+            elif isinstance(found, Warned):
+                warnings.append(found.text)
             else:
                 yield found
 
@@ -126,7 +133,7 @@ def collect(
         for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
-            elif (key := (result.label, result.row.sha256)) in images:
+            elif (key := (result.label, result.row.picture)) in images:
                 duplicates += 1
             else:
                 images[key] = result
@@ -144,7 +151,15 @@ def collect(
         raise NoUsableImagesError(
             f"Nothing that was sent is an image under a class name{why}.", errors=_listed(rejected)
         )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected), wrapping_folder, store)
+    return Collected(
+        images=tuple(images.values()),
+        duplicates=duplicates,
+        rejected=tuple(rejected),
+        wrapping_folder=wrapping_folder,
+        warnings=tuple(warnings),
+        strict=strict,
+        store=store,
+    )
 
 
 def _prepare(
@@ -174,7 +189,15 @@ def _prepare(
             raise StorageFullError("The storage is full, so the image was not stored.") from error
         raise StorageUnavailableError from error
     return PreparedImage(
-        row=ImageRow(sha256, len(image.data), image.media_type, image.width, image.height),
+        row=ImageRow(
+            sha256,
+            len(image.data),
+            image.media_type,
+            image.width,
+            image.height,
+            pixels_sha256=image.identity.pixels,
+            perceptual_hash=image.identity.look,
+        ),
         label=label,
         split=item.split or split,
         name=shown(item.name),

@@ -60,7 +60,14 @@ class WrappingFolder:
     name: str
 
 
-Found = Item | Rejection | WrappingFolder
+@dataclass(frozen=True)
+class Warned:
+    """What the client should know of the source as a whole."""
+
+    text: str
+
+
+Found = Item | Rejection | WrappingFolder | Warned
 
 
 def shown(name: str) -> str:

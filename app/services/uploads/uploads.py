@@ -8,17 +8,22 @@ from sqlalchemy.orm import Session
 
 from app.db import rows
 from app.db.engine import Database
-from app.db.repositories import blobs as blob_rows, uploads as upload_rows
+from app.db.repositories import (
+    blobs as blob_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+)
 from app.db.repositories.events import Event
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
-from app.services import stored
+from app.services import similar_labels, stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
-from app.services.uploads import rejections
+from app.services.uploads import contradictory, rejections
 from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.rejections import RejectedReason, RejectedView
 from app.services.uploads.sources import Rejection, Source, Split, UploadLimits
 from app.storage import BlobStore
@@ -57,6 +62,11 @@ class UploadView(RejectedView):
         description="The folder around the folders of classes in the archive. It was taken off, "
         "and is not a class.",
     )
+    warnings: list[str] = Field(
+        [],
+        description="What is suspicious: labels that are nearly equal, an image with two labels, "
+        "names of files that may have been read in a wrong encoding.",
+    )
     created_at: datetime
 
 
@@ -85,17 +95,17 @@ def create(
 ) -> UploadView:
     """Make an upload of all usable images in the source.
 
-    `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
-    raises; no row is written then.
+    `on_created` is called in the same transaction. Raises StorageQuotaError, what `collect`
+    raises, and ContradictoryLabelsError where `strict`; no row is written then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, _require(session, workspace, upload_id))
+        made = view(session, workspace, upload_id)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, made)
+        return made
 
 
 def add_images(
@@ -114,7 +124,7 @@ def add_images(
     """Add the source's images to an upload that no job has used.
 
     `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError,
-    StorageQuotaError and what `collect` raises.
+    StorageQuotaError, what `collect` raises, and ContradictoryLabelsError where `strict`.
     """
     try:
         # Checked before the images are read, so that a request that must fail ends early.
@@ -131,21 +141,16 @@ def add_images(
             raise TooManyImagesError(limits.images)
         _append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, upload)
+        changed = _view(session, upload)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, changed)
+        return changed
 
 
 def get(db: Database, workspace: str, upload_id: str) -> UploadView:
     """Return one upload. Raises UploadNotFoundError."""
     with db.reading() as session:
-        return read(session, workspace, upload_id)
-
-
-def read(session: Session, workspace: str, upload_id: str) -> UploadView:
-    """Return one upload. Raises UploadNotFoundError."""
-    return _view(session, _require(session, workspace, upload_id))
+        return view(session, workspace, upload_id)
 
 
 def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
@@ -190,6 +195,11 @@ def _require_unused(session: Session, upload: Upload) -> None:
         raise UploadInUseError("A job has used this upload, so it cannot change. Use another one.")
 
 
+def view(session: Session, workspace: str, upload_id: str) -> UploadView:
+    """Return one upload within a transaction. Raises UploadNotFoundError."""
+    return _view(session, _require(session, workspace, upload_id))
+
+
 def _view(session: Session, upload: Upload) -> UploadView:
     classes = upload_rows.count_by_label(session, upload.id)
     return UploadView(
@@ -202,14 +212,19 @@ def _view(session: Session, upload: Upload) -> UploadView:
         rejected_reasons=upload.rejected_reasons,
         empty_classes=upload.empty_classes,
         wrapping_folder=upload.wrapping_folder,
+        warnings=upload.warnings,
         created_at=upload.created_at,
     )
 
 
 def _append(session: Session, upload: Upload, collected: Collected) -> None:
-    """Insert the rows of the images that the upload does not have yet."""
-    present = upload_rows.labelled_hashes(session, upload.id)
-    new = [image for image in collected.images if (image.label, image.row.sha256) not in present]
+    """Insert the rows of the images that the upload does not have yet.
+
+    Raises ContradictoryLabelsError for a `strict` request.
+    """
+    before = learning_rows.images_of(session, [upload.id])
+    present = {(image.label, image.pixels_sha256 or image.sha256) for image in before}
+    new = [image for image in collected.images if (image.label, image.row.picture) not in present]
     now = datetime.now(UTC)
     try:
         sizes = {image.row.sha256: image.row.size for image in new}
@@ -228,14 +243,25 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 split=image.split,
                 name=image.name,
             )
-            for position, image in enumerate(new, start=len(present))
+            for position, image in enumerate(new, start=len(before))
         ],
     )
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)
-    labels = {label for label, _ in present} | {image.label for image in new}
-    _append_rejected(upload, collected.rejected, labels)
     if collected.wrapping_folder is not None:
         upload.wrapping_folder = collected.wrapping_folder
+    session.flush()
+    images = learning_rows.images_of(session, [upload.id])
+    contradictions = contradictory.find(images)
+    if collected.strict and contradictions:
+        raise ContradictoryLabelsError(contradictions)
+    labels = dict.fromkeys(image.label for image in images)
+    _append_rejected(upload, collected.rejected, labels)
+    warnings = [
+        *(*upload.warnings, *collected.warnings),
+        *contradictory.warnings(contradictions),
+        *similar_labels.warnings(labels),
+    ]
+    upload.warnings = list(dict.fromkeys(warnings))
     session.flush()
 
 

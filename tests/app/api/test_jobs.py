@@ -107,6 +107,7 @@ def test_one_shot(api: TestClient, upload: str) -> None:
     assert job.pop("wrapping_folder") is None
     assert (job.pop("accepted"), job.pop("duplicates"), job.pop("rejected_count")) == (2, 0, 0)
     assert (job.pop("rejected_reasons"), job.pop("empty_classes")) == ([], [])
+    assert job.pop("warnings") == []
     assert api.get(f"/v1/jobs/{job['id']}").json() == job
 
 
