@@ -57,6 +57,8 @@ def test_a_job_is_accepted_and_shown(api: TestClient, upload: str) -> None:
         "state": "queued",
         "phase": None,
         "attempt": 0,
+        "not_before": None,
+        "last_failure": None,
         "progress": None,
         "queue_position": 1,
         "error": None,
