@@ -12,6 +12,7 @@ import io
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ import migrations
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows
 from app.db.tables import Alias, Classifier, Version, VersionClass, VersionPart
+from app.processes import die_with_parent
 from app.services.classifiers.spec import ClassifierSpec
 from app.settings import Settings
 from app.storage import open_store
@@ -49,7 +52,7 @@ ASKED, HELD, ROUNDS = 50, 10, 6
 BACKBONE = "resnet32"
 # What one version takes: tensors and modules.
 VERSION_BYTES = 2_150_000
-PORT = 8765
+PORT = 8797
 URL = f"http://127.0.0.1:{PORT}"
 
 
@@ -164,9 +167,15 @@ def serving(settings: Settings, budget: int) -> Iterator[psutil.Process]:
         "ACCRUE_PORT": str(PORT),
         "ACCRUE_MODEL_MEMORY": str(budget),
     }
-    started = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
+    started = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "serve"],
+        env=environment,
+        # No thread runs here, so code before exec is safe.
+        preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
+    )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
+        time.sleep(1)  # it ends at once where the port is taken
         while not ready():
             if started.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("accrue serve does not start")
