@@ -196,7 +196,7 @@ def ready() -> bool:
 
 def idle(process: psutil.Process) -> dict[str, Any]:
     """Return memory and CPU of the server while nothing is asked of it."""
-    time.sleep(10)  # what follows a start
+    time.sleep(60)  # the first sweep, which is hourly
     before = cpu_seconds(process)
     time.sleep(IDLE_SECONDS)
     used = cpu_seconds(process) - before

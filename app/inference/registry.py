@@ -191,13 +191,16 @@ class Registry:
 
     def _replace_swaps(self, classifier_id: str, moved: list[Moved]) -> None:
         """Replace what was to be swapped of a classifier."""
-        before = {key: swap for key, swap in self._swaps.items() if key[0] == classifier_id}
-        for key in before:
-            del self._swaps[key]
+        wanted = {item.alias: item for item in moved}
+        named = self._names.named(classifier_id)
+        for key, swap in list(self._swaps.items()):
+            if key[0] != classifier_id or swap.moved == wanted.get(swap.moved.alias):
+                continue
+            # A pinned version that could not be loaded yet is named already.
+            if swap.moved.alias in wanted or swap.moved.version_id not in named:
+                del self._swaps[key]
         for item in moved:
-            known = before.get((classifier_id, item.alias))
-            same = known is not None and known.moved == item
-            self._swaps[classifier_id, item.alias] = known if known and same else _Swap(item)
+            self._swaps.setdefault((classifier_id, item.alias), _Swap(item))
         self._backoff.retain({swap.moved.version_id for swap in self._swaps.values()})
 
     def _begin_swaps(self) -> "list[Future[LoadedVersion]]":
