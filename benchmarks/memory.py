@@ -37,6 +37,7 @@ from app.db.repositories import blobs as blob_rows
 from app.db.tables import Alias, Classifier, Version, VersionClass, VersionPart
 from app.processes import die_with_parent
 from app.services.classifiers.spec import ClassifierSpec
+from app.services.upkeep.housekeeper import Housekeeper
 from app.settings import Settings
 from app.storage import open_store
 from models import methods, networks
@@ -144,6 +145,8 @@ def create(settings: Settings, count: int) -> None:
         blob_rows.record(session, {hashes[name]: len(parts[name]) for name in parts}, now)
         for table, values in rows.items():
             session.execute(insert(table), values)
+    # The first sweep writes manifests, which classifiers made by requests have already.
+    Housekeeper(database, store, settings).tick()
     database.close()
 
 
@@ -196,7 +199,7 @@ def ready() -> bool:
 
 def idle(process: psutil.Process) -> dict[str, Any]:
     """Return memory and CPU of the server while nothing is asked of it."""
-    time.sleep(60)  # the first sweep, which is hourly
+    time.sleep(10)  # what follows a start
     before = cpu_seconds(process)
     time.sleep(IDLE_SECONDS)
     used = cpu_seconds(process) - before
