@@ -14,9 +14,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
-# for it, and it takes longer than everything else before the first optimizer step.
+# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers and
+# torchvision ask for it, and it takes longer than everything else before the first optimizer step.
 import torch._dynamo
+import torchvision  # noqa: F401
 from setproctitle import setproctitle
 
 from app.db.repositories.learning import SizedImage

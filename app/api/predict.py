@@ -33,6 +33,7 @@ from app.inference.errors import (
     NoVersionYetError,
     QueueFullError,
     UnknownTaskError,
+    VersionLoadingError,
     VersionUnreadableError,
 )
 from app.inference.loaded import LoadedVersion
@@ -50,6 +51,8 @@ router = Router(tags=["predict"], dependencies=[needs("predict")])
 # Not the thread pool of other routes, whose threads may all wait for a slow database. Two threads,
 # so that one large body does not delay small ones.
 _READERS = ThreadPoolExecutor(2, "predict-body")
+# How long a request waits for its version to be loaded: less than proxies wait for an answer.
+_LOAD_SECONDS = 30.0
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
 
@@ -143,6 +146,7 @@ _ERRORS = (
     VersionNotFoundError,
     NoVersionYetError,
     VersionUnreadableError,
+    VersionLoadingError,
     QueueFullError,
     UnreadableError,
     UnknownTaskError,
@@ -223,11 +227,13 @@ async def _answer(
 ) -> Response:
     if caller.bucket is not None:
         caller.bucket.require()
+    # The body first: a slow client must not hold a version that has to make room for others.
+    images = await _images(request, batcher.capacity)
     name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = version.ready(options.task, options.classify)
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
-    images = await _images(request, batcher.capacity)
+        models.cache.resized(version)
     if caller.bucket is not None:
         caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
@@ -256,11 +262,22 @@ async def _answer(
 async def _version(
     models: Registry, workspace: str, classifier: str | None, reference: str
 ) -> tuple[str, LoadedVersion]:
-    """Find the version in memory, or else in the database."""
+    """Find the version in memory, or else have it loaded and wait for that."""
     name = classifier or models.only_classifier(workspace)
     if name is not None and (found := models.find(workspace, name, reference)) is not None:
         return name, found
-    return await run_in_threadpool(models.resolve, workspace, classifier, reference)
+    asked = await run_in_threadpool(models.resolve, workspace, classifier, reference)
+    try:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            # Others wait for the same load: it goes on when this request is given up.
+            version = await asyncio.shield(asyncio.wrap_future(asked.version))
+    except TimeoutError:
+        raise VersionLoadingError(
+            f"The version is not loaded after {_LOAD_SECONDS:.0f} seconds. Loading goes on; try "
+            "again.",
+            headers={"Retry-After": "5"},
+        ) from None
+    return asked.classifier, version
 
 
 async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableImageError]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakSet
 
 import numpy as np
 import structlog
@@ -24,7 +25,7 @@ from models import methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
 from models.preprocess import pixel_rules
-from models.serving import load_servable, why
+from models.serving import load_servable, size_of, why
 from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
@@ -50,6 +51,14 @@ class ServablePredictor:
         self._to_pixels = partial(
             decode, size=spec.image_size, limits=limits, resize=spec.resize, rules=rules
         )
+        self.bytes = size_of(servable)
+
+    def __del__(self) -> None:
+        # Hooks refer to the module that they belong to. Such a cycle would hold the tensors of an
+        # evicted version until the next garbage collection, which may be hours away.
+        for module in self._servable.modules():
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
 
     def run(self, images: Sequence[bytes]) -> Run:
         """Return a `Prediction` or an UnreadableImageError for each image."""
@@ -136,7 +145,13 @@ class LoadedVersion:
         # Two requests for a predictor that is not cached build it once.
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
+        self._built: WeakSet[ServablePredictor] = WeakSet()
         self._default = self._build(None, "auto", warm=True)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of the predictors in memory: tensors, and about what modules take."""
+        return sum(predictor.bytes for predictor in list(self._built))
 
     def ready(self, task: int | None, classify: str) -> AnyPredictor | None:
         """Return the predictor if it is in memory. Never blocks for long."""
@@ -187,6 +202,7 @@ class LoadedVersion:
                 f"installed here ({why(error)}). Install the release that made the version, or "
                 "promote another one."
             ) from error
+        self._built.add(predictor)
         return predictor
 
     def _read(self) -> dict[str, state.Tensors]:

@@ -12,7 +12,6 @@ from app.db.tables import (
     HOLDING_STATES,
     Alias,
     Blob,
-    Classifier,
     HeldOut,
     Image,
     Job,
@@ -254,21 +253,6 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
     ]
     if rows:
         session.execute(insert(HeldOut), rows)
-
-
-def served(session: Session) -> dict[tuple[str, str], dict[str, str]]:
-    """Return the ids of the versions that aliases name, by (workspace, classifier) and alias."""
-    query = (
-        select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
-        .outerjoin(Alias, Alias.classifier_id == Classifier.id)
-        .order_by(Classifier.workspace, Classifier.name)
-    )
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for workspace, classifier, alias, version_id in session.execute(query):
-        aliases = found.setdefault((workspace, classifier), {})
-        if alias is not None:
-            aliases[alias] = version_id
-    return found
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:

@@ -6,7 +6,7 @@ to a classifier, which names it.
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base
 from app.db.tables.blobs import Blob, Image
-from app.db.tables.classifiers import Alias, Classifier
+from app.db.tables.classifiers import Alias, Classifier, ClassifierChange
 from app.db.tables.jobs import (
     FINAL_STATES,
     HOLDING_STATES,
@@ -41,6 +41,7 @@ __all__ = [
     "Base",
     "Blob",
     "Classifier",
+    "ClassifierChange",
     "HeldOut",
     "IdempotencyKey",
     "Image",

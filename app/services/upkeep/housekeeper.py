@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import (
+    changes as change_rows,
     classifiers as classifier_rows,
     idempotency as idempotency_rows,
     installation as installation_rows,
@@ -113,6 +114,7 @@ class Housekeeper:
             if due_at is None or not installation_rows.take_sweep(session, now, next_at=next_at):
                 return
             idempotency_rows.delete_old(session, now)
+            change_rows.delete_old(session, now)
         try:
             swept = sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
         except (SQLAlchemyError, OSError) as error:

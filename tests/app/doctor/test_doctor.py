@@ -136,6 +136,15 @@ def test_threads_and_cores(tmp_path: Path) -> None:
     assert "4096" in said(found, "warning", help_="ACCRUE_TRAIN_THREADS")
 
 
+def test_model_memory(tmp_path: Path) -> None:
+    few = Settings(data_dir=tmp_path, model_memory=2**30 // 2)
+    assert "0.50 GiB for loaded versions" in said(ask(machine.check_memory, few), "ok")
+    well(ask(machine.check_memory, Settings(data_dir=tmp_path)))
+    many = few.model_copy(update={"model_memory": 2**50})
+    found = ask(machine.check_memory, many)
+    assert "1048576.00 GiB" in said(found, "warning", help_="ACCRUE_MODEL_MEMORY")
+
+
 def test_open_files(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
