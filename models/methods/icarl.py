@@ -37,7 +37,10 @@ class ICaRLOptions(SGDOptions):
     """
 
     lr: float | None = Field(
-        0.02, gt=0, description="Learning rate; with ce_kd 0.1·√(batch size / 128) where null."
+        None,
+        gt=0,
+        description="Learning rate. Where null 0.02, with ce_kd 0.1·√(batch size / 128); a tenth "
+        "for a pretrained backbone.",
     )
     weight_decay: float = Field(2e-3, ge=0, description="5e-4 with ce_kd.")
     milestones: tuple[Fraction, ...] = Field(
@@ -57,17 +60,16 @@ class ICaRLOptions(SGDOptions):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_loss(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        if given.get("loss") == "ce_kd":
+        if isinstance(given, dict) and given.get("loss") == "ce_kd":
             return {**_CE_KD, **given}
-        return {name: value for name, value in given.items() if (name, value) != ("lr", None)}
+        return given
 
 
 _CE_KD = {
     name: SGDOptions.model_fields[name].default
-    for name in ("lr", "weight_decay", "milestones", "lr_decay")
+    for name in ("weight_decay", "milestones", "lr_decay")
 }
+BCE_LR = 0.02
 
 
 class ICaRL(Method[ICaRLOptions]):
@@ -105,7 +107,8 @@ class ICaRL(Method[ICaRLOptions]):
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Update the representation on new images and exemplars together (Alg. 3)."""
-        return [sgd_phase(self.options, step.data, self.network.parameters())]
+        lr = BCE_LR if self.options.loss == "bce" else None
+        return [sgd_phase(self.options, step, self.network.parameters(), default_lr=lr)]
 
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
         """Return the loss of Alg. 3, or its softmax variant."""

@@ -26,6 +26,12 @@ class MetricsView(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
     accuracy: float | None = Field(None, description="Over all classes so far.")
+    measured_on: int | None = Field(None, description="How many held-out images they rest on.")
+    training_accuracy: float | None = Field(
+        None,
+        description="On new images that were trained on, among the classes that got some. At "
+        "chance, training has failed.",
+    )
     average_incremental_accuracy: float | None = Field(
         None, description="Mean of `accuracy` over the chain of parents."
     )
@@ -44,6 +50,9 @@ class MetricsView(BaseModel):
     per_class: dict[str, float | None] = Field(default_factory=dict)
     report: dict[str, Any] = Field(
         default_factory=dict, description="Figures of the method's own, such as free capacity."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="What to know before trusting the version."
     )
 
 
