@@ -36,7 +36,9 @@ class MetricsView(BaseModel):
         None, description="Mean of `accuracy` over the chain of parents."
     )
     forgetting: float | None = Field(
-        None, description="Mean over older tasks of the best earlier accuracy minus today's."
+        None,
+        description="Mean over older tasks of the best earlier accuracy minus today's. Below 0 "
+        "the older tasks have gained.",
     )
     backward_transfer: float | None = Field(
         None, description="Mean over older tasks of today's accuracy minus the first one."
