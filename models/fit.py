@@ -1,5 +1,6 @@
 """How well a trained network fits its own images: whether anything was learnt at all."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class Fit:
         The margin above chance is a tenth of what there is to gain, at most chance itself (among
         100 classes 2 % is little, 10 % is not), and at least the standard error.
         """
-        error = (self.chance * (1 - self.chance) / self.images) ** 0.5
+        error = math.sqrt(self.chance * (1 - self.chance) / self.images)
         return self.accuracy <= self.chance + max(error, min(self.chance, (1 - self.chance) / 10))
 
 

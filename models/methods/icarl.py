@@ -43,6 +43,12 @@ class ICaRLOptions(SGDOptions):
         "for a pretrained backbone.",
     )
     weight_decay: float = Field(2e-3, ge=0, description="5e-4 with ce_kd.")
+    max_grad_norm: float = Field(
+        25.0,
+        gt=0,
+        description="Longer gradients are scaled down to this norm; 5 with ce_kd. Sums over "
+        "classes have longer ones, and the rate is as much lower.",
+    )
     milestones: tuple[Fraction, ...] = Field(
         (0.7, 0.9),
         description="Fractions of training after which the learning rate falls; 0.6 and 0.85 with "
@@ -67,7 +73,7 @@ class ICaRLOptions(SGDOptions):
 
 _CE_KD = {
     name: SGDOptions.model_fields[name].default
-    for name in ("weight_decay", "milestones", "lr_decay")
+    for name in ("weight_decay", "max_grad_norm", "milestones", "lr_decay")
 }
 BCE_LR = 0.02
 

@@ -54,5 +54,6 @@ def _groups(step: Step, parameters: list[nn.Parameter], lr: float) -> list[dict[
     backbone = {id(each) for each in step.network.backbone.parameters()}
     body = [each for each in parameters if id(each) in backbone]
     head = [each for each in parameters if id(each) not in backbone]
-    slow = {"params": body, "lr": PRETRAINED_SHARE * lr}
-    return [*([slow] if body else []), *([{"params": head}] if head else [])]
+    slow: dict[str, object] = {"params": body, "lr": PRETRAINED_SHARE * lr}
+    fast: dict[str, object] = {"params": head}
+    return [group for group in (slow, fast) if group["params"]]

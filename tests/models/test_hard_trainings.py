@@ -47,25 +47,27 @@ def test_a_first_task_of_little_does_not_spoil_the_second(
     assert not any("chance" in warning for warning in second.warnings)
 
 
-@pytest.mark.parametrize("count", [34, 33])
-def test_two_images_over_a_batch_do_not_spoil_a_network_that_ends_in_one_pixel(count: int) -> None:
+def test_two_images_over_a_batch_do_not_make_a_training_diverge() -> None:
     """At 32 pixels the last map of MobileNetV2 is 1×1: batch norm over two images is a sign."""
     torch.set_num_threads(1)
-    images = torch.cat([digits(0, count // 2), digits(1, count - count // 2)])
+    images = torch.cat([digits(0, 17), digits(1, 17)])
     images = images.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-    columns = torch.arange(count) // (count // 2)
     data = StepData(
         images=images,
-        columns=columns.clamp(max=1),
-        sizes=torch.full((count,), 100),
-        fresh=torch.ones(count, dtype=torch.bool),
+        columns=torch.arange(34) // 17,
+        sizes=torch.full((34,), 100),
+        fresh=torch.ones(34, dtype=torch.bool),
         held_out=images[:0],
-        held_out_columns=columns[:0],
+        held_out_columns=torch.zeros(0, dtype=torch.long),
         tasks=(0, 0),
     )
-    spec = Spec(method="finetune", backbone="mobilenet_v2", options={"epochs": 12})
-    result = learn(validate(spec), None, data, device="cpu")
-    assert result.metrics["training_accuracy"] > 0.8
+    options = {"epochs": 4, "batch_size": 32, "max_grad_norm": 1e9}
+    spec = Spec(method="finetune", backbone="mobilenet_v2", options=options)
+    losses: list[float] = []
+    learn(
+        validate(spec), None, data, device="cpu", report=lambda told: losses.append(told.loss or 0)
+    )
+    assert max(losses) < 10
 
 
 @pytest.fixture(scope="module")
