@@ -27,10 +27,11 @@ class SGDOptions(Options):
         "pretrained backbone.",
     )
     momentum: float = Field(0.9, ge=0, lt=1)
-    max_grad_norm: float = Field(
-        5.0,
+    max_grad_norm: float | None = Field(
+        None,
         gt=0,
-        description="Longer gradients are scaled down to this norm, so that no step is too long.",
+        description="Longer gradients are scaled down to this norm, 5 where null, so that no step "
+        "is too long.",
     )
     weight_decay: float = Field(5e-4, ge=0)
     milestones: tuple[Fraction, ...] = Field(

@@ -12,6 +12,8 @@ from models.step import Step
 
 # A pretrained backbone's share of the rate: at the head's, its features would be lost.
 PRETRAINED_SHARE = 0.1
+# Longer gradients end in divergence where batch norm does not hold activations in bounds.
+MAX_GRAD_NORM = 5.0
 
 
 def sgd_phase(
@@ -20,11 +22,13 @@ def sgd_phase(
     parameters: Iterable[nn.Parameter],
     *,
     default_lr: float | None = None,
+    default_norm: float = MAX_GRAD_NORM,
 ) -> Phase:
     """Return a training phase over the step's images that trains `parameters` by the options.
 
     Without `options.lr` the rate is `default_lr`, or by the batch size where that is None too, and
-    `PRETRAINED_SHARE` of it for a backbone that started from pretrained weights.
+    `PRETRAINED_SHARE` of it for a backbone that started from pretrained weights; without
+    `options.max_grad_norm` gradients are clipped at `default_norm`.
     """
     size = batch_size(options.batch_size, len(step.data))
     lr = options.lr or default_lr or 0.1 * (size / 128) ** 0.5
@@ -43,7 +47,7 @@ def sgd_phase(
         optimizer=optimizer,
         milestones=options.milestones,
         lr_decay=options.lr_decay,
-        max_grad_norm=options.max_grad_norm,
+        max_grad_norm=options.max_grad_norm or default_norm,
     )
 
 

@@ -1,6 +1,7 @@
 """The training phase of stochastic gradient descent: clipped gradients, rates of its parts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -77,3 +78,23 @@ def test_packnet_has_the_papers_rates_for_pretrained_weights(chain: Callable[...
     assert rates(method, step) == pytest.approx({"backbone": 1e-4, "head": 1e-4})
     train = method.phases(step)[0].optimizer.param_groups
     assert [group["lr"] for group in train] == [1e-3]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "scratch", "taught"),
+    [
+        ("finetune", {}, 5, 5),
+        ("icarl", {}, 25, 5),  # from scratch the paper's gradients are below 25
+        ("icarl", {"loss": "ce_kd"}, 5, 5),
+        ("icarl", {"max_grad_norm": 7}, 7, 7),
+    ],
+)
+def test_default_norms(
+    chain: Callable[..., Chain], method: str, options: dict[str, Any], scratch: float, taught: float
+) -> None:
+    for learner, norm in (
+        (chain(method, **options), scratch),
+        (pretrained(chain(method, **options)), taught),
+    ):
+        begun, step = learner.begin(FIRST)
+        assert [phase.max_grad_norm for phase in begun.phases(step)][-1] == norm
