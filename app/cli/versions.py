@@ -9,7 +9,7 @@ from rich.table import Table
 
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.client.client import classifier_path
-from app.client.text import percent, size
+from app.client.text import forgetting, forgetting_phrase, percent, size
 
 
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
@@ -27,7 +27,7 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
             str(version["parent"] or "-"),
             str(len(version["classes"])),
             percent(version["metrics"]["accuracy"]),
-            percent(version["metrics"]["forgetting"]),
+            forgetting(version["metrics"]["forgetting"]),
             size(version["size_bytes"]),
             version["created_at"][:19].replace("T", " "),
             f"[green]{', '.join(version['aliases'])}[/]",
@@ -43,11 +43,13 @@ def described(name: str, version: Mapping[str, Any]) -> str:
     """Return a sentence with the classes and metrics of a version, in the markup of rich."""
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
-    forgetting = metrics["forgetting"]  # null after the first task
+    lost = metrics["forgetting"]  # null after the first task
+    images = metrics["measured_on"]  # null for a version of an earlier release
     return (
         f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
         f"classes: accuracy {percent(metrics['accuracy'])}"
-        + ("." if forgetting is None else f", forgetting {percent(forgetting)}.")
+        + (f" on {images} image{'s' * (images > 1)}" if images else "")
+        + ("." if lost is None else f", {forgetting_phrase(lost)}.")
     )
 
 

@@ -6,6 +6,23 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
+def forgetting(share: float | None) -> str:
+    """Return a version's forgetting as a cell of a table: below zero it is a gain, and said so."""
+    if share is None or not _is_gain(share):
+        return percent(None if share is None else abs(share))
+    return f"gain {percent(-share)}"
+
+
+def forgetting_phrase(share: float) -> str:
+    """Return a version's forgetting as a part of a sentence."""
+    shown = forgetting(share)
+    return f"{shown} on older tasks" if _is_gain(share) else f"forgetting {shown}"
+
+
+def _is_gain(share: float) -> bool:
+    return round(share, 3) < 0
+
+
 def size(count: int) -> str:
     """Return a number of bytes with three digits and a decimal unit, from B to GB."""
     amount = float(count)
