@@ -13,6 +13,7 @@ from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import turns as turn_rows
 from app.db.repositories.events import Event
 from app.errors import ServiceError
+from app.logs import described
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.queue.broker import queue_for
 from app.services.steps.plans import Plan
@@ -126,7 +127,7 @@ class Runner:
             lease.fail(Failure(error.code, error.detail, again=False, retryable=False))
             return
         except (OSError, EOFError) as error:
-            lease.fail(_lost(f"No training process could be started: {error}."))
+            lease.fail(_lost(f"No training process could be started: {described(error)}."))
             return
         follower = _Follower(lease, process, self._settings, self._stopping)
         try:
@@ -163,7 +164,9 @@ def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
     except ServiceError as error:
         return Failure(error.code, error.detail, again=False, retryable=True)
     except OSError as error:  # the storage, for as long as the lease lasted
-        return Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
+        return Failure(
+            "storage-failed", f"Not published: {described(error)}.", again=True, retryable=True
+        )
     bound = log.bind(job=lease.job_id, attempt=lease.attempt)
     if number is None:
         bound.info("job_ended", how="lost or cancelled")
@@ -253,7 +256,7 @@ class _Follower:
             try:
                 self._state = self._lease.state()
             except UNAVAILABLE as error:
-                log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+                log.warning("database_unavailable", job=self._lease.job_id, error=error)
 
     def _heartbeat(self) -> None:
         now = time.monotonic()
@@ -264,7 +267,7 @@ class _Follower:
         except UNAVAILABLE as error:
             # The next heartbeat writes all of it. If the lease expires first, the fencing token
             # decides.
-            log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+            log.warning("database_unavailable", job=self._lease.job_id, error=error)
             return
         self._values, self._events = {}, []
 
@@ -273,7 +276,7 @@ class _Follower:
             self._lease.record_checkpoint(saved)
         except (*UNAVAILABLE, OSError, StorageChangedError) as error:
             # The one before stays, and the next one comes soon.
-            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=str(error))
+            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=error)
 
     def _stop_if_due(self) -> None:
         """Order the process to stop if there is a reason; the worker's own stop replaces others."""

@@ -211,7 +211,8 @@ def _require_keys_or_loopback(settings: Settings) -> None:
         allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
         raise CommandError(
-            f"{host} is not an address of this machine: {error}.\nCorrect --host or ACCRUE_HOST."
+            f"{host} is not an address of this machine: {error.strerror}.\n"
+            "Correct --host or ACCRUE_HOST."
         ) from error
     if not allowed:
         raise CommandError(

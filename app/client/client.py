@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 
 from app.client.errors import CommandError
+from app.logs import described
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # In seconds. A large upload is answered after every image has been checked.
@@ -95,7 +96,7 @@ class Client:
                 "Start a server with `accrue up`, or name another with --url or ACCRUE_URL."
             ) from error
         except httpx.HTTPError as error:
-            raise ClientError(f"The request to {self.url} failed: {error!r}") from error
+            raise ClientError(f"The request to {self.url} failed: {described(error)}") from error
         if response.is_success:
             return response.json() if response.content else None
         raise _error(response)

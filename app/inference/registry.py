@@ -132,7 +132,7 @@ class Registry:
             with self._refreshing:
                 self._refresh()
         except SQLAlchemyError as error:
-            log.warning("aliases_not_read", error=str(error))
+            log.warning("aliases_not_read", error=error)
         except Exception:  # an unforeseen error of one version must not end the polling
             log.exception("aliases_not_followed")
 

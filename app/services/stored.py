@@ -43,10 +43,10 @@ def reading(what: str, unreadable: ServiceError, **about: str) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        log.error(f"{what}_not_read", error=str(error), **about)
+        log.error(f"{what}_not_read", error=error, **about)
         raise StorageUnavailableError from error
     except (BlobMissingError, BlobCorruptError) as error:
-        log.error(f"{what}_unreadable", error=repr(error), **about)
+        log.error(f"{what}_unreadable", error=error, **about)
         raise unreadable from error
 
 
@@ -92,6 +92,6 @@ def _delete(store: BlobStore, sha256: str, before: datetime | None) -> bool:
             return False
         store.delete(sha256)
     except OSError as error:
-        log.warning("blob_not_deleted", sha256=sha256, error=str(error))
+        log.warning("blob_not_deleted", sha256=sha256, error=error)
         return False
     return True
