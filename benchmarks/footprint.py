@@ -36,7 +36,7 @@ from benchmarks.training import BATCH, STEPS, bare_loop, cpu_per_image
 
 RESULTS = Path(__file__).parent / "results" / "footprint.json"
 CLASSES = 4  # of a task
-FIRST = 80  # images of the first task
+FIRST = 40  # images of the first task
 EPOCHS = 1
 SETTINGS = {"ACCRUE_TRAIN_THREADS": "1", "OMP_NUM_THREADS": "1", "ACCRUE_LOG_LEVEL": "warning"}
 _POLL_SECONDS = 0.02
@@ -76,17 +76,16 @@ def trained(images: int) -> int:
 
 
 ROWS = (
-    Row("icarl", "convnet", 8, 500, 80),
-    Row("icarl", "resnet32", 32, 500, 80),
-    Row("icarl", "resnet32", 32, 2000, 80),
-    Row("icarl", "resnet32", 64, 500, 80),
+    Row("icarl", "convnet", 8, 500, 40),
+    Row("icarl", "resnet32", 32, 500, 40),
+    Row("icarl", "resnet32", 32, 1000, 40),
+    Row("icarl", "resnet32", 64, 500, 40),
     Row("lwf", "resnet32", 32, 500),
     Row("mas", "resnet32", 32, 500),
     Row("packnet", "resnet32", 32, 500),
     Row("piggyback", "resnet32", 32, 500),
     Row("joint", "resnet32", 32, 500),
     Row("icarl", "resnet18", 224, 80, 40),
-    Row("icarl", "resnet18", 224, 400, 40),
 )
 
 

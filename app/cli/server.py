@@ -144,6 +144,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def migrate_database(settings: Settings) -> None:
     """Migrate the database to the newest schema. Raises CommandError if that is not possible."""
+    from alembic.util import CommandError as UnknownRevisionError  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     import migrations  # noqa: PLC0415
@@ -159,6 +160,13 @@ def migrate_database(settings: Settings) -> None:
         migrations.upgrade(settings.database_url)
     except SQLAlchemyError as error:
         raise CommandError(_database_refused(settings, error)) from error
+    except UnknownRevisionError as error:
+        raise CommandError(
+            f"The database {_shown(settings)} has the schema "
+            f"{migrations.current(settings.database_url)}, which this version of Accrue does not "
+            "know: a newer one has migrated it. Run that one, or restore the backup from before "
+            "the upgrade."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -178,12 +186,17 @@ def open_database(settings: Settings) -> Iterator["Database"]:
 
 
 def _database_refused(settings: Settings, error: Exception) -> str:
-    """Return the message that the database cannot be used, without its password."""
+    """Return the message that the database cannot be used."""
+    cause = getattr(error, "orig", None) or error
+    return f"The database {_shown(settings)} cannot be used: {cause}."
+
+
+def _shown(settings: Settings) -> str:
+    """Return the URL of the database without its password."""
     from app.db.engine import parse_url  # noqa: PLC0415 - client commands do not wait for it
 
     # The query may hold a password too.
-    name = parse_url(settings.database_url).set(query={}).render_as_string()
-    return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
+    return parse_url(settings.database_url).set(query={}).render_as_string()
 
 
 def _require_storage(settings: Settings, *, now: bool = True) -> None:
