@@ -70,8 +70,10 @@ def _plain_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def _plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
     """Return a value as text without Python's notation: times in UTC, lists with commas."""
     match value:
+        case Enum():
+            return _plain(value.value)
         case None | bool() | int() | float() | str():
-            return value.value if isinstance(value, Enum) else value
+            return value
         case BaseException():
             return described(value)
         case datetime():

@@ -142,7 +142,7 @@ class Runner:
             if failure is None:
                 return
             end = failure
-        bound.info("job_ended", how=str(end))
+        bound.info("job_ended", how=end)
         if isinstance(end, Failure):
             lease.fail(end)
         elif end is End.CANCELLED:

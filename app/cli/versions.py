@@ -15,7 +15,8 @@ from app.client.text import percent, size, utc
 
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
     """List the versions of a classifier, newest first."""
-    table = Table(box=None, header_style="dim")
+    # Narrow, so that it fits into 80 columns.
+    table = Table(box=None, header_style="dim", pad_edge=False, collapse_padding=True)
     for column in ("version", "parent", "classes", "accuracy", "forgetting", "size"):
         table.add_column(column, justify="right")
     table.add_column("created (UTC)")

@@ -18,12 +18,14 @@ VALUES = [
     ("OSError('[Errno 111] Connection refused')", '"OSError: Connection refused"'),
     ("OperationalError('SELECT ?', ('secret',), Exception('away\\nnow'))", '"Exception: away now"'),
     ("b'\\xff'", r"\xff"),
+    ("Enum('End', {'GAVE_UP': 'gave up'}).GAVE_UP", '"gave up"'),
     ("True", "true"),
     ("3", "3"),
 ]
 IMPORTS = """
 import logging, structlog, warnings
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 from pathlib import Path
 from sqlalchemy.exc import OperationalError
 from app import logs
