@@ -279,5 +279,5 @@ class Lease:
                 storage = isinstance(error, OSError)
                 if time.monotonic() > (without_storage if storage else without_database):
                     raise
-                log.warning("write_refused", job=self.job_id, error=str(error))
+                log.warning("write_refused", job=self.job_id, error=error)
                 time.sleep(_RETRY_SECONDS)

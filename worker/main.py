@@ -48,6 +48,7 @@ def main(settings: Settings | None = None) -> int:
         weights_dir=settings.weights_dir,
         checkpoint_seconds=settings.checkpoint_seconds,
         cache=CacheFolder.of(settings),
+        log_level=settings.log_level,
     )
     runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)

@@ -43,7 +43,7 @@ class PollingFallback:
                 self._poll()
             except SQLAlchemyError as error:
                 self._idle_since = None
-                log.warning("database_unavailable", error=str(error))
+                log.warning("database_unavailable", error=error)
             except Exception:  # whatever a job's attempt raised, polling goes on
                 self._idle_since = None
                 log.exception("polling_failed")

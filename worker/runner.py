@@ -15,6 +15,7 @@ from app.db.repositories import turns as turn_rows
 from app.db.repositories.events import Event
 from app.errors import ServiceError
 from app.ids import new_id
+from app.logs import described
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.queue.broker import queue_for
 from app.services.steps.plans import Plan
@@ -107,7 +108,7 @@ class Runner:
             if lease is None:
                 # Whether a claim was committed is not known.
                 self._claim_unknown = True
-                log.warning("database_unavailable", named=named, error=str(error))
+                log.warning("database_unavailable", named=named, error=error)
             else:
                 self._give_up(lease, error)
         except SQLAlchemyError:
@@ -125,7 +126,7 @@ class Runner:
         """
         detail = f"The database did not answer: {getattr(error, 'orig', None) or error}."
         failure = Failure("database-unavailable", detail, again=True, retryable=True)
-        log.warning("job_given_up", job=lease.job_id, attempt=lease.attempt, error=str(error))
+        log.warning("job_given_up", job=lease.job_id, attempt=lease.attempt, error=error)
         while not self._stopping.is_set():
             try:
                 lease.fail(failure)
@@ -154,7 +155,7 @@ class Runner:
             lease.fail(Failure(error.code, error.detail, again=False, retryable=False))
             return
         except (OSError, EOFError) as error:
-            lease.fail(_lost(f"No training process could be started: {error}."))
+            lease.fail(_lost(f"No training process could be started: {described(error)}."))
             return
         follower = _Follower(lease, process, self._settings, self._stopping)
         try:
@@ -169,7 +170,7 @@ class Runner:
             if failure is None:
                 return
             end = failure
-        bound.info("job_ended", how=str(end))
+        bound.info("job_ended", how=end)
         if isinstance(end, Failure):
             lease.fail(end)
         elif end is End.CANCELLED:
@@ -191,7 +192,9 @@ def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
     except ServiceError as error:
         return Failure(error.code, error.detail, again=False, retryable=True)
     except OSError as error:  # the storage, for as long as the lease lasted
-        return Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
+        return Failure(
+            "storage-failed", f"Not published: {described(error)}.", again=True, retryable=True
+        )
     bound = log.bind(job=lease.job_id, attempt=lease.attempt)
     if number is None:
         bound.info("job_ended", how="lost or cancelled")
@@ -285,7 +288,7 @@ class _Follower:
             try:
                 self._state = self._lease.state()
             except UNAVAILABLE as error:
-                log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+                log.warning("database_unavailable", job=self._lease.job_id, error=error)
 
     def _heartbeat(self) -> None:
         now = time.monotonic()
@@ -296,7 +299,7 @@ class _Follower:
         except UNAVAILABLE as error:
             # The next heartbeat writes all of it. If the lease expires first, the fencing token
             # decides.
-            log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+            log.warning("database_unavailable", job=self._lease.job_id, error=error)
             return
         self._values, self._events = {}, []
 
@@ -305,7 +308,7 @@ class _Follower:
             self._lease.record_checkpoint(saved)
         except (*UNAVAILABLE, OSError, StorageChangedError) as error:
             # The one before stays, and the next one comes soon.
-            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=str(error))
+            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=error)
 
     def _stop_if_due(self) -> None:
         """Order the process to stop if there is a reason; the worker's own stop replaces others."""

@@ -37,6 +37,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(settings),
         http=BoundedProtocol,
+        log_config=None,  # app.logs writes the log, of libraries too
         log_level=settings.log_level,
         access_log=False,
         server_header=False,

@@ -8,6 +8,7 @@ import httpx
 
 from app.client.errors import CommandError
 from app.client.proxy import ProxyInUse
+from app.logs import described
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # In seconds. A large upload is answered after every image has been checked.
@@ -109,7 +110,7 @@ class Client:
                 )
             ) from error
         except httpx.HTTPError as error:
-            failed = f"The request to {self.url} failed: {error!r}"
+            failed = f"The request to {self.url} failed: {described(error)}"
             raise ClientError(self._with_proxy(failed)) from error
         if response.is_success:
             return self._json(response) if response.content else None

@@ -1,4 +1,6 @@
-"""Formats numbers for the terminal."""
+"""Formats numbers and times for the terminal."""
+
+from datetime import UTC, datetime
 
 
 def percent(share: float | None) -> str:
@@ -31,3 +33,8 @@ def size(count: int) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1000
     return f"{amount:.3g} GB"
+
+
+def utc(moment: datetime) -> str:
+    """Return a time in UTC, to the second. The zone is for the text or the header around it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

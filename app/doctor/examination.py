@@ -14,6 +14,7 @@ from app.doctor import (
     storage,
 )
 from app.doctor.findings import Check, CheckContext, Finding, Say
+from app.logs import described
 
 _CHECKS: tuple[Check, ...] = (
     software.check,
@@ -41,6 +42,6 @@ def examine(context: CheckContext) -> Iterator[Finding]:
         except Exception as error:
             name = check.__module__.rpartition(".")[2]
             yield Say(name).problem(
-                f"The check itself failed: {type(error).__name__}: {error}",
+                f"The check itself failed: {described(error)}",
                 "This is a bug in Accrue. Please report it with this line.",
             )

@@ -214,7 +214,7 @@ class LoadedVersion:
                 parts[name] = state.decode(self._store.get(sha256))
             return parts
         except OSError as error:
-            log.warning("version_not_read", version=self.id, error=str(error))
+            log.warning("version_not_read", version=self.id, error=error)
             raise VersionUnreadableError(
                 f"The storage that holds version {self.number} does not answer.",
                 headers={"Retry-After": "5"},

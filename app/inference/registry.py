@@ -165,7 +165,7 @@ class Registry:
                 self._read_changes(session)
         except SQLAlchemyError as error:
             self._feed.start_over()
-            log.warning("aliases_not_read", error=str(error))
+            log.warning("aliases_not_read", error=error)
         except Exception:  # an unforeseen error of one classifier must not end the polling
             self._feed.start_over()
             log.exception("aliases_not_followed")
@@ -231,7 +231,7 @@ class Registry:
                 )
             except Exception as error:  # such as a database that does not answer
                 self._backoff.failed(moved.version_id)
-                log.warning("version_not_loaded", version=moved.version_id, error=str(error))
+                log.warning("version_not_loaded", version=moved.version_id, error=error)
             else:
                 del self._swaps[key]
                 before = self._names.point(moved)

@@ -44,10 +44,10 @@ def reading(what: str, unreadable: ServiceError, **about: str) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        log.error(f"{what}_not_read", error=str(error), **about)
+        log.error(f"{what}_not_read", error=error, **about)
         raise StorageUnavailableError from error
     except (BlobMissingError, BlobCorruptError) as error:
-        log.error(f"{what}_unreadable", error=repr(error), **about)
+        log.error(f"{what}_unreadable", error=error, **about)
         raise unreadable from error
 
 
@@ -105,5 +105,5 @@ def delete_unreferenced(
         blob_rows.remove(session, deleted)
     if refused:
         error = next(iter(refused.values()))
-        log.warning("blobs_not_deleted", blobs=len(refused), error=str(error))
+        log.warning("blobs_not_deleted", blobs=len(refused), error=error)
     return Deletion(deleted, refused)

@@ -80,6 +80,7 @@ def test_learn_predict_and_roll_back(
     assert said == "cli now serves version 1 (before: 2).\n"
     listed = ok(accrue("versions", "cli", url=service.url)).splitlines()
     assert [line.split()[0] for line in listed] == ["version", "2", "1"]
+    assert "created (UTC)" in listed[0]
     assert "live" in listed[2]
     assert "live" not in listed[1]
 

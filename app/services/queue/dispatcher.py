@@ -98,7 +98,7 @@ class Dispatcher:
             except SQLAlchemyError as error:
                 # The database is unreachable or locked; the next tick does the same work.
                 self._free_not_before = time.monotonic() + self._settings.lease_seconds / 3
-                log.warning("dispatcher_tick_failed", error=str(error))
+                log.warning("dispatcher_tick_failed", error=error)
             except Exception:  # an error of any kind must not end the thread
                 log.exception("dispatcher_tick_failed")
             self._wake.wait(_TICK_SECONDS)
@@ -144,7 +144,7 @@ class Dispatcher:
                 self._messages.send(job.id, job.hardware)
                 sent.append(job.id)
         except BrokerUnavailableError as error:
-            log.warning("broker_unavailable", error=str(error))
+            log.warning("broker_unavailable", error=error)
         finally:
             # Recorded in any case: otherwise the job would be sent again at every tick.
             self._mark_sent(sent)

@@ -78,7 +78,7 @@ class Housekeeper:
                 self._foreign = True
                 wait = _RETRY_SECONDS
             except (SQLAlchemyError, OSError) as error:
-                log.warning("housekeeping_failed", error=str(error))
+                log.warning("housekeeping_failed", error=error)
                 wait = _RETRY_SECONDS
             except Exception:  # an error of any kind must not end the thread
                 log.exception("housekeeping_failed")

@@ -184,7 +184,7 @@ def _prepare(
     try:
         sha256 = store.put(image.data)
     except OSError as error:
-        log.error("image_not_stored", error=str(error))
+        log.error("image_not_stored", error=error)
         if is_full(error):
             raise StorageFullError("The storage is full, so the image was not stored.") from error
         raise StorageUnavailableError from error
