@@ -61,8 +61,12 @@ def learn(
         raise LearningError("no-training-images", "there is no image to train on")
     compute = Compute.on(device)
     if base is None:
-        network, preprocess = _initial(spec, weights_dir)
-        preprocess = preprocess or Preprocess.fitted(data.images)
+        network, normalisation = _initial(spec, weights_dir)
+        preprocess = (
+            Preprocess.fitted(data.images, data.pixel_rules)
+            if normalisation is None
+            else Preprocess(*normalisation, data.pixel_rules)
+        )
         method = _method(spec, network, preprocess, compute.device)
     else:
         method = restore(spec, base, compute.device)
@@ -232,7 +236,8 @@ def _sample(method: Method[Any], image: Tensor) -> Sample:
     return Sample(image, {variant: log_scores(variant) for variant in variants})
 
 
-def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:
+def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, tuple[Tensor, Tensor] | None]:
+    """Return the network, and the mean and deviation that pretrained weights were trained with."""
     network = networks.build(spec.backbone, spec.seed)
     if spec.weights is None:
         return network, None
@@ -242,7 +247,7 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess 
         raise LearningError("weights-unavailable", str(error)) from error
     except WeightsUnfitError as error:
         raise LearningError("weights-unfit", str(error)) from error
-    return network, Preprocess(mean, std)
+    return network, (mean, std)
 
 
 def _method(

@@ -13,10 +13,12 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
-# for it, and it takes longer than everything else before the first optimizer step.
 import structlog
+
+# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers and
+# torchvision ask for it, and it takes longer than everything else before the first optimizer step.
 import torch._dynamo
+import torchvision  # noqa: F401
 from setproctitle import setproctitle
 
 from app import logs
@@ -145,7 +147,7 @@ def _failure(error: Exception) -> Failure:
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
     preflight.check_memory(plan, spec)
-    fingerprint = resuming.fingerprint(plan, spec)
+    fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
     checkpoint = resuming.read(attempt, fingerprint)
     attempt.reporter.warn(preflight.warnings(plan))
     data = reading.read(attempt, plan)

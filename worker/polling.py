@@ -71,7 +71,7 @@ class PollingFallback:
         with self._db.reading() as session:
             jobs = (
                 job.id
-                for job in turn_rows.waiting(session)
+                for job in turn_rows.waiting(session, now=self._db.now(session))
                 if queue_for(job.hardware) in self._queues
             )
             return next(jobs, None)

@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from setproctitle import setproctitle
 
+from app import starting
 from app.cli.supervisor import Child, Supervisor
 from app.client.errors import CommandError
 from app.security.addresses import is_loopback
@@ -51,10 +52,12 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     # The supervisor binds the port, so that requests wait while the API is restarted. It does so
     # before it migrates, so that a second `up` on the port does not touch the database.
     with _listen(settings.host, settings.port) as listener:
+        console = Console(stderr=True, highlight=False)
+        console.print("Migrating the database.")
         migrate_database(settings)
         _require_storage(settings)
+        console.print("The database has the newest schema, and the storage can be used.")
         url = _url(settings.host, listener.getsockname()[1])
-        console = Console(stderr=True, highlight=False)
         announcement = _Announcement(url, settings.data_dir)
         supervisor = Supervisor(
             children=[
@@ -87,6 +90,7 @@ def serve(
     _require_keys_or_loopback(settings)
     _require_storage(settings, now=False)
 
+    starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
     listener = (

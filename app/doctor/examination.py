@@ -21,6 +21,7 @@ _CHECKS: tuple[Check, ...] = (
     environment.check,
     machine.check_device,
     machine.check_threads,
+    machine.check_memory,
     machine.check_files,
     folders.check_data,
     folders.check_weights,

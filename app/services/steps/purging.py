@@ -6,6 +6,7 @@ A purge deletes
 - the uploads with images of the classes that jobs of the classifier have used. An upload is deleted
   as a whole, as by `DELETE /v1/uploads/{id}`: versions keep their exemplars and held-out images of
   its other classes;
+- the hashes by which the classifier remembers that it was trained on images of the classes;
 - every image and tensor that nothing else refers to then.
 
 Children of a deleted version become its parent's, and take over its held-out images of the classes
@@ -22,7 +23,12 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.orm import Session
 
-from app.db.repositories import blobs as blob_rows, uploads as upload_rows, versions as version_rows
+from app.db.repositories import (
+    blobs as blob_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+    versions as version_rows,
+)
 from app.db.tables import Classifier, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
@@ -87,6 +93,7 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
     candidates |= upload_rows.blobs_of(session, upload_ids)
     for old in doomed:
         lineage.remove(session, old)
+    learning_rows.drop_trained(session, plan.classifier_id, plan.labels)
     for upload_id in upload_ids:
         upload_rows.remove(session, upload_id)
     return Purged(

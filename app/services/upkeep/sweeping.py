@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from logging import ERROR, INFO
 
 import structlog
 
@@ -29,7 +30,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Swept:
-    """Counts of what a sweep removed, or would remove."""
+    """Counts of what a sweep removed, or would remove.
+
+    `undeleted` blobs should have gone and could not be deleted; `error` is that of one of them.
+    """
 
     blobs: int = 0
     bytes: int = 0
@@ -37,6 +41,8 @@ class Swept:
     documents: int = 0
     uploads: int = 0
     versions: int = 0
+    undeleted: int = 0
+    error: str | None = None
 
 
 def sweep(
@@ -68,13 +74,13 @@ def sweep(
     for batch in _batches(store, before):
         removed = _unneeded(db, batch)
         if removed and not dry_run:
-            removed = _remove(db, store, removed, before)
+            removed = _remove(db, store, removed, before, swept)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
         pause()
     if not dry_run:
         _remove_rows_without_bytes(db, store, before, pause)
-    log.info("swept", dry_run=dry_run, **asdict(swept))
+    log.log(ERROR if swept.undeleted else INFO, "swept", dry_run=dry_run, **asdict(swept))
     return swept
 
 
@@ -114,15 +120,20 @@ def _unneeded(db: Database, batch: list[StoredBlob]) -> dict[str, int]:
 
 
 def _remove(
-    db: Database, store: BlobStore, sizes: dict[str, int], before: datetime
+    db: Database, store: BlobStore, sizes: dict[str, int], before: datetime, swept: Swept
 ) -> dict[str, int]:
-    """Remove blobs unless they are needed or were put again meanwhile; return those removed."""
+    """Remove blobs unless they are needed or were put again meanwhile; return those removed.
+
+    Those that could not be deleted are counted in `swept`.
+    """
     with db.transaction() as session:
         # Bytes without a row get one, whose lock is held while they are deleted.
         blob_rows.record(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
-    gone = stored.delete_unreferenced(db, store, released, before=before)
-    return {sha256: sizes[sha256] for sha256 in gone}
+    deletion = stored.delete_unreferenced(db, store, released, before=before)
+    swept.undeleted += len(deletion.refused)
+    swept.error = next((str(error) for error in deletion.refused.values()), swept.error)
+    return {sha256: sizes[sha256] for sha256 in deletion.gone}
 
 
 def _remove_rows_without_bytes(
