@@ -133,7 +133,7 @@ def test_defaults_follow_the_options_they_depend_on(api: TestClient) -> None:
     made = api.post(URL, json={"name": "signs", "options": {"momentum": 0.5}}).json()["options"]
     body = {"name": "other", "options": {"loss": "ce_kd", "momentum": 0.5}}
     other = api.post(URL, json=body).json()["options"]
-    assert made["lr"] != other["lr"]
+    assert made["weight_decay"] != other["weight_decay"]
     changed = api.patch(f"{URL}/signs", json={"options": {"loss": "ce_kd"}}).json()["options"]
     assert changed == other
     back = api.patch(f"{URL}/signs", json={"options": {"loss": None}}).json()["options"]
