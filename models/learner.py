@@ -75,7 +75,7 @@ def learn(
         method.preprocess,
         compute,
         lambda: _initial(spec, weights_dir)[0],
-        pause_in("selecting_exemplars"),
+        pause_in(method.job_phase),
     )
     trainer = Trainer(
         method, step, report=report, should_stop=should_stop, save=save, save_due=save_due
@@ -134,7 +134,7 @@ def forget(
 
 def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:
     """Rebuild the method of a version from its state, on a device and in eval mode."""
-    network = networks.build(spec.backbone, spec.seed)
+    network = _prepared(spec, networks.build(spec.backbone, spec.seed))
     for task in dict.fromkeys(state.tasks):
         network.head.grow(task, state.tasks.count(task), spec.seed)
         load_into(network.head.blocks[str(task)], state.parts[f"head.{task}"])
@@ -235,14 +235,18 @@ def _sample(method: Method[Any], image: Tensor) -> Sample:
 def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:
     network = networks.build(spec.backbone, spec.seed)
     if spec.weights is None:
-        return network, None
+        return _prepared(spec, network), None
     try:
         mean, std = networks.pretrained(network, spec.backbone, spec.weights, weights_dir)
     except WeightsUnavailableError as error:
         raise LearningError("weights-unavailable", str(error)) from error
     except WeightsUnfitError as error:
         raise LearningError("weights-unfit", str(error)) from error
-    return network, Preprocess(mean, std)
+    return _prepared(spec, network), Preprocess(mean, std)
+
+
+def _prepared(spec: Spec, network: Network) -> Network:
+    return methods.get(spec.method).prepare(spec, network)
 
 
 def _method(
@@ -264,7 +268,7 @@ def _lone_class_warnings(before: Sequence[int], after: Sequence[int]) -> list[st
 
 
 def _warnings(steps: int) -> list[str]:
-    if steps >= FEW_STEPS:
+    if steps >= FEW_STEPS or not steps:  # some methods train nothing
         return []
     return [
         f"training took only {steps} steps, too few to learn much: give more images, more epochs "

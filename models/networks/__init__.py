@@ -39,6 +39,7 @@ __all__ = [
     "check_weights",
     "describe_backbones",
     "has_feature_map",
+    "level_channels",
     "outline",
     "pretrained",
 ]
@@ -183,6 +184,15 @@ def outline(name: str) -> Network:
 def has_feature_map(name: str) -> bool:
     """Say whether a backbone has a feature map, from its outline."""
     return outline(name).backbone.has_map
+
+
+@cache
+def level_channels(name: str, image_size: int) -> tuple[int, ...]:
+    """Return the channels of a backbone's levels, from its outline."""
+    backbone = outline(name).backbone.eval()
+    with torch.device("meta"):
+        levels = backbone.levels(torch.empty(1, 3, image_size, image_size))
+    return tuple(level.shape[1] for level in levels)
 
 
 @cache
