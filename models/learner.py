@@ -76,14 +76,15 @@ def learn(
         method.preprocess,
         compute,
         lambda: _initial(spec, weights_dir)[0],
-        pause_in("selecting_exemplars"),
+        pause_in(method.job_phase),
     )
     trainer = Trainer(
         method, step, report=report, should_stop=should_stop, save=save, save_due=save_due
     )
     steps = trainer.run(resume)
     step.pause()
-    fitted = fit.measure(method, step)
+    # Some methods train nothing.
+    fitted = fit.measure(method, step) if steps else None
     method.end(step)
     metrics = _measure(
         method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
@@ -148,7 +149,7 @@ def forget(
 
 def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:
     """Rebuild the method of a version from its state, on a device and in eval mode."""
-    network = networks.build(spec.backbone, spec.seed)
+    network = _prepared(spec, networks.build(spec.backbone, spec.seed))
     for task in dict.fromkeys(state.tasks):
         network.head.grow(task, state.tasks.count(task), spec.seed)
         load_into(network.head.blocks[str(task)], state.parts[f"head.{task}"])
@@ -252,14 +253,18 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, tuple[Tenso
     """Return the network, and the mean and deviation that pretrained weights were trained with."""
     network = networks.build(spec.backbone, spec.seed)
     if spec.weights is None:
-        return network, None
+        return _prepared(spec, network), None
     try:
         mean, std = networks.pretrained(network, spec.backbone, spec.weights, weights_dir)
     except WeightsUnavailableError as error:
         raise LearningError("weights-unavailable", str(error)) from error
     except WeightsUnfitError as error:
         raise LearningError("weights-unfit", str(error)) from error
-    return network, (mean, std)
+    return _prepared(spec, network), (mean, std)
+
+
+def _prepared(spec: Spec, network: Network) -> Network:
+    return methods.get(spec.method).prepare(spec, network)
 
 
 def _method(

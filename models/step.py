@@ -128,6 +128,15 @@ class Step:
     ) -> Tensor:
         """Return L2-normalised float32 features [n, D] of the training images at positions [n].
 
+        The rest as in `pooled`.
+        """
+        return functional.normalize(self.pooled(positions, flip=flip, backbone=backbone))
+
+    def pooled(
+        self, positions: Tensor, *, flip: bool = False, backbone: Backbone | None = None
+    ) -> Tensor:
+        """Return float32 features [n, D] of the training images at positions [n].
+
         Images are not augmented, but mirrored with `flip`. The backbone, here the network's as it
         is now, runs in eval mode.
         """
@@ -139,4 +148,4 @@ class Step:
                 pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels).pooled)
-            return functional.normalize(torch.cat(found))
+            return torch.cat(found)

@@ -15,8 +15,11 @@ FEW_HELD_OUT = 20
 def of_training(steps: int, fit: Fit | None, accuracy: float | None) -> list[str]:
     """Warn of a training that ended at chance, or was too short to learn much.
 
-    `accuracy` over all classes stands in where there is no `fit`.
+    `accuracy` over all classes stands in where there is no `fit`. Without `steps` nothing was
+    trained.
     """
+    if not steps:
+        return []
     found = []
     if fit is not None and fit.at_chance:
         found.append(

@@ -13,10 +13,12 @@ from worker.protocol import Quiet, Report, Send
 # How long reading or writing a part of up to some gigabytes may take on a slow disk.
 PART_SECONDS = 600.0
 _REPORT_SECONDS = 0.2
-# Where each job phase begins and ends in the job's fraction: training takes most of the time.
+# Where each job phase begins and ends in the job's fraction: training, or extracting, takes most of
+# the time.
 _SPANS = {
     "preparing": (0.0, 0.05),
     "training": (0.05, 0.9),
+    "extracting": (0.05, 0.95),
     "selecting_exemplars": (0.9, 0.95),
     "evaluating": (0.95, 0.98),
     "publishing": (0.98, 1.0),

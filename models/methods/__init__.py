@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from models import networks, regularizers
 from models.errors import InvalidSpecError
+from models.methods.analytic import Analytic
 from models.methods.base import Method, Needs, Phase
 from models.methods.cs_kd import CSKDMethod
 from models.methods.finetune import Finetune
@@ -38,7 +39,18 @@ AnyMethod = type[Method[Any]]
 # Other packages offer a Method subclass under this group, by its `name`.
 ENTRY_POINTS = "accrue.methods"
 
-_OWN: list[AnyMethod] = [ICaRL, LwF, LwM, MAS, Piggyback, PackNet, CSKDMethod, Finetune, Joint]
+_OWN: list[AnyMethod] = [
+    ICaRL,
+    LwF,
+    LwM,
+    MAS,
+    Piggyback,
+    PackNet,
+    CSKDMethod,
+    Analytic,
+    Finetune,
+    Joint,
+]
 
 
 @dataclass(frozen=True)

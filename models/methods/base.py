@@ -83,6 +83,8 @@ class Method(ABC, Generic[OptionsT]):
     Options: ClassVar[type[Options]]
     # Ways to classify, the default first.
     classify: ClassVar[tuple[str, ...]] = ("softmax",)
+    # The job phase in which `end` works.
+    job_phase: ClassVar[str] = "selecting_exemplars"
 
     def __init__(self, options: OptionsT, network: Network, preprocess: Preprocess) -> None:
         self.options = options
@@ -95,6 +97,11 @@ class Method(ABC, Generic[OptionsT]):
 
         Raises InvalidSpecError.
         """
+
+    @classmethod
+    def prepare(cls, spec: Spec, network: Network) -> Network:
+        """Return the network that this method works with, with an empty head: here, the spec's."""
+        return network
 
     def begin(self, step: Step) -> None:
         """Prepare the network for the new classes: here, grow the head by their block."""

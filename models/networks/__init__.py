@@ -1,19 +1,22 @@
 """Backbones by name: ours, torchvision's, and those that other packages offer by entry point."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from models.networks import efficientnet_lite
 from models.networks.convnet import ConvNet
+from models.networks.efficientnet_lite import EfficientNetLite
 from models.networks.network import Activations, Backbone, Features, Head, Network, batch_norms
+from models.networks.packaged import PackagedWeights
 from models.networks.resnet import CifarResNet
 from models.networks.weight_files import (
     SUFFIX,
@@ -37,6 +40,7 @@ __all__ = [
     "check_weights",
     "describe_backbones",
     "has_feature_map",
+    "level_channels",
     "outline",
     "pretrained",
 ]
@@ -44,10 +48,24 @@ __all__ = [
 # Other packages offer a constructor without arguments under this group, by its backbone's name.
 ENTRY_POINTS = "accrue.backbones"
 
-_OWN: dict[str, Callable[[], Backbone]] = {
-    "convnet": ConvNet,
-    "resnet20": lambda: CifarResNet(3),
-    "resnet32": lambda: CifarResNet(5),
+
+@dataclass(frozen=True)
+class _Registered:
+    """A backbone but torchvision's: its package, its constructor and its published weights."""
+
+    package: str
+    make: Callable[[], Backbone]
+    weights: Mapping[str, PackagedWeights] = field(default_factory=dict)
+
+
+_OWN = {
+    "convnet": _Registered("accrue", ConvNet),
+    "resnet20": _Registered("accrue", lambda: CifarResNet(3)),
+    "resnet32": _Registered("accrue", lambda: CifarResNet(5)),
+    "efficientnet_lite0": _Registered("accrue", EfficientNetLite, efficientnet_lite.WEIGHTS_0),
+    "efficientnet_lite2": _Registered(
+        "accrue", lambda: EfficientNetLite(1.1, 1.2), efficientnet_lite.WEIGHTS_2
+    ),
 }
 
 
@@ -72,20 +90,23 @@ def _zoo() -> ModuleType:
 
 
 @cache
-def _registry() -> dict[str, tuple[str, Callable[[], Backbone]]]:
-    """Return the package and the constructor of all backbones but torchvision's, by name."""
-    found = {name: ("accrue", make) for name, make in _OWN.items()}
+def _registry() -> dict[str, _Registered]:
+    """Return all backbones but torchvision's, by name."""
+    found = dict(_OWN)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name in found or entry.name in _zoo().names():
             raise ValueError(f"two backbones are named {entry.name!r}: {entry.value} is the second")
-        found[entry.name] = entry.module.partition(".")[0], entry.load()
+        found[entry.name] = _Registered(entry.module.partition(".")[0], entry.load())
     return found
 
 
 @cache
 def describe_backbones() -> tuple[BackboneInfo, ...]:
     """Return all backbones that `build` takes, torchvision's last."""
-    registered = [BackboneInfo(name, package, ()) for name, (package, _) in _registry().items()]
+    registered = [
+        BackboneInfo(name, known.package, tuple(known.weights))
+        for name, known in _registry().items()
+    ]
     others = [
         BackboneInfo(name, "torchvision", tuple(_zoo().weight_names(name)))
         for name in _zoo().names()
@@ -102,7 +123,7 @@ def build(name: str, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialisation"))
         if name in _registry():
-            return Network(_registry()[name][1]())
+            return Network(_registry()[name].make())
         if name in _zoo().names():
             return Network(_zoo().TorchvisionBackbone(name))
     raise ValueError(f"unknown backbone {name!r}")
@@ -118,8 +139,9 @@ def check_weights(name: str, weights: str) -> None:
             )
         return
     if name in _registry():
-        raise ValueError(f"{name} has no published weights; a file of yours ends in {SUFFIX}")
-    _zoo().resolve_weights(name, weights)
+        _packaged(name, weights)
+    else:
+        _zoo().resolve_weights(name, weights)
 
 
 def pretrained(network: Network, name: str, weights: str, folder: Path | None) -> list[Tensor]:
@@ -132,11 +154,23 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
     backbone = network.backbone
     if weights.endswith(SUFFIX):
         return list(load_file(backbone.published, folder, weights))
-    if not isinstance(backbone, _zoo().TorchvisionBackbone):
-        raise ValueError(f"{name} has no published weights")
+    if name in _registry():
+        return list(_packaged(name, weights).load_into(backbone.published))
     record = _zoo().resolve_weights(name, weights)
-    backbone.load_published(record, folder)
+    cast(Any, backbone).load_published(record, folder)
     return list(_zoo().normalisation(record))
+
+
+def _packaged(name: str, weights: str) -> PackagedWeights:
+    """Return published weights of a backbone that is not torchvision's. Raises ValueError."""
+    known = _registry()[name].weights
+    if not known:
+        raise ValueError(f"{name} has no published weights; a file of yours ends in {SUFFIX}")
+    if weights == "DEFAULT":
+        return next(iter(known.values()))
+    if weights not in known:
+        raise ValueError(f"{name} has no weights {weights!r}; it has {', '.join(known)} or DEFAULT")
+    return known[weights]
 
 
 class _Shapes(TorchFunctionMode):
@@ -162,6 +196,15 @@ def outline(name: str) -> Network:
 def has_feature_map(name: str) -> bool:
     """Say whether a backbone has a feature map, from its outline."""
     return outline(name).backbone.has_map
+
+
+@cache
+def level_channels(name: str, image_size: int) -> tuple[int, ...]:
+    """Return the channels of a backbone's levels, from its outline."""
+    backbone = outline(name).backbone.eval()
+    with torch.device("meta"):
+        levels = backbone.levels(torch.empty(1, 3, image_size, image_size))
+    return tuple(level.shape[1] for level in levels)
 
 
 @cache

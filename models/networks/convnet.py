@@ -23,9 +23,16 @@ class ConvNet(Backbone):
 
     def forward(self, images: Tensor) -> Features:
         """Return a map [B, 128, S/4, S/4] and its mean [B, 128]."""
+        hidden = self.levels(images)[-1]
+        return Features(hidden, hidden.mean(dim=(2, 3)))
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return the maps after each of the three convolutions."""
         hidden = images
+        maps = []
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             if index:
                 hidden = functional.max_pool2d(hidden, 2)
             hidden = functional.relu(norm(conv(hidden)))
-        return Features(hidden, hidden.mean(dim=(2, 3)))
+            maps.append(hidden)
+        return maps

@@ -56,6 +56,14 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Tensor) -> Features:
         """Return the features of normalised images [B, 3, S, S]."""
 
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return the maps [B, K, h, w] of several depths, the deepest last.
+
+        Here, the feature map alone, or the features as a map of one position.
+        """
+        features: Features = self(images)
+        return [features.pooled[:, :, None, None] if features.map is None else features.map]
+
 
 class Head(nn.Module):
     """A linear block for each task, over the same features; their logits stand side by side.

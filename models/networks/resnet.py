@@ -46,6 +46,7 @@ class CifarResNet(Backbone):
 
     def __init__(self, blocks_per_stage: int) -> None:
         super().__init__()
+        self.per_stage = blocks_per_stage
         self.conv = _conv(3, 16, 1)
         self.bn = nn.BatchNorm2d(16)
         channels = [16] * blocks_per_stage + [32] * blocks_per_stage + [64] * blocks_per_stage
@@ -60,6 +61,15 @@ class CifarResNet(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of the three stages."""
+        hidden = functional.relu(self.bn(self.conv(images)))
+        maps = []
+        for stage in range(3):
+            hidden = self.blocks[stage * self.per_stage : (stage + 1) * self.per_stage](hidden)
+            maps.append(hidden)
+        return maps
 
     def forward(self, images: Tensor) -> Features:
         """Return a map [B, 64, S/4, S/4] and its mean [B, 64]."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 from torchvision.models._api import WeightsEnum
 
+from models.networks.levels import earlier_levels
 from models.networks.network import Backbone, Features
 from models.networks.weight_files import WeightsUnavailableError, WeightsUnfitError
 
@@ -85,11 +86,27 @@ class TorchvisionBackbone(Backbone):
                 module.register_forward_hook(self._take_output)
             else:
                 module.register_forward_pre_hook(self._take_input)
+        self._levels: dict[int, list[Tensor]] = {}
+        for level in earlier_levels(self.body):
+            self.body.get_submodule(level).register_forward_hook(self._take_level)
 
     def forward(self, images: Tensor) -> Features:
         """Return the features of normalised images [B, 3, S, S]."""
         pooled: Tensor = self.body(images)
         return Features(self._maps.pop(get_ident(), None), pooled)
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Return the maps [B, K, h, w] of several depths, the deepest last."""
+        earlier = self._levels[get_ident()] = []
+        try:
+            deepest = super().levels(images)
+        finally:
+            del self._levels[get_ident()]
+        return [*earlier, *deepest]
+
+    def _take_level(self, _module: nn.Module, _inputs: tuple[Tensor, ...], made: Tensor) -> None:
+        if (earlier := self._levels.get(get_ident())) is not None:
+            earlier.append(made)
 
     def _take_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._maps[get_ident()] = inputs[0]

@@ -1,0 +1,207 @@
+"""The linear discriminant in closed form: Gaussian classes that share a covariance.
+
+An image with features z gets the score wᵀz + b of each class, for μ the class's mean of n features
+and S the pooled covariance within classes::
+
+    R = (1 − α)·S + α·tr(S)/M·I        w = R⁻¹μ        b = −½ μᵀw + ½ tr(R⁻¹S)/n
+
+The last term corrects for μ being an estimate: in a class of few images, the mean is farther from
+the origin than the class is. (Fisher, 1936; the shrinkage is Ledoit and Wolf's, 2004, with α chosen
+by data.) All of it follows from sums over images, so that learning and forgetting are additions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.classify import fit_temperature
+
+# The values of α that are tried.
+ALPHAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+# Where nothing can be tried.
+DEFAULT_ALPHA = 0.1
+
+# Images that α is chosen by. More cost time and change nothing.
+_JUDGED = 5000
+# A spread that is smaller than this part of the features is none.
+_ROUNDING = 1e-12
+# Rows of a batch of left-out images, since each has M numbers of its own.
+_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the images of C classes, in float64.
+
+    `counts` [C] are the images of each class, `sums` [C, M] their features added and `scatter`
+    [M, M] is Σ zzᵀ over all images.
+    """
+
+    counts: Tensor
+    sums: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, columns: Tensor, classes: int) -> Self:
+        """Return the sums over features [n, M] of images of classes `columns` [n]."""
+        rows = features.double()
+        counts = torch.bincount(columns, minlength=classes).to(rows)
+        sums = rows.new_zeros(classes, rows.shape[1]).index_add_(0, columns, rows)
+        return cls(counts, sums, rows.T @ rows)
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        """Return the sums over the images of both. Columns that one lacks have no images in it."""
+        classes = max(len(self.counts), len(other.counts))
+        left, right = self._padded(classes), other._padded(classes)
+        return Statistics(
+            left.counts + right.counts, left.sums + right.sums, left.scatter + right.scatter
+        )
+
+    def _padded(self, classes: int) -> "Statistics":
+        missing = classes - len(self.counts)
+        counts = torch.cat([self.counts, self.counts.new_zeros(missing)])
+        sums = torch.cat([self.sums, self.sums.new_zeros(missing, self.sums.shape[1])])
+        return Statistics(counts, sums, self.scatter)
+
+    def without(self, columns: Sequence[int], features: Tensor) -> "Statistics":
+        """Return the sums without classes, whose images have `features` [n, M]; others close up."""
+        kept = [column for column in range(len(self.counts)) if column not in columns]
+        rows = features.double()
+        return Statistics(self.counts[kept], self.sums[kept], self.scatter - rows.T @ rows)
+
+
+class Discriminant:
+    """The discriminant of statistics in which every class has an image.
+
+    All is computed in the basis of S's eigenvectors, where every R is diagonal.
+    """
+
+    def __init__(self, statistics: Statistics) -> None:
+        self.counts = statistics.counts
+        means = statistics.sums / self.counts[:, None]
+        spread = statistics.scatter - statistics.sums.T @ means
+        # Images less the classes' means: what S rests on.
+        self.freedom = int(self.counts.sum()) - len(self.counts)
+        values, self.basis = torch.linalg.eigh(spread / max(self.freedom, 1))
+        self.values = values.clamp_min(0)
+        self.means = means @ self.basis
+        # Equal images differ by rounding alone.
+        self.least = float(statistics.scatter.trace() / self.counts.sum()) * _ROUNDING
+
+    def solve(self, alpha: float) -> tuple[Tensor, Tensor]:
+        """Return the weights [C, M] and biases [C] of the classes' scores.
+
+        Where no class has two different images, they are those of the nearest mean.
+        """
+        trace = self.values.sum()
+        if self.freedom < 1 or float(trace) <= self.least:
+            return self.means @ self.basis.T, -0.5 * self.means.square().sum(dim=1)
+        inverse = 1 / ((1 - alpha) * self.values + alpha * trace / len(self.values))
+        weight = self.means * inverse
+        bias = -0.5 * (self.means * weight).sum(dim=1)
+        return weight @ self.basis.T, bias + 0.5 * (inverse * self.values).sum() / self.counts
+
+    def left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
+        """Return the scores [n, C] of images where each is left out of the statistics.
+
+        `features` [n, M] are of images that the statistics contain, `columns` [n] their classes,
+        which have two images or more. Equal to solving anew without each image, by the formula of
+        Sherman and Morrison: without it S loses a matrix of rank one.
+        """
+        batches = zip(features.split(_ROWS), columns.split(_ROWS), strict=True)
+        return torch.cat([self._left_out(rows, own, alpha) for rows, own in batches])
+
+    def _left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
+        rows = features.double() @ self.basis
+        own = self.counts[columns]
+        delta = rows - self.means[columns]
+        freedom, freedom_left = self.freedom, max(self.freedom - 1, 1)
+        # S' = (freedom·S − lost·δδᵀ) / freedom_left
+        lost = own / (own - 1)
+        trace = (freedom * self.values.sum() - lost * delta.square().sum(dim=1)) / freedom_left
+        spread = (trace > self.least) & (self.freedom > 1)
+        # R' = B − v·δδᵀ, with B diagonal.
+        v = torch.where(spread, (1 - alpha) * lost / freedom_left, 0)[:, None]
+        within = (1 - alpha) * freedom / freedom_left * self.values
+        diagonal = within + (alpha * trace / len(self.values))[:, None]
+        inverse = torch.where(spread[:, None], 1 / diagonal, 1.0)
+        # Products by B⁻¹: of the means with the image, with themselves, and with δ.
+        scaled = rows * inverse
+        with_image = scaled @ self.means.T
+        with_self = inverse @ self.means.square().T
+        with_delta = (delta * inverse) @ self.means.T
+        delta_image = (delta * scaled).sum(dim=1, keepdim=True)
+        delta_self = (delta.square() * inverse).sum(dim=1, keepdim=True)
+        # The image's own class has the mean μ − δ/(n − 1).
+        is_own = functional.one_hot(columns, len(self.counts)).bool()
+        step = 1 / (own - 1)[:, None]
+        moved = with_self - 2 * step * with_delta + step.square() * delta_self
+        with_self = torch.where(is_own, moved, with_self)
+        with_image = torch.where(is_own, with_image - step * delta_image, with_image)
+        with_delta = torch.where(is_own, with_delta - step * delta_self, with_delta)
+        more = v / (1 - v * delta_self)
+        scores = with_image + more * with_delta * delta_image
+        scores -= 0.5 * (with_self + more * with_delta.square())
+        # tr(R'⁻¹S'), for the correction.
+        of_spread = (inverse * self.values).sum(dim=1, keepdim=True)
+        of_spread += more * (inverse.square() * self.values * delta.square()).sum(
+            dim=1, keepdim=True
+        )
+        of_delta = delta_self + more * delta_self.square()
+        trace_left = (freedom * of_spread - lost[:, None] * of_delta) / freedom_left
+        counts = torch.where(is_own, own[:, None] - 1, self.counts)
+        correction = torch.where(spread[:, None], 0.5 * trace_left / counts, 0)
+        left: Tensor = scores + correction
+        return left
+
+
+class Choice(NamedTuple):
+    """α and the temperature τ; `hits` of `images` left-out images got the right class."""
+
+    alpha: float
+    temperature: float
+    images: int
+    hits: int
+
+
+def choose(
+    discriminant: Discriminant, features: Tensor, columns: Tensor, alphas: Sequence[float] = ALPHAS
+) -> Choice | None:
+    """Return the α and τ of greatest likelihood for images that are left out one by one.
+
+    `features` [n, M] are of images that the discriminant rests on, of classes `columns` [n]. The
+    only image of a class cannot be left out; None where there are no others, or a single class.
+    """
+    judged = _judged(features, columns, discriminant.counts)
+    features, columns = features[judged], columns[judged]
+    if not len(columns) or len(discriminant.counts) == 1:
+        return None
+    best, least = None, float("inf")
+    for alpha in alphas:
+        scores = discriminant.left_out(features, columns, alpha)
+        temperature = fit_temperature(-scores, columns)
+        cost = float(functional.cross_entropy(scores / temperature, columns))
+        if cost < least:
+            hits = int((scores.argmax(dim=1) == columns).sum())
+            best, least = Choice(alpha, temperature, len(columns), hits), cost
+    return best
+
+
+def _judged(features: Tensor, columns: Tensor, counts: Tensor) -> Tensor:
+    """Return the positions of images to leave out, at most about 5,000, evenly by class.
+
+    Which they are does not depend on the order of the images.
+    """
+    each = max(1, _JUDGED // len(counts))
+    positions = []
+    for column in range(len(counts)):
+        own = (columns == column).nonzero().flatten()
+        if counts[column] < 2:
+            continue
+        own = own[features[own, 0].argsort(stable=True)]
+        positions.append(own[torch.linspace(0, len(own) - 1, min(each, len(own))).long()])
+    return torch.cat(positions) if positions else columns[:0]

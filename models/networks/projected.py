@@ -1,0 +1,68 @@
+"""A frozen backbone whose features are its levels, side by side and projected at random."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.networks.network import Backbone, Features
+from models.seeds import generator
+
+T = TypeVar("T")
+
+# The levels in the middle that are also pooled by quarters, which tell where something is.
+_MIDDLE = 3
+
+
+class Projected(Backbone):
+    """z = P·g, where g are the mean-pooled levels of a backbone, each of length 1.
+
+    With `grid` the three levels in the middle are also pooled to grid × grid positions. P is drawn
+    from N(0, 1/M), with which lengths and angles stay about the same (Johnson and Lindenstrauss,
+    1984). Where g is not longer than `dimensions`, it is not projected, and M is its length.
+    """
+
+    has_map = False
+    mean_pooled = False
+    projection: Tensor
+
+    def __init__(
+        self, backbone: Backbone, channels: Sequence[int], dimensions: int, grid: int, seed: int
+    ) -> None:
+        """Take a backbone whose levels have `channels`."""
+        super().__init__()
+        self.backbone = backbone
+        self.grid = grid
+        length = sum(channels) + grid**2 * sum(_middle(channels))
+        self.feature_dim = min(length, dimensions)
+        projection = torch.empty(0)
+        if length > dimensions:
+            draws = torch.randn(length, dimensions, generator=generator(seed, "projection"))
+            projection = draws / dimensions**0.5
+        self.register_buffer("projection", projection)
+
+    @property
+    def published(self) -> nn.Module:
+        """The module whose `state_dict` names the tensors of pretrained weights."""
+        return self.backbone.published
+
+    def forward(self, images: Tensor) -> Features:
+        """Return no map, and features [B, M]."""
+        levels = self.backbone.levels(images)
+        parts = [level.mean(dim=(2, 3)) for level in levels]
+        if self.grid:
+            parts += [
+                functional.adaptive_avg_pool2d(level, self.grid).flatten(1)
+                for level in _middle(levels)
+            ]
+        side_by_side = torch.cat([functional.normalize(part) for part in parts], dim=1)
+        if not len(self.projection):
+            return Features(None, side_by_side)
+        return Features(None, side_by_side @ self.projection)
+
+
+def _middle(levels: Sequence[T]) -> Sequence[T]:
+    first = max(0, (len(levels) - _MIDDLE) // 2)
+    return levels[first : first + _MIDDLE]
