@@ -57,7 +57,7 @@ class Preprocess(nn.Module):
 
     def state(self) -> Tensors:
         """Return the tensors that define the module."""
-        rules = torch.tensor(self.pixel_rules)
+        rules = torch.tensor(self.pixel_rules, device=self.mean.device)
         return {"mean": self.mean, "std": self.std, _PIXEL_RULES: rules}
 
     def forward(self, images: Tensor) -> Tensor:

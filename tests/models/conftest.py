@@ -109,8 +109,9 @@ def chain() -> Callable[..., Chain]:
         torch.set_num_threads(1)
         spec = Spec(
             method=method,
-            options={"epochs": 2, "batch_size": 16, **options},
-            backbone="convnet",
+            options={} if method == "analytic" else {"epochs": 2, "batch_size": 16, **options},
+            backbone="efficientnet_lite0" if method == "analytic" else "convnet",
+            weights="DEFAULT" if method == "analytic" else None,
             image_size=SIZE,
             memory=Budget(exemplars=exemplars),
             augment=Augment(crop=1, flip=True),
