@@ -6,7 +6,8 @@ A purge deletes
 - the uploads with images of the classes that jobs of the classifier have used. An upload is deleted
   as a whole, as by `DELETE /v1/uploads/{id}`: versions keep their exemplars and held-out images of
   its other classes;
-- every image and tensor that nothing else refers to then.
+- every image and tensor that nothing else refers to then: after the grace of the sweep, so that a
+  backup under way stays whole, or at once if the request says `now`.
 
 Children of a deleted version become its parent's, and take over its held-out images of the classes
 that remain.
@@ -18,6 +19,7 @@ the new one, whatever the classifier's promotion says.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -68,7 +70,9 @@ def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
     ]
 
 
-def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
+def purge(
+    session: Session, plan: ForgetPlan, upload_ids: Sequence[str], *, now: datetime
+) -> Purged:
     """Delete all that holds the plan's classes, after the version without them was added.
 
     `upload_ids` are those that `lock_for_update` returned. Raises CannotPurgeError.
@@ -89,10 +93,12 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
         lineage.remove(session, old)
     for upload_id in upload_ids:
         upload_rows.remove(session, upload_id)
+    blobs = blob_rows.release(session, candidates)
+    blob_rows.mark_unreferenced(session, blobs, now)
     return Purged(
         versions=[old.number for old in doomed],
         uploads=list(upload_ids),
-        blobs=blob_rows.release(session, candidates),
+        blobs=blobs,
     )
 
 

@@ -24,9 +24,7 @@ def path(database_url: str) -> Path:
 def worker(database: Database, name: str) -> Worker:
     with database.reading() as session:
         now = database.now(session)
-    return Worker(
-        id=name, host="here", pid=1, queues=[], device="cpu", started_at=now, seen_at=now
-    )
+    return Worker(id=name, host="here", pid=1, queues=[], device="cpu", started_at=now, seen_at=now)
 
 
 def write(database: Database, name: str) -> None:
