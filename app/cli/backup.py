@@ -57,6 +57,7 @@ def restore(
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     from app.services.upkeep import restoration  # noqa: PLC0415
+    from app.services.upkeep.backup import DatabaseDamagedError  # noqa: PLC0415
 
     settings = make_settings(data_dir=data_dir)
     logs.configure(settings.log_level)
@@ -66,7 +67,7 @@ def restore(
         raise CommandError(
             f"{folder} has no finished backup. `accrue backup` makes one."
         ) from error
-    except restoration.DatabaseDamagedError as error:
+    except DatabaseDamagedError as error:
         raise CommandError(
             f"The database of the backup is damaged, and nothing was changed: {error}."
         ) from error

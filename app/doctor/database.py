@@ -25,8 +25,11 @@ def check(context: CheckContext) -> Iterator[Finding]:
     say = Say("database")
     try:
         with opened(context) as database:
+            # First: SQLite says nothing more of a damaged file where a query meets the damage.
+            if damaged := _damages(say, database):
+                yield damaged
+                return
             yield say.ok(_name(database))
-            yield from _pages(say, database)
             yield _schema(say, context.settings.database_url)
             yield _clock(say, database)
             with database.transaction() as session:
@@ -60,18 +63,18 @@ def _no_file(say: Say, context: CheckContext, error: NoDatabaseError) -> Finding
     return say.warning(f"{error} does not exist yet", "`accrue up` or `accrue migrate` makes it.")
 
 
-def _pages(say: Say, database: Database) -> Iterator[Finding]:
-    """Check the file of SQLite; PostgreSQL checks its own."""
+def _damages(say: Say, database: Database) -> Finding | None:
+    """Check the pages of a file of SQLite; PostgreSQL checks its own."""
     if database.engine.dialect.name != "sqlite":
-        return
-    if damages := copying.damages(Path(database.engine.url.database or "")):
-        yield say.problem(
-            f"Its file is damaged: {'; '.join(damages)}",
-            "Stop the service and `accrue restore` a backup, or move the file away and rebuild it "
-            "with `accrue reindex`.",
-        )
-    else:
-        yield say.ok("Its file is whole")
+        return None
+    damages = copying.damages(Path(database.engine.url.database or ""))
+    if not damages:
+        return None
+    return say.problem(
+        f"Its file is damaged: {'; '.join(damages)}",
+        "Stop the service and `accrue restore` a backup, or move the file away and rebuild it "
+        "with `accrue reindex`.",
+    )
 
 
 def _schema(say: Say, url: str) -> Finding:

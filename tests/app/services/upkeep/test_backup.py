@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.storage import BlobStore, open_store
 from app.storage.names import path_of
 from tests.app.services.steps.test_forgetting import held_out, images_of, run, taught
-from tests.app.services.upkeep.test_sweeping import age, age_marks, stored
+from tests.app.services.upkeep.test_sweeping import age, stored
 from tests.worker.harness import WORKSPACE, Service
 
 SQLITE, POSTGRES = ("sqlite", "folder"), ("postgresql", "s3")
