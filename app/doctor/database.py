@@ -72,8 +72,8 @@ def _damages(say: Say, database: Database) -> Finding | None:
         return None
     return say.problem(
         f"Its file is damaged: {'; '.join(damages)}",
-        "Stop the service and `accrue restore` a backup, or move the file away and rebuild it "
-        "with `accrue reindex`.",
+        "If ACCRUE_DATABASE is right, stop the service and `accrue restore` a backup, or move the "
+        "file away and rebuild it with `accrue reindex`.",
     )
 
 

@@ -165,7 +165,7 @@ def test_a_purge_removes_what_others_learnt_from_its_images(
     checkpoint = saved(store)
     other.record_checkpoint(checkpoint)
     other.fail(HOPEFUL)
-    lease = must_claim(service, service.forget("a", purge=True))
+    lease = must_claim(service, service.forget("a", purge="now"))
     plan = lease.plan()
     assert lease.publish(plan, outcome(plan)) == 2
     assert other.checkpoint() is None
