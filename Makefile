@@ -6,7 +6,13 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/uv.txt)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/.uv-$(UV_VERSION)
-STAMP := $(VENV)/.synced
+
+# The PyTorch of the lock file includes CUDA for Linux. `make setup TORCH=cpu` leaves CUDA out: it takes
+# the same versions in their builds for the CPU, from an index that you name (UV_INDEX, UV_FIND_LINKS).
+# What was chosen stays chosen, until TORCH=locked.
+TORCH ?= $(if $(wildcard $(VENV)/.synced-cpu),cpu,locked)
+STAMP := $(VENV)/.synced-$(TORCH)
+
 # The wheels of PyTorch are large; slow connections need a long timeout.
 export UV_HTTP_TIMEOUT ?= 300
 export UV_PYTHON_DOWNLOADS := never
@@ -25,7 +31,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Install the locked dependencies into .venv (once for each lock file)
+setup: $(STAMP) ## Install the locked dependencies into .venv (TORCH=cpu: without CUDA)
 
 demo: $(STAMP) ## Teach two classifiers handwritten digits and show what they remember
 	$(BIN)/accrue demo
@@ -86,8 +92,25 @@ $(UV):
 		--require-hashes --requirement requirements/uv.txt
 	@touch $@
 
+# Not quiet: on a terminal uv draws progress bars, and into a log it writes lines.
 # --inexact, because uv itself is in .venv and not in the lock file. The tests need the extras.
-$(STAMP): uv.lock pyproject.toml requirements/build.txt | $(UV)
-	$(BIN)/uv sync --frozen --extra s3 --extra demo --inexact --compile-bytecode --quiet --no-install-project
-	$(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable .
-	@touch $@
+SYNC = $(BIN)/uv sync --frozen --extra s3 --extra demo --inexact --compile-bytecode --no-install-project
+# Accrue itself, then the mark that everything is installed.
+FINISH = $(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable . \
+	&& rm -f $(VENV)/.synced-* && touch $@
+LOCKED := uv.lock pyproject.toml requirements/build.txt
+
+$(VENV)/.synced-locked: $(LOCKED) | $(UV)
+	@echo "Installing what uv.lock names into $(VENV). Downloads some 3 GB the first time, mostly CUDA."
+	@$(SYNC)
+	@$(FINISH)
+
+TORCH_CPU = $(shell sed -n 's/^ *"\(torch\(vision\)\{0,1\}==[0-9.]*\)",$$/\1+cpu/p' pyproject.toml)
+CUDA = $(shell sed -n 's/^name = "\(nvidia-.*\|cuda-.*\|triton\)"$$/\1/p' uv.lock)
+
+# PyTorch comes first, so that an index without it fails at once.
+$(VENV)/.synced-cpu: $(LOCKED) | $(UV)
+	@echo "Installing $(TORCH_CPU), then what uv.lock names besides, into $(VENV)."
+	@$(BIN)/uv pip install --no-deps --compile-bytecode $(TORCH_CPU)
+	@$(SYNC) $(addprefix --no-install-package ,torch torchvision $(CUDA))
+	@$(FINISH)

@@ -29,7 +29,7 @@ from app.api import (
     versions,
 )
 from app.api.csrf import CsrfGuard
-from app.api.middleware import BodyLimit, RequestContext, RequestMetrics
+from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
         tensors = with_cache(store, CacheFolder.of(settings))
-        registry = Registry(database, tensors, settings)
+        registry = Registry(database, tensors, settings, on_load=process_metrics.versions.count)
         batcher = Batcher(
             threads=settings.inference_threads,
             batch=settings.inference_batch,
@@ -152,6 +152,7 @@ def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMe
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
+    app.add_middleware(BodyPace, seconds=settings.body_seconds)
     app.add_middleware(RequestContext)
     app.add_middleware(RequestMetrics, metrics=process_metrics.http)
 

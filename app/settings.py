@@ -1,6 +1,7 @@
 """Settings of one Accrue process, read once from the environment and passed on."""
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
@@ -16,6 +17,8 @@ from pydantic_settings import (
 
 # Where containers have their secrets, each in a file.
 _SECRETS_DIR = "/run/secrets"
+# Bytes, or units of 1024 bytes as container engines write their limits.
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(i?b)?")
 
 
 class Settings(BaseSettings):
@@ -82,10 +85,29 @@ class Settings(BaseSettings):
     inference_threads: int | None = Field(None, ge=1, description="One per core if unset.")
     inference_batch: int = Field(16, ge=1, description="Images in one forward pass at most.")
     inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")
-    loaded_versions: int = Field(
-        8, ge=1, description="Versions kept in memory besides those of aliases."
+    model_memory: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of loaded versions in one API process at most, or like 512m or 2g; a "
+        "quarter of the machine's or the container's memory if unset.",
     )
 
+    connections: int = Field(
+        1000,
+        ge=1,
+        description="Open connections at most; then the one longest without a request is closed.",
+    )
+    idle_seconds: float = Field(
+        5.0, gt=0, description="How long a connection stays open between two requests."
+    )
+    head_seconds: float = Field(
+        20.0, gt=0, description="How long a request line and its headers may take; then 408."
+    )
+    body_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How long a body or an answer may flow at less than 500 bytes a second.",
+    )
     event_streams: int = Field(256, ge=1, description="Open event streams at most; then 503.")
     webhook_private: bool = Field(
         False, description="Whether webhooks may use private addresses and plain http."
@@ -124,6 +146,16 @@ class Settings(BaseSettings):
                     f"ACCRUE_{name.upper()}_PASSWORD is set, but ACCRUE_{name.upper()} is not."
                 )
         return self
+
+    @field_validator("model_memory", mode="before")
+    @classmethod
+    def _in_bytes(cls, size: object) -> object:
+        if not isinstance(size, str):
+            return size
+        found = _SIZE.fullmatch(size.strip().lower())
+        if found is None:
+            raise ValueError("not a number of bytes, nor one with a unit like 512m or 2g")
+        return int(float(found["number"]) * 1024 ** " kmgt".index(found["unit"] or " "))
 
     @field_validator("database")
     @classmethod

@@ -115,15 +115,28 @@ class EpochPlan(NamedTuple):
         return EpochPlan(*(part.to(device, non_blocking=True) for part in self))
 
     def batches(self, size: int) -> "list[EpochPlan]":
-        """Split the plan into batches, without a last one of a single image (batch norm)."""
-        split = [EpochPlan(*each) for each in zip(*(p.split(size) for p in self), strict=True)]
-        return split[:-1] if len(split) > 1 and len(split[-1].order) == 1 else split
+        """Split the plan into batches of `batch_sizes`."""
+        sizes = batch_sizes(len(self.order), size)
+        return [EpochPlan(*each) for each in zip(*(p.split(sizes) for p in self), strict=True)]
+
+
+def batch_sizes(count: int, size: int) -> list[int]:
+    """Return the sizes of the batches of `count` images, of which full ones have `size`.
+
+    A rest below half a batch shares with the batch before it: over few images batch norm's
+    statistics are so far off that training diverges, over one there are none.
+    """
+    full, rest = divmod(count, size)
+    sizes = [size] * full + [rest] * (rest > 0)
+    if full and 0 < rest < max(2, size / 2):
+        both = size + rest
+        sizes[-2:] = [both - both // 2, both // 2] if both >= 4 else [both]
+    return sizes
 
 
 def steps_per_epoch(count: int, size: int) -> int:
-    """Return how many batches `EpochPlan.batches` gives for `count` images."""
-    full, rest = divmod(max(count, 2), size)
-    return max(1, full + (rest >= 2))
+    """Return how many batches an `EpochPlan` over `count` images gives."""
+    return len(batch_sizes(max(count, 2), size))
 
 
 def crop_and_flip(images: Tensor, plan: EpochPlan, crop: int, fill: Tensor) -> Tensor:

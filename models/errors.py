@@ -38,7 +38,9 @@ class LearningError(Exception):
 
 def diverged(how: str) -> LearningError:
     """Return the error of a training that diverged; `how` says what shows it."""
-    return LearningError("training-diverged", f"training diverged, {how}: give a lower lr")
+    return LearningError(
+        "training-diverged", f"training diverged, {how}: give a lower lr or a lower max_grad_norm"
+    )
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: it was asked for

@@ -60,7 +60,8 @@ def measure(
     `output` are the predictions of the held-out images (None without images), `columns` [H] their
     classes, `tasks` the task of each column and `history` the parent's metrics. `with_task` are the
     predictions with the task given, where they differ from `output` restricted to the task's
-    columns. `per_class` is ordered by column.
+    columns. `per_class` is ordered by column. The learner adds `report`, `training_accuracy` and
+    `warnings`.
     """
     before = history or {"matrix": [], "task_aware_matrix": [], "accuracies": []}
     known = sorted(set(tasks))
@@ -87,6 +88,7 @@ def measure(
         "forgetting": forgetting(matrix),
         "backward_transfer": backward_transfer(matrix),
         "matrix": matrix,
+        "measured_on": len(columns),
         "task_aware_accuracy": _mean(within),
         "task_aware_matrix": aware,
         "router_accuracy": None if routed is None else _mean(routed == task_of[columns]),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import evaluate, matrices, methods, networks
+from models import evaluate, fit, matrices, methods, networks, version_warnings
 from models.checkpoint import Checkpoint
 from models.classify import Servable
 from models.compute import Compute, to_device
@@ -26,9 +26,6 @@ from models.spec import Spec
 from models.state import State, clone, load_into, on_device
 from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
 from models.trainer import Progress, Trainer, at_epoch_ends
-
-# With fewer optimizer steps hardly anything is learnt, whatever the number of epochs.
-FEW_STEPS = 50
 
 CPU = torch.device("cpu")
 
@@ -61,8 +58,12 @@ def learn(
         raise LearningError("no-training-images", "there is no image to train on")
     compute = Compute.on(device)
     if base is None:
-        network, preprocess = _initial(spec, weights_dir)
-        preprocess = preprocess or Preprocess.fitted(data.images)
+        network, normalisation = _initial(spec, weights_dir)
+        preprocess = (
+            Preprocess.fitted(data.images, data.pixel_rules)
+            if normalisation is None
+            else Preprocess(*normalisation, data.pixel_rules)
+        )
         method = _method(spec, network, preprocess, compute.device)
     else:
         method = restore(spec, base, compute.device)
@@ -82,12 +83,19 @@ def learn(
     )
     steps = trainer.run(resume)
     step.pause()
+    fitted = fit.measure(method, step)
     method.end(step)
     metrics = _measure(
         method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
     )
+    metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
+    warnings = [
+        *version_warnings.of_training(steps, fitted, metrics["accuracy"]),
+        *version_warnings.of_accuracy(len(data.tasks), len(data.held_out)),
+        *method.warnings(),
+    ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
-    return _result(method, step.memory, metrics, steps, image)
+    return _result(method, step.memory, metrics, warnings, image)
 
 
 def forget(
@@ -121,13 +129,19 @@ def forget(
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
+    metrics = _measure(method, data.held_out, data.held_out_columns, compute, history, pause)
+    tasks = method.network.head.tasks
+    warnings = [
+        *version_warnings.of_forgetting(base.tasks, tasks),
+        *version_warnings.of_accuracy(len(tasks), len(data.held_out)),
+    ]
     return StepResult(
-        metrics=_measure(method, data.held_out, data.held_out_columns, compute, history, pause),
+        metrics=metrics | {"warnings": warnings},
         state=_state(method),
         sample=_sample(method, data.held_out[:1] if len(data.held_out) else grey),
         rankings={},
         kept=data.kept,
-        warnings=_lone_class_warnings(base.tasks, method.network.head.tasks),
+        warnings=warnings,
         residual=tuple(residual),
     )
 
@@ -174,6 +188,8 @@ def _measure(
 
     if len(images):
         held_out = evaluate.predict(servable(), images, compute.device, pause)
+        if bool(held_out.log_scores.isnan().any()):
+            raise diverged("its scores are no longer finite")
         method.calibrate(held_out, columns)
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
@@ -188,7 +204,7 @@ def _result(
     method: Method[Any],
     memory: ExemplarMemory,
     metrics: dict[str, Any],
-    steps: int,
+    warnings: list[str],
     image: Tensor,
 ) -> StepResult:
     state = _state(method)
@@ -206,8 +222,8 @@ def _result(
             if memory.changed[column] and kept
         },
         kept=memory.kept,
-        metrics=metrics,
-        warnings=[*_warnings(steps), *method.warnings()],
+        metrics=metrics | {"warnings": warnings},
+        warnings=warnings,
     )
 
 
@@ -232,7 +248,8 @@ def _sample(method: Method[Any], image: Tensor) -> Sample:
     return Sample(image, {variant: log_scores(variant) for variant in variants})
 
 
-def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess | None]:
+def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, tuple[Tensor, Tensor] | None]:
+    """Return the network, and the mean and deviation that pretrained weights were trained with."""
     network = networks.build(spec.backbone, spec.seed)
     if spec.weights is None:
         return network, None
@@ -242,7 +259,7 @@ def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, Preprocess 
         raise LearningError("weights-unavailable", str(error)) from error
     except WeightsUnfitError as error:
         raise LearningError("weights-unfit", str(error)) from error
-    return network, Preprocess(mean, std)
+    return network, (mean, std)
 
 
 def _method(
@@ -252,21 +269,3 @@ def _method(
     kind = methods.get(spec.method)
     options = kind.Options.model_validate(spec.options)
     return kind(options, to_device(network, device), preprocess.to(device))
-
-
-def _lone_class_warnings(before: Sequence[int], after: Sequence[int]) -> list[str]:
-    """Warn of tasks that now have a single class; `before` and `after` have each column's task."""
-    return [
-        f"task {task} has a single class left: with the task given, that is always the answer"
-        for task in dict.fromkeys(after)
-        if after.count(task) == 1 < before.count(task)
-    ]
-
-
-def _warnings(steps: int) -> list[str]:
-    if steps >= FEW_STEPS:
-        return []
-    return [
-        f"training took only {steps} steps, too few to learn much: give more images, more epochs "
-        "or a smaller batch_size"
-    ]

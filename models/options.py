@@ -21,9 +21,18 @@ class SGDOptions(Options):
         None, ge=2, le=8192, description="Images a step; 32 under 2,000 images and 128 above."
     )
     lr: float | None = Field(
-        None, gt=0, description="Learning rate; 0.1·√(batch size / 128) where null."
+        None,
+        gt=0,
+        description="Learning rate. Where null 0.1·√(batch size / 128), and a tenth of it for a "
+        "pretrained backbone.",
     )
     momentum: float = Field(0.9, ge=0, lt=1)
+    max_grad_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Longer gradients are scaled down to this norm, 5 where null, so that no step "
+        "is too long.",
+    )
     weight_decay: float = Field(5e-4, ge=0)
     milestones: tuple[Fraction, ...] = Field(
         (0.6, 0.85), description="Fractions of training after which the learning rate falls."

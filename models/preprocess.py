@@ -7,24 +7,35 @@ from torch import Tensor, nn
 
 from models.state import Tensors
 
+# The only rules of releases that did not number them, so stored parts without a number mean these.
+FIRST_PIXEL_RULES = 1
+_PIXEL_RULES = "pixel_rules"
+
+
+def pixel_rules(part: Tensors) -> int:
+    """Return the number of the rules by which a version's images became pixels, from its part."""
+    return int(part[_PIXEL_RULES]) if _PIXEL_RULES in part else FIRST_PIXEL_RULES
+
 
 class Preprocess(nn.Module):
     """Subtract a mean and divide by a deviation per channel.
 
     Both are in [0, 1] units, fixed at the first task or given by pretrained weights. The same
-    module trains, evaluates and serves.
+    module trains, evaluates and serves. `pixel_rules` is the number of the rules by which files
+    became the pixels of the first task. Those of all later images must come by the same.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, mean: Tensor, std: Tensor, pixel_rules: int = FIRST_PIXEL_RULES) -> None:
         super().__init__()
+        self.pixel_rules = pixel_rules
         self.register_buffer("mean", mean.float().clone())
         self.register_buffer("std", std.float().clone())
 
     @classmethod
-    def fitted(cls, images: Tensor) -> Self:
+    def fitted(cls, images: Tensor, pixel_rules: int = FIRST_PIXEL_RULES) -> Self:
         """Return the preprocessing with mean and deviation of uint8 images [N, 3, S, S]."""
         # In float64 against rounding, and by batches, since that takes 8 bytes a pixel.
         total = torch.zeros(3, dtype=torch.float64, device=images.device)
@@ -37,16 +48,17 @@ class Preprocess(nn.Module):
         mean = total / count
         std = (square / count - mean.square()).clamp_min(0).sqrt()
         # Images of one flat colour have a deviation of zero.
-        return cls(mean, std.clamp_min(1 / 255))
+        return cls(mean, std.clamp_min(1 / 255), pixel_rules)
 
     @classmethod
     def from_state(cls, part: Tensors) -> Self:
         """Return the preprocessing of which `state` returned these tensors."""
-        return cls(part["mean"], part["std"])
+        return cls(part["mean"], part["std"], pixel_rules(part))
 
     def state(self) -> Tensors:
         """Return the tensors that define the module."""
-        return {"mean": self.mean, "std": self.std}
+        rules = torch.tensor(self.pixel_rules)
+        return {"mean": self.mean, "std": self.std, _PIXEL_RULES: rules}
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 [B, 3, S, S] from uint8 [B, 3, S, S]."""

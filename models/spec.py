@@ -1,10 +1,13 @@
 """What a classifier is to the learning core: validated, serialisable, immutable."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.json_values import GivenOptions, Text
+
+# How an image that is not square becomes one.
+Resize = Literal["squash", "pad", "crop"]
 
 
 class _Frozen(BaseModel):
@@ -52,6 +55,11 @@ class Spec(_Frozen):
         None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
     )
     image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
+    resize: Resize = Field(
+        "squash",
+        description="What becomes of images that are not square: squashed, padded with grey, or "
+        "cropped to the middle. The same in training and prediction.",
+    )
     memory: Budget = Budget(exemplars=2000)
     regularizer: GivenOptions | None = None
     augment: Augment = Augment()

@@ -13,7 +13,7 @@ from models.compute import Compute
 from models.inference import Pause, inference_batches, no_pause
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
-from models.preprocess import Preprocess
+from models.preprocess import FIRST_PIXEL_RULES, Preprocess
 from models.seeds import derive
 from models.spec import Spec
 from models.state import State
@@ -27,7 +27,7 @@ class StepData:
     then the new images in the order they came; `columns` [N] are their classes, `sizes` [N] their
     stored bytes, `fresh` [N] whether they are new. `held_out` uint8 [H, 3, S, S], of classes
     `held_out_columns` [H], are for measuring only. `tasks[c]` is the task of column c; new columns
-    are last.
+    are last. `pixel_rules` is the number of the rules by which files became the pixels.
     """
 
     images: Tensor
@@ -37,6 +37,7 @@ class StepData:
     held_out: Tensor
     held_out_columns: Tensor
     tasks: tuple[int, ...]
+    pixel_rules: int = FIRST_PIXEL_RULES
 
 
 # What a servable is for: the task that is given (None: no task) and the way to classify.

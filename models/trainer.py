@@ -227,6 +227,8 @@ class Trainer:
             loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if phase.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(_trained(phase), phase.max_grad_norm)
         phase.optimizer.step()
         method.after_optimizer_step(step, phase)
         return loss.detach()
@@ -286,10 +288,14 @@ class Trainer:
         return position
 
 
+def _trained(phase: Phase) -> list[nn.Parameter]:
+    return [each for group in phase.optimizer.param_groups for each in group["params"]]
+
+
 @contextmanager
 def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
     """Compute gradients only of the parameters that the training phase trains, to save time."""
-    trained = {id(each) for group in phase.optimizer.param_groups for each in group["params"]}
+    trained = {id(each) for each in _trained(phase)}
     spared = [p for p in network.parameters() if p.requires_grad and id(p) not in trained]
     for parameter in spared:
         parameter.requires_grad_(False)

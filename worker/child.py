@@ -7,20 +7,24 @@ second one closes, this process ends: it cannot outlive its worker, whatever hap
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers ask
-# for it, and it takes longer than everything else before the first optimizer step.
+import structlog
+
+# Imported here, not at first use, so that the fork server has it ready: PyTorch's optimisers and
+# torchvision ask for it, and it takes longer than everything else before the first optimizer step.
 import torch._dynamo
+import torchvision  # noqa: F401
 from setproctitle import setproctitle
 
+from app import logs
 from app.db.repositories.learning import SizedImage
 from app.imaging.reading import UnreadableImageError
+from app.logs import described
 from app.processes import die_with_parent
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
@@ -38,6 +42,8 @@ from worker.attempt import Attempt, StopOrder
 from worker.protocol import Failure, Message, Resources, Stopped
 from worker.reporter import PART_SECONDS
 from worker.saving import Saver
+
+log = structlog.get_logger(__name__)
 
 # How long the main thread may be silent (`Quiet`) from the last image to the first optimizer step
 # or, where nothing is trained, to measuring; and the same with a download of weights in it.
@@ -84,6 +90,7 @@ def main(
     os.close(server._forkserver_alive_fd)
     server._forkserver_alive_fd = None
     die_with_parent(os.getppid(), signal.SIGKILL)
+    logs.configure(resources.log_level)  # the fork server has configured nothing
     attempt = Attempt(plan, resources, up.send, checkpoint=checkpoint)
     threading.Thread(target=_listen, args=(down, attempt.stop), daemon=True).start()
     up.send(run(attempt))
@@ -110,7 +117,7 @@ def run(attempt: Attempt) -> Message:
     except LearningError as error:
         return _refusal(error)
     except Exception as error:  # whatever a method raises is its job's failure, not the worker's
-        sys.excepthook(type(error), error, error.__traceback__)
+        log.exception("job_failed", job=attempt.plan.job_id)
         return _failure(error)
 
 
@@ -126,10 +133,12 @@ def _failure(error: Exception) -> Failure:
     )
     if isinstance(error, OSError) and is_full(error):
         # Somebody has to free space first: an attempt made at once would fail again.
-        return Failure("storage-full", f"The storage is full: {error}", again=False, retryable=True)
+        return Failure(
+            "storage-full", f"The storage is full: {described(error)}", again=False, retryable=True
+        )
     if is_out_of_memory(error):
         code, again = "out-of-memory", True
-    detail = f"{type(error).__name__}: {error}"
+    detail = described(error)
     if isinstance(error, (BlobMissingError, BlobCorruptError)):
         detail = f"{error}; send that image again or restore the storage, then create a new job"
     return Failure(code, detail, again=again, retryable=again)
@@ -138,7 +147,7 @@ def _failure(error: Exception) -> Failure:
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
     preflight.check_memory(plan, spec)
-    fingerprint = resuming.fingerprint(plan, spec)
+    fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
     checkpoint = resuming.read(attempt, fingerprint)
     attempt.reporter.warn(preflight.warnings(plan))
     data = reading.read(attempt, plan)
@@ -242,5 +251,5 @@ def _read_back(attempt: Attempt, stored: State, sample: Sample) -> None:
     except Exception as error:  # whatever a method or backbone raises
         if is_out_of_memory(error):
             raise
-        sys.excepthook(type(error), error, error.__traceback__)
+        log.exception("version_not_read_back", job=attempt.plan.job_id)
         raise read_back_failed(attempt.spec, f"it cannot be loaded ({why(error)})") from error

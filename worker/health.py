@@ -49,7 +49,7 @@ class Health:
             try:
                 self._insert(list(dead))
             except UNAVAILABLE as error:
-                log.warning("database_unavailable", error=str(error))
+                log.warning("database_unavailable", error=error)
                 self._show()
                 time.sleep(_TICK_SECONDS)
             else:
@@ -91,13 +91,13 @@ class Health:
             try:
                 self._update()
             except SQLAlchemyError as error:
-                log.warning("database_unavailable", error=str(error))
+                log.warning("database_unavailable", error=error)
 
     def _show(self) -> None:
         try:
             self._presence.touch()
         except OSError as error:  # e.g. a full disk; the row still shows the heartbeat
-            log.warning("presence_not_shown", error=str(error))
+            log.warning("presence_not_shown", error=error)
 
     def unregister(self) -> None:
         """Remove this worker's row and file."""
@@ -105,7 +105,7 @@ class Health:
             with self._db.transaction() as session:
                 worker_rows.remove(session, [self._id])
         except UNAVAILABLE as error:  # the row is removed once it is old
-            log.warning("database_unavailable", error=str(error))
+            log.warning("database_unavailable", error=error)
         self._presence.hide()
 
     def _update(self) -> None:

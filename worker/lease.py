@@ -31,6 +31,7 @@ from app.services.steps.plans import Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from worker import retrying
 from worker.protocol import Failure
 
 T = TypeVar("T")
@@ -78,25 +79,34 @@ class Lease:
             return cls(db, settings, job)
 
     @classmethod
+    def requeue_unknown(cls, db: Database, worker_id: str) -> None:
+        """Requeue what this worker, which has no job, may have claimed without an answer."""
+        requeued = Event("requeued", "The answer to a claim was lost; the job waits for another.")
+        with db.transaction() as session:
+            now = db.now(session)
+            for job_id in lease_rows.requeue_claims_of(session, worker_id):
+                event_rows.append(session, job_id, [requeued], now=now)
+
+    @classmethod
     def claim_next(
         cls, db: Database, settings: Settings, hardware: str, worker_id: str
     ) -> Self | None:
         """Claim the job for this hardware whose turn it is; None where none can be claimed."""
         with db.reading() as session:
-            waiting = turn_rows.in_turn(session, hardware)
+            waiting = turn_rows.in_turn(session, hardware, now=db.now(session))
         leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
         return next((lease for lease in leases if lease is not None), None)
 
     def plan(self) -> Plan:
         """Make the job's plan. Raises ServiceError where the job cannot be done."""
 
-        def make() -> Plan:
+        def load() -> Callable[[], Plan]:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return starting.plan(session, job)
+                return starting.planner(session, job)
 
-        return self._persist(make)
+        return self._persist(load)()
 
     def checkpoint(self) -> SavedCheckpoint | None:
         """Return the checkpoint that an earlier attempt saved, None without one."""
@@ -168,29 +178,50 @@ class Lease:
 
     def hand_back(self) -> None:
         """Requeue the job without counting a failure; where it is cancelling, cancel it."""
-        self._requeue(Event("requeued", "The worker stops; the job waits for another."), 0)
+        self._requeue(Event("requeued", "The worker stops; the job waits for another."))
 
     def fail(self, failure: Failure) -> None:
         """Requeue the job while its failures allow another attempt, else end it as failed.
 
-        Where it is cancelling, it is cancelled instead.
+        The next attempt starts after a pause, and an outage counts apart: see `retrying`. Where the
+        job is cancelling, it is cancelled instead.
         """
         job = self._read(job_rows.get)
         # Only the holder of the attempt counts failures, so what was read stays true.
-        if failure.again and job is not None and job.failures + 1 < self._max_failures:
-            data = {"code": failure.code}
-            self._requeue(Event("requeued", f"{failure.detail} Trying again.", "warning", data), 1)
-            return
+        if failure.again and job is not None:
+            outage = retrying.is_outage(failure, job.outages)
+            if outage or job.failures + 1 < self._max_failures:
+                pause = retrying.pause(failure, job.failures + job.outages)
+                self._requeue_failed(failure, pause, outage=outage)
+                return
         error = {"code": failure.code, "detail": failure.detail, "retryable": failure.retryable}
         event = Event("failed", failure.detail, "error", {"code": failure.code})
         if not self._finish("failed", event, error):
             self.cancelled()  # an accepted cancel wins, however the attempt ended
 
-    def _requeue(self, event: Event, failures: int) -> None:
+    def _requeue_failed(self, failure: Failure, pause: timedelta, *, outage: bool) -> None:
+        seconds = pause.total_seconds()
+        said = f"Trying again in {seconds:.0f} s." if pause else "Trying again."
+        data = {"code": failure.code, "pause_seconds": round(seconds, 1)}
+        event = Event("requeued", f"{failure.detail} {said}", "warning", data)
+        self._requeue(event, failure, pause, outage=outage)
+
+    def _requeue(
+        self,
+        event: Event,
+        failure: Failure | None = None,
+        pause: timedelta = timedelta(),
+        *,
+        outage: bool = False,
+    ) -> None:
         def requeue() -> bool:
             with self._db.transaction() as session:
                 now = self._db.now(session)
-                if not lease_rows.requeue(session, self.job_id, self.attempt, failures=failures):
+                failed = None
+                if failure is not None:
+                    not_before = now + pause if pause else None
+                    failed = lease_rows.Failed(failure.code, failure.detail, not_before, outage)
+                if not lease_rows.requeue(session, self.job_id, self.attempt, failed):
                     return False
                 event_rows.append(session, self.job_id, [event], now=now)
                 return True
@@ -248,5 +279,5 @@ class Lease:
                 storage = isinstance(error, OSError)
                 if time.monotonic() > (without_storage if storage else without_database):
                     raise
-                log.warning("write_refused", job=self.job_id, error=str(error))
+                log.warning("write_refused", job=self.job_id, error=error)
                 time.sleep(_RETRY_SECONDS)

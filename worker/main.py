@@ -10,7 +10,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from setproctitle import setproctitle
 
-from app import logs
+from app import logs, starting
 from app.db.engine import Database
 from app.ids import new_id
 from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE
@@ -31,6 +31,7 @@ def main(settings: Settings | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; return its exit status."""
     settings = settings or Settings()
     logs.configure(settings.log_level)
+    starting.say("is loading PyTorch")
     processes.start_server(settings.storage_url)
     db = Database(settings.database_url)
     dispatcher = Dispatcher(db, settings)
@@ -47,6 +48,7 @@ def main(settings: Settings | None = None) -> int:
         weights_dir=settings.weights_dir,
         checkpoint_seconds=settings.checkpoint_seconds,
         cache=CacheFolder.of(settings),
+        log_level=settings.log_level,
     )
     runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)
@@ -62,6 +64,7 @@ def main(settings: Settings | None = None) -> int:
         thread.start()
     dispatcher.start()
     try:
+        starting.say_ready()
         log.info("worker_ready", worker=worker_id, device=device, queues=queues)
         return _consume(settings, runner, worker_id, queues)
     finally:

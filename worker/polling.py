@@ -43,7 +43,7 @@ class PollingFallback:
                 self._poll()
             except SQLAlchemyError as error:
                 self._idle_since = None
-                log.warning("database_unavailable", error=str(error))
+                log.warning("database_unavailable", error=error)
             except Exception:  # whatever a job's attempt raised, polling goes on
                 self._idle_since = None
                 log.exception("polling_failed")
@@ -71,7 +71,7 @@ class PollingFallback:
         with self._db.reading() as session:
             jobs = (
                 job.id
-                for job in turn_rows.waiting(session)
+                for job in turn_rows.waiting(session, now=self._db.now(session))
                 if queue_for(job.hardware) in self._queues
             )
             return next(jobs, None)

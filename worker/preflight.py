@@ -40,7 +40,8 @@ def check_memory(plan: LearnPlan, spec: Spec) -> None:
 
 def warnings(plan: LearnPlan) -> list[str]:
     """Return what the accuracy of the classes that get images in this step will suffer from."""
-    return [f"{what}: {named(labels, _LABELS)}" for what, labels in _shortages(plan) if labels]
+    shortages = [(what, labels) for what, labels in _shortages(plan) if labels]
+    return [*plan.warnings, *(f"{what}: {named(labels, _LABELS)}" for what, labels in shortages)]
 
 
 def _shortages(plan: LearnPlan) -> Iterator[tuple[str, list[str]]]:

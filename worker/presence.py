@@ -44,7 +44,7 @@ class Presence:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                log.warning("no_locks", folder=str(self._folder), error=str(error))
+                log.warning("no_locks", folder=str(self._folder), error=error)
                 hidden.write_text(f"\n{self._id}\n")
             hidden.rename(self._path)  # seen only once it is locked
         except OSError:

@@ -21,6 +21,7 @@ class Resources:
     weights_dir: Path | None
     checkpoint_seconds: float
     cache: CacheFolder
+    log_level: str = "info"
 
 
 @dataclass(frozen=True)

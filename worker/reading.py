@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from app.imaging import rules
 from app.imaging.decode import decode
+from app.imaging.reading import STORED
 from app.services.steps.plans import LearnPlan, Plan
 from models.errors import Cancelled
+from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
 from models.step import StepData
 from worker.attempt import Attempt
@@ -45,12 +49,20 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         held_out=pixels[len(train) :],
         held_out_columns=held_out_columns,
         tasks=tuple(planned.task for planned in plan.classes),
+        pixel_rules=rules_of(attempt),
     )
+
+
+def rules_of(attempt: Attempt) -> int:
+    """Return the rules by which the step's files become pixels: those of its base version."""
+    part = attempt.plan.parts.get("preprocess")
+    return rules.CURRENT if part is None else pixel_rules(decode_part(attempt.tensors.get(part)))
 
 
 def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
     """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does."""
     store, stop, size = attempt.store, attempt.stop, attempt.spec.image_size
+    to_pixels = partial(decode, limits=STORED, resize=attempt.spec.resize, rules=rules_of(attempt))
     threads = attempt.resources.threads
     # A store in the network is worth more readers than there are cores to decode.
     decoding = threading.BoundedSemaphore(threads)
@@ -61,7 +73,7 @@ def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
         if not stop.is_set():
             data = store.get(hashes[position])
             with decoding:
-                rows[position] = decode(data, size).transpose(2, 0, 1)
+                rows[position] = to_pixels(data, size).transpose(2, 0, 1)
 
     attempt.reporter.phase("preparing", 0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:

@@ -17,15 +17,16 @@ from worker.protocol import Resources
 from worker.reporter import PART_SECONDS
 
 
-def fingerprint(plan: LearnPlan, spec: Spec) -> str:
+def fingerprint(plan: LearnPlan, spec: Spec, pixel_rules: int) -> str:
     """Return a hash of all that training depends on, as hexadecimal SHA-256.
 
-    That is the options, every default filled in, the base version's tensors, and the images in
-    their order.
+    That is the options, every default filled in, the base version's tensors, the images in their
+    order, and the rules by which they become pixels.
     """
     inputs = {
         "spec": spec.model_dump(mode="json"),
         "parts": plan.parts,
+        "pixel_rules": pixel_rules,
         "classes": [
             [planned.task, planned.exemplars, planned.held_out, planned.new_held_out]
             for planned in plan.classes

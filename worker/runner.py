@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -13,6 +14,8 @@ from app.db.engine import UNAVAILABLE, Database
 from app.db.repositories import turns as turn_rows
 from app.db.repositories.events import Event
 from app.errors import ServiceError
+from app.ids import new_id
+from app.logs import described
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.queue.broker import queue_for
 from app.services.steps.plans import Plan
@@ -70,6 +73,7 @@ class Runner:
         self._stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._heard = threading.Event()
+        self._claim_unknown = False
         self.busy = False
 
     def stop(self) -> None:
@@ -100,6 +104,13 @@ class Runner:
             lease = self._claim(named)
             if lease is not None:
                 self._attempt(lease)
+        except UNAVAILABLE as error:
+            if lease is None:
+                # Whether a claim was committed is not known.
+                self._claim_unknown = True
+                log.warning("database_unavailable", named=named, error=error)
+            else:
+                self._give_up(lease, error)
         except SQLAlchemyError:
             # Nothing can be written: the lease runs out and a dispatcher requeues the job that was
             # claimed, often not the named one. Without a claim there is none.
@@ -108,7 +119,25 @@ class Runner:
             self.busy = False
             self._on_end()
 
+    def _give_up(self, lease: Lease, error: Exception) -> None:
+        """Requeue a job whose end could not be written, once the database answers.
+
+        Until then there is no other job to run. If this worker stops first, the lease runs out.
+        """
+        detail = f"The database did not answer: {getattr(error, 'orig', None) or error}."
+        failure = Failure("database-unavailable", detail, again=True, retryable=True)
+        log.warning("job_given_up", job=lease.job_id, attempt=lease.attempt, error=error)
+        while not self._stopping.is_set():
+            try:
+                lease.fail(failure)
+            except UNAVAILABLE:  # the lease has logged every try
+                continue
+            return
+
     def _claim(self, named: str) -> Lease | None:
+        if self._claim_unknown:
+            Lease.requeue_unknown(self._db, self._worker_id)
+            self._claim_unknown = False
         with self._db.reading() as session:
             hardware = turn_rows.hardware_of(session, named)
         # The classifier's hardware may have been changed since the message was sent.
@@ -126,7 +155,7 @@ class Runner:
             lease.fail(Failure(error.code, error.detail, again=False, retryable=False))
             return
         except (OSError, EOFError) as error:
-            lease.fail(_lost(f"No training process could be started: {error}."))
+            lease.fail(_lost(f"No training process could be started: {described(error)}."))
             return
         follower = _Follower(lease, process, self._settings, self._stopping)
         try:
@@ -141,7 +170,7 @@ class Runner:
             if failure is None:
                 return
             end = failure
-        bound.info("job_ended", how=str(end))
+        bound.info("job_ended", how=end)
         if isinstance(end, Failure):
             lease.fail(end)
         elif end is End.CANCELLED:
@@ -163,7 +192,9 @@ def _publish(lease: Lease, plan: Plan, outcome: Outcome) -> Failure | None:
     except ServiceError as error:
         return Failure(error.code, error.detail, again=False, retryable=True)
     except OSError as error:  # the storage, for as long as the lease lasted
-        return Failure("storage-failed", f"Not published: {error}.", again=True, retryable=True)
+        return Failure(
+            "storage-failed", f"Not published: {described(error)}.", again=True, retryable=True
+        )
     bound = log.bind(job=lease.job_id, attempt=lease.attempt)
     if number is None:
         bound.info("job_ended", how="lost or cancelled")
@@ -237,11 +268,15 @@ class _Follower:
     def _add_report(self, report: Report) -> None:
         if report.phase != self._phase:
             self._phase = report.phase
-            self._events.append(Event("phase", report.phase, data={"phase": report.phase}))
+            self._add_events(Event("phase", report.phase, data={"phase": report.phase}))
             self._written = float("-inf")  # written at once
         self._progress = report.progress
         self._values = {"phase": report.phase, "progress": report.progress}
-        self._events.extend(report.events)
+        self._add_events(*report.events)
+
+    def _add_events(self, *events: Event) -> None:
+        # A heartbeat whose commit has no answer is repeated, though it may have been written.
+        self._events += [replace(event, identity=new_id("evt")) for event in events]
 
     def _heartbeat_if_due(self) -> None:
         now = time.monotonic()
@@ -253,7 +288,7 @@ class _Follower:
             try:
                 self._state = self._lease.state()
             except UNAVAILABLE as error:
-                log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+                log.warning("database_unavailable", job=self._lease.job_id, error=error)
 
     def _heartbeat(self) -> None:
         now = time.monotonic()
@@ -264,7 +299,7 @@ class _Follower:
         except UNAVAILABLE as error:
             # The next heartbeat writes all of it. If the lease expires first, the fencing token
             # decides.
-            log.warning("database_unavailable", job=self._lease.job_id, error=str(error))
+            log.warning("database_unavailable", job=self._lease.job_id, error=error)
             return
         self._values, self._events = {}, []
 
@@ -273,7 +308,7 @@ class _Follower:
             self._lease.record_checkpoint(saved)
         except (*UNAVAILABLE, OSError, StorageChangedError) as error:
             # The one before stays, and the next one comes soon.
-            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=str(error))
+            log.warning("checkpoint_not_recorded", job=self._lease.job_id, error=error)
 
     def _stop_if_due(self) -> None:
         """Order the process to stop if there is a reason; the worker's own stop replaces others."""

@@ -2,6 +2,7 @@
 
 import time
 
+from app.logs import described
 from app.services.jobs.checkpoints import SavedCheckpoint
 from models.checkpoint import Checkpoint
 from worker.attempt import Attempt
@@ -37,7 +38,7 @@ class Saver:
         try:
             sha256 = attempt.store.put(data)
         except OSError as error:
-            attempt.reporter.warn([f"A checkpoint could not be stored: {error}."])
+            attempt.reporter.warn([f"A checkpoint could not be stored: {described(error)}."])
         else:
             attempt.send(
                 SavedCheckpoint(

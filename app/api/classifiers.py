@@ -23,8 +23,9 @@ router = Router(
     prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]
 )
 
-# They decide which versions are served and which are deleted, so they need the scope admin.
-_ADMIN_FIELDS = frozenset({"promotion", "retention"})
+# They decide which versions are served, deleted and kept in the memory that all classifiers share,
+# so they need the scope admin.
+_ADMIN_FIELDS = frozenset({"pinned", "promotion", "retention"})
 
 
 @router.post(
@@ -72,7 +73,8 @@ def change_classifier(
 ) -> ClassifierView:
     """Change a classifier for the jobs that start afterwards.
 
-    `promotion` and `retention` decide what is served and deleted; they need the scope admin.
+    `pinned`, `promotion` and `retention` decide what is kept in memory, served and deleted; they
+    need the scope admin.
     """
     if body.model_fields_set & _ADMIN_FIELDS:
         caller.require("admin")

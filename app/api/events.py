@@ -170,7 +170,7 @@ async def _follow(
             return
         except SQLAlchemyError as error:
             # The client reconnects and gets the missing events.
-            log.warning("event_stream_cut", job=job_id, error=str(error))
+            log.warning("event_stream_cut", job=job_id, error=error)
             return
 
 

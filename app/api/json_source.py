@@ -1,12 +1,11 @@
 """A JSON body as a source of labelled images."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from typing import IO
 
 from pydantic import Field, ValidationError
 
+from app.api import base64_text, json_text
 from app.api.problems import InvalidRequestError, field_errors
 from app.services.requests import RequestBody
 from app.services.uploads.sources import Item, Rejection, UploadLimits
@@ -38,7 +37,7 @@ class JsonSource:
         """Yield the images in their order. Their sizes are checked later, when they are read."""
         self._file.seek(0)
         try:
-            upload = JsonUpload.model_validate_json(self._file.read())
+            upload = JsonUpload.model_validate_json(json_text.utf8(self._file.read()))
         except ValidationError as error:
             raise InvalidRequestError(
                 "The body is not valid: see errors.", errors=field_errors(error.errors())
@@ -46,9 +45,11 @@ class JsonSource:
         for position, image in enumerate(upload.images):
             name = f"images/{position}"
             try:
-                yield Item(name, image.label, base64.b64decode(image.b64, validate=True))
-            except (binascii.Error, ValueError):
-                yield Rejection(name, "not base64")
+                data = base64_text.decoded(image.b64)
+            except ValueError as error:
+                yield Rejection(name, str(error), image.label)
+            else:
+                yield Item(name, image.label, data)
 
     def close(self) -> None:
         """Close the file."""

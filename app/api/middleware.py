@@ -1,5 +1,6 @@
-"""Pure ASGI middleware: metrics, request ids, unexpected errors, and the limit of body sizes."""
+"""Pure ASGI middleware: metrics, request ids, unexpected errors, and limits of bodies."""
 
+import asyncio
 import itertools
 import re
 import time
@@ -18,6 +19,9 @@ from app.monitoring.http import Answered, HttpMetrics
 # A random part for each process and a counter: randomness for each request costs a system call.
 _PROCESS = new_id("req")
 _count = itertools.count(1)
+# Bodies and answers that flow slower than this are cut off: no network in use is as slow.
+MIN_BYTES_PER_SECOND = 500
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 log = structlog.get_logger(__name__)
@@ -115,3 +119,49 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_limited, send)
+
+
+class BodyPace:
+    """Answers 408 to a body that comes slower than `MIN_BYTES_PER_SECOND`, against slow requests.
+
+    Only the time counts that the application waits for the body, `seconds` of it at a time. So an
+    upload of gigabytes may take hours, and a slow disk is not the client's fault.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI asks."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        clock = asyncio.get_running_loop().time
+        ended, waited, received = False, 0.0, 0
+
+        async def receive_in_time() -> Message:
+            nonlocal ended, waited, received
+            if ended:  # what comes next is that the client leaves: event streams wait for it
+                return await receive()
+            begun = clock()
+            try:
+                async with asyncio.timeout(self.seconds - waited):
+                    message = await receive()
+            except TimeoutError:
+                # FastAPI lets this class through wherever it reads a body.
+                raise HTTPException(
+                    408,
+                    f"Less than {MIN_BYTES_PER_SECOND * self.seconds:.0f} bytes of the body came "
+                    f"within {self.seconds:g} seconds.",
+                    # The rest of the body is not read, so no other request can follow.
+                    {"Connection": "close"},
+                ) from None
+            ended = not message.get("more_body", False)
+            waited += clock() - begun
+            received += len(message.get("body", b""))
+            if received >= MIN_BYTES_PER_SECOND * self.seconds:
+                waited, received = 0.0, 0
+            return message
+
+        await self.app(scope, receive_in_time, send)

@@ -5,22 +5,24 @@ its answer is a plain dict, encoded once.
 """
 
 import asyncio
-import base64
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from python_multipart.multipart import parse_options_header
 
+from app.api import base64_text, json_text
 from app.api.access import Router, needs
+from app.api.body_kinds import UnsupportedBodyError, kind_of
 from app.api.deps import Caller, Inference, LoadedModels
-from app.api.form_source import MalformedFormError
+from app.api.form_parts import FORM_ERRORS, boundary_of, parts
 from app.api.problems import BodyTooLargeError, InvalidRequestError, field_errors, responses
 from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.errors import FieldError, ServiceError
@@ -31,6 +33,7 @@ from app.inference.errors import (
     NoVersionYetError,
     QueueFullError,
     UnknownTaskError,
+    VersionLoadingError,
     VersionUnreadableError,
 )
 from app.inference.loaded import LoadedVersion
@@ -47,16 +50,14 @@ router = Router(tags=["predict"], dependencies=[needs("predict")])
 
 # Not the thread pool of other routes, whose threads may all wait for a slow database. Two threads,
 # so that one large body does not delay small ones.
-_JSON_READERS = ThreadPoolExecutor(2, "predict-json")
+_READERS = ThreadPoolExecutor(2, "predict-body")
+# How long a request waits for its version to be loaded: less than proxies wait for an answer.
+_LOAD_SECONDS = 30.0
 _RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
 
 
 class UnreadableError(ServiceError, status=422, code="unreadable-image"):
     """The only image of the request cannot be read."""
-
-
-class UnsupportedMediaTypeError(ServiceError, status=415, code="unsupported-media-type"):
-    """The service does not read images from that content type."""
 
 
 class TooManyImagesAtOnceError(ServiceError, status=413, code="too-many-images"):
@@ -145,14 +146,15 @@ _ERRORS = (
     VersionNotFoundError,
     NoVersionYetError,
     VersionUnreadableError,
+    VersionLoadingError,
     QueueFullError,
     UnreadableError,
     UnknownTaskError,
     ClassifyNotOfferedError,
-    UnsupportedMediaTypeError,
+    UnsupportedBodyError,
     TooManyImagesAtOnceError,
     BodyTooLargeError,
-    MalformedFormError,
+    *FORM_ERRORS,
     RateLimitedError,
 )
 _OK: dict[int | str, dict[str, Any]] = {
@@ -225,11 +227,13 @@ async def _answer(
 ) -> Response:
     if caller.bucket is not None:
         caller.bucket.require()
+    # The body first: a slow client must not hold a version that has to make room for others.
+    images = await _images(request, batcher.capacity)
     name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = version.ready(options.task, options.classify)
     if predictor is None:
         predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
-    images = await _images(request, batcher.capacity)
+        models.cache.resized(version)
     if caller.bucket is not None:
         caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
@@ -258,40 +262,59 @@ async def _answer(
 async def _version(
     models: Registry, workspace: str, classifier: str | None, reference: str
 ) -> tuple[str, LoadedVersion]:
-    """Find the version in memory, or else in the database."""
+    """Find the version in memory, or else have it loaded and wait for that."""
     name = classifier or models.only_classifier(workspace)
     if name is not None and (found := models.find(workspace, name, reference)) is not None:
         return name, found
-    return await run_in_threadpool(models.resolve, workspace, classifier, reference)
+    asked = await run_in_threadpool(models.resolve, workspace, classifier, reference)
+    try:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            # Others wait for the same load: it goes on when this request is given up.
+            version = await asyncio.shield(asyncio.wrap_future(asked.version))
+    except TimeoutError:
+        raise VersionLoadingError(
+            f"The version is not loaded after {_LOAD_SECONDS:.0f} seconds. Loading goes on; try "
+            "again.",
+            headers={"Retry-After": "5"},
+        ) from None
+    return asked.classifier, version
 
 
 async def _images(request: Request, limit: int) -> Sequence[bytes | UnreadableImageError]:
     """Return each image's undecoded bytes, or the error that replaces them."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in _RAW:
-        return [await request.body()]
-    if media_type == "application/json":
-        loop = asyncio.get_running_loop()
-        images: Sequence[bytes | UnreadableImageError] = await loop.run_in_executor(
-            _JSON_READERS, _from_json, await request.body()
-        )
-    elif media_type == "multipart/form-data":
-        images = await _from_form(request, limit)
-    else:
-        kinds = ", ".join(sorted(_RAW))
-        raise UnsupportedMediaTypeError(
-            f"Send an image as {kinds}, or several as multipart/form-data or application/json."
-        )
+    content = await request.body()
+    declared, options = parse_options_header(request.headers.get("content-type"))
+    loop = asyncio.get_running_loop()
+    images: Sequence[bytes | UnreadableImageError]
+    match kind_of(declared.decode("latin-1").lower(), content):
+        case "image":
+            return [content]
+        case "json":
+            images = await loop.run_in_executor(_READERS, _from_json, content)
+        case "form":
+            read = partial(_from_form, boundary=boundary_of(options), limit=limit)
+            images = await loop.run_in_executor(_READERS, read, content)
+        case "zip" | "tar" | "tar.gz":
+            raise UnsupportedBodyError("Send the images themselves; archives are for uploads.")
+        case None:
+            kinds = ", ".join(sorted(_RAW))
+            raise UnsupportedBodyError(
+                f"Send an image as {kinds}, or several as multipart/form-data or application/json."
+            )
     if len(images) > limit:
-        raise TooManyImagesAtOnceError(
-            f"This server takes at most {limit} images at once: send fewer."
-        )
+        raise _too_many(limit)
     return images
+
+
+def _too_many(limit: int) -> TooManyImagesAtOnceError:
+    return TooManyImagesAtOnceError(
+        f"This server takes at most {limit} images at once: send fewer."
+    )
 
 
 def _from_json(content: bytes) -> list[bytes | UnreadableImageError]:
     try:
-        body = PredictBody.model_validate_json(content)
+        body = PredictBody.model_validate_json(json_text.utf8(content))
     except ValidationError as error:
         raise InvalidRequestError(
             "The body is not valid: see errors.", errors=field_errors(error.errors())
@@ -301,28 +324,30 @@ def _from_json(content: bytes) -> list[bytes | UnreadableImageError]:
 
 def _decoded(b64: str) -> bytes | UnreadableImageError:
     try:
-        return base64.b64decode(b64, validate=True)
-    except ValueError:
-        return UnreadableImageError("not base64")
+        return base64_text.decoded(b64)
+    except ValueError as error:
+        return UnreadableImageError(str(error))
 
 
-async def _from_form(request: Request, limit: int) -> list[bytes]:
-    try:
-        # One more than the limit, so that too many images get an error of their own.
-        async with request.form(max_files=limit + 1, max_fields=1) as form:
-            files = form.getlist("files")
-            images = [await file.read() for file in files if isinstance(file, UploadFile)]
-            unknown = [key for key in form if key != "files"]
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        raise MalformedFormError("The form cannot be read, or has too many parts.") from None
-    if unknown or not images or len(images) < len(files):
-        raise InvalidRequestError(
-            "The form must have images as files, and nothing else.",
-            errors=[FieldError("/files", "send one or more image files, and no other fields")],
-        )
+def _from_form(content: bytes, *, boundary: bytes, limit: int) -> list[bytes]:
+    # Some clients give a part neither a file name nor a content type, so both do not matter.
+    images = []
+    for part in parts(io.BytesIO(content), boundary, wanted=("files",), limit=len(content)):
+        if part.name != "files":
+            raise _not_a_form_of_images()
+        images.append(bytes(part.data))
+        if len(images) > limit:
+            raise _too_many(limit)
+    if not images:
+        raise _not_a_form_of_images()
     return images
+
+
+def _not_a_form_of_images() -> InvalidRequestError:
+    return InvalidRequestError(
+        "The form must have images as files, and nothing else.",
+        errors=[FieldError("/files", "send one or more image files, and no other fields")],
+    )
 
 
 def _result(version: LoadedVersion, outcome: Any, top_k: int, *, single: bool) -> dict[str, Any]:

@@ -171,7 +171,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    log.warning("database_unavailable", error=str(error), request_id=request_id(request.scope))
+    log.warning("database_unavailable", error=error, request_id=request_id(request.scope))
     if isinstance(error, DatabaseReplacedError):
         detail = (
             "The database's file was deleted or replaced while the service runs, so nothing is "
@@ -189,7 +189,7 @@ async def _on_data_error(request: Request, _error: Exception) -> Response:
 
 
 async def _on_encode_error(request: Request, error: Exception) -> Response:
-    log.warning("text_not_encodable", error=repr(error), request_id=request_id(request.scope))
+    log.warning("text_not_encodable", error=error, request_id=request_id(request.scope))
     detail = "The request has text with half of a surrogate pair, which is not valid Unicode."
     return service_problem(request.scope, InvalidRequestError(detail))
 

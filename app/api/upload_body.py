@@ -2,16 +2,18 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.multipart import parse_options_header
 
-from app.api.form_source import FORM_ERRORS, FormSource, MalformedFormError
+from app.api.body_kinds import HEAD_BYTES, UnsupportedBodyError, kind_of
+from app.api.form_parts import FORM_ERRORS, boundary_of
+from app.api.form_source import FormSource
 from app.api.idempotency import Pending
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
 from app.api.problems import BodyTooLargeError
@@ -19,38 +21,29 @@ from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.errors import ServiceError
 from app.monitoring.uploads import UploadMetrics
 from app.security.archive_names import NameEncoding
-from app.security.archives import ARCHIVE_ERRORS, ArchiveKind
+from app.security.archives import ARCHIVE_ERRORS
 from app.services.access.idempotency import Once
 from app.services.stored import StorageFullError
 from app.services.uploads import collecting
 from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.sources import MEGABYTE, Source
 from app.settings import Settings
 
-_ARCHIVES: dict[str, ArchiveKind] = {
-    "application/zip": "zip",
-    "application/x-zip-compressed": "zip",
-    "application/x-tar": "tar",
-    "application/gzip": "tar.gz",
-    "application/x-gzip": "tar.gz",
-}
 # A JSON document is read into memory as a whole.
 _JSON_MEGABYTES = 32
 # Bodies up to this size stay in memory; larger ones are written to disk in chunks of it.
 _SPOOL_BYTES = 2**20
 
 
-class UnsupportedUploadError(ServiceError, status=415, code="unsupported-media-type"):
-    """The service does not read labelled images from that content type."""
-
-
 # The errors of reading a body of labelled images, for `responses` of the routes that take one.
 SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
-    UnsupportedUploadError,
+    UnsupportedBodyError,
     BodyTooLargeError,
     *FORM_ERRORS,
     *ARCHIVE_ERRORS,
     *collecting.COLLECT_ERRORS,
+    ContradictoryLabelsError,
 )
 
 SOURCE_BODY = raw_body(
@@ -80,39 +73,59 @@ async def read_source(
     """Spool the body to a file, take the request's idempotency key, and return the source.
 
     `names` is the encoding of names in an archive. `uploads.collect` closes the source. Raises
-    UnsupportedUploadError, MalformedFormError, BodyTooLargeError, StorageFullError and the errors
+    UnsupportedBodyError, MalformedFormError, BodyTooLargeError, StorageFullError and the errors
     of `Pending.take`; the other errors of `SOURCE_ERRORS` are raised when the source is read.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
-    megabytes = settings.max_body_megabytes
-    boundary = None
-    open_source: Callable[[IO[bytes]], Source]
-    if media_type == "application/json":
-        megabytes = min(megabytes, _JSON_MEGABYTES)
-        open_source = JsonSource
-    elif media_type == "multipart/form-data":
-        boundary = options.get(b"boundary")
-        if not boundary:
-            raise MalformedFormError("The content type does not name the boundary.")
-        open_source = partial(FormSource, boundary=boundary)
-    elif media_type in _ARCHIVES:
-        open_source = partial(ArchiveSource, kind=_ARCHIVES[media_type], names=names)
-    else:
-        raise UnsupportedUploadError(
-            "Send multipart/form-data, application/json, or an archive as application/zip, "
-            "application/x-tar or application/gzip."
-        )
-    file = await _receive(request, megabytes, metrics)
+    choose = partial(_choose, media_type, options, settings=settings, names=names)
+    file, form = await _receive(request, choose, metrics)
     try:
         digest = b""
         if pending.keyed:
-            digest = await run_in_threadpool(content_digest, file, boundary)
+            digest = await run_in_threadpool(content_digest, file, form.boundary)
         once = await pending.take(media_type.encode() + digest)
     except BaseException:
         file.close()
         raise
-    return metrics.counting(open_source(file)), once
+    return metrics.counting(form.open(file)), once
+
+
+class _BodyForm(NamedTuple):
+    """How a body is read, how large it may be, and what separates the parts of a form."""
+
+    open: Callable[[IO[bytes]], Source]
+    megabytes: int
+    boundary: bytes | None = None
+
+
+def _choose(
+    media_type: str,
+    options: Mapping[bytes, bytes],
+    head: bytes,
+    *,
+    settings: Settings,
+    names: NameEncoding | None,
+) -> _BodyForm:
+    """Raises UnsupportedBodyError and MalformedFormError."""
+    megabytes = settings.max_body_megabytes
+    match kind_of(media_type, head):
+        case "form":
+            boundary = boundary_of(options)
+            return _BodyForm(partial(FormSource, boundary=boundary), megabytes, boundary)
+        case "json":
+            return _BodyForm(JsonSource, min(megabytes, _JSON_MEGABYTES))
+        case "zip" | "tar" | "tar.gz" as kind:
+            return _BodyForm(partial(ArchiveSource, kind=kind, names=names), megabytes)
+        case "image":
+            raise UnsupportedBodyError(
+                "An image alone has no class. Send it in a form: label=CLASS, and files=@FILE."
+            )
+        case None:
+            raise UnsupportedBodyError(
+                "Send multipart/form-data, application/json, or an archive as application/zip, "
+                "application/x-tar or application/gzip."
+            )
 
 
 def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
@@ -141,20 +154,30 @@ def content_digest(file: IO[bytes], boundary: bytes | None = None) -> bytes:
     return whole.digest()
 
 
-async def _receive(request: Request, megabytes: int, metrics: UploadMetrics) -> IO[bytes]:
-    """Spool the body to a temporary file; writes to the disk happen in a thread."""
+async def _receive(
+    request: Request, choose: Callable[[bytes], _BodyForm], metrics: UploadMetrics
+) -> tuple[IO[bytes], _BodyForm]:
+    """Spool the body to a temporary file; writes to the disk happen in a thread.
+
+    `choose` is asked once, with the first bytes.
+    """
     file = cast(IO[bytes], SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the source closes it
     received = 0
     buffer = bytearray()
+    form: _BodyForm | None = None
     try:
         async for chunk in request.stream():
             received += len(chunk)
-            if received > megabytes * MEGABYTE:
-                raise BodyTooLargeError(f"This body may have at most {megabytes} megabytes.")
             buffer += chunk
-            if len(buffer) >= _SPOOL_BYTES:
+            if form is None and received >= HEAD_BYTES:
+                form = choose(bytes(buffer[:HEAD_BYTES]))
+            if form is not None and received > form.megabytes * MEGABYTE:
+                raise BodyTooLargeError(f"This body may have at most {form.megabytes} megabytes.")
+            if form is not None and len(buffer) >= _SPOOL_BYTES:
                 await run_in_threadpool(file.write, bytes(buffer))
                 buffer.clear()
+        if form is None:
+            form = choose(bytes(buffer))
         file.write(buffer)
         file.flush()  # a full disk shows here, and not when the source is read
     except OSError as error:
@@ -165,7 +188,7 @@ async def _receive(request: Request, megabytes: int, metrics: UploadMetrics) -> 
         raise
     finally:
         metrics.received(received)
-    return file
+    return file, form
 
 
 def _discard(file: IO[bytes]) -> None:

@@ -99,5 +99,5 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
     # Bars of little forgetting stay short.
     axes.set_xlim(right=max(25, axes.get_xlim()[1]))
-    axes.set(title="forgetting", xlabel="points lost; pale: with the task given")
+    axes.set(title="forgetting", xlabel="points lost (below 0: gained); pale: with the task given")
     axes.spines[["top", "right"]].set_visible(False)

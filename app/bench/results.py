@@ -110,6 +110,8 @@ def _share(values: Sequence[float | None], key: str) -> str:
     if not shares:
         return "–"
     mean = f"{fmean(shares):z.1f}"
+    if key.endswith("forgetting") and mean.startswith("-"):
+        return f"gain {mean[1:]}"
     if len(shares) == 1 or not key.endswith("last"):
         return mean
     return f"{mean} ({min(shares):.1f} to {max(shares):.1f})"

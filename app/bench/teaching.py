@@ -14,6 +14,7 @@ from app.client.client import Client, classifier_path
 from app.client.errors import CommandError
 from app.client.folder import TarStream
 from app.client.jobs import poll, require_success, warnings
+from app.client.uploads import rejected_lines
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ class BenchRunner:
         if number not in self._uploads:
             stream = TarStream(self._tasks[number].images)
             answer = self._client.post_bytes("/v1/uploads", stream, stream.headers)
-            if answer["rejected"]:
-                first = answer["rejected"][0]
-                raise CommandError(f"The service rejected {first['name']}: {first['reason']}")
+            if answer["rejected_count"]:
+                lines = ["The service did not accept every image:", *rejected_lines(answer)]
+                raise CommandError("\n".join(lines))
             self._uploads[number] = answer["id"]
         return self._uploads[number]
 

@@ -1,9 +1,11 @@
 """The API process: a uvicorn server of the application, with a graceful shutdown."""
 
+import resource
 import socket
 
 import uvicorn
 
+from app import starting
 from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
 from app.services.jobs.event_polling import EventPoller
@@ -11,7 +13,16 @@ from app.settings import Settings
 
 
 class _Server(uvicorn.Server):
-    """Ends event streams first in a graceful shutdown, since they last as long as a job."""
+    """Says when it is ready, and ends event streams first in a graceful shutdown.
+
+    They last as long as a job.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer requests, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            starting.say_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop after all requests have been answered."""
@@ -22,9 +33,11 @@ class _Server(uvicorn.Server):
 
 def make_server(settings: Settings) -> uvicorn.Server:
     """Return a server of the application, which runs until SIGTERM or SIGINT."""
+    _allow_all_files()
     config = uvicorn.Config(
         create_app(settings),
         http=BoundedProtocol,
+        log_config=None,  # app.logs writes the log, of libraries too
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
@@ -32,3 +45,9 @@ def make_server(settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=10,
     )
     return _Server(config)
+
+
+def _allow_all_files() -> None:
+    """Raise the soft limit of open files to the hard one: each connection is a file."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

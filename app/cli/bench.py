@@ -38,6 +38,10 @@ def bench(
     backbone: Annotated[str | None, typer.Option(help="Network to train.")] = None,
     weights: Annotated[str | None, typer.Option(help="Its pretrained weights.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(help="What becomes of images that are not square: squash, pad or crop."),
+    ] = None,
     exemplars: Annotated[
         int | None, typer.Option(help="Images to keep as exemplars, in total.")
     ] = None,
@@ -71,6 +75,7 @@ def bench(
         "backbone": backbone,
         "weights": weights,
         "image_size": image_size,
+        "resize": resize,
         "memory": None if exemplars is None else {"exemplars": exemplars},
         "augment": None if flip is None else {"flip": flip},
         "options": parse_options(options or []) or None,

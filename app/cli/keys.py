@@ -14,6 +14,7 @@ from rich.table import Table
 from app.cli import key_file
 from app.cli.server import DataDir, make_settings, open_database
 from app.client.errors import CommandError
+from app.client.text import utc
 from app.security import tokens
 
 if TYPE_CHECKING:
@@ -158,7 +159,10 @@ def show(data_dir: DataDir = None) -> None:
         print("There are no keys yet. `accrue keys create` makes one.")
         return
     table = Table(box=None, header_style="dim")
-    for column in ("id", "name", "workspace", "scopes", "state", "created", "expires", "last used"):
+    for column in (
+        *("id", "name", "workspace", "scopes", "state"),
+        *("created (UTC)", "expires (UTC)", "last used (UTC)"),
+    ):
         table.add_column(column, no_wrap=column in ("id", "name"), overflow="fold")
     for row in rows:
         table.add_row(
@@ -208,4 +212,4 @@ def _spec(**given: object) -> "KeySpec":
 
 
 def _minute(moment: datetime | None) -> str:
-    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+    return "-" if moment is None else utc(moment)[:-3]

@@ -16,6 +16,7 @@ from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
 from app.client.folder import ImageFile, Listing, TarStream, find_images
 from app.client.jobs import follow, warnings
+from app.client.uploads import rejected_lines
 
 # Files and folders that are listed at most when they are not sent.
 _SHOWN_SKIPPED = 100
@@ -41,6 +42,12 @@ def learn(
     image_size: Annotated[
         int | None, typer.Option(help="New classifier: side of its images in pixels.")
     ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            help="New classifier: what becomes of images that are not square: squash, pad or crop."
+        ),
+    ] = None,
     exemplars: Annotated[
         int | None, typer.Option(help="New classifier: images to keep as exemplars, in total.")
     ] = None,
@@ -58,15 +65,24 @@ def learn(
     on_existing: Annotated[
         str, typer.Option(help="What to do with a class that is known already: error, or extend.")
     ] = "error",
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Learn nothing unless everything in the folder can be used."),
+    ] = False,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Teach a classifier the classes of a folder; a missing classifier is created."""
+    """Teach a classifier the classes of a folder; a missing classifier is created.
+
+    Files that cannot be used are named and left out; with --strict, exit status 1 and nothing is
+    learnt.
+    """
     wanted = {
         "method": method,
         "backbone": backbone,
         "weights": weights,
         "image_size": image_size,
+        "resize": resize,
         "memory": None if exemplars is None else {"exemplars": exemplars},
         "regularizer": None if regularizer is None else {"name": regularizer},
         "augment": None if flip is None else {"flip": flip},
@@ -76,10 +92,12 @@ def learn(
     listing = find_images(folder)
     console = Console(highlight=False)
     _describe_skipped(listing, console)
+    if strict and listing.skipped:
+        raise CommandError("Not everything can be sent, so --strict refuses it: nothing was sent.")
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, listing.images, console)
+            upload = _upload(client, listing.images, console, strict=strict)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -93,6 +111,8 @@ def learn(
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
         for message in warnings(client, job["id"]):
+            if message in upload["warnings"]:
+                continue
             console.print(f"[yellow]warning:[/] {message}")
     console.print(described(name, version))
 
@@ -148,7 +168,7 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, images: list[ImageFile], console: Console) -> Any:
+def _upload(client: Client, images: list[ImageFile], console: Console, *, strict: bool) -> Any:
     stream = TarStream(images)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
@@ -160,7 +180,7 @@ def _upload(client: Client, images: list[ImageFile], console: Console) -> Any:
                 yield chunk
                 progress.advance(row, len(chunk))
 
-        return client.post_bytes("/v1/uploads", chunks(), stream.headers)
+        return client.post_bytes("/v1/uploads", chunks(), stream.headers, strict=strict)
 
 
 def _describe_skipped(listing: Listing, console: Console) -> None:
@@ -168,12 +188,14 @@ def _describe_skipped(listing: Listing, console: Console) -> None:
         console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
     if (more := len(listing.skipped) - _SHOWN_SKIPPED) > 0:
         console.print(f"skipped {more} more")
+    for folder in listing.emptied:
+        console.print(f"nothing of the folder {folder} can be sent", markup=False)
 
 
 def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
-        f"({upload['duplicates']} duplicates, {len(upload['rejected'])} rejected)."
+        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)."
     )
     if upload["wrapping_folder"] is not None:
         console.print(
@@ -181,5 +203,7 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
             "a class itself.",
             markup=False,
         )
-    for rejected in upload["rejected"]:
-        console.print(f"  rejected {rejected['name']}: {rejected['reason']}", markup=False)
+    for line in rejected_lines(upload):
+        console.print(line, markup=False)
+    for message in upload["warnings"]:
+        console.print(f"  warning: {message}", markup=False)

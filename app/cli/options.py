@@ -46,7 +46,7 @@ def connect(url: str, key_file: Path | None) -> Client:
     if key_file is None:
         return Client(url, _checked(os.environ.get("ACCRUE_KEY") or None, "ACCRUE_KEY"))
     try:
-        key = key_file.read_text("ascii", errors="replace").strip()
+        key = key_file.read_text("utf-8-sig", errors="replace").strip()
     except OSError as error:
         raise CommandError(f"Cannot read the key in {key_file}: {error.strerror}.") from error
     return Client(url, _checked(key, str(key_file)))

@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from setproctitle import setproctitle
 
+from app import starting
 from app.cli.supervisor import Child, Supervisor
 from app.client.errors import CommandError
 from app.security.addresses import is_loopback
@@ -51,10 +52,12 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     # The supervisor binds the port, so that requests wait while the API is restarted. It does so
     # before it migrates, so that a second `up` on the port does not touch the database.
     with _listen(settings.host, settings.port) as listener:
+        console = Console(stderr=True, highlight=False)
+        console.print("Migrating the database.")
         migrate_database(settings)
         _require_storage(settings)
+        console.print("The database has the newest schema, and the storage can be used.")
         url = _url(settings.host, listener.getsockname()[1])
-        console = Console(stderr=True, highlight=False)
         announcement = _Announcement(url, settings.data_dir)
         supervisor = Supervisor(
             children=[
@@ -87,6 +90,7 @@ def serve(
     _require_keys_or_loopback(settings)
     _require_storage(settings, now=False)
 
+    starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
     listener = (
@@ -144,6 +148,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def migrate_database(settings: Settings) -> None:
     """Migrate the database to the newest schema. Raises CommandError if that is not possible."""
+    from alembic.util import CommandError as UnknownRevisionError  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
     import migrations  # noqa: PLC0415
@@ -159,6 +164,13 @@ def migrate_database(settings: Settings) -> None:
         migrations.upgrade(settings.database_url)
     except SQLAlchemyError as error:
         raise CommandError(_database_refused(settings, error)) from error
+    except UnknownRevisionError as error:
+        raise CommandError(
+            f"The database {_shown(settings)} has the schema "
+            f"{migrations.current(settings.database_url)}, which this version of Accrue does not "
+            "know: a newer one has migrated it. Run that one, or restore the backup from before "
+            "the upgrade."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -178,12 +190,17 @@ def open_database(settings: Settings) -> Iterator["Database"]:
 
 
 def _database_refused(settings: Settings, error: Exception) -> str:
-    """Return the message that the database cannot be used, without its password."""
+    """Return the message that the database cannot be used."""
+    cause = getattr(error, "orig", None) or error
+    return f"The database {_shown(settings)} cannot be used: {cause}."
+
+
+def _shown(settings: Settings) -> str:
+    """Return the URL of the database without its password."""
     from app.db.engine import parse_url  # noqa: PLC0415 - client commands do not wait for it
 
     # The query may hold a password too.
-    name = parse_url(settings.database_url).set(query={}).render_as_string()
-    return f"The database {name} cannot be used: {getattr(error, 'orig', None) or error}."
+    return parse_url(settings.database_url).set(query={}).render_as_string()
 
 
 def _require_storage(settings: Settings, *, now: bool = True) -> None:
@@ -211,7 +228,8 @@ def _require_keys_or_loopback(settings: Settings) -> None:
         allowed = settings.keys == "required" or is_loopback(host)
     except OSError as error:
         raise CommandError(
-            f"{host} is not an address of this machine: {error}.\nCorrect --host or ACCRUE_HOST."
+            f"{host} is not an address of this machine: {error.strerror}.\n"
+            "Correct --host or ACCRUE_HOST."
         ) from error
     if not allowed:
         raise CommandError(

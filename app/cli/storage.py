@@ -34,6 +34,11 @@ def sweep(
     )
     if swept.versions or swept.uploads:
         print(f"Retention ended for {swept.versions} versions and {swept.uploads} uploads.")
+    if swept.undeleted:
+        raise CommandError(
+            f"{swept.undeleted} blobs that nothing needs could not be deleted: {swept.error}. "
+            "Let this user delete there, and sweep again."
+        )
 
 
 def reindex(

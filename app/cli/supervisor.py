@@ -1,6 +1,11 @@
-"""A process supervisor: exponential backoff for restarts, and a graceful shutdown."""
+"""A process supervisor: exponential backoff for restarts, and a graceful shutdown.
+
+How long a start takes depends on the machine, so no clock tells a failed one from a slow one: the
+children say when they are ready.
+"""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 
+from app import starting
 from app.processes import die_with_parent
 
-# The backoff starts over for a child that lives this long.
+# The backoff starts over for a child that lives this long after it was ready.
 SETTLED_SECONDS = 10.0
-QUICK_DEATHS = 5
+# The supervisor gives up on a child that died so often, in a row, before it was ready.
+FAILED_STARTS = 5
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 8.0
 # Longer than a child needs to finish its requests, or to hand back its job.
@@ -30,8 +37,11 @@ class Child:
     command: Sequence[str]
     sockets: Sequence[int] = ()
     process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
+    # The end of the pipe from which its steps are read, while it starts.
+    steps: int | None = None
+    ready_at: float | None = None
     start_at: float = 0.0
+    failed_starts: int = 0
     quick_deaths: int = 0
 
     @property
@@ -73,6 +83,7 @@ class Supervisor:
     def _supervise(self) -> int:
         while not self._signals:
             for child in self.children:
+                self._hear(child)
                 if child.running:
                     continue
                 if child.process is not None and not self._plan_restart(child):
@@ -84,34 +95,61 @@ class Supervisor:
         return 0
 
     def _start(self, child: Child) -> None:
+        child.ready_at = None
+        child.steps, childs_end = os.pipe()
+        os.set_blocking(child.steps, False)
         child.process = subprocess.Popen(  # noqa: S603 - our own commands
             child.command,
-            env=self.environment,
+            env={**self.environment, starting.VARIABLE: str(childs_end)},
             stdin=subprocess.DEVNULL,
             # All of it is logs: standard output is for the messages of the supervisor.
             stdout=sys.stderr.fileno(),
-            pass_fds=child.sockets,
+            pass_fds=[*child.sockets, childs_end],
             # Ctrl-C signals the process group of the terminal; only the supervisor is in it.
             start_new_session=True,
             # No thread runs here, so code before exec is safe.
             preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
         )
-        child.started_at = time.monotonic()
+        os.close(childs_end)
+
+    def _hear(self, child: Child) -> None:
+        """Pass on what a child says of its start. Each line is written, and so read, as a whole."""
+        if child.steps is None:
+            return
+        try:
+            said = os.read(child.steps, select.PIPE_BUF)
+        except BlockingIOError:
+            return
+        for step in said.decode(errors="replace").splitlines():
+            self.say(f"The {child.name} {step}.")
+            if step == starting.READY:
+                child.ready_at = time.monotonic()
+        if not said:  # it has closed its end
+            os.close(child.steps)
+            child.steps = None
 
     def _plan_restart(self, child: Child) -> bool:
         """Plan the restart of a dead child, with exponential backoff; return False to give up."""
         assert child.process is not None  # noqa: S101 - narrows the type
         how = _describe_exit(child.process.returncode)
         child.process = None
-        lived = time.monotonic() - child.started_at
-        child.quick_deaths = child.quick_deaths + 1 if lived < SETTLED_SECONDS else 1
-        if child.quick_deaths >= QUICK_DEATHS:
+        self._hear(child)
+        if child.steps is not None:  # something that it started holds the other end
+            os.close(child.steps)
+            child.steps = None
+        child.failed_starts = 0 if child.ready_at is not None else child.failed_starts + 1
+        if child.failed_starts >= FAILED_STARTS:
             self.say(
-                f"The {child.name} {how}, {QUICK_DEATHS} times in a row. Giving up; its log says "
-                "why."
+                f"The {child.name} {how} before it was ready, {FAILED_STARTS} times in a row. "
+                "Giving up; its log says why."
             )
             return False
-        delay = min(FIRST_DELAY_SECONDS * 2 ** (child.quick_deaths - 1), LONGEST_DELAY_SECONDS)
+        settled = child.ready_at is not None and (
+            time.monotonic() - child.ready_at >= SETTLED_SECONDS
+        )
+        child.quick_deaths = 1 if settled else child.quick_deaths + 1
+        doublings = min(child.quick_deaths - 1, 10)
+        delay = min(FIRST_DELAY_SECONDS * 2**doublings, LONGEST_DELAY_SECONDS)
         child.start_at = time.monotonic() + delay
         self.say(f"The {child.name} {how}; starting it again in {delay:g} s.")
         return True

@@ -1,6 +1,7 @@
 """`accrue versions` and `accrue rollback`: lists versions, and chooses which one is served."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,15 +10,16 @@ from rich.table import Table
 
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.client.client import classifier_path
-from app.client.text import percent, size
+from app.client.text import forgetting, forgetting_phrase, percent, size, utc
 
 
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
     """List the versions of a classifier, newest first."""
-    table = Table(box=None, header_style="dim")
+    # Narrow, so that it fits into 80 columns.
+    table = Table(box=None, header_style="dim", pad_edge=False, collapse_padding=True)
     for column in ("version", "parent", "classes", "accuracy", "forgetting", "size"):
         table.add_column(column, justify="right")
-    table.add_column("created")
+    table.add_column("created (UTC)")
     table.add_column("aliases")
     with connect(url, key_file) as client:
         known = list(client.each(f"{classifier_path(name)}/versions"))
@@ -27,9 +29,9 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
             str(version["parent"] or "-"),
             str(len(version["classes"])),
             percent(version["metrics"]["accuracy"]),
-            percent(version["metrics"]["forgetting"]),
+            forgetting(version["metrics"]["forgetting"]),
             size(version["size_bytes"]),
-            version["created_at"][:19].replace("T", " "),
+            utc(datetime.fromisoformat(version["created_at"])),
             f"[green]{', '.join(version['aliases'])}[/]",
         )
     console = Console(highlight=False)
@@ -43,11 +45,13 @@ def described(name: str, version: Mapping[str, Any]) -> str:
     """Return a sentence with the classes and metrics of a version, in the markup of rich."""
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
-    forgetting = metrics["forgetting"]  # null after the first task
+    lost = metrics["forgetting"]  # null after the first task
+    images = metrics["measured_on"]  # null for a version of an earlier release
     return (
         f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
         f"classes: accuracy {percent(metrics['accuracy'])}"
-        + ("." if forgetting is None else f", forgetting {percent(forgetting)}.")
+        + (f" on {images} image{'s' * (images > 1)}" if images else "")
+        + ("." if lost is None else f", {forgetting_phrase(lost)}.")
     )
 
 

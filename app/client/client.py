@@ -7,6 +7,8 @@ from urllib.parse import quote
 import httpx
 
 from app.client.errors import CommandError
+from app.client.proxy import ProxyInUse
+from app.logs import described
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # In seconds. A large upload is answered after every image has been checked.
@@ -37,9 +39,20 @@ class Client:
         self.url = url.rstrip("/")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         try:
-            self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, headers=headers)
+            self._proxy = ProxyInUse.towards(httpx.URL(self.url))
+            self._http = httpx.Client(
+                base_url=self.url,
+                timeout=_TIMEOUT,
+                headers=headers,
+                proxy=None if self._proxy is None else self._proxy.proxy,
+                # The proxy is chosen already. Certificates are still those of the environment.
+                trust_env=False,
+                verify=httpx.create_ssl_context(),
+            )
         except httpx.InvalidURL as error:
             raise ClientError(f"{url} is not the URL of a server: {error}.") from error
+        except ImportError as error:
+            raise ClientError(self._with_proxy("A SOCKS proxy cannot be used.")) from error
 
     def __enter__(self) -> Self:
         return self
@@ -91,26 +104,44 @@ class Client:
             raise ClientError(f"{self.url} is not the URL of a server: {error}") from error
         except httpx.ConnectError as error:
             raise ClientError(
-                f"Nothing answers at {self.url}.\n"
-                "Start a server with `accrue up`, or name another with --url or ACCRUE_URL."
+                self._with_proxy(
+                    f"Nothing answers at {self.url}.",
+                    "Start a server with `accrue up`, or name another with --url or ACCRUE_URL.",
+                )
             ) from error
         except httpx.HTTPError as error:
-            raise ClientError(f"The request to {self.url} failed: {error!r}") from error
+            failed = f"The request to {self.url} failed: {described(error)}"
+            raise ClientError(self._with_proxy(failed)) from error
         if response.is_success:
-            return response.json() if response.content else None
-        raise _error(response)
+            return self._json(response) if response.content else None
+        raise self._error(response)
+
+    def _with_proxy(self, said: str, otherwise: str = "") -> str:
+        """Add a line to a message: the proxy, which may be to blame, or else what to do."""
+        line = otherwise if self._proxy is None else self._proxy.help
+        return f"{said}\n{line}" if line else said
+
+    def _json(self, response: httpx.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:  # such as the sign-in page of a proxy
+            said = f"{response.request.url} did not answer with JSON, so it is not Accrue."
+            raise ClientError(self._with_proxy(said), status=response.status_code) from error
+
+    def _error(self, response: httpx.Response) -> ClientError:
+        """Read a problem document. A proxy in between may answer with something else."""
+        try:
+            return _problem(response)
+        except (ValueError, KeyError, TypeError):
+            status = f"{response.status_code} {response.reason_phrase}"
+            said = f"{response.request.url} answered {status}"
+            return ClientError(self._with_proxy(said), status=response.status_code)
 
 
-def _error(response: httpx.Response) -> ClientError:
-    """Read a problem document. A proxy in between may answer with something else."""
-    try:
-        problem = response.json()
-        lines = [f"{problem['title']}: {problem['detail']}"]
-    except (ValueError, KeyError, TypeError):
-        return ClientError(
-            f"{response.request.url} answered {response.status_code} {response.reason_phrase}",
-            status=response.status_code,
-        )
+def _problem(response: httpx.Response) -> ClientError:
+    """Raises ValueError, KeyError or TypeError where the answer has no problem document."""
+    problem = response.json()
+    lines = [f"{problem['title']}: {problem['detail']}"]
     if problem.get("code") == "unauthorized":
         lines.append("Put a valid key into ACCRUE_KEY, or into a file that --key-file names.")
     lines += [f"  {field['pointer']}: {field['detail']}" for field in problem.get("errors") or ()]

@@ -5,7 +5,7 @@ import stat
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.client.errors import CommandError
 from app.security.archives import is_junk
@@ -43,6 +43,15 @@ class Listing:
     images: list[ImageFile]
     skipped: list[Skipped]
 
+    @property
+    def emptied(self) -> list[str]:
+        """The folders in which files were skipped and none is left to send."""
+        sent = {
+            str(folder) for image in self.images for folder in PurePosixPath(image.name).parents
+        }
+        folders = {str(PurePosixPath(skipped.name).parent) for skipped in self.skipped}
+        return sorted(folders - sent - {"."})
+
 
 def find_images(folder: Path) -> Listing:
     """List the files of all class folders, without junk (`is_junk`).
@@ -75,14 +84,15 @@ def _walk(
     """List a folder that is at `path` in the archive, inside the folders `above`."""
     try:
         status = folder.stat()
-        entries = sorted(entry.name for entry in folder.iterdir())
+        entries = sorted(entry.name for entry in folder.iterdir() if not is_junk(entry.name))
     except OSError as error:
         yield Skipped(_shown("/".join(path)), _unreadable(error))
         return
     above = (*above, (status.st_dev, status.st_ino))
+    if path and not entries:
+        yield Skipped("/".join(path), "an empty folder")
     for entry in entries:
-        if not is_junk(entry):
-            yield from _list(folder / entry, (*path, entry), above)
+        yield from _list(folder / entry, (*path, entry), above)
 
 
 def _list(

@@ -49,9 +49,13 @@ def require_success(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def warnings(client: Client, job_id: str) -> list[str]:
-    """Return the messages of the job's warning events."""
+    """Return the messages of the job's warnings, but those that the answer to the upload gave."""
     events = client.each(f"/v1/jobs/{job_id}/events")
-    return [event["message"] for event in events if event["level"] == "warning"]
+    return [
+        event["message"]
+        for event in events
+        if event["level"] == "warning" and "rejected_reasons" not in event["data"]
+    ]
 
 
 class JobProgress(Progress):
@@ -79,6 +83,8 @@ class JobProgress(Progress):
 
 def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
     """Return the state or phase of a job; in training, the epoch, its loss and the time left."""
+    if job["state"] == "queued" and job.get("not_before"):
+        return f"to be tried again: {job['last_failure']['detail']}"
     if job["state"] != "running":
         return str(job["state"])
     if job["phase"] != "training" or not progress.get("epoch"):

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Engine, Table, bindparam, select, update
+from sqlalchemy import JSON, Column, Connection, Engine, Table, bindparam, func, select, update
 
 from app.db.engine import make_engine
 from app.db.tables import Base
@@ -62,6 +62,8 @@ def copy_rows(source_url: str, target_url: str, *, replace: bool = False) -> Non
                 for column in _refers_to_others(table, known):
                     _refer(origin, copy, table, column)
                 known.add(table)
+                if target.dialect.name == "postgresql":
+                    _advance_sequence(copy, table)
     finally:
         source.dispose()
         target.dispose()
@@ -114,6 +116,16 @@ def _refer(origin: Connection, copy: Connection, table: Table, column: Column[An
         ]
         if rows:
             copy.execute(statement, rows)
+
+
+def _advance_sequence(copy: Connection, table: Table) -> None:
+    """Have the numbers that PostgreSQL gives to new rows begin after those that were copied."""
+    column = table.autoincrement_column
+    if column is None:
+        return
+    sequence = func.pg_get_serial_sequence(table.name, column.name)
+    if (highest := copy.scalar(select(func.max(column)))) is not None:
+        copy.execute(select(func.setval(sequence, highest)))
 
 
 def _batches(origin: Connection, columns: list[Column[Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -1,12 +1,15 @@
 """What is done with rows of any table: insert them, read their columns, group them by a key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.db.tables import Base
+
+# Values in one statement, below the number of parameters that every database takes.
+_BATCH = 1000
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -23,6 +26,12 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[Mapping[s
     if rows:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         session.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def batched(values: Sequence[V]) -> Iterator[Sequence[V]]:
+    """Yield the values in batches, each small enough for the parameters of one statement."""
+    for start in range(0, len(values), _BATCH):
+        yield values[start : start + _BATCH]
 
 
 def columns_of(row: Base) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Runs the demo: teaches, compares, predicts and rolls back."""
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -105,7 +106,7 @@ def _compare(
     )
     console.print(tables.matrices(classifiers))
     draw(classifiers, options.subject, options.picture)
-    console.print(f"\nThe same as a picture: [bold]{options.picture}[/]")
+    console.print(f"\nThe same as a picture: [bold]{options.picture.absolute()}[/]", soft_wrap=True)
 
 
 def _predict(
@@ -157,19 +158,22 @@ def _answer_of(client: Client, path: str, image: bytes, version: int) -> dict[st
 
 
 def _suggest(options: DemoOptions, data_dir: Path, console: Console) -> None:
-    accrue = "accrue" if shutil.which("accrue") else sys.argv[0]
     serve = (
-        (f"{accrue} up --data-dir {data_dir}", "serves what was learnt")
+        (f"accrue up --data-dir {shlex.quote(str(data_dir.absolute()))}", "serves what was learnt")
         if options.keep or options.data_dir is not None
-        else (f"{accrue} up", "starts a service that stays")
+        else ("accrue up", "starts a service that stays")
     )
     suggestions = [
         serve,
-        (f"{accrue} learn NAME FOLDER", "teaches it your images, a folder a class"),
-        (f"{accrue} demo --data FOLDER", "runs this comparison on them"),
+        ("accrue learn NAME FOLDER", "teaches it your images, a folder a class"),
+        ("accrue demo --data FOLDER", "runs this comparison on them"),
     ]
+    # `make` runs the demo where `accrue` is not on the PATH, and perhaps from another folder.
+    activate = Path(sys.prefix, "bin", "activate")
+    if shutil.which("accrue") is None and activate.exists():
+        suggestions.insert(0, (f". {shlex.quote(str(activate))}", "in each terminal"))
     width = max(len(command) for command, _ in suggestions)
     console.print("\nWhat to try next:")
     for command, purpose in suggestions:
         console.print(f"  {command:<{width}}  {purpose}", soft_wrap=True)
-    console.print("README.md does the same with curl.")
+    console.print("The README does the same with curl.")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from app.client.text import percent
+from app.client.text import forgetting_phrase, percent
 from app.demo.teaching import TaughtClassifier
 
 
@@ -22,7 +22,7 @@ def _matrix(taught: TaughtClassifier) -> Table:
         title=f"[bold]{taught.name}[/]",
         title_style="",
         title_justify="left",
-        caption=f"average {percent(taught.average)}, forgetting {percent(taught.forgetting)}",
+        caption=f"average {percent(taught.average)}, {forgetting_phrase(taught.forgetting)}",
         caption_justify="left",
         box=None,
         padding=(0, 0),

@@ -15,12 +15,14 @@ from app.doctor import (
     storage,
 )
 from app.doctor.findings import Check, CheckContext, Finding, Say
+from app.logs import described
 
 _CHECKS: tuple[Check, ...] = (
     software.check,
     environment.check,
     machine.check_device,
     machine.check_threads,
+    machine.check_memory,
     machine.check_files,
     folders.check_data,
     folders.check_weights,
@@ -42,6 +44,6 @@ def examine(context: CheckContext) -> Iterator[Finding]:
         except Exception as error:
             name = check.__module__.rpartition(".")[2]
             yield Say(name).problem(
-                f"The check itself failed: {type(error).__name__}: {error}",
+                f"The check itself failed: {described(error)}",
                 "This is a bug in Accrue. Please report it with this line.",
             )

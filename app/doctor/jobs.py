@@ -41,6 +41,15 @@ def check(context: CheckContext) -> Iterator[Finding]:
             f"The hourly sweep of the storage is {late / 3600:.1f} hours late",
             "API processes sweep. Start one, or look for housekeeping_failed in its log.",
         )
+    if counts.sweep_error is not None:
+        what = "The last sweep of the storage failed"
+        if counts.undeleted_blobs:
+            what = f"The last sweep could not delete {counts.undeleted_blobs} unneeded blobs"
+        yield say.warning(
+            f"{what}: {counts.sweep_error}",
+            "Let the service delete there: s3:DeleteObject in a bucket, a folder that this user "
+            "may write to. A sweep is tried again after a pause; `accrue sweep` does so now.",
+        )
     if retrying := counts.deliveries.get("retrying", 0):
         yield say.warning(
             f"{retrying} deliveries to webhooks have failed and will be tried again",

@@ -1,4 +1,4 @@
-"""Checks the device for training, the number of threads, and the limit of open files."""
+"""Checks the device for training, the number of threads, memory, and the limit of open files."""
 
 import os
 import resource
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.doctor.findings import CheckContext, Finding, Say
+from app.inference.budget import model_memory, usable_memory
 
 # For other connections, files and libraries.
 _OTHER_FILES = 256
+# The rest is for PyTorch itself, for batches of images and for other processes.
+_MOST_OF_MEMORY = 0.75
 
 
 def check_device(context: CheckContext) -> Iterator[Finding]:
@@ -66,6 +69,22 @@ def check_threads(context: CheckContext) -> Iterator[Finding]:
     if not too_many:
         counts = " to predict, ".join(map(str, given.values()))
         yield say.ok(f"{counts} to train, on {cores:g} cores")
+
+
+def check_memory(context: CheckContext) -> Iterator[Finding]:
+    """Compare the memory for loaded versions with what this machine or container has."""
+    say = Say("model memory")
+    usable = usable_memory()
+    budget = model_memory(context.settings)
+    what = f"{_gib(budget)} for loaded versions of an API process, of {_gib(usable)}"
+    if budget > _MOST_OF_MEMORY * usable:
+        yield say.warning(what, "Lower ACCRUE_MODEL_MEMORY: the process itself needs memory too.")
+    else:
+        yield say.ok(what)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
 
 
 def usable_cores() -> float:

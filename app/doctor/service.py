@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.repositories import keys as key_rows
 from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened
+from app.logs import described
 from app.security.addresses import is_loopback
 
 _SECONDS = 5.0
@@ -23,7 +24,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
             reported, ready = http.get("/version"), http.get("/health/ready")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         yield say.warning(
-            f"Nothing answers at {url}: {error}", "If the API should run, start it, or pass --url."
+            f"Nothing answers at {url}: {described(error)}",
+            "If the API should run, start it, or pass --url.",
         )
         return
     yield _version(say, url, reported)
@@ -60,7 +62,9 @@ def check_keys(context: CheckContext) -> Iterator[Finding]:
         try:
             loopback = is_loopback(settings.host)
         except OSError as error:
-            yield say.problem(f"{settings.host} is not an address: {error}", "Correct ACCRUE_HOST.")
+            yield say.problem(
+                f"{settings.host} is not an address: {error.strerror}", "Correct ACCRUE_HOST."
+            )
             return
         if loopback:
             yield say.ok(f"Off; {settings.host} can be reached from this machine only")

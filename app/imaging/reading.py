@@ -1,17 +1,20 @@
-"""Opening images: accepted formats, size limits, EXIF orientation, conversion to RGB."""
+"""Opening images: accepted formats, size limits, EXIF orientation."""
 
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from app.imaging.lean import lean
+from app.imaging.recognise import recognise
+from app.imaging.segments import UPRIGHT
 
 # Formats with one fixed decoder each. Formats that draw (SVG, EPS) or embed others are excluded.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
-UPRIGHT = 1
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -27,6 +30,10 @@ class UnreadableImageError(Exception):
     """The bytes are not an image that can be trained on; the text says why."""
 
 
+class TooLargeError(UnreadableImageError):
+    """The image has more bytes or pixels than the limits allow."""
+
+
 @dataclass(frozen=True)
 class ImageLimits:
     """Bounds of one image."""
@@ -35,20 +42,29 @@ class ImageLimits:
     pixels: int
 
 
+# For images that were checked when they came in.
+STORED = ImageLimits(bytes=sys.maxsize, pixels=sys.maxsize)
+
+
 @contextmanager
 def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageFile]:
     """Open an image and check its size before a pixel is decoded (decompression bombs).
+
+    What says nothing about its pixels is left out before. Without `limits`, only Pillow's own
+    limit holds, or the largest that this process has used.
 
     Raises UnreadableImageError, also for errors inside the `with` block.
     """
     if not data:
         raise UnreadableImageError("the file is empty")
     if limits is not None and len(data) > limits.bytes:
-        raise UnreadableImageError(f"the file is larger than {limits.bytes} bytes")
+        raise TooLargeError(f"the file is larger than {limits.bytes} bytes")
+    if limits is not None:
+        _let_pillow_open(limits.pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(lean(data)), formats=FORMATS) as image:
             if limits is not None and image.width * image.height > limits.pixels:
-                raise UnreadableImageError(
+                raise TooLargeError(
                     f"the image has more than {limits.pixels} pixels "
                     f"({image.width} by {image.height})"
                 )
@@ -56,11 +72,22 @@ def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageF
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}") from error
+        other = recognise(data)
+        but = "" if other is None else f" but {other}"
+        raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}{but}") from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError("the image has far too many pixels") from error
+        raise TooLargeError("the image has far too many pixels") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything
         raise UnreadableImageError("the image is damaged or truncated") from error
+
+
+def _let_pillow_open(pixels: int) -> None:
+    """Raise Pillow's own limit to at least this: it refuses more than twice of it.
+
+    It is one for the process, and some of its decoders allocate memory before `opened` sees a size.
+    """
+    if Image.MAX_IMAGE_PIXELS is None or pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = pixels
 
 
 def orientation(image: Image.Image) -> int:
@@ -85,29 +112,6 @@ def scales_while_decoding(image: ImageFile.ImageFile) -> bool:
     return is_jpeg(image) and image.mode in ("L", "RGB") and orientation(image) == UPRIGHT
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image as training and prediction see it: upright 8-bit RGB, alpha over white."""
-    image.load()
-    turned = orientation(image)
-    rgb = _over_white(_to_eight_bits(image))
-    return rgb if turned == UPRIGHT else rgb.transpose(_TURNS[turned])
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey down; converting it would clip at 255."""
-    if not image.mode.startswith("I"):
-        return image
-    grey = np.asarray(image).astype(np.int64)
-    eight = Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        eight.putalpha(Image.fromarray(np.where(grey == transparent, 0, 255).astype(np.uint8)))
-    return eight
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
+def turned_upright(image: Image.Image, turned: int) -> Image.Image:
+    """Return an image of EXIF orientation `turned` as it is to be shown."""
+    return image if turned == UPRIGHT else image.transpose(_TURNS[turned])

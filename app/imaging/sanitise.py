@@ -6,17 +6,18 @@ from itertools import pairwise
 
 from PIL import Image, ImageFile
 
+from app.imaging.colours import blended, unblended
+from app.imaging.identity import Identity, identify
+from app.imaging.lean import lean
 from app.imaging.reading import (
-    UPRIGHT,
     ImageLimits,
     UnreadableImageError,
     is_jpeg,
     opened,
     orientation,
     scales_while_decoding,
-    to_rgb,
 )
-from app.imaging.segments import STRUCTURE_ERRORS, strip_jpeg, strip_png, strip_webp
+from app.imaging.segments import STRUCTURE_ERRORS, UPRIGHT, strip_jpeg, strip_png, strip_webp
 
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -40,17 +41,19 @@ class SanitisedImage:
     media_type: str
     width: int
     height: int
+    identity: Identity
 
 
 def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
     """Check that an image can be trained on, and return what to store of it.
 
     The same bytes always give the same result, and `decode` gives the same pixels for the result
-    as for `data`. Raises UnreadableImageError.
+    as for `data`, by all `app.imaging.rules`. Raises UnreadableImageError.
     """
     with opened(data, limits) as image:
+        data = lean(data)
         jpeg = _stripped_jpeg(data) if is_jpeg(image) else None
-        pixels = to_rgb(image)
+        pixels = unblended(image)
         stripped = _without_metadata(data, image, jpeg)
         media_type = _MEDIA_TYPES.get(image.format or "", "")
         must_stay_jpeg = scales_while_decoding(image)
@@ -59,7 +62,7 @@ def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
         if must_stay_jpeg:
             raise UnreadableImageError("the JPEG's structure is damaged or unusual")
         stripped, media_type = _as_png(pixels), "image/png"
-    return SanitisedImage(stripped, media_type, pixels.width, pixels.height)
+    return SanitisedImage(stripped, media_type, *pixels.size, identify(blended(pixels)))
 
 
 def _without_metadata(data: bytes, image: ImageFile.ImageFile, jpeg: bytes | None) -> bytes | None:
@@ -67,26 +70,28 @@ def _without_metadata(data: bytes, image: ImageFile.ImageFile, jpeg: bytes | Non
 
     `jpeg` is the result for a JPEG.
     """
-    if orientation(image) != UPRIGHT:
+    turned = orientation(image)
+    # A PNG that Pillow writes would have 8 bits, so one of 16 stays as it is, and says how it lies.
+    deep = image.format == "PNG" and data[_PNG_DEPTH_AT] == 16
+    if turned != UPRIGHT and not deep:
         return None
-    animated = getattr(image, "is_animated", False)
     try:
-        if scales_while_decoding(image):
-            return jpeg
-        if image.format == "PNG" and not animated and data[_PNG_DEPTH_AT] <= 8:
-            return strip_png(data)
-        if image.format == "WEBP" and not animated:
+        if image.format == "PNG":
+            return strip_png(data, turned)
+        if image.format == "WEBP" and not getattr(image, "is_animated", False):
             return strip_webp(data)
     except STRUCTURE_ERRORS:
         return None
-    return None
+    return jpeg if scales_while_decoding(image) else None
 
 
 def _shows(data: bytes, pixels: Image.Image) -> bool:
     try:
         with opened(data, None) as image:
-            rgb = to_rgb(image)
-            return rgb.size == pixels.size and rgb.tobytes() == pixels.tobytes()
+            shown = unblended(image)
+            return (shown.mode, shown.size) == (pixels.mode, pixels.size) and (
+                shown.tobytes() == pixels.tobytes()
+            )
     except UnreadableImageError:
         return False
 

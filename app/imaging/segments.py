@@ -6,16 +6,28 @@ EXIF, XMP, colour profiles, comments and thumbnails are dropped. Each function r
 
 import re
 import struct
+import zlib
+from collections.abc import Iterator
 
 # IndexError and struct.error: the file ends early.
 STRUCTURE_ERRORS = (ValueError, IndexError, struct.error)
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# The EXIF orientation of an image that is stored as it is shown.
+UPRIGHT = 1
+# EXIF in big-endian byte order, with one entry that follows: tag, type, count, value.
+_EXIF_HEADER = b"MM\0*" + struct.pack(">IH", 8, 1)
+_EXIF_ORIENTATION = struct.Struct(">HHIHHI")
+_ORIENTATION_TAG, _SHORT = 0x0112, 3
 
-_WEBP_KEPT = (b"VP8X", b"ALPH", b"VP8 ", b"VP8L")
-# Bits of VP8X that announce a colour profile, EXIF and XMP.
-_WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# sBIT: how many of the bits of 16 are used.
+PNG_PIXELS = (b"IHDR", b"sBIT", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+WEBP_PIXELS = (b"VP8X", b"ALPH", b"VP8 ", b"VP8L")
+# Metadata that may have an orientation, and the bits of VP8X that announce it.
+WEBP_ORIENTATION = {b"EXIF": 0x08, b"XMP ": 0x04}
+# The same with a colour profile.
+WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _APP0, _APP14, _APP15 = 0xE0, 0xEE, 0xEF
@@ -62,33 +74,64 @@ def strip_jpeg(data: bytes) -> tuple[bytes, list[int]]:
 
 
 def _kept_segment(marker: int, segment: bytes) -> bytes:
-    if marker == _APP0 and segment[4:9] == b"JFIF\0" and len(segment) >= 18:
-        # Without its thumbnail.
-        return struct.pack(">BBH", 0xFF, _APP0, 16) + segment[4:16] + b"\0\0"
-    if marker == _APP14 and segment[4:9] == b"Adobe":
+    if not is_metadata(marker):
         return segment
-    if _APP0 <= marker <= _APP15 or marker == _COM:
+    if not defines_colours(marker, segment):
         return b""
+    if marker == _APP0:  # without its thumbnail
+        return struct.pack(">BBH", 0xFF, _APP0, 16) + segment[4:16] + b"\0\0"
     return segment
 
 
-def strip_png(data: bytes) -> bytes:
-    """Drop all chunks except those that define the pixels."""
-    if not data.startswith(_PNG_SIGNATURE):
+def is_metadata(marker: int) -> bool:
+    """Say whether a JPEG's marker begins an application segment or a comment."""
+    return _APP0 <= marker <= _APP15 or marker == _COM
+
+
+def defines_colours(marker: int, segment: bytes) -> bool:
+    """Say whether an application segment of a JPEG defines its colour coding, as libjpeg sees it.
+
+    `segment` begins with the marker and the length.
+    """
+    if marker == _APP0:
+        return segment[4:9] == b"JFIF\0" and len(segment) >= 4 + 14
+    return marker == _APP14 and segment[4:9] == b"Adobe" and len(segment) >= 4 + 12
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of each chunk of a PNG, to its end."""
+    if not data.startswith(PNG_SIGNATURE):
         raise ValueError("not a PNG")
-    kept = bytearray(_PNG_SIGNATURE)
-    at = len(_PNG_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     kind = b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length  # length, kind, data, checksum
         if end > len(data):
             raise ValueError("a chunk extends beyond the file")
-        if kind in _PNG_KEPT:
-            kept += data[at:end]
+        if not kind.isalpha():
+            raise ValueError("not a chunk")
+        yield kind, at, end
+        at = end
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def strip_png(data: bytes, turned: int = UPRIGHT) -> bytes:
+    """Drop all chunks except those that define the pixels, and state their EXIF orientation."""
+    kept = bytearray(PNG_SIGNATURE)
+    for kind, start, end in png_chunks(data):
+        if kind in PNG_PIXELS:
+            kept += data[start:end]
         elif kind[:1].isupper():
             raise ValueError("an unknown critical chunk")
-        at = end
+        if kind == b"IHDR" and turned != UPRIGHT:
+            entry = _EXIF_ORIENTATION.pack(_ORIENTATION_TAG, _SHORT, 1, turned, 0, 0)
+            kept += png_chunk(b"eXIf", _EXIF_HEADER + entry)
     return bytes(kept)
 
 
@@ -107,10 +150,15 @@ def strip_webp(data: bytes) -> bytes:
         end = at + 8 + length
         if end > last:
             raise ValueError("a chunk extends beyond the file")
-        if kind in _WEBP_KEPT:
+        if kind in WEBP_PIXELS:
             chunk = bytearray(data[at:end])
             if kind == b"VP8X":
-                chunk[8] &= ~_WEBP_METADATA_FLAGS
+                chunk[8] &= ~WEBP_METADATA_FLAGS
             kept += chunk + b"\0" * (length % 2)
         at = end + length % 2
-    return b"RIFF" + struct.pack("<I", len(kept)) + bytes(kept)
+    return riff(kept)
+
+
+def riff(content: bytes | bytearray) -> bytes:
+    """Return a RIFF file of this content, which begins with its form."""
+    return b"RIFF" + struct.pack("<I", len(content)) + bytes(content)

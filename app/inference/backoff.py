@@ -35,6 +35,10 @@ class Backoff:
         self._failed[id_] = _Failed(self._clock() + pause, pause)
         return pause
 
+    def succeeded(self, id_: str) -> None:
+        """Drop what is recorded of a thing."""
+        self._failed.pop(id_, None)
+
     def retain(self, ids: Collection[str]) -> None:
         """Drop what is recorded of all other things."""
         self._failed = {id_: failed for id_, failed in self._failed.items() if id_ in ids}

@@ -137,21 +137,30 @@ class Batcher:
     def _work(self) -> None:
         # One intra-op thread each: on a busy machine, several wait for one another.
         torch.set_num_threads(1)
-        while (taken := self._take()) is not None:
-            predictor, batch = taken
-            begun = time.perf_counter()
-            try:
-                run = predictor.run([item.image for item in batch])
-            except Exception as error:
-                log.exception("inference_failed", images=len(batch))
-                run = Run([error] * len(batch), 0.0, 0.0)
-            answers = [
-                (item.future, Answer(outcome, begun - item.since, run.decode, run.infer))
-                for item, outcome in zip(batch, run.outcomes, strict=True)
-            ]
-            # Wake the event loop once for each batch, not for each image.
-            self._loop.call_soon_threadsafe(_resolve, answers)
-            self._on_batch([answer for _, answer in answers])
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Run the next batch; False once there is none any more."""
+        # A function of its own: between two batches, a thread must not hold the last predictor,
+        # whose version may have been evicted.
+        if (taken := self._take()) is None:
+            return False
+        predictor, batch = taken
+        begun = time.perf_counter()
+        try:
+            run = predictor.run([item.image for item in batch])
+        except Exception as error:
+            log.exception("inference_failed", images=len(batch))
+            run = Run([error] * len(batch), 0.0, 0.0)
+        answers = [
+            (item.future, Answer(outcome, begun - item.since, run.decode, run.infer))
+            for item, outcome in zip(batch, run.outcomes, strict=True)
+        ]
+        # Wake the event loop once for each batch, not for each image.
+        self._loop.call_soon_threadsafe(_resolve, answers)
+        self._on_batch([answer for _, answer in answers])
+        return True
 
 
 def _resolve(answers: list[tuple["asyncio.Future[Answer]", Answer]]) -> None:

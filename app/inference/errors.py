@@ -11,6 +11,10 @@ class VersionUnreadableError(ServiceError, status=503, code="version-unreadable"
     """The version cannot be loaded; the detail says whether its bytes, its fit or the storage."""
 
 
+class VersionLoadingError(ServiceError, status=503, code="version-loading"):
+    """The version is still being loaded into this server's memory."""
+
+
 class QueueFullError(ServiceError, status=503, code="queue-full"):
     """More images wait for prediction than this server queues."""
 

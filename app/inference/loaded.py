@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from weakref import WeakSet
 
 import numpy as np
 import structlog
@@ -22,7 +24,8 @@ from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
-from models.serving import load_servable, why
+from models.preprocess import pixel_rules
+from models.serving import load_servable, size_of, why
 from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
@@ -42,10 +45,20 @@ class Prediction:
 class ServablePredictor:
     """Decodes a batch and runs one forward pass. Compared by identity: one batch, one module."""
 
-    def __init__(self, servable: Servable, size: int, limits: ImageLimits) -> None:
+    def __init__(self, servable: Servable, spec: Spec, rules: int, limits: ImageLimits) -> None:
         self._servable = servable
-        self._size = size
-        self._limits = limits
+        self._size = spec.image_size
+        self._to_pixels = partial(
+            decode, size=spec.image_size, limits=limits, resize=spec.resize, rules=rules
+        )
+        self.bytes = size_of(servable)
+
+    def __del__(self) -> None:
+        # Hooks refer to the module that they belong to. Such a cycle would hold the tensors of an
+        # evicted version until the next garbage collection, which may be hours away.
+        for module in self._servable.modules():
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
 
     def run(self, images: Sequence[bytes]) -> Run:
         """Return a `Prediction` or an UnreadableImageError for each image."""
@@ -64,7 +77,7 @@ class ServablePredictor:
 
     def _decode(self, image: bytes) -> NDArray[np.uint8] | UnreadableImageError:
         try:
-            return decode(image, self._size, self._limits)
+            return self._to_pixels(image)
         except UnreadableImageError as error:
             return error
 
@@ -132,7 +145,13 @@ class LoadedVersion:
         # Two requests for a predictor that is not cached build it once.
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
+        self._built: WeakSet[ServablePredictor] = WeakSet()
         self._default = self._build(None, "auto", warm=True)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of the predictors in memory: tensors, and about what modules take."""
+        return sum(predictor.bytes for predictor in list(self._built))
 
     def ready(self, task: int | None, classify: str) -> AnyPredictor | None:
         """Return the predictor if it is in memory. Never blocks for long."""
@@ -168,7 +187,8 @@ class LoadedVersion:
         loaded = state.State(self._read(), self.tasks)
         try:
             servable = load_servable(self._spec, loaded, task=task, classify=classify)
-            predictor = ServablePredictor(servable, self._spec.image_size, self._limits)
+            rules = pixel_rules(loaded.parts["preprocess"])
+            predictor = ServablePredictor(servable, self._spec, rules, self._limits)
             if warm:
                 predictor.warm()
         except Exception as error:  # methods and backbones of other packages may raise anything
@@ -182,6 +202,7 @@ class LoadedVersion:
                 f"installed here ({why(error)}). Install the release that made the version, or "
                 "promote another one."
             ) from error
+        self._built.add(predictor)
         return predictor
 
     def _read(self) -> dict[str, state.Tensors]:
@@ -193,7 +214,7 @@ class LoadedVersion:
                 parts[name] = state.decode(self._store.get(sha256))
             return parts
         except OSError as error:
-            log.warning("version_not_read", version=self.id, error=str(error))
+            log.warning("version_not_read", version=self.id, error=error)
             raise VersionUnreadableError(
                 f"The storage that holds version {self.number} does not answer.",
                 headers={"Retry-After": "5"},

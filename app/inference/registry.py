@@ -1,44 +1,68 @@
-"""The versions in memory: those that aliases name, and an LRU cache of those named by number.
+"""The versions in memory: loaded when they are first asked for, within a budget.
 
-A thread polls the aliases: it loads and warms up a new version in the background, then swaps one
-reference (a hot swap). A request finds a loaded version without the database, and one that an alias
-names without a lock.
+A thread follows the changes of classifiers. Where an alias has moved whose version is in memory, it
+loads the new one in the background and then swaps one reference (a hot swap). A request finds a
+loaded version without the database.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows, versions as version_rows
+from app.db.repositories.classifiers import Served
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
 from app.inference.backoff import Backoff
+from app.inference.budget import model_memory
+from app.inference.cache import VersionCache
+from app.inference.changes import ChangeFeed
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
-from app.inference.loaded import LoadedVersion, load
-from app.inference.lru import LruCache
+from app.inference.loaded import LoadedVersion
+from app.inference.loading import Loader
+from app.inference.names import Moved, Names
 from app.services.classifiers import classifiers, versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
-from app.services.classifiers.references import LIVE, is_number
+from app.services.classifiers.references import LIVE
+from app.services.classifiers.spec import spec_of
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import TensorStore
 
 _POLL_SECONDS = 0.25
-# Between tries to load a version that cannot be loaded: 10 s, then twice as long, to ten minutes.
+# Between tries to swap in a version that cannot be loaded: 10 s, then twice as long, to ten
+# minutes. Requests that name it try more often.
 _FIRST_PAUSE_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 600.0
-
-_Owner = tuple[str, str]  # workspace and name of a classifier
+# How often a look-up is repeated that something changed during.
+_LOOK_UPS = 3
 
 log = structlog.get_logger(__name__)
 
 
 class ClassifierRequiredError(ServiceError, status=422, code="classifier-required"):
     """There are several classifiers, so the request must name one."""
+
+
+@dataclass(slots=True)
+class _Swap:
+    moved: Moved
+    loading: "Future[LoadedVersion] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a request names: the classifier's name, and the future of the version."""
+
+    classifier: str
+    version: "Future[LoadedVersion]"
 
 
 class Registry:
@@ -50,145 +74,186 @@ class Registry:
         store: TensorStore,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
+        on_load: Callable[[float, bool], None] = lambda _seconds, _loaded: None,
     ) -> None:
+        """Call `on_load` with the seconds of each load and whether it was successful."""
         self._database = database
-        self._store = store
-        self._limits = ImageLimits(
+        limits = ImageLimits(
             bytes=settings.max_image_megabytes * 10**6, pixels=settings.max_image_pixels
         )
-        # Replaced as a whole or entry by entry, each in one step: readers need no lock.
-        self._aliased: dict[_Owner, dict[str, LoadedVersion]] = {}
-        self._numbered: LruCache[tuple[str, str, int], LoadedVersion] = LruCache(
-            settings.loaded_versions
-        )
+        self.cache = VersionCache(model_memory(settings))
+        self._loader = Loader(database, store, limits, self.cache, clock, on_load)
+        self._names = Names()
+        self._feed = ChangeFeed(clock)
         self._refreshing = threading.Lock()
-        # Two requests for a version that is not in memory load it once.
-        self._loading = threading.Lock()
-        # Of versions that could not be loaded.
+        # Aliases whose new version is not in memory yet, by classifier and alias.
+        self._swaps: dict[tuple[str, str], _Swap] = {}
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, clock)
         self._stopped = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="aliases", daemon=True)
 
     def start(self) -> None:
-        """Start to poll the aliases."""
+        """Start to follow the changes of classifiers."""
         self._poller.start()
 
     def stop(self) -> None:
-        """Stop polling. Blocks until a load in progress has ended."""
+        """Stop polling and loading. Blocks until loads in progress have ended."""
         self._stopped.set()
         self._poller.join()
-
-    @property
-    def aliased(self) -> int:
-        """The number of versions in memory because aliases name them."""
-        return len({item.id for aliases in self._aliased.values() for item in aliases.values()})
-
-    @property
-    def numbered(self) -> int:
-        """The number of versions in memory because requests named them by number."""
-        return len(self._numbered)
+        self._loader.stop()
 
     def only_classifier(self, workspace: str) -> str | None:
-        """Return the name of the only classifier; None if there is none, or several."""
-        names = [name for owner, name in self._aliased if owner == workspace]
-        return names[0] if len(names) == 1 else None
+        """Return the name of the workspace's only classifier, if it is known without a query."""
+        return self._names.only(workspace)
 
     def find(self, workspace: str, classifier: str, reference: str) -> LoadedVersion | None:
         """Return the version of that number or alias if it is in memory."""
-        if is_number(reference):
-            return self._numbered.get((workspace, classifier, int(reference)))
-        return self._aliased.get((workspace, classifier), {}).get(reference)
+        version_id = self._names.find(workspace, classifier, reference)
+        return None if version_id is None else self.cache.get(version_id)
 
-    def resolve(
-        self, workspace: str, classifier: str | None, reference: str
-    ) -> tuple[str, LoadedVersion]:
-        """Find the version in the database and load it: call from a thread.
+    def resolve(self, workspace: str, classifier: str | None, reference: str) -> Found:
+        """Find the version in the database and begin to load it: call from a thread.
 
-        Returns the classifier's name and the version. Raises ClassifierNotFoundError,
-        ClassifierRequiredError, VersionNotFoundError, NoVersionYetError, VersionUnreadableError.
+        Raises ClassifierNotFoundError, ClassifierRequiredError, VersionNotFoundError and
+        NoVersionYetError; the future raises VersionNotFoundError and VersionUnreadableError.
         """
-        with self._database.reading() as session:
-            if classifier is None:
-                found = classifier_rows.page(session, workspace, limit=2, after=None)
-                if not found:
-                    raise ClassifierNotFoundError("There is no classifier yet.")
-                if len(found) > 1:
-                    raise ClassifierRequiredError("There are several classifiers: name one.")
-                classifier = found[0].name
-            owner = classifiers.require(session, workspace, classifier)
-            try:
-                version = versions.require(session, owner, reference)
-            except VersionNotFoundError:
-                if reference == LIVE:
-                    raise NoVersionYetError("This classifier has no live version yet.") from None
-                raise
-        loaded = self._obtain(version.id)
-        self._numbered.put((workspace, classifier, loaded.number), loaded)
-        return classifier, loaded
+        for _ in range(_LOOK_UPS):
+            generation = self._names.generation
+            with self._database.reading() as session:
+                name = classifier or _only_classifier(session, workspace)
+                if classifier is None:
+                    self._names.learn_only(workspace, name, generation)
+                    # One that is served until a newer one is loaded.
+                    if (loaded := self.find(workspace, name, reference)) is not None:
+                        return Found(name, _done(loaded))
+                owner = classifiers.require(session, workspace, name)
+                try:
+                    version = versions.require(session, owner, reference)
+                except VersionNotFoundError:
+                    if reference == LIVE:
+                        raise NoVersionYetError(
+                            "This classifier has no live version yet."
+                        ) from None
+                    raise
+            served = Served(workspace, name, spec_of(owner).pinned, {})
+            if self._names.learn(owner.id, served, reference, version.id, generation):
+                break
+        return Found(name, self._loader.load(version.id))
 
     def refresh(self) -> None:
-        """Read the aliases now, and load the versions that they name. Blocks; errors are logged."""
-        try:
-            with self._refreshing:
-                self._refresh()
-        except SQLAlchemyError as error:
-            log.warning("aliases_not_read", error=str(error))
-        except Exception:  # an unforeseen error of one version must not end the polling
-            log.exception("aliases_not_followed")
+        """Read now what has changed, and load what must be. Blocks; errors are logged."""
+        with self._refreshing:
+            self._follow()
+            wait(self._begin_swaps())
+            self._end_swaps()
 
     def _poll(self) -> None:
         while not self._stopped.is_set():
-            self.refresh()
-            self._stopped.wait(_POLL_SECONDS)
+            with self._refreshing:
+                self._follow()
+                loading = self._begin_swaps()
+            if loading:
+                wait(loading, timeout=_POLL_SECONDS)
+                with self._refreshing:
+                    self._end_swaps()
+            else:
+                self._stopped.wait(_POLL_SECONDS)
 
-    def _refresh(self) -> None:
-        numbered = self._numbered.items()
-        with self._database.reading() as session:
-            served = version_rows.served(session)
-            existing = version_rows.existing(session, [item.id for _, item in numbered])
-        for key, item in numbered:
-            if item.id not in existing:
-                self._numbered.discard(key)
-        old = self._aliased
-        new: dict[_Owner, dict[str, LoadedVersion]] = {owner: {} for owner in served}
-        missing: list[tuple[_Owner, str, str]] = []
-        for owner, aliases in served.items():
-            for alias, version_id in aliases.items():
-                loaded = self._in_memory(version_id)
-                if loaded is None:
-                    # The previous version is served until this one is ready.
-                    loaded = old.get(owner, {}).get(alias)
-                    missing.append((owner, alias, version_id))
-                if loaded is not None:
-                    new[owner][alias] = loaded
-        self._aliased = new
-        self._backoff.retain({version_id for _, _, version_id in missing})
-        for owner, alias, version_id in missing:
-            self._swap(owner, alias, version_id)
-
-    def _swap(self, owner: _Owner, alias: str, version_id: str) -> None:
-        """Load the version that an alias names now, and serve it."""
-        if self._stopped.is_set() or not self._backoff.due(version_id):
-            return
+    def _follow(self) -> None:
         try:
-            self._aliased[owner][alias] = self._obtain(version_id)
-        except VersionNotFoundError:
-            return  # deleted meanwhile; the next poll shows what the alias names then
-        except VersionUnreadableError as error:
-            log.error(
-                "version_refused",
-                classifier=owner[1],
-                alias=alias,
-                error=error.detail,
-                retry_seconds=self._backoff.failed(version_id),
+            with self._database.reading() as session:
+                self._read_changes(session)
+        except SQLAlchemyError as error:
+            self._feed.start_over()
+            log.warning("aliases_not_read", error=error)
+        except Exception:  # an unforeseen error of one classifier must not end the polling
+            self._feed.start_over()
+            log.exception("aliases_not_followed")
+
+    def _read_changes(self, session: Session) -> None:
+        changed = self._feed.read(session)
+        if changed is None:
+            changed = self._names.classifier_ids | classifier_rows.pinned_ids(session)
+        if not changed:
+            return
+        self._names.begin_change()
+        served = classifier_rows.served(session, changed)
+        numbered = [item for owner in changed for item in self._names.numbered(owner)]
+        existing = version_rows.existing(session, numbered) if numbered else set()
+        for classifier_id in changed:
+            before = self._names.named(classifier_id)
+            moved = self._names.follow(
+                classifier_id, served.get(classifier_id), existing, self.cache.__contains__
             )
+            self._replace_swaps(classifier_id, moved)
+            self._discard(before - self._names.named(classifier_id))
+        self.cache.pin(self._names.pinned)
 
-    def _obtain(self, version_id: str) -> LoadedVersion:
-        with self._loading:
-            found = self._in_memory(version_id)
-            return found or load(self._database, version_id, self._store, self._limits)
+    def _replace_swaps(self, classifier_id: str, moved: list[Moved]) -> None:
+        """Replace what was to be swapped of a classifier."""
+        wanted = {item.alias: item for item in moved}
+        named = self._names.named(classifier_id)
+        for key, swap in list(self._swaps.items()):
+            if key[0] != classifier_id or swap.moved == wanted.get(swap.moved.alias):
+                continue
+            # A pinned version that could not be loaded yet is named already.
+            if swap.moved.alias in wanted or swap.moved.version_id not in named:
+                del self._swaps[key]
+        for item in moved:
+            self._swaps.setdefault((classifier_id, item.alias), _Swap(item))
+        self._backoff.retain({swap.moved.version_id for swap in self._swaps.values()})
 
-    def _in_memory(self, version_id: str) -> LoadedVersion | None:
-        numbered = [item for _, item in self._numbered.items()]
-        aliased = [item for aliases in self._aliased.values() for item in aliases.values()]
-        return next((item for item in (*aliased, *numbered) if item.id == version_id), None)
+    def _begin_swaps(self) -> "list[Future[LoadedVersion]]":
+        for swap in self._swaps.values():
+            if swap.loading is None and self._backoff.due(swap.moved.version_id):
+                if self._stopped.is_set():
+                    break
+                swap.loading = self._loader.load(swap.moved.version_id)
+        return [swap.loading for swap in self._swaps.values() if swap.loading is not None]
+
+    def _end_swaps(self) -> None:
+        for key, swap in list(self._swaps.items()):
+            if swap.loading is None or not swap.loading.done():
+                continue
+            loading, swap.loading = swap.loading, None
+            moved = swap.moved
+            try:
+                loading.result()
+            except VersionNotFoundError:
+                del self._swaps[key]  # deleted meanwhile; the next poll shows what the alias names
+            except VersionUnreadableError as error:
+                log.error(
+                    "version_refused",
+                    classifier=moved.classifier,
+                    alias=moved.alias,
+                    error=error.detail,
+                    retry_seconds=self._backoff.failed(moved.version_id),
+                )
+            except Exception as error:  # such as a database that does not answer
+                self._backoff.failed(moved.version_id)
+                log.warning("version_not_loaded", version=moved.version_id, error=error)
+            else:
+                del self._swaps[key]
+                before = self._names.point(moved)
+                if before is not None:
+                    self._discard({before} - self._names.named(moved.classifier_id))
+                self.cache.pin(self._names.pinned)
+
+    def _discard(self, version_ids: set[str]) -> None:
+        for version_id in version_ids:
+            self.cache.discard(version_id)
+
+
+def _only_classifier(session: Session, workspace: str) -> str:
+    found = classifier_rows.page(session, workspace, limit=2, after=None)
+    if not found:
+        raise ClassifierNotFoundError("There is no classifier yet.")
+    if len(found) > 1:
+        raise ClassifierRequiredError("There are several classifiers: name one.")
+    return found[0].name
+
+
+def _done(version: LoadedVersion) -> "Future[LoadedVersion]":
+    future: Future[LoadedVersion] = Future()
+    future.set_result(version)
+    return future

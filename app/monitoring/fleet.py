@@ -54,7 +54,7 @@ class Fleet:
             taken = time.monotonic() - begun
             cached_for = min(max(_CACHED_SECONDS, _CACHED_TIMES * taken), _CACHED_SECONDS_AT_MOST)
         except SQLAlchemyError as error:
-            log.warning("fleet_not_read", error=str(error))
+            log.warning("fleet_not_read", error=error)
             families = away()
         self._fresh_until = time.monotonic() + cached_for
         return families

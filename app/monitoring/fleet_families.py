@@ -74,6 +74,11 @@ def described(counts: FleetCounts, now: datetime, *, seconds: float) -> Sequence
             (),
             due,
         ),
+        _one(
+            "accrue_undeleted_blobs",
+            "Unneeded blobs that the last sweep could not delete.",
+            counts.undeleted_blobs,
+        ),
     ]
 
 

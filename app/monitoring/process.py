@@ -13,6 +13,7 @@ from app.inference.registry import Registry
 from app.monitoring.http import HttpMetrics
 from app.monitoring.predictions import PredictMetrics
 from app.monitoring.uploads import UploadMetrics
+from app.monitoring.versions import VersionMetrics
 from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
 
@@ -31,13 +32,11 @@ class ProcessMetrics:
         self.http = HttpMetrics(self.registry)
         self.predict = PredictMetrics(self.registry)
         self.uploads = UploadMetrics(self.registry)
+        self.versions = VersionMetrics(self.registry)
         self._queue = self._gauge("accrue_predict_queue_images", "Images waiting for a batch.")
         self._capacity = self._gauge(
             "accrue_predict_queue_capacity_images",
             "Largest number of waiting images; more get a 503.",
-        )
-        self._versions = self._gauge(
-            "accrue_loaded_versions", "Versions in memory, by what names them.", "named_by"
         )
         self._streams = self._gauge("accrue_event_streams", "Open event streams.")
         self._most_streams = self._gauge(
@@ -56,8 +55,7 @@ class ProcessMetrics:
         """Set what a scrape reads. Call before the first scrape."""
         self._queue.set_function(lambda: batcher.waiting)
         self._capacity.set(batcher.capacity)
-        self._versions.labels("alias").set_function(lambda: loaded.aliased)
-        self._versions.labels("number").set_function(lambda: loaded.numbered)
+        self.versions.observe(loaded.cache)
         self._streams.set_function(lambda: event_poller.streams)
         self._most_streams.set(settings.event_streams)
         folders = {"data": str(settings.data_dir), "storage": settings.storage_url}

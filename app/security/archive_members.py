@@ -44,6 +44,8 @@ class ArchiveMember:
 
     path: tuple[str, ...]
     read: Callable[[], bytes]
+    # Whether the encoding of its name is a guess.
+    guessed: bool = False
 
     @property
     def name(self) -> str:

@@ -67,6 +67,18 @@ def zip_name(entry: ZipInfo, encoding: NameEncoding | None) -> str:
         return entry.orig_filename
 
 
+def is_guess(entry: ZipInfo, encoding: NameEncoding | None) -> bool:
+    """Say whether `zip_name` had nothing to go by: no declaration, no `encoding`, and not UTF-8."""
+    raw = entry.orig_filename.encode("cp437", errors="replace")
+    if entry.flag_bits & _UTF8_FLAG or encoding or _unicode_path(entry.extra, raw) is not None:
+        return False
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def tar_name(name: str, encoding: NameEncoding | None, *, declared: bool) -> str:
     """Return the name of a tar's member, which `tarfile` decoded with surrogate escapes.
 

@@ -16,7 +16,7 @@ from app.security.archive_members import (
     refuse,
     safe_path,
 )
-from app.security.archive_names import NameEncoding, zip_name
+from app.security.archive_names import NameEncoding, is_guess, zip_name
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED_FLAG = 0x1
@@ -51,7 +51,7 @@ def zip_members(
             if name.endswith(("/", "\\")):
                 continue  # a folder
             read = refuse(wrong) if wrong else _reader(archive, entry, limits, budget)
-            yield ArchiveMember(path, read)
+            yield ArchiveMember(path, read, is_guess(entry, names))
 
 
 def _name(entry: zipfile.ZipInfo, names: NameEncoding | None) -> tuple[str, str | None]:

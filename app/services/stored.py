@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
@@ -43,10 +44,10 @@ def reading(what: str, unreadable: ServiceError, **about: str) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        log.error(f"{what}_not_read", error=str(error), **about)
+        log.error(f"{what}_not_read", error=error, **about)
         raise StorageUnavailableError from error
     except (BlobMissingError, BlobCorruptError) as error:
-        log.error(f"{what}_unreadable", error=repr(error), **about)
+        log.error(f"{what}_unreadable", error=error, **about)
         raise unreadable from error
 
 
@@ -66,32 +67,43 @@ def record(session: Session, store: BlobStore, sizes: Mapping[str, int], now: da
         )
 
 
+class Deletion(NamedTuple):
+    """The blobs that are gone, and the errors of those that could not be deleted."""
+
+    gone: list[str]
+    refused: dict[str, OSError]
+
+
 def delete_unreferenced(
     db: Database, store: BlobStore, hashes: Sequence[str], *, before: datetime | None = None
-) -> list[str]:
-    """Delete unreferenced blobs from the storage; return those that were deleted.
+) -> Deletion:
+    """Delete unreferenced blobs from the storage.
 
     Blobs stay that are referred to again, or that were put since the moment `before`, if given.
     Call this after the commit that removed the references: deleted bytes do not come back. A blob
     that could not be deleted keeps its row, so that a sweep finds it.
     """
+    refused: dict[str, OSError] = {}
+
+    def delete(sha256: str) -> bool:
+        """Delete a blob unless it was put since `before`; say whether it is gone."""
+        try:
+            put_at = store.put_at(sha256) if before else None
+            if before and put_at and put_at >= before:
+                return False
+            store.delete(sha256)
+        except OSError as error:
+            refused[sha256] = error
+            return False
+        return True
+
     with db.transaction() as session:
         blob_rows.lock_for_update(session, hashes)
         candidates = blob_rows.unreferenced(session, hashes)
-        results = each(store, lambda sha256: _delete(store, sha256, before), candidates)
+        results = each(store, delete, candidates)
         deleted = [sha256 for sha256, gone in zip(candidates, results, strict=True) if gone]
         blob_rows.remove(session, deleted)
-        return deleted
-
-
-def _delete(store: BlobStore, sha256: str, before: datetime | None) -> bool:
-    """Delete a blob unless it was put since `before`; say whether it is gone."""
-    try:
-        put_at = store.put_at(sha256) if before else None
-        if before and put_at and put_at >= before:
-            return False
-        store.delete(sha256)
-    except OSError as error:
-        log.warning("blob_not_deleted", sha256=sha256, error=str(error))
-        return False
-    return True
+    if refused:
+        error = next(iter(refused.values()))
+        log.warning("blobs_not_deleted", blobs=len(refused), error=error)
+    return Deletion(deleted, refused)

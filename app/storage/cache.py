@@ -78,7 +78,7 @@ class CachedTensorStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("cache_unreadable", blob=sha256, error=str(error))
+            log.warning("cache_unreadable", blob=sha256, error=error)
             return None
         if hashlib.sha256(data).hexdigest() == sha256:
             with contextlib.suppress(OSError):  # evicted meanwhile, or the disk is read-only
@@ -92,7 +92,7 @@ class CachedTensorStore:
         try:
             self._file(sha256).unlink(missing_ok=True)
         except OSError as error:
-            log.warning("cache_not_written", blob=sha256, error=str(error))
+            log.warning("cache_not_written", blob=sha256, error=error)
 
     def _cache(self, sha256: str, data: bytes) -> None:
         """Write a file atomically. If that fails, later reads are slower but still correct."""
@@ -106,7 +106,7 @@ class CachedTensorStore:
             unfinished.write_bytes(data)
             unfinished.replace(self._file(sha256))
         except OSError as error:
-            log.warning("cache_not_written", blob=sha256, error=str(error))
+            log.warning("cache_not_written", blob=sha256, error=error)
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 

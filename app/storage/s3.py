@@ -24,6 +24,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from app.security.addresses import is_this_machine
 from app.storage import names, s3_parts
 from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
 from app.storage.s3_errors import as_os_errors, code_of, is_missing
@@ -267,7 +268,10 @@ class S3BlobStore:
 
 def _make_client(connect_seconds: int, read_seconds: int, attempts: int) -> Any:
     """Return a client, which threads may share. Make it after a fork, never before."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     config = Config(
+        # None: those of the environment, which cannot reach a store on this machine.
+        proxies={} if is_this_machine(urlsplit(endpoint).hostname or "") else None,
         connect_timeout=connect_seconds,
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": attempts},

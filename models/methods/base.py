@@ -57,8 +57,9 @@ class Phase:
     """A training phase: a part of a step's training with one optimiser.
 
     The learning rate is multiplied by `lr_decay` at each of `milestones`, fractions of the phase's
-    optimizer steps. Modules in `frozen` stay in eval mode, so that batch norm's statistics do not
-    move. (A job phase is another thing: what a job is at, such as ``training``.)
+    optimizer steps. A gradient longer than `max_grad_norm`, over all parameters of the optimiser,
+    is scaled down to it. Modules in `frozen` stay in eval mode, so that batch norm's statistics do
+    not move. (A job phase is another thing: what a job is at, such as ``training``.)
     """
 
     name: str
@@ -68,6 +69,7 @@ class Phase:
     optimizer: Optimizer
     milestones: tuple[float, ...] = ()
     lr_decay: float = 0.1
+    max_grad_norm: float | None = None
     frozen: Sequence[nn.Module] = ()
 
 

@@ -33,7 +33,7 @@ class CSKDMethod(Method[CSKDMethodOptions]):
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train every weight in one phase."""
-        return [sgd_phase(self.options, step.data, self.network.parameters())]
+        return [sgd_phase(self.options, step, self.network.parameters())]
 
     def regularizer(self, spec: Spec) -> CSKDRegularizer:
         """Return the regularizer with the method's own options."""

@@ -18,4 +18,4 @@ class Finetune(Method[SGDOptions]):
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train every weight in one phase."""
-        return [sgd_phase(self.options, step.data, self.network.parameters())]
+        return [sgd_phase(self.options, step, self.network.parameters())]

@@ -48,7 +48,7 @@ class LwF(TaskHeads[LwFOptions]):
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Warm up the new head, then train all weights (section 3)."""
-        main = sgd_phase(self.options, step.data, self.network.parameters())
+        main = sgd_phase(self.options, step, self.network.parameters())
         warm_up = self._warm_up(step)
         return [warm_up, main] if warm_up.epochs else [main]
 
@@ -56,7 +56,7 @@ class LwF(TaskHeads[LwFOptions]):
         """Train the new head alone: a random head's gradients would harm the trained weights."""
         options = self.options
         block = self.network.head.blocks[str(step.tasks[-1])]
-        phase = sgd_phase(options, step.data, block.parameters())
+        phase = sgd_phase(options, step, block.parameters())
         epochs = max(1, options.epochs // 10) if options.warm_up is None else options.warm_up
         grown = len(step.tasks) > step.known
         trained = bool(step.known) or step.spec.weights is not None

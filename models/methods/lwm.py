@@ -80,7 +80,7 @@ class LwM(TaskHeads[LwMOptions]):
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Train every weight in one phase."""
-        return [sgd_phase(self.options, step.data, self.network.parameters())]
+        return [sgd_phase(self.options, step, self.network.parameters())]
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
         """Return all logits, or with `per_task` those of each image's own head."""

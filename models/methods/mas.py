@@ -91,12 +91,12 @@ class MAS(TaskHeads[MASOptions]):
         could hold them.
         """
         if not step.known:
-            return [sgd_phase(self.options, step.data, self.network.parameters())]
+            return [sgd_phase(self.options, step, self.network.parameters())]
         parameters = list(self.shared.values())
         # The other heads get no gradient, but weight decay would shrink them.
         for task in sorted({step.tasks[column] for column in step.data.columns.tolist()}):
             parameters += self.network.head.blocks[str(task)].parameters()
-        phase = sgd_phase(self.options, step.data, parameters)
+        phase = sgd_phase(self.options, step, parameters)
         return [replace(phase, frozen=batch_norms(self.network))]
 
     def after_optimizer_step(self, step: Step, phase: Phase) -> None:

@@ -106,12 +106,12 @@ class PackNet(Masked[PackNetOptions]):
         parameters = [*learnt, *self.network.head.blocks[str(self.task)].parameters()]
         frozen = [] if first else batch_norms(backbone)
         lr = options.lr or (None if step.spec.weights is None else 1e-3)
-        train = sgd_phase(options.model_copy(update={"lr": lr}), step.data, parameters)
+        train = sgd_phase(options.model_copy(update={"lr": lr}), step, parameters)
         rate = options.retrain_lr or train.optimizer.param_groups[0]["lr"] / 10
         again = options.model_copy(
             update={"lr": rate, "epochs": options.retrain_epochs, "milestones": ()}
         )
-        retrain = sgd_phase(again, step.data, parameters)
+        retrain = sgd_phase(again, step, parameters)
         return [
             replace(train, name="train", frozen=frozen),
             replace(retrain, name="retrain", frozen=frozen),

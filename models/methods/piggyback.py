@@ -87,7 +87,7 @@ class Piggyback(Masked[PiggybackOptions]):
         options = self.options
         if not self.masks:
             base = SGDOptions(epochs=options.base_epochs, lr=options.base_lr)
-            return [sgd_phase(base, step.data, self.network.parameters())]
+            return [sgd_phase(base, step, self.network.parameters())]
         self.steps = options.epochs * steps_per_epoch(len(step.data), options.batch_size)
         norms = [tensor for tensor in self.norms.values() if tensor.requires_grad]
         head = self.network.head.blocks[str(self.task)]

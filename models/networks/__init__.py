@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from models.networks import torchvision
 from models.networks.convnet import ConvNet
 from models.networks.network import Activations, Backbone, Features, Head, Network, batch_norms
 from models.networks.resnet import CifarResNet
@@ -60,12 +60,23 @@ class BackboneInfo:
     weights: tuple[str, ...]
 
 
+def _zoo() -> ModuleType:
+    """Return the module of torchvision's backbones.
+
+    Imported at first use: with all that torchvision imports, it takes 170 MB of memory, which a
+    server of other backbones does without.
+    """
+    from models.networks import torchvision  # noqa: PLC0415
+
+    return torchvision
+
+
 @cache
 def _registry() -> dict[str, tuple[str, Callable[[], Backbone]]]:
     """Return the package and the constructor of all backbones but torchvision's, by name."""
     found = {name: ("accrue", make) for name, make in _OWN.items()}
     for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name in found or entry.name in torchvision.names():
+        if entry.name in found or entry.name in _zoo().names():
             raise ValueError(f"two backbones are named {entry.name!r}: {entry.value} is the second")
         found[entry.name] = entry.module.partition(".")[0], entry.load()
     return found
@@ -76,8 +87,8 @@ def describe_backbones() -> tuple[BackboneInfo, ...]:
     """Return all backbones that `build` takes, torchvision's last."""
     registered = [BackboneInfo(name, package, ()) for name, (package, _) in _registry().items()]
     others = [
-        BackboneInfo(name, "torchvision", tuple(torchvision.weight_names(name)))
-        for name in torchvision.names()
+        BackboneInfo(name, "torchvision", tuple(_zoo().weight_names(name)))
+        for name in _zoo().names()
     ]
     return tuple(registered + others)
 
@@ -92,8 +103,8 @@ def build(name: str, seed: int) -> Network:
         torch.manual_seed(derive(seed, "initialisation"))
         if name in _registry():
             return Network(_registry()[name][1]())
-        if name in torchvision.names():
-            return Network(torchvision.TorchvisionBackbone(name))
+        if name in _zoo().names():
+            return Network(_zoo().TorchvisionBackbone(name))
     raise ValueError(f"unknown backbone {name!r}")
 
 
@@ -108,7 +119,7 @@ def check_weights(name: str, weights: str) -> None:
         return
     if name in _registry():
         raise ValueError(f"{name} has no published weights; a file of yours ends in {SUFFIX}")
-    torchvision.resolve_weights(name, weights)
+    _zoo().resolve_weights(name, weights)
 
 
 def pretrained(network: Network, name: str, weights: str, folder: Path | None) -> list[Tensor]:
@@ -121,11 +132,11 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
     backbone = network.backbone
     if weights.endswith(SUFFIX):
         return list(load_file(backbone.published, folder, weights))
-    if not isinstance(backbone, torchvision.TorchvisionBackbone):
+    if not isinstance(backbone, _zoo().TorchvisionBackbone):
         raise ValueError(f"{name} has no published weights")
-    record = torchvision.resolve_weights(name, weights)
+    record = _zoo().resolve_weights(name, weights)
     backbone.load_published(record, folder)
-    return list(torchvision.normalisation(record))
+    return list(_zoo().normalisation(record))
 
 
 class _Shapes(TorchFunctionMode):

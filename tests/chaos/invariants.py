@@ -159,7 +159,7 @@ def logs(text_: str) -> Counter[str]:
     """How often log events occurred."""
     sought = {
         "publications refused by the fence": "event=publish_refused",
-        "attempts that found their job lost": "how=End.LOST",
+        "attempts that found their job lost": "how=lost",
         "leases that ran out": "event=lease_expired",
         "claims and attempts given up without a database": "event=job_abandoned",
         "workers that ended because they heard nothing": "event=worker_deaf",

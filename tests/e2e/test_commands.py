@@ -80,8 +80,30 @@ def test_learn_predict_and_roll_back(
     assert said == "cli now serves version 1 (before: 2).\n"
     listed = ok(accrue("versions", "cli", url=service.url)).splitlines()
     assert [line.split()[0] for line in listed] == ["version", "2", "1"]
+    assert "created (UTC)" in listed[0]
     assert "live" in listed[2]
     assert "live" not in listed[1]
+
+
+def test_what_cannot_be_used_is_said(service: Service, classes: dict[str, Path]) -> None:
+    folder = classes["first"]
+    for name in ("empty", "blank"):
+        (folder / name).mkdir()
+    (folder / "blank/1.png").write_bytes(b"")
+    for number in range(5):
+        (folder / f"0/{number}.txt").write_text("not an image")
+    small = ("--backbone=convnet", "--image-size=8", "-o", "epochs=1")
+    learning = ("learn", "poor", str(folder), *small)
+    assert "--strict" in refused(accrue(*learning, "--strict", url=service.url))
+    (folder / "empty").rmdir()
+    said = refused(accrue(*learning, "--strict", url=service.url))
+    assert "6 of 66 files cannot be used" in said.replace("\n", " ")
+    assert service.http.get("/v1/classifiers/poor").status_code == 404
+    said = ok(accrue(*learning, url=service.url)).replace("\n", " ")
+    assert "Uploaded 60 images of 2 classes (0 duplicates, 6 rejected)." in said
+    assert "(0/0.txt, 0/1.txt, 0/2.txt and 2 more)" in said
+    assert "class 'blank' is left out: not one of its files was accepted" in said
+    assert said.count("blank/1.png") == 1  # not once more, as a warning of the job
 
 
 def test_forget(service: Service, digits: Digits) -> None:

@@ -1,5 +1,6 @@
 """`accrue demo` on a few class folders and, among the slow tests, with its defaults."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_the_demo_on_class_folders_of_ones_own(
     plan: DemoOptions, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCRUE_TRAIN_THREADS", "1")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as `make demo` has it, without .venv/bin
     folder = tmp_path / "mine"
     for label in (0, 1, 2):
         (folder / f"digit {label}").mkdir(parents=True)
@@ -48,6 +50,14 @@ def test_the_demo_on_class_folders_of_ones_own(
     assert [len(row) for row in courses[1].matrix] == [1, 2, 3]
     assert "Task 3 of 3: digit 2 (12 images to learn, 3 to measure on)" in said
     assert "version 2, which knows 2 classes, says digit" in said
+    assert f"The same as a picture: {plan.picture}" in said
+    # What to try next works from any folder.
+    activate, up = [
+        line.split("  ")[1] for line in said.partition("try next:\n")[2].splitlines()[:2]
+    ]
+    assert up == f"accrue up --data-dir {plan.data_dir}"
+    command = ["bash", "-c", f"{activate}; accrue up --help"]
+    assert subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
     with Image.open(plan.picture) as picture:
         assert picture.width > 1000
 

@@ -181,7 +181,9 @@ def watched(
             return outputs
 
         self.method.forward = note
-        return run(self, *args)
+        steps = run(self, *args)
+        self.method.forward = forward  # what follows is no training
+        return steps
 
     monkeypatch.setattr(Trainer, "run", watch)
     learner.learn(new)

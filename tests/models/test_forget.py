@@ -197,7 +197,8 @@ def test_a_task_that_has_one_class_left_is_told_of(chain: Callable[..., Chain]) 
     learner = learnt(chain, "lwf")
     (warning,) = remove(learner, 3, 4, 5).warnings
     assert warning.startswith("task 1 has a single class left")
-    assert remove(learner, 0, 1).warnings == []  # of task 1 it was said before
+    (warning,) = remove(learner, 0, 1).warnings  # of task 1 it was said before
+    assert warning.startswith("there is a single class")
 
 
 def test_piggyback_tasks_do_not_know_of_each_other(chain: Callable[..., Chain]) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import models.importance as measuring
 import models.methods as registry
-from models.batches import Batch, ImageSet
+from models.batches import Batch
 from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
 from models.importance import (
@@ -383,7 +383,7 @@ class OwnHeads(Finetune):
             return super().phases(step)
         convs = [conv.weight for conv in self.network.backbone.convs]
         head = self.network.head.blocks[str(step.tasks[-1])]
-        phase = sgd_phase(self.options, step.data, [*convs, *head.parameters()])
+        phase = sgd_phase(self.options, step, [*convs, *head.parameters()])
         return [replace(phase, frozen=list(self.network.backbone.norms))]
 
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:
@@ -538,12 +538,12 @@ def test_the_pull_goes_by_the_current_rate(chain: Callable[..., Chain]) -> None:
     learner.learn(FIRST)
     method = restore(learner.spec, learner.results[0].state)
     assert isinstance(method, MAS)
-    images_of = ImageSet(FIRST[0], torch.zeros(24, dtype=torch.int64), torch.ones(24).bool())
+    _, step = learner.begin(SECOND)
     for rate in (0.5, 0.05):
         method.anchor = {n: torch.zeros_like(p) for n, p in method.shared.items()}
         method.importance = {n: torch.ones_like(p) for n, p in method.shared.items()}
         before = {n: p.detach().clone() for n, p in method.shared.items()}
-        phase = sgd_phase(method.options, images_of, method.shared.values())
+        phase = sgd_phase(method.options, step, method.shared.values())
         phase.optimizer.param_groups[0]["lr"] = rate
         method.after_optimizer_step(None, phase)  # type: ignore[arg-type]
         for name, parameter in method.shared.items():

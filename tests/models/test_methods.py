@@ -51,7 +51,7 @@ def test_what_is_wrong_is_pointed_at(change: dict[str, Any], pointer: str, words
 def test_defaults_are_filled_in() -> None:
     spec = validate(Spec(options={"epochs": 5}))
     assert spec.options["epochs"] == 5
-    assert spec.options["lr"] == 0.02
+    assert spec.options["weight_decay"] == 2e-3
     assert validate(spec) == spec
 
 

@@ -49,9 +49,66 @@ def test_what_installs_and_builds_is_locked_as_well(name: str) -> None:
 def test_nothing_is_installed_without_a_hash(name: str) -> None:
     text = (ROOT / name).read_text().replace("\\\n", "")
     installs = re.findall(r"(?:pip|uv pip)\b.* install [^\n&]*|uv pip install [^\n&]*", text)
+    # PyTorch for the CPU comes from an index that the user names, and only on request.
+    installs = [command for command in installs if not command.endswith(" $(TORCH_CPU)")]
     assert len(installs) >= 2
     for command in installs:
         assert "--require-hashes" in command or "--build-constraints requirements/build" in command
+
+
+# -- PyTorch without CUDA
+
+
+def setup(venv: Path, *arguments: str) -> list[str]:
+    """The commands that install packages, as `make setup` would run them."""
+    (venv / "bin").mkdir(parents=True, exist_ok=True)
+    command = ["make", "--dry-run", "setup", f"VENV={venv}", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment
+    )
+    return [line for line in done.stdout.splitlines() if re.search(r"/uv (sync|pip) ", line)]
+
+
+def needed_for_cuda() -> set[str]:
+    """What PyTorch needs on Linux only, with all that this needs."""
+    packages = {package["name"]: package for package in PACKAGES}
+    found: set[str] = set()
+    ahead = [
+        needed["name"]
+        for needed in packages["torch"]["dependencies"]
+        if "sys_platform == 'linux'" in needed.get("marker", "")
+    ]
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            package = packages[name]
+            extras = package.get("optional-dependencies", {}).values()
+            lists = [package.get("dependencies", []), *extras]
+            ahead += [needed["name"] for list_ in lists for needed in list_]
+    return found
+
+
+def test_cuda_can_be_left_out(tmp_path: Path) -> None:
+    torch, sync, _ = setup(tmp_path, "TORCH=cpu")
+    locked = {package["name"]: package["version"] for package in PACKAGES}
+    wanted = [f"{name}=={locked[name]}+cpu" for name in ("torch", "torchvision")]
+    assert torch.split()[-2:] == wanted
+    left_out = re.findall(r"--no-install-package (\S+)", sync)
+    assert len(needed_for_cuda()) > 10
+    assert set(left_out) == needed_for_cuda() | {"torch", "torchvision"}
+
+
+def test_the_choice_without_cuda_is_kept_until_it_is_changed(tmp_path: Path) -> None:
+    sync, _ = setup(tmp_path)
+    assert "--no-install-package" not in sync
+    (tmp_path / ".synced-cpu").touch()
+    assert setup(tmp_path) == []  # all is there
+    os.utime(tmp_path / ".synced-cpu", (0, 0))  # older than the lock file
+    assert "+cpu" in setup(tmp_path)[0]
+    sync, _ = setup(tmp_path, "TORCH=locked")
+    assert "--no-install-package" not in sync
 
 
 # -- the extras

@@ -1,4 +1,4 @@
-"""The database goes while a job ends: nothing of what happened is missing afterwards."""
+"""The database or the storage goes while a job runs: nothing is lost, and no failure is counted."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ import psutil
 
 import migrations
 from tests.servers import OwnPostgres
-from tests.worker.harness import Service, is_gone, served, training_process
+from tests.worker.harness import Place, Service, is_gone, served, training_process
 
 
 def test_the_last_events_wait_for_the_database(
@@ -34,6 +34,27 @@ def test_the_last_events_wait_for_the_database(
 
         assert service.end(job_id).state == "succeeded"
         assert service.event_types(job_id) == service.event_types(undisturbed)
+
+
+def test_a_job_outlasts_a_storage_that_is_away(place: Place, tmp_path: Path) -> None:
+    """With one failure allowed, a failure that counted would end the job."""
+    blobs, away = tmp_path / "blobs", tmp_path / "away"
+    with (
+        served(place(), tmp_path, storage=str(blobs), max_failures=1) as service,
+        service.worker(storage=str(blobs), max_failures=1),
+    ):
+        upload, name = service.upload("a", "b"), service.classifier()
+        blobs.rename(away)
+        blobs.touch()  # as where something else is mounted: every path in it is an error
+        job_id = service.learn(upload, name)
+        waiting = service.wait(job_id, lambda job: job.not_before is not None)
+        assert waiting.last_failure is not None
+        assert waiting.last_failure.code == "storage-failed"
+        blobs.unlink()
+        away.rename(blobs)
+        job = service.end(job_id)
+        assert (job.state, job.version) == ("succeeded", 1)
+        assert job.attempt >= 2
 
 
 def learn(service: Service, name: str, until: Path) -> str:

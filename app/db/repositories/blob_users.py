@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.rows import batched
 from app.db.tables import (
     Alias,
     Classifier,
@@ -18,15 +19,12 @@ from app.db.tables import (
     VersionPart,
 )
 
-# Hashes in one statement, below the number of parameters that every database takes.
-_BATCH = 1000
-
 
 def users(session: Session, hashes: Sequence[str]) -> list[str]:
     """Say what needs these blobs: a line for each kind of use by a version, an upload or a job."""
     found: Counter[str] = Counter()
-    for start in range(0, len(hashes), _BATCH):
-        found.update(_uses(session, hashes[start : start + _BATCH]))
+    for batch in batched(hashes):
+        found.update(_uses(session, batch))
     return [f"{use} ({count})" if count > 1 else use for use, count in sorted(found.items())]
 
 

@@ -1,13 +1,13 @@
 """Rows of blobs and of the images among them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.db.rows import insert_missing
+from app.db.rows import batched, insert_missing
 from app.db.tables import (
     Blob,
     HeldOut,
@@ -23,18 +23,25 @@ from app.db.tables import (
 _REFERENCES = (VersionPart.sha256, JobCheckpoint.sha256)
 _IMAGE_REFERENCES = (UploadImage.sha256, RankingImage.sha256, HeldOut.sha256)
 
-# Hashes in one statement, below the number of parameters that every database takes.
-_BATCH = 1000
-
 
 class ImageRow(NamedTuple):
-    """What the database knows of an image; size in bytes, width and height in pixels."""
+    """What the database knows of an image; size in bytes, width and height in pixels.
+
+    The last two are null where they are not known: see the table.
+    """
 
     sha256: str
     size: int
     media_type: str
     width: int
     height: int
+    pixels_sha256: str | None = None
+    perceptual_hash: str | None = None
+
+    @property
+    def picture(self) -> str:
+        """Its pixels' hash; its file's where that is not known."""
+        return self.pixels_sha256 or self.sha256
 
 
 def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
@@ -43,7 +50,7 @@ def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
     Check only after this call that the bytes are in the store.
     """
     hold(session, sizes, now)
-    for batch in _batches(sorted(sizes)):
+    for batch in batched(sorted(sizes)):
         marked = and_(Blob.sha256.in_(batch), Blob.unreferenced_since.is_not(None))
         # In one order, for the same reason as there.
         query = select(Blob.sha256).where(marked).order_by(Blob.sha256)
@@ -70,20 +77,24 @@ def hold(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
 def _lock_for_share(session: Session, hashes: Sequence[str]) -> set[str]:
     """Keep others from deleting these rows until the commit; return the rows that exist."""
     locked: set[str] = set()
-    for batch in _batches(hashes):
+    for batch in batched(hashes):
         query = select(Blob.sha256).where(Blob.sha256.in_(batch)).order_by(Blob.sha256)
         locked.update(session.scalars(query.with_for_update(read=True, key_share=True)))
     return locked
 
 
 def record_images(session: Session, images: Iterable[ImageRow]) -> None:
-    """Record what recorded blobs hold; known images stay as they are."""
+    """Record what recorded blobs hold; known images stay, but what is missing is filled in."""
     unique = {image.sha256: image for image in images}
-    rows = [
-        {"sha256": sha256, "media_type": media_type, "width": width, "height": height}
-        for sha256, _, media_type, width, height in sorted(unique.values())
-    ]
+    rows = [image._asdict() for _, image in sorted(unique.items())]
+    for row in rows:
+        del row["size"]
     insert_missing(session, Image, rows)
+    for batch in batched(sorted(unique)):
+        old = select(Image).where(Image.sha256.in_(batch), Image.pixels_sha256.is_(None))
+        for image in session.scalars(old):
+            image.pixels_sha256 = unique[image.sha256].pixels_sha256
+            image.perceptual_hash = unique[image.sha256].perceptual_hash
 
 
 def release(session: Session, hashes: Iterable[str]) -> list[str]:
@@ -94,7 +105,7 @@ def release(session: Session, hashes: Iterable[str]) -> list[str]:
     ordered = sorted(hashes)
     lock_for_update(session, ordered)
     in_use = or_(*(exists().where(column == Image.sha256) for column in _IMAGE_REFERENCES))
-    for batch in _batches(ordered):
+    for batch in batched(ordered):
         session.execute(delete(Image).where(Image.sha256.in_(batch), ~in_use))
     return unreferenced(session, ordered)
 
@@ -104,7 +115,7 @@ def lock_for_update(session: Session, hashes: Sequence[str]) -> None:
 
     The statements that follow see every reference that exists already.
     """
-    for batch in _batches(hashes):
+    for batch in batched(hashes):
         query = select(Blob.sha256).where(Blob.sha256.in_(batch)).order_by(Blob.sha256)
         session.execute(query.with_for_update())
 
@@ -116,7 +127,7 @@ def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
     """
     return [
         sha256
-        for batch in _batches(hashes)
+        for batch in batched(hashes)
         for sha256 in session.scalars(
             select(Blob.sha256).where(Blob.sha256.in_(batch), _is_unreferenced())
         )
@@ -127,7 +138,7 @@ def mark_unreferenced(session: Session, hashes: Sequence[str], now: datetime) ->
     """Write down that nothing refers to these blobs, if so, since now or an earlier mark."""
     ordered = sorted(hashes)
     lock_for_update(session, ordered)
-    for batch in _batches(ordered):
+    for batch in batched(ordered):
         session.execute(
             update(Blob)
             .where(Blob.sha256.in_(batch), Blob.unreferenced_since.is_(None), ~_is_needed())
@@ -139,7 +150,7 @@ def unreferenced_since(session: Session, hashes: Sequence[str]) -> dict[str, dat
     """Return the marks of the recorded blobs among these."""
     return {
         sha256: since
-        for batch in _batches(hashes)
+        for batch in batched(hashes)
         for sha256, since in session.execute(
             select(Blob.sha256, Blob.unreferenced_since).where(Blob.sha256.in_(batch))
         )
@@ -163,7 +174,7 @@ def needed(session: Session, hashes: Sequence[str]) -> set[str]:
     """Return the hashes among these that something refers to, recorded or not."""
     return {
         sha256
-        for batch in _batches(hashes)
+        for batch in batched(hashes)
         for column in (*_REFERENCES, *_IMAGE_REFERENCES)
         for sha256 in session.scalars(select(column).where(column.in_(batch)))
     }
@@ -178,7 +189,7 @@ def remove_unneeded(session: Session) -> None:
 
 def remove(session: Session, hashes: Sequence[str]) -> None:
     """Delete the rows of blobs whose bytes are deleted."""
-    for batch in _batches(hashes):
+    for batch in batched(hashes):
         session.execute(delete(Blob).where(Blob.sha256.in_(batch)))
 
 
@@ -192,8 +203,3 @@ def _is_needed() -> ColumnElement[bool]:
     return or_(
         *(exists().where(column == Blob.sha256) for column in (*_REFERENCES, *_IMAGE_REFERENCES))
     )
-
-
-def _batches(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(hashes), _BATCH):
-        yield hashes[start : start + _BATCH]

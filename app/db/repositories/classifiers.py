@@ -1,12 +1,16 @@
 """Queries about classifiers."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from app.db.repositories import deliveries as delivery_rows
+from app.db.repositories import changes as change_rows, deliveries as delivery_rows
 from app.db.tables import FINAL_STATES, Alias, Classifier, Job, Ranking, Version
+
+# Parameters of one statement: SQLite takes 32,766.
+_IDS_AT_ONCE = 1000
 
 
 def find(
@@ -41,15 +45,17 @@ def remove(session: Session, classifier: Classifier) -> None:
         session.execute(delete(table).where(table.classifier_id == classifier.id))
     session.delete(classifier)
     session.flush()
+    change_rows.record(session, classifier.id)
 
 
 def bump_revision(session: Session, classifier_id: str) -> None:
-    """Have housekeeping check the classifier, its versions and its aliases."""
+    """Have housekeeping and API processes look at the classifier, its versions and its aliases."""
     session.execute(
         update(Classifier)
         .where(Classifier.id == classifier_id)
         .values(revision=Classifier.revision + 1)
     )
+    change_rows.record(session, classifier_id)
 
 
 def changed(session: Session, *, limit: int, but: Collection[str] = ()) -> list[str]:
@@ -86,3 +92,41 @@ def get(session: Session, classifier_id: str, *, for_update: bool = False) -> Cl
     query = select(Classifier).where(Classifier.id == classifier_id)
     query = query.execution_options(populate_existing=True)
     return session.scalar(query.with_for_update() if for_update else query)
+
+
+class Served(NamedTuple):
+    """What API processes serve of a classifier: the ids of its versions by alias."""
+
+    workspace: str
+    name: str
+    pinned: bool
+    aliases: dict[str, str]
+
+
+def served(session: Session, classifier_ids: Collection[str]) -> dict[str, Served]:
+    """Return what is served of the classifiers of these ids, those that are left, by id."""
+    found: dict[str, Served] = {}
+    ids = sorted(classifier_ids)
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        query = (
+            select(
+                Classifier.id,
+                Classifier.workspace,
+                Classifier.name,
+                Classifier.spec["pinned"].as_boolean(),
+                Alias.name,
+                Alias.version_id,
+            )
+            .outerjoin(Alias, Alias.classifier_id == Classifier.id)
+            .where(Classifier.id.in_(ids[first : first + _IDS_AT_ONCE]))
+        )
+        for classifier_id, workspace, name, pinned, alias, version_id in session.execute(query):
+            one = found.setdefault(classifier_id, Served(workspace, name, bool(pinned), {}))
+            if alias is not None:
+                one.aliases[alias] = version_id
+    return found
+
+
+def pinned_ids(session: Session) -> set[str]:
+    """Return the ids of the classifiers whose live version stays in memory."""
+    return set(session.scalars(select(Classifier.id).where(Classifier.spec["pinned"].as_boolean())))

@@ -23,6 +23,8 @@ class Event:
     message: str
     level: str = "info"
     data: dict[str, Any] | None = None
+    # Of an event whose write may be repeated, because the answer to a commit can be lost.
+    identity: str | None = None
 
 
 class JobHead(NamedTuple):
@@ -41,8 +43,10 @@ class JobHead(NamedTuple):
 def append(session: Session, job_id: str, events: Sequence[Event], *, now: datetime) -> None:
     """Append events. The caller has written the job's row in this transaction, so it has the lock.
 
-    Without that lock two writers could take the same sequence number.
+    Without that lock two writers could take the same sequence number. Events with an identity that
+    the job has already are left out: an earlier try wrote them.
     """
+    events = _unwritten(session, job_id, events)
     if not events:
         return
     last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id)) or 0
@@ -51,6 +55,17 @@ def append(session: Session, job_id: str, events: Sequence[Event], *, now: datet
         for seq, event in enumerate(events, start=last + 1)
     ]
     session.execute(insert(JobEvent), rows)
+
+
+def _unwritten(session: Session, job_id: str, events: Sequence[Event]) -> Sequence[Event]:
+    identities = [event.identity for event in events if event.identity is not None]
+    if not identities:
+        return events
+    query = select(JobEvent.identity).where(
+        JobEvent.job_id == job_id, JobEvent.identity.in_(identities)
+    )
+    written = set(session.scalars(query)) - {None}
+    return [event for event in events if event.identity not in written]
 
 
 def without_known_warnings(session: Session, job_id: str, events: Sequence[Event]) -> list[Event]:

@@ -52,6 +52,9 @@ class FleetCounts:
     blobs: int
     blob_bytes: int
     sweep_due_at: datetime | None
+    # Of the last sweep, if it failed or could not delete something.
+    sweep_error: str | None
+    undeleted_blobs: int
 
 
 def counts(session: Session, *, now: datetime, workers_since: datetime) -> FleetCounts:
@@ -60,7 +63,7 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
     return FleetCounts(
         jobs={(kind, state): count for kind, state, count in session.execute(by_kind)},
-        waiting=_waiting(session),
+        waiting=_waiting(session, now),
         expired_leases=lease_rows.count_expired(session, now=now),
         failures=_failures(session),
         workers=_workers(session, workers_since),
@@ -70,11 +73,13 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
         blobs=blobs,
         blob_bytes=int(size or 0),
         sweep_due_at=session.scalar(select(Installation.sweep_due_at)),
+        sweep_error=session.scalar(select(Installation.sweep_error)),
+        undeleted_blobs=session.scalar(select(Installation.undeleted_blobs)) or 0,
     )
 
 
-def _waiting(session: Session) -> dict[str, WaitingJobs]:
-    since = group(turn_rows.waiting_since(session))
+def _waiting(session: Session, now: datetime) -> dict[str, WaitingJobs]:
+    since = group(turn_rows.waiting_since(session, now=now))
     return {hardware: WaitingJobs(len(found), min(found)) for hardware, found in since.items()}
 
 

@@ -113,6 +113,8 @@ def restart(session: Session, job_id: str) -> bool:
     over = and_(Job.id == job_id, Job.state.in_(("failed", "cancelled")))
     changes = released("queued") | {
         "failures": 0,
+        "outages": 0,
+        "last_failure": None,
         "error": None,
         "base_version_id": None,
         "started_at": None,
@@ -130,6 +132,7 @@ def released(state: str) -> dict[str, Any]:
         "progress": None if state == "queued" else Job.progress,
         "worker_id": None,
         "lease_expires_at": None,
+        "not_before": None,
     }
 
 

@@ -1,18 +1,19 @@
 """Queries for what a learning step starts from, and for the rankings it makes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import CTE, and_, case, delete, exists, func, insert, select
+from sqlalchemy import CTE, and_, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.rows import group, insert as insert_row
+from app.db.rows import batched, group, insert as insert_row, insert_missing
 from app.db.tables import (
     Blob,
     HeldOut,
-    JobUpload,
+    Image,
     Ranking,
     RankingImage,
+    TrainedImage,
     UploadImage,
     Version,
     VersionClass,
@@ -27,53 +28,122 @@ class SizedImage(NamedTuple):
     size: int
 
 
+class IdentifiedImage(NamedTuple):
+    """An image and what it is recognised by in other files: see `app/imaging/identity.py`."""
+
+    sha256: str
+    pixels_sha256: str | None = None
+    perceptual_hash: str | None = None
+
+
 class LabelledImage(NamedTuple):
-    """An image of an upload, its size in bytes, and its split: ``train`` or ``test``."""
+    """An image of an upload, its size in bytes, its split (``train`` or ``test``) and its name."""
 
     sha256: str
     size: int
     label: str
     split: str
+    name: str = ""
+    pixels_sha256: str | None = None
+    perceptual_hash: str | None = None
 
 
-def train_counts(session: Session, upload_ids: Sequence[str]) -> dict[str, int]:
-    """Return how many images to train on each label of the uploads has, which may be none."""
-    train = func.sum(case((UploadImage.split == "train", 1), else_=0))
-    query = select(UploadImage.label, train).where(UploadImage.upload_id.in_(upload_ids))
-    rows = session.execute(query.group_by(UploadImage.label))
-    return {label: count for label, count in rows}  # noqa: C416 - dict() loses the row's types
-
-
-def job_images(session: Session, job_id: str) -> list[LabelledImage]:
-    """Return the images a job learns from, in the order (upload in the request, position)."""
+def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage]:
+    """Return the images of uploads, in the order (upload as given, position)."""
     query = (
-        select(UploadImage.sha256, Blob.size, UploadImage.label, UploadImage.split)
-        .join(JobUpload, JobUpload.upload_id == UploadImage.upload_id)
+        select(
+            UploadImage.upload_id,
+            UploadImage.sha256,
+            Blob.size,
+            UploadImage.label,
+            UploadImage.split,
+            UploadImage.name,
+            Image.pixels_sha256,
+            Image.perceptual_hash,
+        )
         .join(Blob, Blob.sha256 == UploadImage.sha256)
-        .where(JobUpload.job_id == job_id)
-        .order_by(JobUpload.position, UploadImage.position)
+        .join(Image, Image.sha256 == UploadImage.sha256)
+        .where(UploadImage.upload_id.in_(upload_ids))
+        .order_by(UploadImage.upload_id, UploadImage.position)
     )
-    return [LabelledImage(*row) for row in session.execute(query)]
+    found = group((row[0], LabelledImage(*row[1:])) for row in session.execute(query))
+    return [image for upload_id in upload_ids for image in found.get(upload_id, ())]
 
 
-def learnt_before(session: Session, job_id: str, version_id: str) -> set[tuple[str, str]]:
-    """Return those of a job's images that were sent to train on before.
+def trained(session: Session, version_id: str) -> list[tuple[str, IdentifiedImage]]:
+    """Return the images that a version and its ancestors were trained on.
 
-    Each is (the label it was sent under then, its hash). The earlier jobs are those that made the
-    version and its ancestors; their images are known as long as their uploads exist.
+    Each is (the label it was learnt under, the image), also of classes forgotten since.
     """
     ancestry = _ancestry(version_id)
-    earlier, earlier_use = aliased(UploadImage), aliased(JobUpload)
     query = (
-        select(earlier.label, earlier.sha256)
-        .select_from(UploadImage)
-        .join(JobUpload, JobUpload.upload_id == UploadImage.upload_id)
-        .join(earlier, earlier.sha256 == UploadImage.sha256)
-        .join(earlier_use, earlier_use.upload_id == earlier.upload_id)
-        .join(ancestry, ancestry.c.job_id == earlier_use.job_id)
-        .where(JobUpload.job_id == job_id, earlier.split == "train")
+        select(
+            TrainedImage.label,
+            TrainedImage.sha256,
+            TrainedImage.pixels_sha256,
+            TrainedImage.perceptual_hash,
+        )
+        .join(ancestry, ancestry.c.id == TrainedImage.version_id)
+        .distinct()
     )
-    return {(label, sha256) for label, sha256 in session.execute(query.distinct())}
+    rows = session.execute(query)
+    return [(row[0], IdentifiedImage(*row[1:])) for row in rows]
+
+
+def own_trained(session: Session, version_id: str) -> dict[str, list[IdentifiedImage]]:
+    """Return the images, by label, that a version itself (not its ancestors) was trained on."""
+    query = select(
+        TrainedImage.label,
+        TrainedImage.sha256,
+        TrainedImage.pixels_sha256,
+        TrainedImage.perceptual_hash,
+    ).where(TrainedImage.version_id == version_id)
+    rows = session.execute(query.order_by(TrainedImage.label, TrainedImage.sha256))
+    return group((row[0], IdentifiedImage(*row[1:])) for row in rows)
+
+
+def record_trained(
+    session: Session, version_id: str, hashes: Mapping[str, Collection[str]]
+) -> None:
+    """Remember the images, by label, that a version was trained on, however long they are kept."""
+    known = {image.sha256: image for image in identities(session, set().union(*hashes.values()))}
+    add_trained(
+        session,
+        version_id,
+        {label: [known[sha256] for sha256 in images] for label, images in hashes.items()},
+    )
+
+
+def add_trained(
+    session: Session, version_id: str, images: Mapping[str, Iterable[IdentifiedImage]]
+) -> None:
+    """Insert what a version was trained on, by label."""
+    rows = [
+        {"version_id": version_id, "label": label, **image._asdict()}
+        for label, found in images.items()
+        for image in found
+    ]
+    insert_missing(session, TrainedImage, rows)
+
+
+def drop_trained(session: Session, classifier_id: str, labels: Collection[str]) -> None:
+    """Remove what a classifier remembers of the images it was trained on under these labels."""
+    versions = select(Version.id).where(Version.classifier_id == classifier_id)
+    session.execute(
+        delete(TrainedImage).where(
+            TrainedImage.version_id.in_(versions), TrainedImage.label.in_(labels)
+        )
+    )
+
+
+def identities(session: Session, hashes: Collection[str]) -> list[IdentifiedImage]:
+    """Return what recorded images are recognised by."""
+    columns = (Image.sha256, Image.pixels_sha256, Image.perceptual_hash)
+    return [
+        IdentifiedImage(*row)
+        for batch in batched(sorted(hashes))
+        for row in session.execute(select(*columns).where(Image.sha256.in_(batch)))
+    ]
 
 
 def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:

@@ -5,6 +5,7 @@ changes nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.repositories.jobs import change, released
-from app.db.repositories.turns import is_next
+from app.db.repositories.turns import is_due, is_next
 from app.db.tables import HOLDING_STATES, Job
+
+
+@dataclass(frozen=True)
+class Failed:
+    """How an attempt failed after which another is made; an `outage` counts apart."""
+
+    code: str
+    detail: str
+    not_before: datetime | None
+    outage: bool
 
 
 def claim(
@@ -27,12 +38,13 @@ def claim(
     """
     statement = (
         update(Job)
-        .where(Job.id == job_id, Job.state == "queued", is_next())
+        .where(Job.id == job_id, Job.state == "queued", is_due(now), is_next())
         .values(
             state="running",
             phase="preparing",
             progress=None,
             error=None,
+            not_before=None,
             attempt=Job.attempt + 1,
             worker_id=worker,
             lease_expires_at=now + lease,
@@ -97,9 +109,19 @@ def finish(
     return change(session, held(job_id, attempt), changes)
 
 
-def requeue(session: Session, job_id: str, attempt: int, *, failures: int) -> bool:
-    """Return a running job to the queue and add to its failures; False if it was lost."""
-    changes = released("queued") | {"failures": Job.failures + failures, "sent_at": None}
+def requeue(session: Session, job_id: str, attempt: int, failed: Failed | None = None) -> bool:
+    """Return a running job to the queue; False if the attempt lost it.
+
+    Without a failure the next attempt may start at once, and nothing is counted.
+    """
+    changes = released("queued") | {"sent_at": None}
+    if failed is not None:
+        counter = Job.outages if failed.outage else Job.failures
+        changes |= {
+            counter.key: counter + 1,
+            "not_before": failed.not_before,
+            "last_failure": {"code": failed.code, "detail": failed.detail},
+        }
     return change(session, _running(job_id, attempt), changes)
 
 
@@ -123,12 +145,13 @@ def free_expired(
     """
     failed: dict[str, Any] = {"failures": Job.failures + 1}
     ended: dict[str, Any] = {"finished_at": now}
+    lost = {"code": error["code"], "detail": "The worker was lost."}
     # Every statement repeats its state: a cancel may be accepted between two of them.
     running, hopeless = Job.state == "running", Job.failures + 1 >= max_failures
     cases: list[tuple[str, ColumnElement[bool], dict[str, Any]]] = [
         ("cancelled", Job.state == "cancelling", ended),
         ("failed", and_(running, hopeless), {**failed, **ended, "error": error}),
-        ("queued", running, {**failed, "sent_at": None}),
+        ("queued", running, {**failed, "sent_at": None, "last_failure": lost}),
     ]
     return {
         state: list(
@@ -141,6 +164,16 @@ def free_expired(
         )
         for state, condition, changes in cases
     }
+
+
+def requeue_claims_of(session: Session, worker_id: str) -> list[str]:
+    """Requeue the running jobs that a worker holds and does not know of; return them.
+
+    For a worker that has no job: the answer to the commit of a claim was lost.
+    """
+    held = and_(Job.worker_id == worker_id, Job.state == "running")
+    changes = released("queued") | {"sent_at": None}
+    return list(session.scalars(update(Job).where(held).values(changes).returning(Job.id)))
 
 
 def expire_of(session: Session, worker_ids: Sequence[str], *, now: datetime) -> None:

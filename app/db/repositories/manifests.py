@@ -7,7 +7,15 @@ from app.db.repositories.blobs import ImageRow
 from app.db.rows import group
 from app.db.tables import Blob, HeldOut, Image, Ranking, RankingImage
 
-_IMAGE = (Image.sha256, Blob.size, Image.media_type, Image.width, Image.height)
+_IMAGE = (
+    Image.sha256,
+    Blob.size,
+    Image.media_type,
+    Image.width,
+    Image.height,
+    Image.pixels_sha256,
+    Image.perceptual_hash,
+)
 
 
 def rankings(session: Session, classifier_id: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
@@ -45,30 +45,39 @@ def is_next() -> ColumnElement[bool]:
     )
 
 
-def waiting(session: Session) -> list[QueuedJob]:
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """The pause after the job's last failure is over. Younger jobs of its classifier wait too."""
+    return or_(Job.not_before.is_(None), Job.not_before <= now)
+
+
+def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     """Return the queued jobs that could be claimed now, oldest first."""
     query = (
         select(Job.id, _HARDWARE, Job.sent_at, Job.created_at)
         .join(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", is_next())
+        .where(Job.state == "queued", is_due(now), is_next())
         .order_by(Job.id)
     )
     return [QueuedJob(*row) for row in session.execute(query)]
 
 
-def waiting_since(session: Session) -> list[tuple[str, datetime]]:
-    """Return the hardware of each job that could be claimed now, and when it was last queued."""
+def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetime]]:
+    """Return the hardware of each job that could be claimed now, and since when it could be."""
     # The newest event of a queued job, warnings aside, is the one that queued or requeued it.
     since = select(func.max(JobEvent.at)).where(
         JobEvent.job_id == Job.id, JobEvent.type != "warning"
     )
     query = (
-        select(_HARDWARE, since.scalar_subquery())
+        select(_HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
         .join(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", is_next())
+        .where(Job.state == "queued", is_due(now), is_next())
     )
-    return [(hardware, moment) for hardware, moment in session.execute(query) if moment]
+    return [
+        (hardware, max(moment, not_before or moment))
+        for hardware, moment, not_before in session.execute(query)
+        if moment
+    ]
 
 
 def hardware_of(session: Session, job_id: str) -> str | None:
@@ -77,14 +86,14 @@ def hardware_of(session: Session, job_id: str) -> str | None:
     return session.scalar(query.where(Job.id == job_id))
 
 
-def in_turn(session: Session, hardware: str) -> list[str]:
+def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
     """Return the jobs for this hardware that could be claimed now, in the order of their turns."""
     served = _served()
     query = (
         select(Job.id)
         .join(Classifier, Classifier.id == Job.classifier_id)
         .join(served, served.c.classifier_id == Job.classifier_id)
-        .where(Job.state == "queued", is_next(), hardware == _HARDWARE)
+        .where(Job.state == "queued", is_due(now), is_next(), hardware == _HARDWARE)
         .order_by(served.c.at.nulls_first(), Job.id)
     )
     return list(session.scalars(query))

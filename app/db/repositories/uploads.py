@@ -127,14 +127,6 @@ def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
     return dict(rows.all())
 
 
-def labelled_hashes(session: Session, upload_id: str) -> set[tuple[str, str]]:
-    """Return every (label, hash) of an upload."""
-    rows = session.execute(
-        select(UploadImage.label, UploadImage.sha256).where(UploadImage.upload_id == upload_id)
-    )
-    return {(label, sha256) for label, sha256 in rows}
-
-
 def used_by_job(session: Session, upload_id: str) -> bool:
     """Say whether any job, finished or not, has been given the upload."""
     return bool(session.scalar(select(exists().where(JobUpload.upload_id == upload_id))))

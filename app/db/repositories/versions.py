@@ -6,13 +6,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import classifiers as classifier_rows
+from app.db.repositories import classifiers as classifier_rows, learning as learning_rows
 from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
     Alias,
     Blob,
-    Classifier,
     HeldOut,
     Image,
     Job,
@@ -218,10 +217,11 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
 def splice_out(session: Session, version: Version) -> None:
     """Delete a version and join its children to its parent.
 
-    They take over its held-out images of the classes they know.
+    They take over its held-out images of the classes they know, and what it was trained on.
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
+        learning_rows.add_trained(session, child.id, learning_rows.own_trained(session, version.id))
         child.parent_id = version.parent_id
     session.flush()
     remove(session, version)
@@ -253,21 +253,6 @@ def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequ
     ]
     if rows:
         session.execute(insert(HeldOut), rows)
-
-
-def served(session: Session) -> dict[tuple[str, str], dict[str, str]]:
-    """Return the ids of the versions that aliases name, by (workspace, classifier) and alias."""
-    query = (
-        select(Classifier.workspace, Classifier.name, Alias.name, Alias.version_id)
-        .outerjoin(Alias, Alias.classifier_id == Classifier.id)
-        .order_by(Classifier.workspace, Classifier.name)
-    )
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for workspace, classifier, alias, version_id in session.execute(query):
-        aliases = found.setdefault((workspace, classifier), {})
-        if alias is not None:
-            aliases[alias] = version_id
-    return found
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:

@@ -28,6 +28,17 @@ def image(session: Session, workspace: str, sha256: str) -> Image | None:
     return session.scalar(query)
 
 
+def lock_quota(session: Session, workspace: str) -> None:
+    """Let no other transaction count against the workspace's quotas until this one has ended.
+
+    Take it after every lock of a row that this transaction needs: nobody who holds it may wait for
+    a transaction that waits for it. On SQLite a transaction that writes is alone anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        number = func.hashtextextended(f"quota {workspace}", 0)
+        session.execute(select(func.pg_advisory_xact_lock(number)))
+
+
 def stored_bytes(session: Session, workspace: str) -> int:
     """Return the bytes of all images, tensors and checkpoints of the workspace, each counted once.
 

@@ -6,7 +6,7 @@ to a classifier, which names it.
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base
 from app.db.tables.blobs import Blob, Image
-from app.db.tables.classifiers import Alias, Classifier
+from app.db.tables.classifiers import Alias, Classifier, ClassifierChange
 from app.db.tables.jobs import (
     FINAL_STATES,
     HOLDING_STATES,
@@ -23,6 +23,7 @@ from app.db.tables.versions import (
     HeldOut,
     Ranking,
     RankingImage,
+    TrainedImage,
     Version,
     VersionClass,
     VersionPart,
@@ -40,6 +41,7 @@ __all__ = [
     "Base",
     "Blob",
     "Classifier",
+    "ClassifierChange",
     "HeldOut",
     "IdempotencyKey",
     "Image",
@@ -51,6 +53,7 @@ __all__ = [
     "JobWebhook",
     "Ranking",
     "RankingImage",
+    "TrainedImage",
     "Upload",
     "UploadImage",
     "Version",

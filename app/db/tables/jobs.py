@@ -54,6 +54,12 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     # Lost workers and crashes; a retry resets it.
     failures: Mapped[int] = mapped_column(default=0)
+    # Attempts that ended because storage or database did not answer; a retry resets it.
+    outages: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Of a queued job: when its next attempt may start, after one that failed.
+    not_before: Mapped[datetime | None]
+    # Code and detail of the attempt that failed last and was followed by another.
+    last_failure: Mapped[dict[str, Any] | None]
     worker_id: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]
     # When a message with this job's id was last handed to the broker.
@@ -79,6 +85,7 @@ class JobEvent(Base):
     """Something that happened to a job; `seq` counts from 1 and has no gaps."""
 
     __tablename__ = "job_events"
+    __table_args__ = (Index("uq_job_events_identity", "job_id", "identity", unique=True),)
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -87,6 +94,8 @@ class JobEvent(Base):
     level: Mapped[str] = mapped_column(String(8), default="info")
     message: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # Made before the event is written, where a write may be repeated: it is written once.
+    identity: Mapped[str | None] = mapped_column(String(64))
 
 
 class JobCheckpoint(Base):

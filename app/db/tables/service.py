@@ -18,6 +18,13 @@ class Installation(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
     id: Mapped[str] = mapped_column(String(64))
     sweep_due_at: Mapped[datetime]
+    # Sweeps in a row that failed or could not delete something, the last one's error, and when the
+    # next may be tried.
+    sweep_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    sweep_not_before: Mapped[datetime | None]
+    sweep_error: Mapped[str | None]
+    # Unneeded blobs that the last sweep found and could not delete.
+    undeleted_blobs: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Worker(Base):

@@ -17,8 +17,13 @@ class Upload(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
     duplicates: Mapped[int] = mapped_column(default=0)
+    # The first of the rejected files, and what is known of all of them.
     rejected: Mapped[list[Any]] = mapped_column(default=list)
+    rejected_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    rejected_reasons: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    empty_classes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     wrapping_folder: Mapped[str | None]
+    warnings: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     created_at: Mapped[datetime]
 
 

@@ -89,6 +89,24 @@ class RankingImage(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
 
 
+class TrainedImage(Base):
+    """An image that a version was trained on, by its hashes; its bytes may have been deleted.
+
+    A version was trained on its ancestors' images too.
+    """
+
+    __tablename__ = "trained_images"
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    label: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # As of the image.
+    pixels_sha256: Mapped[str | None] = mapped_column(String(64))
+    perceptual_hash: Mapped[str | None] = mapped_column(String(70))
+
+
 class HeldOut(Base):
     """An image that is never trained on, only measured on. A version uses its ancestors' too."""
 

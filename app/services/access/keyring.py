@@ -152,7 +152,7 @@ class KeyRing:
                 await self._read()
             return True
         except SQLAlchemyError as error:
-            log.warning("keys_not_read", error=str(error))
+            log.warning("keys_not_read", error=error)
         except Exception:  # no error may end the polling, or revoked keys would stay good
             log.exception("keys_not_read")
         return False
@@ -195,7 +195,7 @@ class KeyRing:
             await asyncio.to_thread(self._write_used, used)
         except SQLAlchemyError as error:
             self._used |= used
-            log.warning("key_use_not_noted", error=str(error))
+            log.warning("key_use_not_noted", error=error)
 
     def _write_used(self, used: set[str]) -> None:
         with self._db.transaction() as session:

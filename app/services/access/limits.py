@@ -52,18 +52,26 @@ def require_room(db: Database, workspace: str, quota: Quota) -> None:
 
 
 def check_stored(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise StorageQuotaError if this transaction has exceeded the storage quota."""
+    """Raise StorageQuotaError if this transaction has exceeded the storage quota.
+
+    Call it at the end: other transactions of the workspace with a quota wait until this one ends.
+    """
     if quota.stored_bytes is None:
         return
     session.flush()
+    workspace_rows.lock_quota(session, workspace)
     used = workspace_rows.stored_bytes(session, workspace)
     if used > quota.stored_bytes:
         raise _full(quota.stored_bytes, used)
 
 
 def check_new_job(session: Session, workspace: str, quota: Quota) -> None:
-    """Raise TooManyJobsError or StorageQuotaError if no further job may be queued."""
+    """Raise TooManyJobsError or StorageQuotaError if no further job may be queued.
+
+    Call it with the locks of all other rows taken: see `check_stored`.
+    """
     if quota.waiting_jobs is not None:
+        workspace_rows.lock_quota(session, workspace)
         waiting = workspace_rows.waiting_jobs(session, workspace)
         if waiting >= quota.waiting_jobs:
             raise TooManyJobsError(

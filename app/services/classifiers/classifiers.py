@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import (
     aliases as alias_rows,
+    changes as change_rows,
     classifiers as classifier_rows,
     versions as version_rows,
 )
@@ -60,6 +61,7 @@ class ClassifierPatch(RequestBody):
     memory: Budget | None = None
     validation_fraction: ValidationFraction | None = None
     keep_images: bool | None = None
+    pinned: bool | None = None
     hardware: Hardware | None = None
     promotion: Promotion | None = None
     retention: Retention | None = None
@@ -125,6 +127,7 @@ def create(
     try:
         with db.transaction() as session:
             insert(session, row)
+            change_rows.record(session, row.id)
             on_created(session, view)
     except IntegrityError:
         raise ClassifierExistsError(

@@ -61,6 +61,11 @@ class ClassifierSpec(RequestBody, Spec, _Named):
     keep_images: bool = Field(
         False, description="Keep every image that was learnt from: uploads stay until deleted."
     )
+    pinned: bool = Field(
+        False,
+        description="Whether API processes keep the live version in memory, while all pinned ones "
+        "fit: the first prediction does not wait for it.",
+    )
     hardware: Hardware = "any"
     promotion: Promotion = Promotion()
     retention: Retention = Retention()

@@ -26,11 +26,19 @@ class MetricsView(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
     accuracy: float | None = Field(None, description="Over all classes so far.")
+    measured_on: int | None = Field(None, description="How many held-out images they rest on.")
+    training_accuracy: float | None = Field(
+        None,
+        description="On new images that were trained on, among the classes that got some. At "
+        "chance, training has failed.",
+    )
     average_incremental_accuracy: float | None = Field(
         None, description="Mean of `accuracy` over the chain of parents."
     )
     forgetting: float | None = Field(
-        None, description="Mean over older tasks of the best earlier accuracy minus today's."
+        None,
+        description="Mean over older tasks of the best earlier accuracy minus today's. Below 0 "
+        "the older tasks have gained.",
     )
     backward_transfer: float | None = Field(
         None, description="Mean over older tasks of today's accuracy minus the first one."
@@ -44,6 +52,9 @@ class MetricsView(BaseModel):
     per_class: dict[str, float | None] = Field(default_factory=dict)
     report: dict[str, Any] = Field(
         default_factory=dict, description="Figures of the method's own, such as free capacity."
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="What to know before trusting the version."
     )
 
 

@@ -99,7 +99,7 @@ class EventPoller:
                 self._wake(job_ids, await asyncio.to_thread(self._heads, job_ids))
             except SQLAlchemyError as error:
                 # The streams go on once the database is back.
-                log.warning("event_polling_failed", error=str(error))
+                log.warning("event_polling_failed", error=error)
             except Exception:  # an error of any kind must not end the polling
                 log.exception("event_polling_failed")
             await asyncio.sleep(_POLL_SECONDS)

@@ -41,6 +41,13 @@ class JobErrorView(BaseModel):
     retryable: bool
 
 
+class FailureView(BaseModel):
+    """Why an attempt failed after which another one is made."""
+
+    code: str
+    detail: str
+
+
 class JobView(BaseModel):
     """A job as clients see it."""
 
@@ -54,6 +61,13 @@ class JobView(BaseModel):
     queue_position: int | None = Field(
         description="Current position among the queued jobs for the same hardware; 1 starts next. "
         "Classifiers take turns. Null unless queued."
+    )
+    not_before: datetime | None = Field(
+        description="When the next attempt may start: there is a pause after one that failed. Null "
+        "unless the job waits for that."
+    )
+    last_failure: FailureView | None = Field(
+        description="Why the last attempt failed that was, or is to be, followed by another."
     )
     error: JobErrorView | None
     version: int | None = Field(description="Number of the version that the job made.")

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import Database
 from app.db.repositories import deliveries as delivery_rows
 from app.db.repositories.deliveries import ClaimedDelivery
+from app.logs import described
 from app.security import ssrf
 from app.security.ssrf import UrlRefusedError
 from app.services.jobs.webhooks import signed_headers
@@ -87,7 +88,7 @@ class WebhookSender:
             claimed = await asyncio.to_thread(self._claim, _CONCURRENT - len(self._attempts))
         except SQLAlchemyError as error:
             # The database is unreachable or locked; the deliveries stay due.
-            log.warning("webhook_tick_failed", error=str(error))
+            log.warning("webhook_tick_failed", error=error)
             return
         except Exception:  # an error of any kind must not end the polling
             log.exception("webhook_tick_failed")
@@ -111,7 +112,7 @@ class WebhookSender:
             await asyncio.to_thread(self._settle, delivery, answer)
         except SQLAlchemyError as error:
             # The claim expires, and the delivery is sent again.
-            log.warning("webhook_not_settled", delivery=delivery.id, error=str(error))
+            log.warning("webhook_not_settled", delivery=delivery.id, error=error)
 
     async def _answer(self, delivery: ClaimedDelivery) -> _Answer:
         try:
@@ -122,7 +123,7 @@ class WebhookSender:
         except UrlRefusedError as error:
             return _Answer(None, f"the URL {error}")
         except (httpx.HTTPError, OSError) as error:
-            return _Answer(None, f"{type(error).__name__}: {error}")
+            return _Answer(None, described(error))
         except Exception:  # an error of any kind must not stop other deliveries
             log.exception("webhook_try_failed", delivery=delivery.id)
             return _Answer(None, "it could not be sent")

@@ -5,6 +5,7 @@ that may arrive twice, so any number of dispatchers may do the same work.
 """
 
 import threading
+import time
 from datetime import timedelta
 
 import structlog
@@ -62,6 +63,9 @@ class Dispatcher:
         self._messages = Messages(settings)
         self._resend_after = min(_RESEND_AFTER, timedelta(seconds=settings.lease_seconds / 2))
         self._warned: set[tuple[str, str]] = set()
+        # Leases run out while nobody can extend them. So after an outage of the database, workers
+        # that live get twice the time between two heartbeats before their jobs count as lost.
+        self._free_not_before = 0.0
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -93,7 +97,8 @@ class Dispatcher:
                 self.tick()
             except SQLAlchemyError as error:
                 # The database is unreachable or locked; the next tick does the same work.
-                log.warning("dispatcher_tick_failed", error=str(error))
+                self._free_not_before = time.monotonic() + self._settings.lease_seconds / 3
+                log.warning("dispatcher_tick_failed", error=error)
             except Exception:  # an error of any kind must not end the thread
                 log.exception("dispatcher_tick_failed")
             self._wake.wait(_TICK_SECONDS)
@@ -105,6 +110,8 @@ class Dispatcher:
         self._send_waiting()
 
     def _free_lost(self) -> None:
+        if time.monotonic() < self._free_not_before:
+            return
         with self._db.reading() as session:
             if not lease_rows.any_expired(session, now=self._db.now(session)):
                 return
@@ -122,7 +129,7 @@ class Dispatcher:
     def _send_waiting(self) -> None:
         with self._db.reading() as session:
             now = self._db.now(session)
-            waiting = turn_rows.waiting(session)
+            waiting = turn_rows.waiting(session, now=now)
             seen_since = now - WORKER_SEEN_WITHIN
             old = [job for job in waiting if job.sent_at and job.sent_at < now - self._resend_after]
             idle = worker_rows.queues(session, seen_since, idle=True) if old else set()
@@ -137,7 +144,7 @@ class Dispatcher:
                 self._messages.send(job.id, job.hardware)
                 sent.append(job.id)
         except BrokerUnavailableError as error:
-            log.warning("broker_unavailable", error=str(error))
+            log.warning("broker_unavailable", error=error)
         finally:
             # Recorded in any case: otherwise the job would be sent again at every tick.
             self._mark_sent(sent)

@@ -19,6 +19,7 @@ from app.db.repositories.events import Event
 from app.db.tables import Classifier, Job
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
+from app.services import similar_labels
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
@@ -30,6 +31,7 @@ from app.services.steps import forgetting, learning, purging
 from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
+from app.services.uploads.rejections import RejectedView
 from models import methods
 from models.errors import LearningError
 from models.spec import Spec
@@ -68,12 +70,19 @@ FORGET_ERRORS = (
 )
 
 
-class LearnView(JobView):
+class LearnView(JobView, RejectedView):
     """A job made together with its upload."""
 
     uploads: list[str]
+    accepted: int = Field(description="As in the upload: images accepted.")
+    duplicates: int = Field(description="As in the upload: images left out.")
     wrapping_folder: str | None = Field(
         None, description="As in the upload: the folder around the folders of classes."
+    )
+    warnings: list[str] = Field(
+        [],
+        description="Those of the upload, and what is suspicious about its labels beside those "
+        "that the classifier knows. More follow as events of the job.",
     )
 
 
@@ -93,7 +102,7 @@ def create(
     """
     if request.webhook is not None:
         webhooks.check(request.webhook, private=private_webhooks)
-    check: Callable[[Session, Classifier], list[str]]
+    check: Callable[[Session, Classifier], _Accepted]
     if isinstance(request, ForgetRequest):
         check = partial(_check_forget, request=request)
     else:
@@ -101,8 +110,8 @@ def create(
         check = partial(_check_learn, request=request, checked=checked)
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
-        uploads_of_job = check(session, classifier)
-        view = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
+        accepted = check(session, classifier)
+        view = _insert(session, db.now(session), classifier, request, accepted, quota)
         on_created(session, view)
         return view
 
@@ -129,11 +138,13 @@ def create_with_upload(
         request = LearnRequest(
             uploads=[upload_id], base_version=base_version, on_existing=on_existing
         )
-        uploads_of_job = _check_learn(session, classifier, request, checked)
-        job = _insert(session, db.now(session), classifier, request, uploads_of_job, quota)
-        view = LearnView(
-            **dict(job), uploads=[upload_id], wrapping_folder=collected.wrapping_folder
-        )
+        accepted = _check_learn(session, classifier, request, checked)
+        job = _insert(session, db.now(session), classifier, request, accepted, quota)
+        upload = uploads.view(session, workspace, upload_id)
+        fields = upload.model_dump(include=set(LearnView.model_fields) - set(JobView.model_fields))
+        # What is said of the labels of both is the same.
+        fields["warnings"] = list(dict.fromkeys([*upload.warnings, *accepted.warnings]))
+        view = LearnView(**dict(job), **fields, uploads=[upload_id])
         on_created(session, view)
         return view
 
@@ -142,6 +153,13 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
     """Raise ClassifierNotFoundError early, before a body is read in vain."""
     with db.reading() as session:
         classifiers.require(session, workspace, name)
+
+
+class _Accepted(NamedTuple):
+    """What a checked request asks for: uploads to learn from, and what its client should know."""
+
+    uploads: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 class _Checked(NamedTuple):
@@ -165,7 +183,7 @@ def _insert(
     now: datetime,
     classifier: Classifier,
     request: LearnRequest | ForgetRequest,
-    uploads_of_job: Sequence[str],
+    accepted: _Accepted,
     quota: Quota,
 ) -> JobView:
     """Write the rows of a job that has been checked.
@@ -173,8 +191,8 @@ def _insert(
     Raises one of `QUOTA_ERRORS`, and ClassifierNotFoundError where the classifier was deleted
     meanwhile.
     """
-    check_new_job(session, classifier.workspace, quota)
     classifiers.lock_for_share(session, classifier)
+    check_new_job(session, classifier.workspace, quota)
     job = Job(
         # The order of ids is the order of a classifier's steps: see `turns`.
         id=new_id("job", after=job_rows.newest(session, classifier.id)),
@@ -183,13 +201,16 @@ def _insert(
         kind=request.kind,
         request={
             **request.model_dump(mode="json", exclude={"kind", "webhook"}),
-            "uploads": list(uploads_of_job),
+            "uploads": list(accepted.uploads),
         },
         state="queued",
         created_at=now,
     )
-    job_rows.add(session, job, uploads_of_job)
-    event_rows.append(session, job.id, [Event("created", "Queued.")], now=now)
+    job_rows.add(session, job, accepted.uploads)
+    rejected = uploads.rejection_warnings(session, classifier.workspace, accepted.uploads)
+    warned = (Event("warning", warning, "warning") for warning in accepted.warnings)
+    events = [Event("created", "Queued."), *rejected, *warned]
+    event_rows.append(session, job.id, events, now=now)
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
     return views.view(session, job.workspace, job.id)
@@ -197,19 +218,19 @@ def _insert(
 
 def _check_learn(
     session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
-) -> list[str]:
-    """Return the uploads to learn from, locked until the commit."""
+) -> _Accepted:
+    """Return the uploads to learn from, locked until the commit, and warnings."""
     upload_ids = list(dict.fromkeys(request.uploads))
     spec, stored = checked.spec, spec_of(classifier)
     if stored != checked.stored:
         spec = classifiers.check_spec(stored, request.options)
     _lock_uploads(session, classifier.workspace, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
-    counts = learning_rows.train_counts(session, upload_ids)
+    counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
     known = {row.label for row in lineage.classes_of(session, base)}
     learning.check_labels(known, counts, request.on_existing)
     _check_method(spec, known, counts)
-    return upload_ids
+    return _Accepted(upload_ids, similar_labels.warnings(counts, known))
 
 
 def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
@@ -234,8 +255,8 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
         )
 
 
-def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> list[str]:
-    """Check a forget job. Return [], since it learns from no upload."""
+def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> _Accepted:
+    """Check a forget job, which learns from no upload."""
     base = lineage.find_base(session, classifier, request.base_version)
     known = lineage.classes_of(session, base)
     elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
@@ -249,7 +270,7 @@ def _check_forget(session: Session, classifier: Classifier, request: ForgetReque
         raise forgetting.CannotForgetError(detail) from error
     if request.purge:
         purging.check(session, classifier, request.classes)
-    return []
+    return _Accepted()
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:

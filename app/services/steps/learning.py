@@ -1,6 +1,7 @@
 """What a learning step trains on and measures on: decided by pure functions, without a session.
 
-No image is ever both trained on and measured on, under whichever labels it is sent.
+No image is ever both trained on and measured on, under whichever labels and in whichever files it
+is sent, nor one that looks like it.
 """
 
 import hashlib
@@ -9,10 +10,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
-from app.db.repositories.learning import LabelledImage
+from app.db.repositories.learning import IdentifiedImage, LabelledImage
 from app.errors import ServiceError
 from app.services.labels import named
+from app.services.steps import twins
+from app.services.steps.pictures import Pictures
 from app.services.steps.plans import BaseVersion, FreshImage, PlannedClass
 
 
@@ -54,44 +58,66 @@ def train_counts(images: Iterable[LabelledImage]) -> dict[str, int]:
     return counts
 
 
+class Decision(NamedTuple):
+    """What a learning step does: the new version's classes, by column, and what it trains on."""
+
+    classes: tuple[PlannedClass, ...]
+    fresh: tuple[FreshImage, ...]
+    warnings: tuple[str, ...]
+
+
 def plan(
     images: Sequence[LabelledImage], base: BaseVersion, fraction: float, seed: int
-) -> tuple[tuple[PlannedClass, ...], tuple[FreshImage, ...]]:
-    """Return the new version's classes, by column, and the new images to train on.
+) -> Decision:
+    """Decide what to train on and what to measure on.
 
     `images` are the job's, in the order (upload, position); `fraction` is the part of each class's
     new images to hold out, and `seed` decides which. Raises NoTrainingImagesError.
     """
-    train, held_out = _split(images, base, fraction, seed)
+    pictures = Pictures(map(_identified, images), base.identities)
+    train, held_out = _split(images, base, pictures, fraction, seed)
     if not train:
         raise NoTrainingImagesError(
-            "Every image has been learnt already or is held out to measure on. Send new images."
+            "Every image has been learnt already or is held out to measure on, or looks like one "
+            "that is. Send new images."
         )
     known = set(base.labels)
     new = [label for label in dict.fromkeys(image.label for image in images) if label not in known]
-    classes = [*_known_classes(base, train, held_out), *_new_classes(new, base, train, held_out)]
+    classes = [
+        *_known_classes(base, train, held_out, pictures),
+        *_new_classes(new, base, train, held_out),
+    ]
     columns = {planned.label: column for column, planned in enumerate(classes)}
-    return tuple(classes), tuple(
-        FreshImage(image.sha256, image.size, columns[image.label]) for image in train
-    )
+    fresh = [FreshImage(image.sha256, image.size, columns[image.label]) for image in train]
+    used = {image.sha256 for image in train}.union(*held_out.values())
+    warnings = twins.warnings(images, base, pictures, used)
+    return Decision(tuple(classes), tuple(fresh), tuple(warnings))
+
+
+def _identified(image: LabelledImage) -> IdentifiedImage:
+    return IdentifiedImage(image.sha256, image.pixels_sha256, image.perceptual_hash)
 
 
 def _known_classes(
-    base: BaseVersion, train: Sequence[LabelledImage], held_out: Mapping[str, Sequence[str]]
+    base: BaseVersion,
+    train: Sequence[LabelledImage],
+    held_out: Mapping[str, Sequence[str]],
+    pictures: Pictures,
 ) -> list[PlannedClass]:
+    same = pictures.same
+    before = {(label, same(sha256)) for label, sha256 in base.learnt_before}
     # An image that is trained on again, because it is not an exemplar, was counted when it was
     # learnt first.
     added = Counter(
-        image.label for image in train if (image.label, image.sha256) not in base.learnt_before
+        image.label for image in train if (image.label, same(image.sha256)) not in before
     )
+    present = {same(sha256) for sha256 in base.held_out}
     return [
         replace(
             planned,
             train_images=planned.train_images + added[planned.label],
             new_held_out=tuple(
-                sha256
-                for sha256 in held_out.get(planned.label, ())
-                if sha256 not in planned.held_out
+                sha256 for sha256 in held_out.get(planned.label, ()) if same(sha256) not in present
             ),
         )
         for planned in base.classes
@@ -128,58 +154,94 @@ def _new_classes(
 
 
 def _split(
-    images: Iterable[LabelledImage], base: BaseVersion, fraction: float, seed: int
+    images: Iterable[LabelledImage],
+    base: BaseVersion,
+    pictures: Pictures,
+    fraction: float,
+    seed: int,
 ) -> tuple[list[LabelledImage], dict[str, list[str]]]:
     """Return the images to train on, in order, and the hashes of those to hold out, by label.
 
-    An image that is held out under one label is not trained on under another.
+    A picture that is held out under one label is not trained on under another. Images that look
+    alike are on the same side: those like one that is held out are not trained on, and those like
+    one that is trained on are not measured on.
     """
-    unique = {(image.label, image.sha256, image.split): image for image in images}.values()
-    held_out = _held_out_as_sent(unique, base)
-    aside = base.held_out.union(*held_out.values())
+    same, alike = pictures.same, pictures.alike
+    unique: dict[tuple[str, str, str], LabelledImage] = {}
+    for image in images:
+        unique.setdefault((image.label, same(image.sha256), image.split), image)
+    held_out = _held_out_as_sent(unique.values(), base, pictures)
+    aside = {same(sha256) for sha256 in base.held_out.union(*held_out.values())}
+    aside_alike = {alike(sha256) for sha256 in base.held_out}
+    exemplars = {(label, same(sha256)) for label, sha256 in base.exemplars}
     train = [
         image
-        for image in unique
-        if image.split == "train"
-        and image.sha256 not in aside
-        and (image.label, image.sha256) not in base.exemplars
+        for (label, picture, split), image in unique.items()
+        if split == "train"
+        and picture not in aside
+        and (label, picture) not in exemplars
+        and alike(picture) not in aside_alike
     ]
-    drawn = _drawn([image for image in train if image.sha256 not in base.learnt], fraction, seed)
+    learnt = {alike(sha256) for sha256 in base.learnt}
+    trained = learnt.union(alike(image.sha256) for image in train)
+    measured = {
+        label: [sha256 for sha256 in hashes if alike(sha256) not in trained]
+        for label, hashes in held_out.items()
+    }
+    new = [image for image in train if alike(image.sha256) not in learnt]
+    drawn = _drawn(new, pictures, fraction, seed)
     for label, hashes in drawn.items():
-        held_out.setdefault(label, []).extend(hashes)
-    aside = aside.union(*drawn.values())
-    return [image for image in train if image.sha256 not in aside], held_out
+        measured.setdefault(label, []).extend(hashes)
+    aside_alike = {alike(sha256) for hashes in drawn.values() for sha256 in hashes}
+    return [image for image in train if alike(image.sha256) not in aside_alike], measured
 
 
-def _held_out_as_sent(images: Iterable[LabelledImage], base: BaseVersion) -> dict[str, list[str]]:
+def _held_out_as_sent(
+    images: Iterable[LabelledImage], base: BaseVersion, pictures: Pictures
+) -> dict[str, list[str]]:
     """Return the images of the test split, and those held out of forgotten classes, by label.
 
     An image that was learnt is not held out. One that was held out of a class that has been
     forgotten since is held out again, under whichever label and split it is sent.
     """
-    held_out_before = base.ever_held_out - base.held_out
-    held_out: dict[str, dict[str, None]] = {}
+    same = pictures.same
+    learnt = {same(sha256) for sha256 in base.learnt}
+    held_out_before = {same(sha256) for sha256 in base.ever_held_out - base.held_out}
+    held_out: dict[str, dict[str, str]] = {}
     for image in images:
-        test = image.split == "test" and image.sha256 not in base.learnt
-        if test or image.sha256 in held_out_before:
-            held_out.setdefault(image.label, {})[image.sha256] = None
-    return {label: list(hashes) for label, hashes in held_out.items()}
+        picture = same(image.sha256)
+        test = image.split == "test" and picture not in learnt
+        if test or picture in held_out_before:
+            held_out.setdefault(image.label, {}).setdefault(picture, image.sha256)
+    return {label: list(found.values()) for label, found in held_out.items()}
 
 
-def _drawn(images: Iterable[LabelledImage], fraction: float, seed: int) -> dict[str, list[str]]:
+def _drawn(
+    images: Iterable[LabelledImage], pictures: Pictures, fraction: float, seed: int
+) -> dict[str, list[str]]:
     """Return the images that the seed chooses to be held out, by label."""
-    by_label: dict[str, list[str]] = {}
+    by_label: dict[str, dict[str, list[str]]] = {}
     for image in images:
-        by_label.setdefault(image.label, []).append(image.sha256)
-    return {label: _chosen(hashes, fraction, seed) for label, hashes in by_label.items()}
+        groups = by_label.setdefault(image.label, {})
+        groups.setdefault(pictures.alike(image.sha256), []).append(image.sha256)
+    return {
+        label: _chosen(list(groups.values()), fraction, seed) for label, groups in by_label.items()
+    }
 
 
-def _chosen(hashes: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """Return floor(fraction · n) of n images, the same ones whatever their order."""
+def _chosen(groups: Sequence[Sequence[str]], fraction: float, seed: int) -> list[str]:
+    """Return at most floor(fraction · n) of the groups' n images, whole groups of those alike.
+
+    They are the same ones whatever their order, and as many as that where no images are alike.
+    """
     # The decimal that was written, not the binary fraction next to it: 0.29 · 100 is 29.
-    count = math.floor(Fraction(str(fraction)) * len(hashes))
+    room = math.floor(Fraction(str(fraction)) * sum(map(len, groups)))
 
     def draw(sha256: str) -> str:
         return hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
 
-    return sorted(hashes, key=draw)[:count]
+    chosen: list[str] = []
+    for group in sorted(groups, key=lambda group: min(map(draw, group))):
+        if len(chosen) + len(group) <= room:
+            chosen += sorted(group, key=draw)
+    return chosen

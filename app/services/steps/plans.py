@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from app.db.repositories.learning import SizedImage
+from app.db.repositories.learning import IdentifiedImage, SizedImage
 from app.services.classifiers.spec import Promotion
 from models.spec import Spec
 
@@ -55,9 +55,11 @@ class BaseVersion:
     classes: tuple[PlannedClass, ...] = ()
     # Held out by the version or an ancestor, also of classes that were forgotten since.
     ever_held_out: frozenset[str] = frozenset()
-    # Pairs (label then, image) of this job's images that earlier jobs were sent to train on; some
-    # were held out.
+    # Pairs (label then, image) that the version and its ancestors were trained on, also of classes
+    # that were forgotten since.
     learnt_before: frozenset[tuple[str, str]] = frozenset()
+    # What these images are recognised by in other files.
+    identities: tuple[IdentifiedImage, ...] = ()
     # The highest class index and task that the version and its ancestors have used.
     last_index: int = -1
     last_task: int = -1
@@ -108,6 +110,16 @@ class LearnPlan(Plan):
     """A learning step."""
 
     fresh: tuple[FreshImage, ...]
+    # What the client should know of the images.
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def trained(self) -> dict[str, set[str]]:
+        """The new images to train on, by label."""
+        images: dict[str, set[str]] = {}
+        for image in self.fresh:
+            images.setdefault(self.classes[image.column].label, set()).add(image.sha256)
+        return images
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ def _add_version(
         classes=classes,
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
     )
+    if isinstance(plan, LearnPlan):
+        learning_rows.record_trained(session, version.id, plan.trained)
     return version, MetricsView.model_validate(metrics)
 
 

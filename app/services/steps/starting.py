@@ -1,13 +1,18 @@
 """What happens when a claimed job starts: its base version is loaded, and its plan made."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
+    jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
     versions as version_rows,
 )
+from app.db.repositories.learning import LabelledImage
 from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
@@ -22,33 +27,41 @@ class JobUnreadableError(ServiceError, status=409, code="job-unreadable"):
     """Another release wrote the job's request or base version in a form that is not known here."""
 
 
-def plan(session: Session, job: Job) -> Plan:
-    """Decide what a claimed job does, and record the version it starts from in the job.
+def planner(session: Session, job: Job) -> Callable[[], Plan]:
+    """Load what a claimed job starts from, and record its base version in the job.
 
-    Raises ServiceError where it cannot be done.
+    Return the function that decides what the job does. It may take seconds, so that it is to be
+    called after the transaction. Both raise ServiceError where the job cannot be done.
     """
     classifier = session.get_one(Classifier, job.classifier_id)
     try:
         request, spec = request_of(job), spec_of(classifier)
-        base = _load(session, job, _base_of(session, classifier, job, request.base_version))
+        base = _load(session, _base_of(session, classifier, job, request.base_version))
     except ValidationError as error:
         raise JobUnreadableError(
             "This worker cannot read what the job was asked or starts from: a newer release wrote "
             "it. Upgrade the workers, then make the job again."
         ) from error
     if isinstance(request, LearnRequest):
-        return _learn_plan(session, job, spec, request, base)
-    return _forget_plan(session, job, spec, request, base)
+        images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
+        return partial(_learn_plan, job, spec, request, base, images)
+    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
+    return partial(_forget_plan, job, spec, request, base, elsewhere)
 
 
 def _learn_plan(
-    session: Session, job: Job, classifier: ClassifierSpec, request: LearnRequest, base: BaseVersion
+    job: Job,
+    classifier: ClassifierSpec,
+    request: LearnRequest,
+    base: BaseVersion,
+    images: Sequence[LabelledImage],
 ) -> LearnPlan:
     """Return what a job learns. Raises ClassAlreadyLearntError and NoTrainingImagesError."""
-    images = learning_rows.job_images(session, job.id)
     learning.check_labels(set(base.labels), learning.train_counts(images), request.on_existing)
     spec = classifier.for_training(request.options)
-    classes, fresh = learning.plan(images, base, classifier.validation_fraction, spec.seed)
+    classes, fresh, warnings = learning.plan(
+        images, base, classifier.validation_fraction, spec.seed
+    )
     return LearnPlan(
         job_id=job.id,
         classifier_id=job.classifier_id,
@@ -61,22 +74,22 @@ def _learn_plan(
         last_index=max(base.last_index, *(planned.index for planned in classes)),
         last_task=max(base.last_task, *(planned.task for planned in classes)),
         fresh=fresh,
+        warnings=warnings,
     )
 
 
 def _forget_plan(
-    session: Session,
     job: Job,
     classifier: ClassifierSpec,
     request: ForgetRequest,
     base: BaseVersion,
+    elsewhere: set[str],
 ) -> ForgetPlan:
     """Return what a job forgets. Raises UnknownClassError.
 
     Whether the method can forget the classes is checked where PyTorch is loaded: at the request and
     in the training process, not here in its parent.
     """
-    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
     columns = forgetting.columns_of(base.labels, request, elsewhere)
     labels = [base.labels[column] for column in columns]
     assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
@@ -122,12 +135,16 @@ def _base_of(
     return version
 
 
-def _load(session: Session, job: Job, version: Version | None) -> BaseVersion:
+def _load(session: Session, version: Version | None) -> BaseVersion:
     """Return what the job's plan takes from the version it starts from."""
     if version is None:
         return BaseVersion()
     exemplars = learning_rows.exemplars(session, version.id)
     held_out = learning_rows.held_out(session, version.id)
+    ever_held_out = learning_rows.ever_held_out(session, version.id)
+    trained = learning_rows.trained(session, version.id)
+    kept = {image.sha256 for images in exemplars.values() for image in images}
+    identities = learning_rows.identities(session, ever_held_out | kept)
     last_index, last_task = learning_rows.last_used(session, version.id)
     known = Spec.model_fields.keys() & version.spec.keys()
     return BaseVersion(
@@ -150,8 +167,9 @@ def _load(session: Session, job: Job, version: Version | None) -> BaseVersion:
             )
             for row in lineage.classes_of(session, version)
         ),
-        ever_held_out=frozenset(learning_rows.ever_held_out(session, version.id)),
-        learnt_before=frozenset(learning_rows.learnt_before(session, job.id, version.id)),
+        ever_held_out=frozenset(ever_held_out),
+        learnt_before=frozenset((label, image.sha256) for label, image in trained),
+        identities=(*(image for _, image in trained), *identities),
         last_index=last_index,
         last_task=last_task,
     )

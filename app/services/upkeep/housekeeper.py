@@ -6,13 +6,14 @@ twice is harmless. Only one process sweeps at a time.
 
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import Database
 from app.db.repositories import (
+    changes as change_rows,
     classifiers as classifier_rows,
     idempotency as idempotency_rows,
     installation as installation_rows,
@@ -26,8 +27,9 @@ _TICK_SECONDS = 1.0
 # After a failure, such as an unreachable database or a full disk.
 _RETRY_SECONDS = 10.0
 _SWEEP_EVERY = timedelta(hours=1)
-# After a failed sweep: it lists the whole storage, which is expensive to repeat.
-_SWEEP_AGAIN_SECONDS = 600.0
+# The pause after a failed sweep, which lists the whole storage: expensive to repeat. It doubles.
+_SWEEP_AGAIN = timedelta(minutes=10)
+_SWEEP_AGAIN_AT_MOST = timedelta(hours=6)
 # Between the batches of a sweep, so that requests are not delayed.
 _PAUSE_SECONDS = 0.02
 # Changed classifiers that one tick maintains.
@@ -52,7 +54,6 @@ class Housekeeper:
         self._foreign = False
         # Classifiers whose maintenance failed, and when to try again.
         self._later: dict[str, float] = {}
-        self._no_sweep_before = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -77,7 +78,7 @@ class Housekeeper:
                 self._foreign = True
                 wait = _RETRY_SECONDS
             except (SQLAlchemyError, OSError) as error:
-                log.warning("housekeeping_failed", error=str(error))
+                log.warning("housekeeping_failed", error=error)
                 wait = _RETRY_SECONDS
             except Exception:  # an error of any kind must not end the thread
                 log.exception("housekeeping_failed")
@@ -92,9 +93,9 @@ class Housekeeper:
         self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
             changed = classifier_rows.changed(session, limit=_BATCH, but=self._later)
-            due_at = installation_rows.sweep_due_at(session)
-            due = due_at is None or due_at <= self._db.now(session)
-        due = due and now >= self._no_sweep_before
+            due = installation_rows.identity(session) is None or installation_rows.may_sweep(
+                session, self._db.now(session)
+            )
         if changed or due:
             ownership.check(self._db, self._store)
             self._foreign = False
@@ -113,14 +114,33 @@ class Housekeeper:
             if due_at is None or not installation_rows.take_sweep(session, now, next_at=next_at):
                 return
             idempotency_rows.delete_old(session, now)
+            change_rows.delete_old(session, now)
         try:
-            sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
-        except (SQLAlchemyError, OSError):
-            self._no_sweep_before = time.monotonic() + _SWEEP_AGAIN_SECONDS
-            # Due again, so that monitoring shows that no sweep succeeds.
-            with self._db.transaction() as session:
-                installation_rows.put_back_sweep(session, next_at, due_at)
+            swept = sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
+        except (SQLAlchemyError, OSError) as error:
+            self._sweep_failed(next_at, due_at, str(getattr(error, "orig", None) or error))
             raise
+        if swept.error is not None:
+            self._sweep_failed(next_at, due_at, swept.error, swept.undeleted)
+            return
+        with self._db.transaction() as session:
+            installation_rows.sweep_done(session)
+
+    def _sweep_failed(
+        self, next_at: datetime, due_at: datetime, error: str, undeleted: int = 0
+    ) -> None:
+        """Have the sweep stay due, so that monitoring shows it, and tried again after a pause."""
+        with self._db.transaction() as session:
+            failures = installation_rows.sweep_failures(session)
+            pause = min(_SWEEP_AGAIN * 2 ** min(failures, 10), _SWEEP_AGAIN_AT_MOST)
+            installation_rows.sweep_failed(
+                session,
+                next_at=next_at,
+                due_at=due_at,
+                not_before=self._db.now(session) + pause,
+                error=error,
+                undeleted=undeleted,
+            )
 
     def _pause(self) -> None:
         if self._stop.wait(_PAUSE_SECONDS):

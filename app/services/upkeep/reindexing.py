@@ -15,6 +15,7 @@ from app.db.engine import Database
 from app.db.repositories import (
     blobs as blob_rows,
     classifiers as classifier_rows,
+    learning as learning_rows,
     restoring as restoring_rows,
     versions as version_rows,
 )
@@ -166,7 +167,9 @@ def _add_version(
     version_rows.add(
         session,
         Version(
-            **manifest.model_dump(exclude={"format", "parent", "parts", "classes", "held_out"}),
+            **manifest.model_dump(
+                exclude={"format", "parent", "parts", "classes", "held_out", "trained"}
+            ),
             classifier_id=owner.id,
             parent_id=parent,
         ),
@@ -184,6 +187,7 @@ def _add_version(
             index: [image.sha256 for image in images] for index, images in manifest.held_out.items()
         },
     )
+    learning_rows.add_trained(session, manifest.id, manifest.trained)
     return problems
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from logging import ERROR, INFO
 
 import structlog
 
@@ -33,7 +34,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Swept:
-    """Counts of what a sweep removed, or would remove."""
+    """Counts of what a sweep removed, or would remove.
+
+    `undeleted` blobs should have gone and could not be deleted; `error` is that of one of them.
+    """
 
     blobs: int = 0
     bytes: int = 0
@@ -41,6 +45,8 @@ class Swept:
     documents: int = 0
     uploads: int = 0
     versions: int = 0
+    undeleted: int = 0
+    error: str | None = None
 
 
 def sweep(
@@ -74,13 +80,13 @@ def sweep(
         removed = _due(db, unneeded, before)
         if not dry_run:
             _mark(db, unneeded)
-            removed = _remove(db, store, removed, before)
+            removed = _remove(db, store, removed, before, swept)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
         pause()
     if not dry_run:
         _remove_rows_without_bytes(db, store, before, pause)
-    log.info("swept", dry_run=dry_run, **asdict(swept))
+    log.log(ERROR if swept.undeleted else INFO, "swept", dry_run=dry_run, **asdict(swept))
     return swept
 
 
@@ -145,17 +151,24 @@ def _mark(db: Database, unneeded: list[StoredBlob]) -> None:
 
 
 def _remove(
-    db: Database, store: BlobStore, sizes: dict[str, int], before: datetime
+    db: Database, store: BlobStore, sizes: dict[str, int], before: datetime, swept: Swept
 ) -> dict[str, int]:
-    """Remove blobs unless they are needed or were put again meanwhile; return those removed."""
+    """Remove blobs unless they are needed or were put again meanwhile; return those removed.
+
+    Those that could not be deleted are counted in `swept`.
+    """
     if not sizes:
         return {}
     with db.transaction() as session:
         # Bytes without a row get one, whose lock is held while they are deleted.
         blob_rows.hold(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
-    gone = stored.delete_unreferenced(db, store, released, before=before)
-    return {sha256: sizes[sha256] for sha256 in gone}
+        # Where bytes cannot be deleted now, a new row must not begin another grace.
+        blob_rows.mark_unreferenced(session, released, before)
+    deletion = stored.delete_unreferenced(db, store, released, before=before)
+    swept.undeleted += len(deletion.refused)
+    swept.error = next((str(error) for error in deletion.refused.values()), swept.error)
+    return {sha256: sizes[sha256] for sha256 in deletion.gone}
 
 
 def _remove_rows_without_bytes(

@@ -3,12 +3,21 @@
 from collections.abc import Iterator
 from typing import IO
 
-from app.imaging.reading import UnreadableImageError, opened
+from app.imaging.reading import ImageLimits, TooLargeError, UnreadableImageError, opened
 from app.security.archive_members import ArchiveMember, MemberError
 from app.security.archive_names import NameEncoding
 from app.security.archives import ArchiveKind, members
+from app.services.labels import named
 from app.services.uploads.folders import FolderTree, Layout, MisplacedError
-from app.services.uploads.sources import Found, Item, Rejection, UploadLimits, WrappingFolder
+from app.services.uploads.sources import (
+    Found,
+    Item,
+    Rejection,
+    UploadLimits,
+    Warned,
+    WrappingFolder,
+    shown,
+)
 
 # Names of images, also of formats that are refused. The bytes of other files must be looked at.
 _IMAGE_SUFFIXES = (
@@ -35,18 +44,32 @@ class ArchiveSource:
         folders, and nothing is taken from an unsafe archive (zip slip, zip bomb).
         """
         tree = FolderTree()
+        guessed = []
         for member in self._members(limits):
+            if member.guessed:
+                guessed.append(shown(member.name))
             known = tree.has_images(member.path)
-            tree.add(member.path, is_image=known or _is_image(member))
+            tree.add(member.path, is_image=known or _is_image(member, limits.image))
         layout = Layout.of(tree)
         if layout.wrapping:
             yield WrappingFolder("/".join(layout.wrapping))
+        if guessed:
+            yield Warned(
+                f"The names of {len(guessed)} files may be wrong, and so the classes named after "
+                f"their folders: {named(guessed, 3)}. The zip does not say their encoding, and "
+                "they are not UTF-8, so they were read as cp437. If they look wrong, send the zip "
+                "again with ?names= and its encoding, such as names=cp932 for a Japanese Windows."
+            )
         for member in self._members(limits):
             try:
                 label, split = layout.class_of(member.path)
+            except MisplacedError as error:
+                yield Rejection(member.name, str(error), error.label)
+                continue
+            try:
                 yield Item(member.name, label, member.read(), split)
-            except (MisplacedError, MemberError) as error:
-                yield Rejection(member.name, str(error))
+            except MemberError as error:
+                yield Rejection(member.name, str(error), label)
 
     def close(self) -> None:
         """Close the file."""
@@ -56,11 +79,13 @@ class ArchiveSource:
         return members(self._file, self._kind, limits.archive, self._names)
 
 
-def _is_image(member: ArchiveMember) -> bool:
+def _is_image(member: ArchiveMember, limits: ImageLimits) -> bool:
     if member.name.lower().endswith(_IMAGE_SUFFIXES):
         return True
     try:
-        with opened(member.read(), None):
+        with opened(member.read(), limits):
             return True
+    except TooLargeError:
+        return True
     except (MemberError, UnreadableImageError):
         return False

@@ -19,12 +19,14 @@ from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
 from app.services.labels import clean_label
 from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
+from app.services.uploads import rejections
 from app.services.uploads.sources import (
     Item,
     Rejection,
     Source,
     Split,
     UploadLimits,
+    Warned,
     WrappingFolder,
     shown,
 )
@@ -78,13 +80,16 @@ class PreparedImage:
 
 @dataclass(frozen=True)
 class Collected:
-    """The images of a source, stored but without rows. Each (label, image) occurs once."""
+    """The images of a source, stored but without rows. Each (label, picture) occurs once."""
 
     images: tuple[PreparedImage, ...]
     duplicates: int
     rejected: tuple[Rejection, ...]
     # The folder around the folders of classes that was taken off.
     wrapping_folder: str | None
+    warnings: tuple[str, ...]
+    # Whether an image with two labels is to be refused.
+    strict: bool
     store: BlobStore
 
     @property
@@ -108,12 +113,15 @@ def collect(
     decoding = threading.BoundedSemaphore(_DECODERS)
     prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
     wrapping_folder = None
+    warnings: list[str] = []
 
     def files() -> Iterator[Item | Rejection]:
         nonlocal wrapping_folder
         for found in source.items(limits):
             if isinstance(found, WrappingFolder):
                 wrapping_folder = shown(found.name)
+            elif isinstance(found, Warned):
+                warnings.append(found.text)
             else:
                 yield found
 
@@ -125,22 +133,33 @@ def collect(
         for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
-            elif (key := (result.label, result.row.sha256)) in images:
+            elif (key := (result.label, result.row.picture)) in images:
                 duplicates += 1
             else:
                 images[key] = result
     finally:
         source.close()
     if strict and rejected:
+        sent = len(images) + duplicates + len(rejected)
         raise RejectedImagesError(
-            f"{len(rejected)} of the files cannot be used, and strict=true refuses them all.",
+            f"{len(rejected)} of {sent} files cannot be used, and strict=true refuses them all: "
+            f"{rejections.in_words(rejections.grouped(rejected))}.",
             errors=_listed(rejected),
         )
     if not images:
+        why = f": {rejections.in_words(rejections.grouped(rejected))}" if rejected else ""
         raise NoUsableImagesError(
-            "Nothing that was sent is an image under a class name.", errors=_listed(rejected)
+            f"Nothing that was sent is an image under a class name{why}.", errors=_listed(rejected)
         )
-    return Collected(tuple(images.values()), duplicates, tuple(rejected), wrapping_folder, store)
+    return Collected(
+        images=tuple(images.values()),
+        duplicates=duplicates,
+        rejected=tuple(rejected),
+        wrapping_folder=wrapping_folder,
+        warnings=tuple(warnings),
+        strict=strict,
+        store=store,
+    )
 
 
 def _prepare(
@@ -152,26 +171,45 @@ def _prepare(
     decoding: threading.BoundedSemaphore,
 ) -> PreparedImage | Rejection:
     if isinstance(item, Rejection):
-        return Rejection(shown(item.name), item.reason)
+        return _as_shown(item)
     try:
         label = clean_label(item.label)
+    except ValueError as error:
+        return Rejection(shown(item.name), str(error))
+    try:
         with decoding:
             image = sanitise(item.data, limits.image)
-    except (ValueError, UnreadableImageError) as error:
-        return Rejection(shown(item.name), str(error))
+    except UnreadableImageError as error:
+        return Rejection(shown(item.name), str(error), label)
     try:
         sha256 = store.put(image.data)
     except OSError as error:
-        log.error("image_not_stored", error=str(error))
+        log.error("image_not_stored", error=error)
         if is_full(error):
             raise StorageFullError("The storage is full, so the image was not stored.") from error
         raise StorageUnavailableError from error
     return PreparedImage(
-        row=ImageRow(sha256, len(image.data), image.media_type, image.width, image.height),
+        row=ImageRow(
+            sha256,
+            len(image.data),
+            image.media_type,
+            image.width,
+            image.height,
+            pixels_sha256=image.identity.pixels,
+            perceptual_hash=image.identity.look,
+        ),
         label=label,
         split=item.split or split,
         name=shown(item.name),
     )
+
+
+def _as_shown(rejection: Rejection) -> Rejection:
+    try:
+        label = None if rejection.label is None else clean_label(rejection.label)
+    except ValueError:  # not the label of any class
+        label = None
+    return Rejection(shown(rejection.name), rejection.reason, label)
 
 
 def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | Rejection]:

@@ -14,7 +14,11 @@ _Folder = tuple[str, ...]
 
 
 class MisplacedError(Exception):
-    """A file that is not in the folder of a class."""
+    """A file that is not in the folder of a class; `label` is that of a class around its folder."""
+
+    def __init__(self, reason: str, label: str | None = None) -> None:
+        super().__init__(reason)
+        self.label = label
 
 
 class FolderTree:
@@ -91,7 +95,7 @@ class Layout:
         if not folders:
             raise MisplacedError("not in a folder named after a class")
         if len(folders) > 1:
-            raise MisplacedError("in a folder inside a class's folder")
+            raise MisplacedError("in a folder inside a class's folder", folders[0])
         return folders[0], split
 
 

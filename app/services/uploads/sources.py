@@ -46,10 +46,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that is not accepted, and why."""
+    """A file that is not accepted, and why; its label, if it would have one."""
 
     name: str
     reason: str
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,14 @@ class WrappingFolder:
     name: str
 
 
-Found = Item | Rejection | WrappingFolder
+@dataclass(frozen=True)
+class Warned:
+    """What the client should know of the source as a whole."""
+
+    text: str
+
+
+Found = Item | Rejection | WrappingFolder | Warned
 
 
 def shown(name: str) -> str:

@@ -1,6 +1,6 @@
 """Uploads: labelled images sent in, immutable once a job uses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -8,19 +8,27 @@ from sqlalchemy.orm import Session
 
 from app.db import rows
 from app.db.engine import Database
-from app.db.repositories import blobs as blob_rows, uploads as upload_rows
+from app.db.repositories import (
+    blobs as blob_rows,
+    learning as learning_rows,
+    uploads as upload_rows,
+)
+from app.db.repositories.events import Event
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
-from app.services import stored
+from app.services import similar_labels, stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
+from app.services.uploads import contradictory, rejections
 from app.services.uploads.collecting import Collected, TooManyImagesError, collect
-from app.services.uploads.sources import Source, Split, UploadLimits
+from app.services.uploads.contradictory import ContradictoryLabelsError
+from app.services.uploads.rejections import RejectedReason, RejectedView
+from app.services.uploads.sources import Rejection, Source, Split, UploadLimits
 from app.storage import BlobStore
 
-# Rejections that an upload lists at most: a folder may hold 100,000 text files.
+# Rejected files and empty classes that an upload lists at most: a folder may hold 100,000 of them.
 _LISTED_REJECTIONS = 1000
 
 
@@ -39,18 +47,25 @@ class RejectionView(BaseModel):
     reason: str
 
 
-class UploadView(BaseModel):
+class UploadView(RejectedView):
     """An upload as clients see it."""
 
     id: str
     classes: dict[str, int] = Field(description="Images of each class.")
     accepted: int = Field(description="Images accepted.")
     duplicates: int = Field(description="Images left out, as their label had the same image.")
-    rejected: list[RejectionView]
+    rejected: list[RejectionView] = Field(
+        description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
+    )
     wrapping_folder: str | None = Field(
         None,
         description="The folder around the folders of classes in the archive. It was taken off, "
         "and is not a class.",
+    )
+    warnings: list[str] = Field(
+        [],
+        description="What is suspicious: labels that are nearly equal, an image with two labels, "
+        "names of files that may have been read in a wrong encoding.",
     )
     created_at: datetime
 
@@ -80,17 +95,17 @@ def create(
 ) -> UploadView:
     """Make an upload of all usable images in the source.
 
-    `on_created` is called in the same transaction. Raises StorageQuotaError and what `collect`
-    raises; no row is written then.
+    `on_created` is called in the same transaction. Raises StorageQuotaError, what `collect`
+    raises, and ContradictoryLabelsError where `strict`; no row is written then.
     """
     collected = collect(store, source, limits=limits, strict=strict, split=split)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, _require(session, workspace, upload_id))
+        made = view(session, workspace, upload_id)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, made)
+        return made
 
 
 def add_images(
@@ -109,7 +124,7 @@ def add_images(
     """Add the source's images to an upload that no job has used.
 
     `on_created` is called in the same transaction. Raises UploadNotFoundError, UploadInUseError,
-    StorageQuotaError and what `collect` raises.
+    StorageQuotaError, what `collect` raises, and ContradictoryLabelsError where `strict`.
     """
     try:
         # Checked before the images are read, so that a request that must fail ends early.
@@ -126,16 +141,23 @@ def add_images(
             raise TooManyImagesError(limits.images)
         _append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
-        view = _view(session, upload)
+        changed = _view(session, upload)
         if on_created is not None:
-            on_created(session, view)
-        return view
+            on_created(session, changed)
+        return changed
 
 
 def get(db: Database, workspace: str, upload_id: str) -> UploadView:
     """Return one upload. Raises UploadNotFoundError."""
     with db.reading() as session:
-        return _view(session, _require(session, workspace, upload_id))
+        return view(session, workspace, upload_id)
+
+
+def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
+    """Return what to tell of the rejected files of uploads beside a job that learns them."""
+    found = (_require(session, workspace, upload_id) for upload_id in upload_ids)
+    views = [_view(session, upload) for upload in found if upload.rejected_count]
+    return [rejections.warning(view.id, view, view.accepted + view.duplicates) for view in views]
 
 
 def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list[UploadView]:
@@ -173,6 +195,11 @@ def _require_unused(session: Session, upload: Upload) -> None:
         raise UploadInUseError("A job has used this upload, so it cannot change. Use another one.")
 
 
+def view(session: Session, workspace: str, upload_id: str) -> UploadView:
+    """Return one upload within a transaction. Raises UploadNotFoundError."""
+    return _view(session, _require(session, workspace, upload_id))
+
+
 def _view(session: Session, upload: Upload) -> UploadView:
     classes = upload_rows.count_by_label(session, upload.id)
     return UploadView(
@@ -181,15 +208,23 @@ def _view(session: Session, upload: Upload) -> UploadView:
         accepted=sum(classes.values()),
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
+        rejected_count=upload.rejected_count,
+        rejected_reasons=upload.rejected_reasons,
+        empty_classes=upload.empty_classes,
         wrapping_folder=upload.wrapping_folder,
+        warnings=upload.warnings,
         created_at=upload.created_at,
     )
 
 
 def _append(session: Session, upload: Upload, collected: Collected) -> None:
-    """Insert the rows of the images that the upload does not have yet."""
-    present = upload_rows.labelled_hashes(session, upload.id)
-    new = [image for image in collected.images if (image.label, image.row.sha256) not in present]
+    """Insert the rows of the images that the upload does not have yet.
+
+    Raises ContradictoryLabelsError for a `strict` request.
+    """
+    before = learning_rows.images_of(session, [upload.id])
+    present = {(image.label, image.pixels_sha256 or image.sha256) for image in before}
+    new = [image for image in collected.images if (image.label, image.row.picture) not in present]
     now = datetime.now(UTC)
     try:
         sizes = {image.row.sha256: image.row.size for image in new}
@@ -208,12 +243,38 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 split=image.split,
                 name=image.name,
             )
-            for position, image in enumerate(new, start=len(present))
+            for position, image in enumerate(new, start=len(before))
         ],
     )
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)
-    listed = [*upload.rejected, *(vars(rejection) for rejection in collected.rejected)]
-    upload.rejected = listed[:_LISTED_REJECTIONS]
     if collected.wrapping_folder is not None:
         upload.wrapping_folder = collected.wrapping_folder
     session.flush()
+    images = learning_rows.images_of(session, [upload.id])
+    contradictions = contradictory.find(images)
+    if collected.strict and contradictions:
+        raise ContradictoryLabelsError(contradictions)
+    labels = dict.fromkeys(image.label for image in images)
+    _append_rejected(upload, collected.rejected, labels)
+    warnings = [
+        *(*upload.warnings, *collected.warnings),
+        *contradictory.warnings(contradictions),
+        *similar_labels.warnings(labels),
+    ]
+    upload.warnings = list(dict.fromkeys(warnings))
+    session.flush()
+
+
+def _append_rejected(
+    upload: Upload, rejected: Sequence[Rejection], labels: Collection[str]
+) -> None:
+    """Record what was rejected. `labels` are those of all images of the upload."""
+    listed = [{"name": each.name, "reason": each.reason} for each in rejected]
+    upload.rejected = [*upload.rejected, *listed][:_LISTED_REJECTIONS]
+    upload.rejected_count += len(rejected)
+    known = [RejectedReason(**group) for group in upload.rejected_reasons]
+    groups = rejections.grouped(rejected, known)
+    upload.rejected_reasons = [group.model_dump() for group in groups]
+    sent = (*upload.empty_classes, *(each.label for each in rejected if each.label is not None))
+    empty = [label for label in dict.fromkeys(sent) if label not in labels]
+    upload.empty_classes = empty[:_LISTED_REJECTIONS]

@@ -1,11 +1,13 @@
 """The whole service, on a real database, with all of its threads."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.db.engine import Database
+from app.inference.errors import VersionUnreadableError
 from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
@@ -32,13 +34,19 @@ def registry(api: TestClient) -> Registry:
 def publish(
     api: TestClient, registry: Registry, database: Database, store: BlobStore
 ) -> Callable[..., Published]:
-    """Publish a version of classifier "signs", made where there is none, and let it go live."""
+    """Publish a version of classifier "signs", made where there is none, and let it go live.
+
+    Loads the version that an alias names, so that its later moves are followed.
+    """
 
     def publish(number: int = 0, **given: object) -> Published:
         if api.get("/v1/classifiers/signs").status_code == 404:
             api.post("/v1/classifiers", json={"name": "signs", **learnt.BODY}).raise_for_status()
         version = learnt.publish(database, store, "signs", number, **given)  # type: ignore[arg-type]
         registry.refresh()
+        if (alias := given.get("alias", "live")) is not None:
+            with suppress(VersionUnreadableError):
+                registry.resolve("default", "signs", str(alias)).version.result()
         return version
 
     return publish

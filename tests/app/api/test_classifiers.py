@@ -45,6 +45,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
         ({"weights": "DEFAULT"}, "invalid-options", "/weights"),
         ({"name": "a/b"}, "invalid-request", "/name"),
         ({"image_size": 4}, "invalid-request", "/image_size"),
+        ({"resize": "stretch"}, "invalid-request", "/resize"),
         ({"memory": {}}, "invalid-request", "/memory"),
         ({"memory": {"exemplars": 1, "megabytes": 1}}, "invalid-request", "/memory"),
         ({"promotion": {"policy": "guarded"}}, "invalid-request", "/promotion"),
@@ -168,7 +169,12 @@ def test_checking_options_holds_up_no_writer(
 def test_what_versions_rest_on_cannot_change(api: TestClient) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     before = api.get(f"{URL}/signs").json()
-    for patch in ({"backbone": "convnet"}, {"image_size": 64}, {"options": {"epochs": -1}}):
+    for patch in (
+        {"backbone": "convnet"},
+        {"image_size": 64},
+        {"resize": "pad"},
+        {"options": {"epochs": -1}},
+    ):
         assert api.patch(f"{URL}/signs", json=patch).status_code == 422
     assert api.get(f"{URL}/signs").json() == before
 

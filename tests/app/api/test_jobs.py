@@ -57,6 +57,8 @@ def test_a_job_is_accepted_and_shown(api: TestClient, upload: str) -> None:
         "state": "queued",
         "phase": None,
         "attempt": 0,
+        "not_before": None,
+        "last_failure": None,
         "progress": None,
         "queue_position": 1,
         "error": None,
@@ -105,6 +107,9 @@ def test_one_shot(api: TestClient, upload: str) -> None:
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert len(job.pop("uploads")) == 1
     assert job.pop("wrapping_folder") is None
+    assert (job.pop("accepted"), job.pop("duplicates"), job.pop("rejected_count")) == (2, 0, 0)
+    assert (job.pop("rejected_reasons"), job.pop("empty_classes")) == ([], [])
+    assert job.pop("warnings") == []
     assert api.get(f"/v1/jobs/{job['id']}").json() == job
 
 
@@ -279,3 +284,58 @@ def test_one_key_makes_one_job(api: TestClient, upload: str) -> None:
     assert len(api.get("/v1/jobs").json()["data"]) == 1
     other = queue(api, upload, headers={"Idempotency-Key": "k"}, options={"epochs": 3})
     assert other.json()["code"] == "idempotency-key-reused"
+
+
+def mixed() -> bytes:
+    """Three images, 250 files that are none, and a class of the latter only."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for seed in range(3):
+            archive.writestr(f"halt/{seed}.png", png(seed))
+        for number in range(200):
+            archive.writestr(f"halt/{number}.txt", b"text")
+        for number in range(50):
+            archive.writestr(f"slow/{number}.png", b"")
+    return packed.getvalue()
+
+
+ZIP = {"Content-Type": "application/zip"}
+
+
+def test_learning_says_what_it_did_not_take(api: TestClient, upload: str) -> None:
+    answer = api.post("/v1/classifiers/signs/learn", content=mixed(), headers=ZIP)
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert (job["accepted"], job["duplicates"], job["rejected_count"]) == (3, 0, 250)
+    assert [group["count"] for group in job["rejected_reasons"]] == [200, 50]
+    assert job["empty_classes"] == ["slow"]
+    (uploaded,) = job["uploads"]
+    shown = api.get(f"/v1/uploads/{uploaded}").json()
+    for name in ("accepted", "rejected_count", "rejected_reasons", "empty_classes"):
+        assert shown[name] == job[name]
+
+    created, warning = api.get(f"/v1/jobs/{job['id']}/events").json()["data"]
+    assert (created["type"], warning["type"], warning["level"]) == ("created", "warning", "warning")
+    assert warning["message"].startswith(f"250 of 253 files of the upload {uploaded} were rejected")
+    assert (
+        "50 the file is empty (slow/0.png, slow/1.png, slow/2.png and 47 more)"
+        in (warning["message"])
+    )
+    assert warning["message"].endswith("Not one image was accepted of 'slow'.")
+    assert warning["data"]["upload"] == uploaded
+    assert warning["data"]["empty_classes"] == ["slow"]
+
+    # A job of several uploads warns of those of which something was rejected.
+    queued = queue(api, upload, uploads=[upload, uploaded]).json()
+    messages = [
+        event["message"] for event in api.get(f"/v1/jobs/{queued['id']}/events").json()["data"]
+    ]
+    assert messages == ["Queued.", warning["message"]]
+
+
+def test_learning_strictly_takes_all_or_nothing(api: TestClient, upload: str) -> None:
+    answer = api.post("/v1/classifiers/signs/learn?strict=true", content=mixed(), headers=ZIP)
+    assert (answer.status_code, answer.json()["code"]) == (422, "rejected-images")
+    assert answer.json()["detail"].startswith("250 of 253 files cannot be used")
+    assert [each["id"] for each in api.get("/v1/uploads").json()["data"]] == [upload]
+    assert api.get("/v1/jobs").json()["data"] == []

@@ -22,7 +22,7 @@ from app.services.access.idempotency import ReplayedError, RequestsInProgress
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.pictures import png
+from tests.pictures import encode, pixels, png
 
 ZIP = {"content-type": "application/zip"}
 
@@ -147,6 +147,64 @@ def test_the_wrapping_folder_is_said(client: TestClient) -> None:
 
 
 @ONE_KIND_AT_FIRST
+def test_suspicious_labels_are_said(client: TestClient) -> None:
+    sent = zipped({"Tulip/1.png": png(1), "tulip/2.png": png(2), "rose/3.png": png(3)})
+    view = client.post("/v1/uploads", content=sent, headers=ZIP).json()
+    assert view["classes"] == {"Tulip": 1, "tulip": 1, "rose": 1}
+    (warning,) = view["warnings"]
+    assert "'tulip'" in warning
+    assert "'Tulip'" in warning
+    assert client.get(f"/v1/uploads/{view['id']}").json()["warnings"] == [warning]
+    numbered = zipped({"sign 10/1.png": png(1), "sign 11/2.png": png(2)})
+    assert client.post("/v1/uploads", content=numbered, headers=ZIP).json()["warnings"] == []
+
+
+@ONE_KIND_AT_FIRST
+def test_one_image_under_two_labels_is_said_and_refused_if_strict(client: TestClient) -> None:
+    # The same pixels in two files.
+    sent = zipped({"stop/1.png": png(1), "go/2.bmp": encode(pixels(seed=1), "BMP")})
+    view = client.post("/v1/uploads", content=sent, headers=ZIP).json()
+    assert view["classes"] == {"stop": 1, "go": 1}
+    (warning,) = view["warnings"]
+    for said in ("'stop/1.png'", "'stop'", "'go/2.bmp'", "'go'"):
+        assert said in warning
+    answer = client.post("/v1/uploads?strict=true", content=sent, headers=ZIP)
+    assert (answer.status_code, answer.json()["code"]) == (422, "contradictory-labels")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/go/2.bmp"]
+    assert len(client.get("/v1/uploads").json()["data"]) == 1
+    # Also where the other label was sent before.
+    begun = client.post("/v1/uploads", content=zipped({"stop/1.png": png(1)}), headers=ZIP).json()
+    path = f"/v1/uploads/{begun['id']}/images?strict=true"
+    answer = client.post(path, content=zipped({"go/2.png": png(1)}), headers=ZIP)
+    assert answer.json()["code"] == "contradictory-labels"
+    assert client.get(f"/v1/uploads/{begun['id']}").json() == begun
+
+
+@ONE_KIND_AT_FIRST
+def test_another_file_of_a_picture_is_a_duplicate(client: TestClient) -> None:
+    sent = zipped({"stop/1.png": png(1), "stop/2.bmp": encode(pixels(seed=1), "BMP")})
+    view = client.post("/v1/uploads", content=sent, headers=ZIP).json()
+    assert (view["classes"], view["duplicates"], view["warnings"]) == ({"stop": 1}, 1, [])
+    more = zipped({"stop/3.webp": encode(pixels(seed=1), "WEBP", lossless=True)})
+    view = client.post(f"/v1/uploads/{view['id']}/images", content=more, headers=ZIP).json()
+    assert (view["classes"], view["duplicates"]) == ({"stop": 1}, 2)
+
+
+@ONE_KIND_AT_FIRST
+def test_names_that_are_a_guess_are_said(client: TestClient) -> None:
+    packed = zipped({"AA/1.png": png(1)})
+    japanese = packed.replace(b"AA/", "\u6b62/".encode("cp932"))
+    view = client.post("/v1/uploads", content=japanese, headers=ZIP).json()
+    (warning,) = view["warnings"]
+    assert "?names=" in warning
+    view = client.post("/v1/uploads?names=cp932", content=japanese, headers=ZIP).json()
+    assert (view["classes"], view["warnings"]) == ({"\u6b62": 1}, [])
+    utf8 = packed.replace(b"AA/", "\u00e9/".encode())
+    view = client.post("/v1/uploads", content=utf8, headers=ZIP).json()
+    assert (view["classes"], view["warnings"]) == ({"\u00e9": 1}, [])
+
+
+@ONE_KIND_AT_FIRST
 def test_one_class_has_one_name_in_zips_and_tars(client: TestClient) -> None:
     # As Info-ZIP and macOS write them: UTF-8 without the flag, also decomposed.
     packed = zipped({"stop/cafeXX.png": png(1), "cafeXX/1.png": png(2)})
@@ -190,7 +248,9 @@ def test_json(client: TestClient) -> None:
     images = [{"label": "stop", "b64": b64(png(1))}, {"label": "go", "b64": "*"}]
     view = client.post("/v1/uploads", json={"images": images}).json()
     assert view["classes"] == {"stop": 1}
-    assert view["rejected"] == [{"name": "images/1", "reason": "not base64"}]
+    assert view["rejected"] == [
+        {"name": "images/1", "reason": "not base64: character 1 is not in its alphabet"}
+    ]
 
 
 @ONE_KIND_AT_FIRST

@@ -165,6 +165,9 @@ def test_the_table_has_means_and_extremes(plan: ComparisonPlan) -> None:
     assert titles == ["icarl", "icarl, softmax", "lwf, hot"]
     cells: list[Any] = [cell.strip() for cell in lines[2].strip("|").split("|")]
     assert cells[1:4] == ["50.0 (40.0 to 60.0)", "75.0", "50.0"]
+    gained = Results(plan=plan, images="images")
+    gained.add(icarl, 1, [course([0.5], [0.75, 0.5]), course([0.5], [0.5, 0.5])])
+    assert table(gained).splitlines()[2].split(" | ")[3] == "gain 25.0"
     assert cells[6:] == ["50.0", "12", "1,000"]
     assert [cell.strip() for cell in lines[4].split("|")][2:6] == ["–", "–", "–", "75.0"]
 

@@ -75,6 +75,7 @@ def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
     assert "revoked" in ok(run("revoke", "first"))  # once more changes nothing
     lines = ok(run("list")).splitlines()
     assert len(lines) == 3
+    assert "created (UTC)     expires (UTC)  last used (UTC)" in lines[0]
     assert lines[1].split()[1:5] == ["first", "default", "admin", "revoked"]
     assert lines[2].split()[:5] == [second, "second", "default", "train", "active"]
     assert token.split("_", 2)[2] not in "".join(lines)

@@ -47,6 +47,10 @@ def test_a_file_goes_before_the_environment(
         with connect(url, key_file) as client:
             client.get("/x")
     assert sent == [None, f"Bearer {first}", f"Bearer {second}"]
+    file.write_text(f"\ufeff{first}\r\n")  # as editors of Windows write it
+    with connect(url, file) as client:
+        client.get("/x")
+    assert sent[-1] == f"Bearer {first}"
 
 
 def test_what_is_no_key_is_named_and_not_shown(

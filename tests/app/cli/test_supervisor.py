@@ -94,12 +94,57 @@ def test_giving_up_on_a_child_that_dies_at_once() -> None:
     bad, good = Child("worker", python("raise SystemExit(3)")), Child("API", SLEEP)
     watch = Watch(bad, good)
     assert watch.supervisor.run() == 1
-    assert len(watch.said) == supervisor.QUICK_DEATHS
-    assert (
-        watch.said[-1]
-        == "The worker ended with status 3, 5 times in a row. Giving up; its log says why."
+    assert len(watch.said) == 5
+    assert watch.said[-1] == (
+        "The worker ended with status 3 before it was ready, 5 times in a row. Giving up; its log "
+        "says why."
     )
     assert not good.running
+
+
+def test_a_slow_start_that_fails_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SETTLED_SECONDS", 0.1)
+    slow = Child("worker", python("import time; time.sleep(0.5); raise SystemExit(3)"))
+    watch = Watch(slow)
+    assert watch.supervisor.run() == 1
+    assert len(watch.said) == 5
+
+
+def test_a_child_that_was_ready_is_started_again_however_soon_it_dies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_DELAY_SECONDS", 0.02)
+    flighty = Child("worker", python("from app import starting; starting.say_ready()"))
+    watch = Watch(flighty)
+
+    def act() -> None:
+        if watch.said.count("The worker is ready.") == 7:
+            watch.stop()
+
+    watch.at_tick = act
+    assert watch.supervisor.run() == 0
+    assert flighty.failed_starts == 0
+
+
+def test_what_children_say_of_their_start_is_passed_on() -> None:
+    code = (
+        "from app import starting\n"
+        "import time\n"
+        "starting.say('is loading PyTorch')\n"
+        "time.sleep(0.3)\n"
+        "starting.say_ready()\n"
+        "starting.say('is silent now')\n"
+        "time.sleep(60)"
+    )
+    watch = Watch(Child("worker", python(code)))
+
+    def act() -> None:
+        if "The worker is ready." in watch.said:
+            watch.stop()
+
+    watch.at_tick = act
+    assert watch.supervisor.run() == 0
+    assert watch.said == ["The worker is loading PyTorch.", "The worker is ready."]
 
 
 def test_a_child_that_ignores_the_request_is_killed(capfd: pytest.CaptureFixture[str]) -> None:

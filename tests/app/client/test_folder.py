@@ -135,6 +135,19 @@ def test_names_that_are_not_utf8_are_skipped_one_by_one(tmp_path: Path) -> None:
     ]
 
 
+def test_folders_of_which_nothing_is_left_are_named(tmp_path: Path) -> None:
+    for name in ("go", "stop", "halt/old", "yield"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "go/1.png").write_bytes(b"x")
+    for name in ("go/2.png", "stop/1.png", "stop/2.png", "halt/old/1.png"):
+        (tmp_path / name).symlink_to(tmp_path / "none")
+    (tmp_path / "halt/2.png").write_bytes(b"x")
+    (tmp_path / "yield/.hidden").write_bytes(b"x")
+    listing = find_images(tmp_path)
+    assert listing.emptied == ["halt/old", "stop"]
+    assert Skipped("yield", "an empty folder") in listing.skipped
+
+
 def test_what_is_not_a_file_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "go").mkdir()
     (tmp_path / "go/1.png").write_bytes(b"x")

@@ -1,5 +1,6 @@
 """The chain of migrations creates exactly the tables that the code declares."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,11 +13,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, select, text
 
 import migrations
 from app.db.engine import make_engine
-from app.db.tables import Base
+from app.db.tables import Base, Upload
 
 NewDatabase = Callable[[str], str]
 
@@ -90,6 +91,42 @@ def test_migrations_equal_the_declared_tables(new_url: NewDatabase) -> None:
         assert compare_metadata(context, Base.metadata) == []
     migrated.dispose()
     declared.dispose()
+
+
+def test_uploads_from_before_are_summed_up(new_url: NewDatabase) -> None:
+    url = new_url("before")
+    migrations.upgrade(url)
+    migrations.downgrade(url, "0009")
+    engine = make_engine(url)
+    names = ("a", "b", "c", "d")
+    listed = [{"name": "x", "reason": "empty"}]
+    listed += [{"name": name, "reason": f"too many pixels ({name})"} for name in names]
+    row = {"id": "upl_1", "workspace": "default", "duplicates": 0, "created_at": "2026-01-01"}
+    with engine.begin() as connection:
+        for identifier, rejected in (("upl_1", listed), ("upl_2", [])):
+            connection.execute(
+                text(
+                    "INSERT INTO uploads (id, workspace, duplicates, rejected, created_at) "
+                    "VALUES (:id, :workspace, :duplicates, :rejected, :created_at)"
+                ),
+                {**row, "id": identifier, "rejected": json.dumps(rejected)},
+            )
+    migrations.upgrade(url)
+    with engine.connect() as connection:
+        columns = (Upload.rejected_count, Upload.rejected_reasons, Upload.empty_classes)
+        found = connection.execute(select(*columns).order_by(Upload.id)).all()
+    assert [tuple(each) for each in found] == [
+        (
+            5,
+            [
+                {"reason": "too many pixels", "count": 4, "examples": ["a", "b", "c"]},
+                {"reason": "empty", "count": 1, "examples": ["x"]},
+            ],
+            [],
+        ),
+        (0, [], []),
+    ]
+    engine.dispose()
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

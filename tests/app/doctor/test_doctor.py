@@ -136,6 +136,15 @@ def test_threads_and_cores(tmp_path: Path) -> None:
     assert "4096" in said(found, "warning", help_="ACCRUE_TRAIN_THREADS")
 
 
+def test_model_memory(tmp_path: Path) -> None:
+    few = Settings(data_dir=tmp_path, model_memory=2**30 // 2)
+    assert "0.50 GiB for loaded versions" in said(ask(machine.check_memory, few), "ok")
+    well(ask(machine.check_memory, Settings(data_dir=tmp_path)))
+    many = few.model_copy(update={"model_memory": 2**50})
+    found = ask(machine.check_memory, many)
+    assert "1048576.00 GiB" in said(found, "warning", help_="ACCRUE_MODEL_MEMORY")
+
+
 def test_open_files(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -412,7 +421,8 @@ def test_workers_and_jobs(settings: Settings, database: Database) -> None:
         )
         error = {"code": "worker-lost", "detail": "", "retryable": True}
         session.add(Job(id="job_3", classifier_id="cls_two", state="failed", error=error, **job))
-        session.add(Installation(number=1, id="ins_1", sweep_due_at=now - 3 * hour))
+        swept = {"sweep_error": "AccessDenied", "undeleted_blobs": 3}
+        session.add(Installation(number=1, id="ins_1", sweep_due_at=now - 3 * hour, **swept))
         session.add(
             WebhookDelivery(
                 id="whd_1",
@@ -429,7 +439,13 @@ def test_workers_and_jobs(settings: Settings, database: Database) -> None:
     assert "1 for train on cuda" in found[0].what
     assert "were not requeued: 1" in said(found, "problem", help_="dispatcher")
     warnings = " ".join(f.what for f in found if f.state == "warning")
-    for part in ("again and again", "60 minutes", "3.0 hours", "1 deliveries"):
+    for part in (
+        "again and again",
+        "60 minutes",
+        "3.0 hours",
+        "3 unneeded blobs: AccessDenied",
+        "1 deliveries",
+    ):
         assert part in warnings
 
 
@@ -526,5 +542,5 @@ def test_a_check_that_fails_itself_is_told(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(examination, "_CHECKS", (check, environment.check))
     found = list(examination.examine(CheckContext(Settings(data_dir=tmp_path), NOWHERE, {})))
-    assert "KeyError: 'unforeseen'" in found[0].what
+    assert "KeyError: unforeseen" in found[0].what
     assert found[1].check == "settings"

@@ -155,6 +155,22 @@ def test_a_gateway_that_has_lost_its_server_says_nothing_of_the_object(
                 call()
 
 
+def test_a_bucket_on_this_machine_is_not_asked_through_a_proxy(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(503, b"no route") as proxy, answering(200, b"some bytes") as endpoint:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        sha256 = hashlib.sha256(b"some bytes").hexdigest()
+        assert open_store(s3_url).get(sha256) == b"some bytes"
+        # A bucket elsewhere is: only the proxy answers.
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://bucket.example")
+        with pytest.raises(OSError, match="503"):
+            open_store(s3_url).get(sha256)
+
+
 def test_bytes_damaged_on_their_way_are_fetched_again(
     s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,8 @@ def test_a_backup_comes_back_where_it_was_made(
     restored = restoration.restore(tmp_path / "backup", settings, replace=True)
     again = Database(settings.database_url)
     assert content(again) == before
+    reborn = Service(again, settings)
+    assert run(reborn, reborn.learn(reborn.upload("c", count=8))) == 2
     again.close()
     if restored.moved_to is not None:
         former = Database(f"sqlite:///{restored.moved_to}")

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, installation as installation_rows
-from app.db.tables import Blob, Image
+from app.db.tables import Blob, Image, Installation
 from app.services.stored import StorageChangedError, delete_unreferenced
 from app.services.upkeep import ownership, sweeping
 from app.services.upkeep.housekeeper import Housekeeper
@@ -295,15 +295,70 @@ def test_a_sweep_that_fails_stays_due(
     keeper.tick()
     assert listed == [1], "but the storage is left in peace for a while"
     monkeypatch.undo()
+    let_the_pause_pass(service)
     Housekeeper(service.db, store, settings).tick()
     assert due_at() > first
+
+
+def test_a_sweep_that_may_not_delete_is_not_done(
+    service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphans = {store.put(name) for name in (b"first", b"second", b"third")}
+    age(store)
+    asked: list[str] = []
+
+    def refuses(sha256: str) -> None:
+        asked.append(sha256)
+        raise PermissionError(13, "s3:DeleteObject is not allowed")
+
+    monkeypatch.setattr(store, "delete", refuses)
+    keeper = Housekeeper(service.db, store, settings)
+    pauses = []
+    for sweeps in (1, 2, 3):
+        keeper.tick()
+        assert len(asked) == 3 * sweeps
+        keeper.tick()
+        Housekeeper(service.db, store, settings).tick()  # in another process
+        assert len(asked) == 3 * sweeps, "all processes leave it in peace for a while"
+        row = installation(service)
+        assert row.sweep_due_at <= datetime.now(UTC), "it shows as overdue"
+        assert (row.undeleted_blobs, row.sweep_failures) == (3, sweeps)
+        assert row.sweep_error is not None
+        assert "DeleteObject" in row.sweep_error
+        assert row.sweep_not_before is not None
+        pauses.append(round((row.sweep_not_before - datetime.now(UTC)).total_seconds() / 600))
+        let_the_pause_pass(service)
+    assert pauses == [1, 2, 4]
+    assert stored(store) == orphans
+
+    monkeypatch.undo()
+    keeper.tick()
+    assert not stored(store)
+    row = installation(service)
+    assert (row.undeleted_blobs, row.sweep_failures, row.sweep_error) == (0, 0, None)
+    assert row.sweep_due_at > datetime.now(UTC)
+
+
+def installation(service: Service) -> Installation:
+    with service.db.reading() as session:
+        return session.scalars(select(Installation)).one()
+
+
+def let_the_pause_pass(service: Service) -> None:
+    with service.db.transaction() as session:
+        session.execute(update(Installation).values(sweep_not_before=datetime.now(UTC)))
 
 
 def test_one_of_many_housekeepers_sweeps(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept: list[int] = []
-    monkeypatch.setattr(sweeping, "sweep", lambda *_given, **_named: swept.append(1))
+
+    def sweep(*_given: object, **_named: object) -> sweeping.Swept:
+        swept.append(1)
+        return sweeping.Swept()
+
+    monkeypatch.setattr(sweeping, "sweep", sweep)
     keepers = [Housekeeper(service.db, store, settings) for _ in range(3)]
     for _ in range(2):
         for keeper in keepers:

@@ -171,6 +171,56 @@ def test_rejections_are_listed_up_to_a_thousand(database: Database, store: BlobS
     assert len(create(database, store, item(1), *bad).rejected) == 1000
 
 
+def test_rejections_are_summed_up(database: Database, store: BlobStore) -> None:
+    """250 of 253 files cannot be read, and a class has none left."""
+    bad = [Item(f"go/{number}.png", "go", b"") for number in range(199)]
+    bad += [Item(f"stop/{number}.png", "stop", b"no image") for number in range(50)]
+    late = Rejection("halt/in.zip", "an archive within the archive", "halt")
+    view = create(database, store, item(1), item(2), item(3, "yield"), *bad, late)
+    assert (view.accepted, view.rejected_count) == (3, 250)
+    assert [
+        (group.reason.split(" in ")[0], group.count, group.examples)
+        for group in view.rejected_reasons
+    ] == [
+        ("the file is empty", 199, ["go/0.png", "go/1.png", "go/2.png"]),
+        ("not an image", 50, ["stop/0.png", "stop/1.png", "stop/2.png"]),
+        ("an archive within the archive", 1, ["halt/in.zip"]),
+    ]
+    assert view.empty_classes == ["go", "halt"]
+    assert uploads.get(database, HERE, view.id) == view
+
+    # What is added counts as well, and fills a class.
+    source = Listed(item(4, "go"), Item("x.png", "up", b""), Item("y.png", "stop", b"no image"))
+    more = uploads.add_images(database, store, HERE, view.id, source, limits=LIMITS)
+    assert more.rejected_count == 252
+    assert [group.count for group in more.rejected_reasons] == [200, 51, 1]
+    assert more.empty_classes == ["halt", "up"]
+
+
+def test_details_in_brackets_do_not_make_reasons_of_their_own(
+    database: Database, store: BlobStore
+) -> None:
+    bad = [Rejection(f"{side}.png", f"too many pixels ({side} by {side})") for side in range(5)]
+    view = create(database, store, item(1), *bad)
+    ((reason, count),) = [(group.reason, group.count) for group in view.rejected_reasons]
+    assert (reason, count) == ("too many pixels", 5)
+    assert view.rejected[4].reason == "too many pixels (4 by 4)"
+
+
+def test_the_count_goes_beyond_the_list(database: Database, store: BlobStore) -> None:
+    bad = [Rejection(str(number), "why", f"class {number}") for number in range(1500)]
+    view = create(database, store, item(1), *bad)
+    assert (view.rejected_count, view.rejected_reasons[0].count) == (1500, 1500)
+    assert (len(view.rejected), len(view.empty_classes)) == (1000, 1000)
+
+
+def test_labels_of_rejected_files_are_cleaned(database: Database, store: BlobStore) -> None:
+    named = [Rejection("a", "why", " cafe\u0301 "), Rejection("b", "why", "\x07")]
+    view = create(database, store, item(1), *named)
+    assert view.empty_classes == ["caf\u00e9"]
+    assert [each.reason for each in view.rejected] == ["why", "why"]
+
+
 def test_too_many_images(database: Database, store: BlobStore) -> None:
     limits = UploadLimits(image=LIMITS.image, archive=LIMITS.archive, images=2)
     with pytest.raises(collecting.TooManyImagesError):

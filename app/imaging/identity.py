@@ -1,0 +1,66 @@
+"""What makes two files the same picture: equal pixels, or a perceptual hash that is nearly equal.
+
+The perceptual hash is a difference hash (dHash: N. Krawetz, "Kind of Like That", 2013) of the
+luminance in both directions. A difference may also be none: in flat areas, the sign of a difference
+is noise.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Cells of the thumbnail along each side, and its pixels in each cell.
+_CELLS, _WITHIN = 9, 8
+# The contrast of a thumbnail is the standard deviation of its cells, in levels of 256. Below the
+# first, an image is flat. A difference below this part of the contrast is none.
+_LEAST_CONTRAST, _NO_DIFFERENCE = 0.5, 0.1
+# Differences, and differences of the rarer sign, without which a hash says little: a gradient has
+# one sign only.
+_LEAST_DIFFERENCES, _LEAST_OF_A_SIGN = 24, 6
+
+
+class Identity(NamedTuple):
+    """What an image is recognised by.
+
+    - `pixels` is the SHA-256 of its size and its pixels, as `to_rgb` returns them.
+    - `look` is its perceptual hash, 70 hexadecimal digits: where the luminance rises (32) and falls
+      (32) between neighbouring cells, and the mean colour (6). None for an image of so little
+      detail that others of its kind would have the same hash.
+    """
+
+    pixels: str
+    look: str | None
+
+
+def identify(rgb: Image.Image) -> Identity:
+    """Return what an image is recognised by; `rgb` is the result of `to_rgb`."""
+    digest = hashlib.sha256(b"%d %d " % rgb.size)
+    digest.update(rgb.tobytes())
+    return Identity(digest.hexdigest(), _look(rgb))
+
+
+def _look(rgb: Image.Image) -> str | None:
+    side = _CELLS * _WITHIN
+    thumbnail = rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    cells = _cells(np.asarray(thumbnail.convert("L"), dtype=np.float64))
+    contrast = cells.std()
+    if contrast < _LEAST_CONTRAST:
+        return None
+    across, down = np.diff(cells[:-1], axis=1), np.diff(cells[:, :-1], axis=0)
+    differences = np.concatenate([across.ravel(), down.ravel()])
+    rises = differences > _NO_DIFFERENCE * contrast
+    falls = differences < -_NO_DIFFERENCE * contrast
+    count, rarer = rises.sum() + falls.sum(), min(rises.sum(), falls.sum())
+    if count < _LEAST_DIFFERENCES or rarer < _LEAST_OF_A_SIGN:
+        return None
+    colour = np.asarray(thumbnail, dtype=np.float64).mean(axis=(0, 1))
+    signs = np.packbits(np.concatenate([rises, falls]))
+    return signs.tobytes().hex() + bytes(int(value + 0.5) for value in colour).hex()
+
+
+def _cells(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means of the cells, [_CELLS, _CELLS]."""
+    return np.asarray(grey.reshape(_CELLS, _WITHIN, _CELLS, _WITHIN).mean(axis=(1, 3)))

@@ -1,0 +1,69 @@
+"""How well a trained network fits its own images: whether anything was learnt at all."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.inference import inference_batches
+from models.methods import Method
+from models.step import Step
+
+# The most images that are looked at, evenly from all: that gives the share to two points.
+IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The share `accuracy` that is right of `images` new training images.
+
+    The `classes` that got new images compete, and no others. `chance` is the share that always
+    naming the commonest class gets.
+    """
+
+    accuracy: float
+    images: int
+    classes: int
+    chance: float
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether so little was learnt that guessing is hardly worse.
+
+        The margin above chance is a tenth of what there is to gain, at most chance itself (among
+        100 classes 2 % is little, 10 % is not), and at least the standard error.
+        """
+        error = math.sqrt(self.chance * (1 - self.chance) / self.images)
+        return self.accuracy <= self.chance + max(error, min(self.chance, (1 - self.chance) / 10))
+
+
+def measure(method: Method[Any], step: Step) -> Fit | None:
+    """Measure a method between training and its `end`, on images as they are served.
+
+    Return None where fewer than two classes got images, so that there is nothing to confuse.
+    """
+    new = step.data.where(step.data.fresh)
+    taught, counts = new.columns.unique(return_counts=True)
+    if len(taught) < 2:
+        return None
+    chosen = torch.linspace(0, len(new) - 1, min(len(new), IMAGES)).round().long()
+    chosen = chosen.to(new.columns.device)
+    method.network.eval()
+    with torch.no_grad():
+        batches = inference_batches(new.images[chosen], step.compute.device, step.pause)
+        logits = torch.cat([_logits(method, batch) for batch in batches])
+    right = taught[logits[:, taught].argmax(dim=1)] == new.columns[chosen]
+    return Fit(
+        accuracy=float(right.double().mean()),
+        images=len(chosen),
+        classes=len(taught),
+        chance=int(counts.max()) / len(new),
+    )
+
+
+def _logits(method: Method[Any], images: Tensor) -> Tensor:
+    """Return the logits [B, C] of uint8 images [B, 3, S, S] as they are in training."""
+    pixels = method.preprocess(images).contiguous(memory_format=torch.channels_last)
+    return method.forward(pixels).logits

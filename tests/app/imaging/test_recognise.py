@@ -1,0 +1,62 @@
+"""Bytes are named by what they are, not by their name."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from app.imaging.reading import ImageLimits, UnreadableImageError
+from app.imaging.recognise import is_image, recognise
+from app.imaging.sanitise import sanitise
+from tests.pictures import jpeg, png
+
+LIMITS = ImageLimits(bytes=10**6, pixels=10**6)
+
+
+def encoded(form: str) -> bytes:
+    packed = io.BytesIO()
+    Image.new("RGB", (4, 4), "red").save(packed, form)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_formats_that_are_read(form: str) -> None:
+    assert is_image(encoded(form))
+    assert recognise(encoded(form)) is None
+
+
+OTHERS = {
+    "TIFF": encoded("TIFF"),
+    "icon": encoded("ICO"),
+    "JPEG 2000": encoded("JPEG2000"),
+    "PNM": encoded("PPM"),
+    "PDF": encoded("PDF"),
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": encoded("AVIF"),
+    "video": b"\0\0\0\x20ftypisom\0\0\x02\0",
+    "JPEG XL": b"\xff\x0a\xfa\x0b",
+    "archive": b"PK\x03\x04\x14\0",
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+    "SVG": b'<?xml version="1.0"?>\n<!-- by a program -->\n<svg xmlns="http://www.w3.org/2000/svg">',
+    "web page": b"\n<!DOCTYPE html>\n<html><body>Not found</body></html>",
+    "base64": b"iVBORw0KGgoAAAANSUhEUgAA",
+    "line ends": png().replace(b"\r\n", b"\n"),
+    "--data-binary": png().replace(b"\r", b"").replace(b"\n", b""),
+    "read as text": png().decode(errors="replace").encode(),
+    "which damages it": jpeg().decode("latin-1").encode(),
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_other_formats_are_named_with_a_remedy(said: str) -> None:
+    assert not is_image(OTHERS[said])
+    with pytest.raises(UnreadableImageError, match=r"not an image in JPEG, .* but .*") as caught:
+        sanitise(OTHERS[said], LIMITS)
+    assert said in str(caught.value)
+    assert ": " in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"notes", b"\0" * 20, b"BM is a text"])
+def test_what_is_not_known_is_not_guessed(data: bytes) -> None:
+    assert not is_image(data)
+    assert recognise(data) is None
