@@ -43,6 +43,7 @@ from app.services.jobs.webhook_sender import WebhookSender
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.services.upkeep.housekeeper import Housekeeper
+from app.services.upkeep.inspector import Inspector
 from app.settings import Settings
 from app.storage import CacheFolder, open_store, with_cache
 
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
         dispatcher = Dispatcher(database, settings)
         housekeeper = Housekeeper(database, store, settings)
+        app.state.inspector = inspector = Inspector(database, store)
         app.state.database, app.state.store, app.state.tensors = database, store, tensors
         app.state.registry, app.state.batcher = registry, batcher
         messages = Messages(settings)
@@ -90,7 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         if settings.keys == "required":
             app.state.keyring = KeyRing(database, settings)
             loops.append(asyncio.create_task(app.state.keyring.run()))
-        for part in (batcher, registry, dispatcher, housekeeper):
+        for part in (batcher, registry, dispatcher, housekeeper, inspector):
             part.start()
         try:
             yield
@@ -100,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            for stop in (dispatcher.stop, registry.stop, batcher.close):
+            for stop in (inspector.stop, dispatcher.stop, registry.stop, batcher.close):
                 await run_in_threadpool(stop)
             messages.close()
             database.close()

@@ -14,6 +14,7 @@ from app.services.access.keyring import Caller as CallerOfRequest
 from app.services.jobs.event_polling import EventPoller
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
+from app.services.upkeep.inspector import Inspector
 from app.settings import Settings
 from app.storage import BlobStore, TensorStore
 
@@ -40,6 +41,7 @@ JobDispatcher = Annotated[Dispatcher, _shared("dispatcher")]
 EventPolling = Annotated[EventPoller, _shared("event_poller")]
 Metrics = Annotated[ProcessMetrics, _shared("metrics")]
 FleetMetrics = Annotated[Fleet, _shared("fleet")]
+Inspection = Annotated[Inspector, _shared("inspector")]
 InProgress = Annotated[RequestsInProgress, _shared("in_progress")]
 
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pydantic import BaseModel, Field
 
 from app.api.access import Router
-from app.api.deps import DB, Queue, Store
+from app.api.deps import DB, Inspection, Queue, Store
 from app.api.problems import responses
 from app.errors import FieldError, ServiceError
 from app.services.upkeep import health
@@ -16,7 +16,7 @@ router = Router(tags=["health"])
 
 
 class NotReadyError(ServiceError, status=503, code="not-ready"):
-    """Something that the service needs does not answer."""
+    """Something that the service needs does not answer, or is not whole."""
 
 
 class HealthView(BaseModel):
@@ -39,12 +39,12 @@ async def live() -> HealthView:
 
 
 @router.get("/health/ready", responses=responses(NotReadyError))
-def ready(db: DB, store: Store, queue: Queue) -> HealthView:
-    """Readiness check: database, storage and queue answer; if not, say which does not and why."""
-    failures = health.failures(db, store, queue)
+def ready(db: DB, store: Store, queue: Queue, inspector: Inspection) -> HealthView:
+    """Readiness check: database, storage and queue answer and are whole; else say what is wrong."""
+    failures = inspector.findings | health.failures(db, store, queue)
     if failures:
         raise NotReadyError(
-            f"Not answering: {', '.join(failures)}.",
+            f"Not answering, or not whole: {', '.join(failures)}. `accrue doctor` says more.",
             errors=[FieldError(f"/{name}", kind) for name, kind in failures.items()],
             headers={"Retry-After": "5"},
         )

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.db.engine import UNAVAILABLE
+from app.db.sqlite_file import DatabaseReplacedError
 from app.errors import FieldError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -171,9 +172,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     log.warning("database_unavailable", error=error, request_id=request_id(request.scope))
-    answer = DatabaseUnavailableError(
-        "The database is busy or cannot be reached.", headers={"Retry-After": "1"}
-    )
+    if isinstance(error, DatabaseReplacedError):
+        detail = (
+            "The database's file was deleted or replaced while the service runs, so nothing is "
+            "accepted. Put it back, or start the service again to use the file that is there."
+        )
+    else:
+        detail = "The database is busy or cannot be reached."
+    answer = DatabaseUnavailableError(detail, headers={"Retry-After": "1"})
     return service_problem(request.scope, answer)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli import keys, server, storage
+from app.cli.backup import backup, restore
 from app.cli.bench import bench
 from app.cli.demo import demo
 from app.cli.doctor import doctor
@@ -30,7 +31,7 @@ _commands = typer.Typer(
 )
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
-    ("Maintain it", (doctor, storage.sweep, storage.reindex)),
+    ("Maintain it", (doctor, backup, restore, storage.sweep, storage.reindex)),
     ("Use a running service", (learn, predict, versions, rollback, forget, bench)),
 ):
     for _function in _functions:

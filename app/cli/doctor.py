@@ -30,6 +30,9 @@ def doctor(
     ] = None,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read and check every stored image and tensor.")
+    ] = False,
 ) -> None:
     """Check this installation; show what is wrong and what to do. Exit status 1: problems."""
     from app.doctor.examination import examine  # noqa: PLC0415 - loads what runs the service
@@ -41,7 +44,7 @@ def doctor(
         help_ = "Correct these variables; docs/operations.md lists the settings."
         findings = [Finding("settings", "problem", " ".join(str(error).split()), help_)]
     else:
-        findings = list(examine(CheckContext(settings, url or url_of(settings))))
+        findings = list(examine(CheckContext(settings, url or url_of(settings), deep=deep)))
     problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
         answer = {"ok": not problems, "findings": [asdict(finding) for finding in findings]}

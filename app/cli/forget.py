@@ -9,6 +9,7 @@ from rich.console import Console
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.versions import described
 from app.client.client import classifier_path
+from app.client.errors import CommandError
 from app.client.jobs import follow, warnings
 
 
@@ -27,12 +28,20 @@ def forget(
             "This cannot be undone.",
         ),
     ] = False,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="With --purge: delete their bytes at once, not after the sweep's grace."
+        ),
+    ] = False,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
     """Make a version without some classes, and say what may remain of them."""
     console = Console(highlight=False)
-    request = {"kind": "forget", "classes": classes, "purge": purge}
+    if now and not purge:
+        raise CommandError("--now says when to purge, so it needs --purge.")
+    request = {"kind": "forget", "classes": classes, "purge": "now" if now else purge}
     with connect(url, key_file) as client:
         job = client.post(f"{classifier_path(name)}/jobs", request)
         job = follow(client, job, console)

@@ -23,7 +23,7 @@ def sweep(
     from app.services.upkeep import ownership, sweeping  # noqa: PLC0415
 
     settings = make_settings(data_dir=data_dir)
-    with _opened(settings) as (database, store):
+    with opened(settings) as (database, store):
         try:
             swept = sweeping.sweep(database, store, settings, dry_run=dry_run)
         except ownership.ForeignStorageError as error:
@@ -52,7 +52,7 @@ def reindex(
 
     settings = make_settings(data_dir=data_dir)
     migrate_database(settings)
-    with _opened(settings) as (database, store):
+    with opened(settings) as (database, store):
         try:
             result = reindexing.reindex(database, store, merge=merge)
         except reindexing.DatabaseNotEmptyError as error:
@@ -66,7 +66,7 @@ def reindex(
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
+def opened(settings: Settings) -> Iterator[tuple[Any, Any]]:
     """Open the database and the storage. Raises CommandError if one of them cannot be used."""
     from app.storage import open_store  # noqa: PLC0415 - client commands do not wait for it
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
@@ -13,7 +14,9 @@ from sqlalchemy.exc import (
     OperationalError,
     TimeoutError as PoolTimeoutError,
 )
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+
+from app.db.sqlite_file import SQLiteFile
 
 # Raised where the database is unreachable, locked or overloaded, or rolled this transaction back
 # because of a deadlock or a serialisation failure. The same may succeed later.
@@ -30,6 +33,10 @@ _DRIVERS = {
 # How long a writer waits for a lock, on both databases. A request fails after that; a worker tries
 # again while its lease lasts.
 LOCK_TIMEOUT_SECONDS = 15
+
+# Under which a connection of SQLite, and the session that uses it, have a function that raises
+# DatabaseReplacedError where the connection's files are gone.
+_CHECK_FILES = "accrue_check_files"
 
 # Up to 40 threads of a process query. With half as many connections some threads wait for a moment
 # in a burst, but five API processes stay below PostgreSQL's default limit of 100 connections.
@@ -113,8 +120,16 @@ def _sqlite_engine(url: URL) -> Engine:
         hide_parameters=True,
     )
 
+    # None for a database in memory.
+    file = SQLiteFile(url.database) if url.database not in (None, "", ":memory:") else None
+
+    @event.listens_for(engine, "do_connect")
+    def check_before_opening(*_given: Any) -> None:
+        if file is not None:
+            file.check_before_opening()
+
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: Any) -> None:
         # Turn off the driver's implicit BEGIN, which is always deferred; see `begin` below.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -122,7 +137,15 @@ def _sqlite_engine(url: URL) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA schema_version").fetchall()  # reads, so that all files are open
         cursor.close()
+        if file is not None:
+            record.info[_CHECK_FILES] = partial(file.check, file.opened())
+
+    @event.listens_for(engine, "checkout")
+    def check_files(_connection: Any, record: Any, _proxy: Any) -> None:
+        if check := record.info.get(_CHECK_FILES):
+            check()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -135,6 +158,11 @@ def _sqlite_engine(url: URL) -> Engine:
 
 class _Session(Session):
     """A session in which UPDATE and DELETE statements do not search the objects it has loaded."""
+
+
+@event.listens_for(_Session, "after_begin")
+def _remember_files(session: Session, _begun: SessionTransaction, connection: Connection) -> None:
+    session.info[_CHECK_FILES] = connection.info.get(_CHECK_FILES)
 
 
 @event.listens_for(_Session, "do_orm_execute")
@@ -151,10 +179,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Open a session that commits everything done in it, or rolls everything back."""
+        """Open a session that commits everything done in it, or rolls everything back.
+
+        Raises DatabaseReplacedError also after the commit: then it may be in a file that is gone.
+        """
         writing = self.engine.execution_options(accrue_writes=True)
-        with _Session(writing, expire_on_commit=False) as session, session.begin():
-            yield session
+        with _Session(writing, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            if check := session.info.get(_CHECK_FILES):
+                check()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

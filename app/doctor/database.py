@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -9,10 +10,12 @@ from sqlalchemy import false, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
+from app.db import copying
 from app.db.engine import Database
 from app.db.tables import Installation
 from app.doctor.findings import CheckContext, Finding, Say
 from app.doctor.opening import NoDatabaseError, opened, reason
+from app.storage import names
 
 _SKEW_SECONDS = 5.0
 
@@ -22,6 +25,10 @@ def check(context: CheckContext) -> Iterator[Finding]:
     say = Say("database")
     try:
         with opened(context) as database:
+            # First: SQLite says nothing more of a damaged file where a query meets the damage.
+            if damaged := _damages(say, database):
+                yield damaged
+                return
             yield say.ok(_name(database))
             yield _schema(say, context.settings.database_url)
             yield _clock(say, database)
@@ -29,9 +36,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
                 session.execute(update(Installation).where(false()).values(id=Installation.id))
             yield say.ok("It can be written to")
     except NoDatabaseError as error:
-        yield say.warning(
-            f"{error} does not exist yet", "`accrue up` or `accrue migrate` makes it."
-        )
+        yield _no_file(say, context, error)
     except SQLAlchemyError as error:
         yield say.problem(
             f"It cannot be used: {reason(error)}",
@@ -46,6 +51,30 @@ def _name(database: Database) -> str:
     with database.reading() as session:
         version = session.scalar(text(question))
     return f"{'SQLite' if sqlite else 'PostgreSQL'} {version} answers"
+
+
+def _no_file(say: Say, context: CheckContext, error: NoDatabaseError) -> Finding:
+    url = context.settings.storage_url
+    if "://" not in url and Path(url, names.DOCUMENTS).exists():
+        return say.problem(
+            f"{error} is gone, although the storage {url} belongs to a database",
+            "Put it back, `accrue restore` a backup, or rebuild it with `accrue reindex`.",
+        )
+    return say.warning(f"{error} does not exist yet", "`accrue up` or `accrue migrate` makes it.")
+
+
+def _damages(say: Say, database: Database) -> Finding | None:
+    """Check the pages of a file of SQLite; PostgreSQL checks its own."""
+    if database.engine.dialect.name != "sqlite":
+        return None
+    damages = copying.damages(Path(database.engine.url.database or ""))
+    if not damages:
+        return None
+    return say.problem(
+        f"Its file is damaged: {'; '.join(damages)}",
+        "If ACCRUE_DATABASE is right, stop the service and `accrue restore` a backup, or move the "
+        "file away and rebuild it with `accrue reindex`.",
+    )
 
 
 def _schema(say: Say, url: str) -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from app.doctor import (
     broker,
+    content,
     database,
     environment,
     folders,
@@ -27,6 +28,7 @@ _CHECKS: tuple[Check, ...] = (
     folders.check_weights,
     database.check,
     storage.check,
+    content.check,
     broker.check,
     service.check_keys,
     service.check,

@@ -32,6 +32,8 @@ class CheckContext:
     settings: Settings
     url: str
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    # Whether to read every blob that the database needs.
+    deep: bool = False
 
 
 Check = Callable[[CheckContext], Iterator[Finding]]

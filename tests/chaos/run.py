@@ -149,7 +149,8 @@ class _Run:
                 # After a graceful shutdown, uvicorn ends itself by the signal that it got.
                 if status not in ((0, -signal.SIGTERM) if name.startswith("api") else (0,))
             ]
-            self._fleet.run("sweep", ACCRUE_SWEEP_GRACE_HOURS=_NO_GRACE_HOURS)
+            for _ in range(2):  # the first marks what is unreferenced, the second deletes it
+                self._fleet.run("sweep", ACCRUE_SWEEP_GRACE_HOURS=_NO_GRACE_HOURS)
             violations += self._check(db, prober)
             db.close()
         finally:

@@ -46,6 +46,7 @@ def test_forget_and_purge(either_service: Service, inverted_digits: Digits) -> N
     assert refused("0", "1", "2", "3") == (422, "cannot-forget")
     assert refused() == (422, "invalid-request")
     assert refused("1", purge="yes") == (422, "invalid-request")
+    assert refused("1", purge=1) == (422, "invalid-request")
 
     # One class: the others still answer, and the new version is measured again.
     before = http.get(f"{path}/versions/2").json()
@@ -78,7 +79,7 @@ def test_forget_and_purge(either_service: Service, inverted_digits: Digits) -> N
     http.put(f"{path}/aliases/canary", json={"version": 2}).raise_for_status()
     assert refused("3", "2", purge=True) == (409, "cannot-purge")
     http.delete(f"{path}/aliases/canary").raise_for_status()
-    job = forget("3", "2", purge=True)
+    job = forget("3", "2", purge="now")
     assert job["version"] == 4
     assert http.get(f"/v1/jobs/{job['id']}/report").json() == {
         "forgotten": ["2", "3"],

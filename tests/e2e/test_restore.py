@@ -71,6 +71,41 @@ def test_the_database_is_made_again_from_the_storage(
     assert len(version["metrics"]["matrix"]) == 3
 
 
+def test_the_commands_back_up_and_restore(
+    start: Callable[..., Service], digits: Digits, tmp_path: Path
+) -> None:
+    service = start()
+    taught(service, digits)
+    before = state(service, digits)
+    job = service.queue("kept", digits.zip([4, 5]))  # runs meanwhile
+    backup, data_dir = str(tmp_path / "backup"), str(service.data_dir)
+
+    def accrue(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*ACCRUE, *command, backup, "--data-dir", data_dir],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    made = accrue("backup")
+    assert made.returncode == 0, made
+    service.finished(job["id"])
+    service.stop()
+    refused = accrue("restore")
+    assert (refused.returncode, "--replace" in refused.stderr) == (1, True), refused
+    shutil.rmtree(service.data_dir)
+    done = accrue("restore")
+    assert done.returncode == 0, done
+    service = start()
+    found = state(service, digits)
+    found[0] = [version for version in found[0] if version["number"] <= 2]
+    for version in found[0] + before[0]:
+        version["aliases"] = []
+    assert found == before
+    assert service.finished(job["id"])["version"] == 3
+
+
 def test_a_backup_made_while_running_is_restored(
     start: Callable[..., Service], digits: Digits, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from app.services.upkeep import sweeping
 from app.services.uploads import uploads
 from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
-from tests.app.services.upkeep.test_sweeping import age
+from tests.app.services.upkeep.test_sweeping import age, age_marks
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
@@ -135,6 +135,8 @@ def test_the_sweep_leaves_it_until_its_upload_is_gone(service: Service, store: B
         ended = service.db.now(session) - timedelta(days=8)
         session.get_one(Job, lease.job_id).finished_at = ended
     sweeping.sweep(service.db, store, service.settings)
+    age_marks(service)
+    sweeping.sweep(service.db, store, service.settings)
     assert lease.checkpoint() is None
     assert gone(service, store, checkpoint)
 
@@ -163,7 +165,7 @@ def test_a_purge_removes_what_others_learnt_from_its_images(
     checkpoint = saved(store)
     other.record_checkpoint(checkpoint)
     other.fail(HOPEFUL)
-    lease = must_claim(service, service.forget("a", purge=True))
+    lease = must_claim(service, service.forget("a", purge="now"))
     plan = lease.plan()
     assert lease.publish(plan, outcome(plan)) == 2
     assert other.checkpoint() is None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.rows import batched, insert_missing
@@ -45,9 +45,25 @@ class ImageRow(NamedTuple):
 
 
 def record(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
-    """Record stored blobs (hash to bytes) and lock them for share: nobody deletes them meanwhile.
+    """Record stored blobs (hash to bytes) that are to be referred to, and hold them as `hold` does.
 
-    Known blobs stay as they are. Check only after this call that the bytes are in the store.
+    Check only after this call that the bytes are in the store.
+    """
+    hold(session, sizes, now)
+    for batch in batched(sorted(sizes)):
+        marked = and_(Blob.sha256.in_(batch), Blob.unreferenced_since.is_not(None))
+        # In one order, for the same reason as there.
+        query = select(Blob.sha256).where(marked).order_by(Blob.sha256)
+        if found := session.scalars(query.with_for_update(key_share=True)).all():
+            session.execute(
+                update(Blob).where(Blob.sha256.in_(found)).values(unreferenced_since=None)
+            )
+
+
+def hold(session: Session, sizes: Mapping[str, int], now: datetime) -> None:
+    """Give blobs (hash to bytes) a row and lock it for share: nobody deletes them meanwhile.
+
+    Known blobs stay as they are.
     """
     missing = set(sizes)
     while missing:
@@ -118,6 +134,36 @@ def unreferenced(session: Session, hashes: Sequence[str]) -> list[str]:
     ]
 
 
+def mark_unreferenced(session: Session, hashes: Sequence[str], now: datetime) -> None:
+    """Write down that nothing refers to these blobs, if so, since now or an earlier mark."""
+    ordered = sorted(hashes)
+    lock_for_update(session, ordered)
+    for batch in batched(ordered):
+        session.execute(
+            update(Blob)
+            .where(Blob.sha256.in_(batch), Blob.unreferenced_since.is_(None), ~_is_needed())
+            .values(unreferenced_since=now)
+        )
+
+
+def unreferenced_since(session: Session, hashes: Sequence[str]) -> dict[str, datetime | None]:
+    """Return the marks of the recorded blobs among these."""
+    return {
+        sha256: since
+        for batch in batched(hashes)
+        for sha256, since in session.execute(
+            select(Blob.sha256, Blob.unreferenced_since).where(Blob.sha256.in_(batch))
+        )
+    }
+
+
+def next_needed(session: Session, after: str, *, limit: int) -> list[tuple[str, int]]:
+    """Return the next blobs (hash, bytes), in the order of their hashes, that are referred to."""
+    query = select(Blob.sha256, Blob.size).where(Blob.sha256 > after, _is_needed())
+    rows = session.execute(query.order_by(Blob.sha256).limit(limit))
+    return [(sha256, size) for sha256, size in rows]
+
+
 def next_unreferenced(session: Session, after: str, *, limit: int) -> list[str]:
     """Return the next recorded blobs, in the order of their hashes, that nothing refers to."""
     query = select(Blob.sha256).where(Blob.sha256 > after, _is_unreferenced())
@@ -134,6 +180,13 @@ def needed(session: Session, hashes: Sequence[str]) -> set[str]:
     }
 
 
+def remove_unneeded(session: Session) -> None:
+    """Delete the rows of all images and blobs that nothing refers to, in a copy of the database."""
+    in_use = or_(*(exists().where(column == Image.sha256) for column in _IMAGE_REFERENCES))
+    session.execute(delete(Image).where(~in_use))
+    session.execute(delete(Blob).where(_is_unreferenced()))
+
+
 def remove(session: Session, hashes: Sequence[str]) -> None:
     """Delete the rows of blobs whose bytes are deleted."""
     for batch in batched(hashes):
@@ -143,3 +196,10 @@ def remove(session: Session, hashes: Sequence[str]) -> None:
 def _is_unreferenced() -> ColumnElement[bool]:
     columns = (Image.sha256, *_REFERENCES)
     return and_(*(~exists().where(column == Blob.sha256) for column in columns))
+
+
+def _is_needed() -> ColumnElement[bool]:
+    """An image's own row does not count: it stays until a sweep."""
+    return or_(
+        *(exists().where(column == Blob.sha256) for column in (*_REFERENCES, *_IMAGE_REFERENCES))
+    )

@@ -16,6 +16,8 @@ class Blob(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     size: Mapped[int]
     created_at: Mapped[datetime]
+    # When it was first seen that nothing refers to the blob; null while something does.
+    unreferenced_since: Mapped[datetime | None]
 
 
 class Image(Base):

@@ -93,16 +93,21 @@ class VersionFile:
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Return the bytes from `start` to before `end`, in chunks.
 
-        Raises TensorsUnreadableError and StorageUnavailableError: before the first chunk where a
-        part is missing, and while the chunks are read where a part is damaged.
+        Every part in the range is read and checked before the first chunk. Raises
+        TensorsUnreadableError and StorageUnavailableError: before the first chunk, or while the
+        chunks are read where a part is damaged in between. An answer that ends early is shorter
+        than its Content-Length, so clients see that it is not whole.
         """
         touched = list(self._touched(start, end))
         parts = [content for _, _, content in touched if isinstance(content, str)]
         with stored.reading("tensors", TensorsUnreadableError()):
+            # What is missing is found at once, and what is damaged only by reading it all.
             present = each(self._store, self._store.exists, parts)
             for sha256, there in zip(parts, present, strict=True):
                 if not there:
                     raise BlobMissingError(sha256)
+            for sha256 in parts:
+                self._store.get(sha256)
         return self._chunks(touched)
 
     def _touched(self, start: int, end: int) -> Iterator[tuple[int, int, bytes | str]]:

@@ -5,7 +5,7 @@ A plan names every image, class and tensor by value, so that process needs no da
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from app.db.repositories.learning import IdentifiedImage, SizedImage
 from app.services.classifiers.spec import Promotion
@@ -133,5 +133,5 @@ class ForgetPlan(Plan):
     columns: tuple[int, ...]
     # The task of each of the base version's columns.
     base_tasks: tuple[int, ...]
-    # Whether versions and uploads that hold them are deleted as well.
-    purge: bool
+    # Whether versions and uploads that hold them are deleted as well, and their bytes "now".
+    purge: bool | Literal["now"]

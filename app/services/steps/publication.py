@@ -84,7 +84,7 @@ def publish(
         promotion = _promotion(session, plan, metrics)
         if promotion.live:
             alias_rows.point(session, classifier.id, LIVE, version.id, now=now)
-        purged = purging.purge(session, plan, uploads) if _purges(plan) else None
+        purged = purging.purge(session, plan, uploads, now=now) if _purges(plan) else None
         if isinstance(plan, ForgetPlan):
             report = _report(session, plan, outcome, purged)
             job_rows.record_report(session, plan.job_id, report.model_dump(mode="json"))
@@ -93,11 +93,13 @@ def publish(
         # This job's own, and those of jobs that would start from this version if retried.
         released = checkpoint_rows.remove_of_finished(session, classifier.id)
         released = blob_rows.unreferenced(session, released)
-        return Publication(version.number, [*(purged.blobs if purged else []), *released])
+        if purged and _purges(plan) and plan.purge == "now":
+            released += purged.blobs
+        return Publication(version.number, released)
 
 
 def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:
-    return isinstance(plan, ForgetPlan) and plan.purge
+    return isinstance(plan, ForgetPlan) and plan.purge is not False
 
 
 def _add_version(

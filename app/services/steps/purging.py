@@ -7,7 +7,8 @@ A purge deletes
   as a whole, as by `DELETE /v1/uploads/{id}`: versions keep their exemplars and held-out images of
   its other classes;
 - the hashes by which the classifier remembers that it was trained on images of the classes;
-- every image and tensor that nothing else refers to then.
+- every image and tensor that nothing else refers to then: after the grace of the sweep, so that a
+  backup under way stays whole, or at once if the request says `now`.
 
 Children of a deleted version become its parent's, and take over its held-out images of the classes
 that remain.
@@ -19,6 +20,7 @@ the new one, whatever the classifier's promotion says.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -74,7 +76,9 @@ def lock_for_update(session: Session, plan: ForgetPlan) -> list[str]:
     ]
 
 
-def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purged:
+def purge(
+    session: Session, plan: ForgetPlan, upload_ids: Sequence[str], *, now: datetime
+) -> Purged:
     """Delete all that holds the plan's classes, after the version without them was added.
 
     `upload_ids` are those that `lock_for_update` returned. Raises CannotPurgeError.
@@ -96,10 +100,12 @@ def purge(session: Session, plan: ForgetPlan, upload_ids: Sequence[str]) -> Purg
     learning_rows.drop_trained(session, plan.classifier_id, plan.labels)
     for upload_id in upload_ids:
         upload_rows.remove(session, upload_id)
+    blobs = blob_rows.release(session, candidates)
+    blob_rows.mark_unreferenced(session, blobs, now)
     return Purged(
         versions=[old.number for old in doomed],
         uploads=list(upload_ids),
-        blobs=blob_rows.release(session, candidates),
+        blobs=blobs,
     )
 
 

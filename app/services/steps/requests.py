@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    Strict,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from app.db.tables import Job
 from app.services.jobs.webhooks import Webhook
@@ -45,6 +52,10 @@ class LearnRequest(_Request):
     )
 
 
+# A deletion cannot be undone, so "yes" and 1 are not taken for true.
+Purge = Annotated[bool, Strict()] | Literal["now"]
+
+
 class ForgetRequest(_Request):
     """Make a version without some classes."""
 
@@ -52,10 +63,10 @@ class ForgetRequest(_Request):
     classes: list[Annotated[str, AfterValidator(clean_label)]] = Field(
         min_length=1, max_length=10_000, description="By their labels."
     )
-    purge: bool = Field(
+    purge: Purge = Field(
         False,
-        strict=True,  # a deletion cannot be undone, so "yes" and 1 are not taken for true
-        description="Also delete versions and uploads that hold images of these classes.",
+        description="Also delete versions and uploads that hold images of these classes. `now`: "
+        "do not keep their bytes for the grace of the sweep.",
     )
 
 

@@ -1,8 +1,12 @@
 """The sweep: deletes blobs from the storage that nothing has referred to for a while.
 
 Blobs are written before the rows that refer to them: while an upload is received, before a version
-is published. So a sweep leaves unreferenced blobs alone for a grace period after their last put; a
-put of existing bytes starts it again. The lock on the blob's row decides in the end: it is held
+is published. And a copy of the database, made for a backup, refers to blobs for as long as it takes
+to copy them as well. So a sweep leaves a blob alone for a grace period after its last put, and for
+one after it was first seen that nothing refers to it: a sweep marks such a blob, a later one
+deletes it. A put of existing bytes starts the first period again, a new reference ends the second.
+
+The lock on the blob's row decides in the end: it is held
 while the bytes are deleted, and a transaction that wants to refer to the blob waits for it, then
 checks that the bytes exist.
 """
@@ -71,9 +75,11 @@ def sweep(
             pause()
     swept.documents = manifests.remove_unknown(store, ids, dry_run=dry_run)
     swept.unfinished_writes = store.remove_unfinished(before, dry_run=dry_run)
-    for batch in _batches(store, before):
-        removed = _unneeded(db, batch)
-        if removed and not dry_run:
+    for batch in _batches(store):
+        unneeded = _unneeded(db, batch)
+        removed = _due(db, unneeded, before)
+        if not dry_run:
+            _mark(db, unneeded)
             removed = _remove(db, store, removed, before, swept)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
@@ -104,19 +110,44 @@ def maintain(
     return len(removed)
 
 
-def _batches(store: BlobStore, before: datetime) -> Iterator[list[StoredBlob]]:
-    old = (blob for blob in store.stored() if blob.put_at < before)
-    while batch := list(islice(old, _BATCH)):
+def _batches(store: BlobStore) -> Iterator[list[StoredBlob]]:
+    blobs = store.stored()
+    while batch := list(islice(blobs, _BATCH)):
         yield batch
 
 
-def _unneeded(db: Database, batch: list[StoredBlob]) -> dict[str, int]:
-    """Return the blobs of a batch that nothing refers to, hash to bytes."""
-    sizes = {blob.sha256: blob.size for blob in batch}
+def _unneeded(db: Database, batch: list[StoredBlob]) -> list[StoredBlob]:
+    """Return the blobs of a batch that nothing refers to."""
     with db.reading() as session:
-        for sha256 in blob_rows.needed(session, list(sizes)):
-            del sizes[sha256]
-    return sizes
+        needed = blob_rows.needed(session, [blob.sha256 for blob in batch])
+    return [blob for blob in batch if blob.sha256 not in needed]
+
+
+def _due(db: Database, unneeded: list[StoredBlob], before: datetime) -> dict[str, int]:
+    """Return those whose grace has ended, hash to bytes: last put and marked before the moment.
+
+    Bytes without a row have never been referred to.
+    """
+    with db.reading() as session:
+        marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
+    return {
+        blob.sha256: blob.size
+        for blob in unneeded
+        if blob.put_at < before
+        and (
+            blob.sha256 not in marks
+            or ((since := marks[blob.sha256]) is not None and since < before)
+        )
+    }
+
+
+def _mark(db: Database, unneeded: list[StoredBlob]) -> None:
+    hashes = [blob.sha256 for blob in unneeded]
+    with db.reading() as session:
+        marks = blob_rows.unreferenced_since(session, hashes)
+    if unmarked := [sha256 for sha256, since in marks.items() if since is None]:
+        with db.transaction() as session:
+            blob_rows.mark_unreferenced(session, unmarked, db.now(session))
 
 
 def _remove(
@@ -126,10 +157,14 @@ def _remove(
 
     Those that could not be deleted are counted in `swept`.
     """
+    if not sizes:
+        return {}
     with db.transaction() as session:
         # Bytes without a row get one, whose lock is held while they are deleted.
-        blob_rows.record(session, sizes, db.now(session))
+        blob_rows.hold(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
+        # Where bytes cannot be deleted now, a new row must not begin another grace.
+        blob_rows.mark_unreferenced(session, released, before)
     deletion = stored.delete_unreferenced(db, store, released, before=before)
     swept.undeleted += len(deletion.refused)
     swept.error = next((str(error) for error in deletion.refused.values()), swept.error)

@@ -2,16 +2,27 @@
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from safetensors.torch import load
 
+from app.db.engine import Database
+from app.db.repositories import blobs as blob_rows
+from app.db.tables import VersionPart
+from app.settings import Settings
 from app.storage import BlobStore
+from app.storage.names import path_of
+from tests.app import learnt
+from tests.app.api.test_event_stream import serving
 from tests.app.learnt import LABELS, Published
+from tests.s3 import BUCKET, S3Server
 
 Publish = Callable[..., Published]
 
@@ -108,6 +119,62 @@ def test_tensors_that_are_gone_are_503(api: TestClient, publish: Publish, store:
     # What is not in the range does not hinder.
     first = api.get(FILE, headers={"Range": "bytes=0-511"})
     assert first.content == whole[:512]
+
+
+@on_both_storages
+def test_a_damaged_tensor_is_found_before_the_first_byte(
+    api: TestClient, publish: Publish, store: BlobStore, settings: Settings, s3_server: S3Server
+) -> None:
+    version = publish(1)
+    whole = api.get(FILE).content
+    # The last part, so that all others would have been sent before it was read.
+    last = version.parts[max(version.parts)]
+    damage(store, last, settings, s3_server)
+    answer = api.get(FILE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "tensors-unreadable")
+    part = api.get(FILE, headers={"Range": f"bytes=-{len(whole)}"})
+    assert (part.status_code, part.json()["code"]) == (503, "tensors-unreadable")
+    assert api.get(FILE, headers={"Range": "bytes=0-511"}).content == whole[:512]
+
+
+def damage(store: BlobStore, sha256: str, settings: Settings, s3_server: S3Server) -> None:
+    """Flip a bit in the middle of a stored blob, and forget the copies in the cache."""
+    data = bytearray(store.get(sha256))
+    data[len(data) // 2] ^= 1
+    if settings.storage_url.startswith("s3://"):
+        prefix = settings.storage_url.removeprefix(f"s3://{BUCKET}/")
+        key = f"{prefix}/{path_of(sha256)}"
+        s3_server.client.put_object(Bucket=BUCKET, Key=key, Body=bytes(data))
+        (settings.cache_dir / sha256).unlink(missing_ok=True)
+    else:
+        (Path(settings.storage_url) / path_of(sha256)).write_bytes(data)
+
+
+def test_what_is_damaged_while_it_is_sent_cuts_the_download_off(
+    settings: Settings, database: Database, store: BlobStore, s3_server: S3Server
+) -> None:
+    """A client sees it: the answer is shorter than its Content-Length."""
+    with serving(settings) as running:
+        body = {"name": "signs", **learnt.BODY}
+        running.http.post("/v1/classifiers", json=body).raise_for_status()
+        version = learnt.publish(database, store, "signs", alias=None)
+        # Larger than what the buffers of a connection hold.
+        large = {name: store.put(os.urandom(2**24)) for name in ("a", "z")}
+        with database.transaction() as session:
+            now = database.now(session)
+            blob_rows.record(session, dict.fromkeys(large.values(), 2**24), now)
+            for name, sha256 in large.items():
+                session.add(VersionPart(version_id=version.id, name=name, sha256=sha256))
+        received = 0
+        with running.http.stream("GET", FILE) as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_raw(2**16)
+            received += len(next(chunks))
+            damage(store, large["z"], settings, s3_server)
+            with pytest.raises(httpx.RemoteProtocolError):
+                for chunk in chunks:
+                    received += len(chunk)
+        assert 2**24 <= received < int(answer.headers["Content-Length"])
 
 
 def test_what_is_not_there(api: TestClient, publish: Publish) -> None:

@@ -277,7 +277,7 @@ def test_a_purge_leaves_nothing_of_a_class(service: Service) -> None:
         exemplars = set(session.scalars(select(RankingImage.sha256)))
     name_version(service, "live", 3)
 
-    job_id = service.forget("b", purge=True)
+    job_id = service.forget("b", purge="now")
     assert run(service, job_id) == 4
     report = jobs.report(service.db, WORKSPACE, job_id)
     assert report.purged is not None
@@ -311,7 +311,7 @@ def test_a_class_that_was_forgotten_can_be_purged_later(service: Service) -> Non
     run(service, service.forget("b"))
     with pytest.raises(UnknownClassError, match="does not know 'b'"):
         service.forget("b")
-    lease, plan = claimed(service, service.forget("b", purge=True))
+    lease, plan = claimed(service, service.forget("b", purge="now"))
     assert isinstance(plan, ForgetPlan)
     assert (plan.labels, plan.columns, plan.base_tasks) == (("b",), (), (0, 2))
     assert [planned.label for planned in plan.classes] == ["a", "c"]
@@ -333,13 +333,13 @@ def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
     _, second = taught(service, "a", "b", method="packnet")
     images = images_of(service, second, "b")
     name_version(service, "live", 1)
-    run(service, service.forget("b", purge=True))
+    run(service, service.forget("b", purge="now"))
     assert [version.number for version in service.versions()] == [1, 3]
     assert class_map(service, 3) == [("a", 0, 0)]
     assert live(service) == 3
     assert gone(service, images)
     with pytest.raises(UnknownClassError, match="No version knows 'b'") as unknown:
-        service.forget("a", "b", purge=True)
+        service.forget("a", "b", purge="now")
     assert [error.pointer for error in unknown.value.errors] == ["/classes/1"]
 
 
@@ -387,7 +387,7 @@ def test_the_same_picture_under_another_class_stays(service: Service) -> None:
     service.classifier(validation_fraction=0)
     both = service.upload("a", "b", count=3, like="same")
     run(service, service.learn(both))
-    run(service, service.forget("a", purge=True))
+    run(service, service.forget("a", purge="now"))
     with service.db.reading() as session:
         exemplars = set(session.scalars(select(RankingImage.sha256)))
     assert len(exemplars) == 2

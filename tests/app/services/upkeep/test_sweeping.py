@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from app.services.upkeep.housekeeper import Housekeeper
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
-from tests.app.services.steps.test_forgetting import images_of, taught
+from tests.app.services.steps.test_forgetting import images_of, run, taught
 from tests.e2e.harness import wait_for
 from tests.worker.harness import WORKSPACE, Service
 
@@ -35,6 +35,14 @@ def age(store: BlobStore, *hashes: str, hours: float = 25) -> None:
         path = store.path(sha256)
         assert path is not None
         os.utime(path, (then, then))
+
+
+def age_marks(service: Service, hours: float = 25) -> None:
+    """As if all that is known to be unreferenced had been so for longer."""
+    with service.db.transaction() as session:
+        then = service.db.now(session) - timedelta(hours=hours)
+        marked = update(Blob).where(Blob.unreferenced_since.is_not(None))
+        session.execute(marked.values(unreferenced_since=then))
 
 
 def stored(store: BlobStore) -> set[str]:
@@ -79,11 +87,66 @@ def test_a_deleted_upload_leaves_what_its_version_needs(service: Service, store:
     images = images_of(service, upload, "a") | images_of(service, upload, "b")
     uploads.delete(service.db, WORKSPACE, upload)
     age(store)
-    sweep(service, store)
+    assert sweep(service, store).blobs == 0
+    age_marks(service)
+    assert sweep(service, store).blobs == 16 - 8
     # Two exemplars and two held-out images of each class, and the version's tensor.
     left = stored(store)
     assert len(left) == 2 * (2 + 2) + 1
     assert rows(service, images) == 2 * len(left & images)
+
+
+def test_the_grace_counts_from_when_nothing_refers_to_it(
+    service: Service, store: BlobStore
+) -> None:
+    """However old the bytes are: a copy of the database may still refer to them."""
+    upload = service.upload("a", count=3)
+    images = images_of(service, upload, "a")
+    age(store, hours=1000)
+    uploads.delete(service.db, WORKSPACE, upload)
+    for _ in range(3):
+        assert sweep(service, store).blobs == 0
+    age_marks(service, hours=23)
+    assert sweep(service, store, dry_run=True).blobs == 0
+    assert sweep(service, store).blobs == 0
+    assert stored(store) == images
+    age_marks(service, hours=25)
+    assert sweep(service, store, dry_run=True).blobs == 3
+    assert sweep(service, store).blobs == 3
+    assert stored(store) == set()
+    assert rows(service, images) == 0
+
+
+def test_what_is_needed_again_gets_its_whole_grace_again(
+    service: Service, store: BlobStore
+) -> None:
+    upload = service.upload("a", count=3)
+    uploads.delete(service.db, WORKSPACE, upload)
+    sweep(service, store)
+    age_marks(service)
+    again = service.upload("a", count=3)
+    uploads.delete(service.db, WORKSPACE, again)
+    age(store)
+    for _ in range(2):
+        assert sweep(service, store).blobs == 0
+    age_marks(service)
+    assert sweep(service, store).blobs == 3
+
+
+def test_purged_bytes_have_their_grace_unless_now(service: Service, store: BlobStore) -> None:
+    taught(service, "a", "b", "c")
+    age(store)
+    run(service, service.forget("b", purge=True))
+    before = stored(store)
+    assert sweep(service, store).blobs == 0
+    age_marks(service)
+    # Of eight images of b and the tensors of versions 2 and 3.
+    assert sweep(service, store).blobs == 8 + 2
+    after = stored(store)
+    assert before - after
+    run(service, service.forget("c", purge="now"))
+    # The images of c and the tensor of version 4, at once; the new version's tensor is added.
+    assert len(after - stored(store)) == 8 + 1
 
 
 def test_putting_again_makes_bytes_young(service: Service, store: BlobStore) -> None:
