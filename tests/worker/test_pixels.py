@@ -15,7 +15,7 @@ from app.db.tables import Job
 from app.inference.loaded import LoadedVersion, Prediction
 from app.services.steps.plans import LearnPlan
 from app.services.steps.publication import Outcome
-from app.services.steps.starting import plan as plan_of
+from app.services.steps.starting import planner
 from app.services.uploads import uploads
 from app.services.uploads.sources import Item, UploadLimits
 from app.storage import open_store
@@ -38,11 +38,14 @@ LEVELS = [2048 + 64 * number for number in range(8)]
 def photograph(level: int, resize: str) -> bytes:
     """A 16-bit PNG, four times as wide as high and of one level.
 
-    To see that a crop does not look there, its sides are white.
+    To see that a crop does not look there, its sides are noise, by which no two look alike.
     """
     samples = np.full((SIZE, 4 * SIZE), level, np.uint16)
     if resize == "crop":
-        samples[:, : SIZE + SIZE // 2] = samples[:, -SIZE - SIZE // 2 :] = 4095
+        noise = np.random.default_rng(level).choice(np.array([0, 4095], np.uint16), samples.shape)
+        middle = slice(SIZE + SIZE // 2, -SIZE - SIZE // 2)
+        noise[:, middle] = samples[:, middle]
+        samples = noise
     return encode(Image.fromarray(samples))
 
 
@@ -83,9 +86,9 @@ def first_step(service: Service, resize: str) -> Attempt:
     )
     job = service.learn(upload.id)
     with service.db.transaction() as session:
-        plan = plan_of(session, session.get_one(Job, job))
+        plan = planner(session, session.get_one(Job, job))
     resources = Resources(storage, "cpu", 1, None, 60.0, NO_CACHE)
-    return Attempt(plan, resources, lambda _message: None)
+    return Attempt(plan(), resources, lambda _message: None)
 
 
 @pytest.mark.parametrize("resize", RESIZES)

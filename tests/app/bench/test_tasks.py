@@ -86,5 +86,8 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
     (folder / "train" / "stray.png").unlink()
     for image in (folder / "test" / "a").iterdir():
         image.unlink()
+    with pytest.raises(CommandError, match="a cannot be used: an empty folder"):
+        read_tasks(folder, 1)
+    (folder / "test" / "a").rmdir()
     with pytest.raises(CommandError, match="class a needs images to learn and to measure on"):
         read_tasks(folder, 1)

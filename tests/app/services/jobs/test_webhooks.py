@@ -117,8 +117,8 @@ def cancel_running(service: Service, job_id: str) -> None:
 
 def fail(service: Service, job_id: str) -> None:
     lease = claim(service, job_id)
-    lease.fail(Failure("out-of-memory", "Too little.", again=True, retryable=True))
-    assert payloads(service) == []  # it is tried again
+    lease.fail(Failure("worker-lost", "Killed.", again=True, retryable=True))
+    assert payloads(service) == []  # it is tried again, and at once
     lease = claim(service, job_id)
     lease.fail(Failure("timed-out", "Too long.", again=False, retryable=True))
 
