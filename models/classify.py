@@ -98,6 +98,36 @@ class NearestMean(Servable):
         return Output((-squared / self.temperature).log_softmax(dim=1), distances=squared.sqrt())
 
 
+class LinearDiscriminant(Servable):
+    """Linear scores of L2-normalised features: softmax((W z + b)/τ).
+
+    `weight` [C, D] and `bias` [C] solve the discriminant, `temperature` τ is a scalar.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        network: Network,
+        weight: Tensor,
+        bias: Tensor,
+        temperature: Tensor,
+    ) -> None:
+        super().__init__(preprocess, network)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("temperature", temperature)
+
+    def forward(self, images: Tensor) -> Output:
+        """Return the scores of uint8 images [B, 3, S, S]."""
+        features = functional.normalize(self.network(self.preprocess(images)).features)
+        scores = functional.linear(features, self.weight, self.bias)
+        return Output((scores / self.temperature).log_softmax(dim=1))
+
+
 class Routed(Servable):
     """A router before experts: networks for one task each.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models import evaluate, fit, matrices, methods, networks, version_warnings
 from models.checkpoint import Checkpoint
-from models.classify import Servable
+from models.classify import Output, Servable
 from models.compute import Compute, to_device
 from models.errors import Cancelled, LearningError, diverged
 from models.inference import Pause
@@ -179,7 +179,10 @@ def _measure(
     history: dict[str, Any] | None,
     pause: Pause,
 ) -> dict[str, Any]:
-    """Calibrate the method and return the metrics, from one pass over the held-out images."""
+    """Calibrate the method and return the metrics, from one pass over the held-out images.
+
+    Each other way to classify that is calibrated takes a pass of its own.
+    """
     pause()
     tasks = method.network.head.tasks
     held_out, with_task = None, None
@@ -187,11 +190,15 @@ def _measure(
     def servable(task: int | None = None) -> Servable:
         return to_device(method.servable(task), compute.device)
 
+    def predict(module: Servable) -> Output:
+        return evaluate.predict(to_device(module, compute.device), images, compute.device, pause)
+
     if len(images):
-        held_out = evaluate.predict(servable(), images, compute.device, pause)
+        held_out = predict(servable())
         if bool(held_out.log_scores.isnan().any()):
             raise diverged("its scores are no longer finite")
         method.calibrate(held_out, columns)
+        method.calibrate_others(predict, columns)
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
                 servable, images, columns, tasks, compute.device, pause
@@ -235,7 +242,7 @@ def _state(method: Method[Any]) -> State:
 
 def _sample(method: Method[Any], image: Tensor) -> Sample:
     """Return what the method predicts on the CPU for an image uint8 [1, 3, S, S]."""
-    variants: list[Variant] = [(None, way) for way in method.classify]
+    variants: list[Variant] = [(None, way) for way in method.offered(method.state())]
     if method.needs.task_id:
         variants += [(task, "auto") for task in dict.fromkeys(method.network.head.tasks)]
 

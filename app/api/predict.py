@@ -134,7 +134,7 @@ async def _options(
     task: Annotated[
         int | None, Query(ge=0, lt=10**9, description="Consider this task's classes only.")
     ] = None,
-    classify: Literal["auto", "nearest_mean", "softmax"] = "auto",
+    classify: Literal["auto", "nearest_mean", "softmax", "discriminant"] = "auto",
 ) -> PredictOptions:
     return PredictOptions(version, top_k, task, classify)
 

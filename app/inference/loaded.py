@@ -166,7 +166,13 @@ class LoadedVersion:
         """
         if task is not None and task not in self.tasks:
             raise UnknownTaskError(f"Version {self.number} has no task {task}.")
-        offered = methods.get(self._spec.method).classify
+        method = methods.get(self._spec.method)
+        offered = method.offered(self._parts)
+        if classify in method.classify and classify not in offered:
+            raise ClassifyNotOfferedError(
+                f"Version {self.number} was learnt by a release that did not have {classify}. "
+                f"Ask for {' or '.join(offered)}, or for a newer version."
+            )
         if classify != "auto" and classify not in offered:
             raise ClassifyNotOfferedError(
                 f"{self._spec.method} classifies by {' or '.join(offered)} only."

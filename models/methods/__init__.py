@@ -20,6 +20,7 @@ from models.methods.lwm import LwM
 from models.methods.mas import MAS
 from models.methods.packnet import PackNet
 from models.methods.piggyback import Piggyback
+from models.methods.replay import Replay
 from models.spec import Spec
 
 __all__ = [
@@ -41,6 +42,7 @@ ENTRY_POINTS = "accrue.methods"
 
 _OWN: list[AnyMethod] = [
     ICaRL,
+    Replay,
     LwF,
     LwM,
     MAS,

@@ -3,9 +3,10 @@
 A method knows nothing of loops, devices, precision, files or jobs; the trainer knows nothing of
 losses. Hooks are called in this order::
 
-    begin → phases → (forward, loss, after_optimizer_step)… → end_phase → … → end → calibrate
+    begin → phases → (forward, loss, after_optimizer_step)… → end_phase → … → end
+    → calibrate → calibrate_others
 
-Forgetting classes is a hook of its own, `forget`, with `calibrate` after it.
+Forgetting classes is a hook of its own, `forget`, with `calibrate` and the rest after it.
 
 Devices: a method never names a device and never moves a tensor. The learner puts the network and
 the preprocessing on the device before it makes the method; what `load` and `load_working` get, and
@@ -15,7 +16,7 @@ the device as well. What `state` and `working_state` return is copied to the CPU
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -146,6 +147,12 @@ class Method(ABC, Generic[OptionsT]):
     def calibrate(self, held_out: Output, columns: Tensor) -> None:
         """Fit the scores to the predictions of held-out images and their classes, columns [H]."""
 
+    def calibrate_others(self, predict: Callable[[Servable], Output], columns: Tensor) -> None:
+        """Fit the scores of the ways to classify that are not the default.
+
+        `predict` gives a module's predictions of held-out images, `columns` [H] are their classes.
+        """
+
     @classmethod
     def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
         """Check, before there is a job, that this method can forget `columns`.
@@ -183,6 +190,11 @@ class Method(ABC, Generic[OptionsT]):
         """
         self.way(classify)
         return Softmax(self.preprocess, self.network)
+
+    @classmethod
+    def offered(cls, parts: Collection[str]) -> tuple[str, ...]:
+        """Return the ways to classify of a version that has these parts, the default first."""
+        return cls.classify
 
     def way(self, classify: str) -> str:
         """Resolve ``auto`` to the default way to classify.

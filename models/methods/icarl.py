@@ -3,29 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from models.batches import Batch
-from models.classify import (
-    NearestMean,
-    Output,
-    Servable,
-    Sigmoid,
-    Softmax,
-    class_mean,
-    fit_temperature,
-)
-from models.errors import InvalidSpecError, LearningError
-from models.methods.base import Method, Needs, Phase
+from models.classify import Servable, Sigmoid, Softmax
+from models.errors import InvalidSpecError
+from models.methods.base import Phase
 from models.methods.distillation import soft_cross_entropy
+from models.methods.rehearsal import Rehearsal
 from models.methods.sgd import MAX_GRAD_NORM, sgd_phase
 from models.networks import Activations
 from models.options import Fraction, SGDOptions
 from models.spec import Spec
-from models.state import Tensors
 from models.step import Step
 
 
@@ -80,18 +71,14 @@ BCE_LR = 0.02
 SCRATCH_BCE_NORM = 25.0
 
 
-class ICaRL(Method[ICaRLOptions]):
+class ICaRL(Rehearsal[ICaRLOptions]):
     """Distils the old classes, rehearses exemplars, classifies by their nearest mean."""
 
     name = "icarl"
     summary = "Keeps a few images of each class and classifies by the nearest mean of them."
     paper = "Rebuffi, Kolesnikov, Sperl, Lampert: iCaRL, CVPR 2017"
-    needs = Needs(exemplars=True, teacher=True)
     Options = ICaRLOptions
-    classify = ("nearest_mean", "softmax")
-
-    means: Tensor  # [C, D], unit vectors
-    temperature: Tensor
+    classify = ("nearest_mean", "softmax", "discriminant")
 
     @classmethod
     def check(cls, spec: Spec, options: ICaRLOptions) -> None:
@@ -101,17 +88,6 @@ class ICaRL(Method[ICaRLOptions]):
                 "/regularizer",
                 "icarl's sigmoids have no softmax to regularize: set options.loss to ce_kd",
             )
-
-    def begin(self, step: Step) -> None:
-        """Grow the head. Raises LearningError where the budget has no room for each class."""
-        budget = step.spec.memory.exemplars
-        if budget is not None and budget < len(step.tasks):
-            raise LearningError(
-                "memory-too-small",
-                f"{budget} exemplars cannot hold one image of each of {len(step.tasks)} classes: "
-                "raise memory.exemplars",
-            )
-        super().begin(step)
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Update the representation on new images and exemplars together (Alg. 3)."""
@@ -135,60 +111,10 @@ class ICaRL(Method[ICaRLOptions]):
         distillation = soft_cross_entropy(logits[:, :old], batch.teacher.logits, 2.0)
         return classification + distillation
 
-    def end(self, step: Step) -> None:
-        """Herd the new classes' exemplars, trim the old ones', compute all means (Alg. 4, 5, 1).
-
-        Raises LearningError where the budget leaves a class without exemplars.
-        """
-        step.memory.select(step.features, step.spec.memory, step.pause)
-        if 0 in step.memory.kept:
-            raise LearningError(
-                "memory-too-small",
-                f"the memory budget of {step.spec.memory.megabytes} MB leaves a class without "
-                "exemplars: raise memory.megabytes",
-            )
-        self.means = torch.stack([self._mean(step, column) for column in range(len(step.tasks))])
-        self.temperature = self.means.new_ones(())
-
-    def _mean(self, step: Step, column: int) -> Tensor:
-        """Return the mean [D] of a class's exemplars and, with `flip`, of their mirror images."""
-        exemplars = step.memory.exemplars(column)
-        features = step.features(exemplars)
-        if step.spec.augment.flip:
-            features = torch.cat([features, step.features(exemplars, flip=True)])
-        return class_mean(features)
-
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
-        """Fit τ of the scores softmax(−distance²/τ)."""
-        assert held_out.distances is not None  # noqa: S101 - nearest mean gives distances
-        self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
-
-    def forget(self, columns: Sequence[int]) -> list[str]:
-        """Remove rows of the head and means; `calibrate` fits τ again, on the classes left."""
-        kept = [column for column in range(len(self.means)) if column not in columns]
-        self.means = self.means[kept]
-        self.temperature = torch.ones_like(self.temperature)
-        return super().forget(columns)
-
-    def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
-        """Return the nearest mean of exemplars, or the head with the loss's own activation."""
-        if self.way(classify) == "nearest_mean":
-            return NearestMean(self.preprocess, self.network, self.means, self.temperature)
+    def head(self) -> Servable:
+        """Return the head with the loss's own activation."""
         head = Sigmoid if self.options.loss == "bce" else Softmax
         return head(self.preprocess, self.network)
-
-    def state(self) -> dict[str, Tensors]:
-        """Return the network's parts and, once there are any, the class means."""
-        parts = super().state()
-        if hasattr(self, "means"):
-            parts["means"] = {"means": self.means, "temperature": self.temperature}
-        return parts
-
-    def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore the class means."""
-        if "means" in parts:
-            self.means = parts["means"]["means"]
-            self.temperature = parts["means"]["temperature"]
 
 
 def bce_targets(batch: Batch, logits: Tensor, old: int) -> Tensor:

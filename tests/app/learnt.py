@@ -1,6 +1,6 @@
 """Real versions for tests of the service: a tiny network, really trained, published by the test."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -82,10 +82,14 @@ def publish(
     alias: str | None = "live",
     method: str = "icarl",
     exemplars: Sequence[bytes] = (),
+    lacks: Collection[str] = (),
 ) -> Published:
-    """Publish a step's version as its job would; each class gets these `exemplars`."""
+    """Publish a step's version as its job would; each class gets these `exemplars`.
+
+    `lacks` are parts that the release that made it did not have.
+    """
     spec, result = step(number, method)
-    data = {name: encode(part) for name, part in result.state.parts.items()}
+    data = {name: encode(part) for name, part in result.state.parts.items() if name not in lacks}
     parts = {name: store.put(content) for name, content in data.items()}
     images = [store.put(image) for image in exemplars]
     now = datetime.now(UTC)

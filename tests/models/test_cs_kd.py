@@ -111,7 +111,7 @@ def regularized(learner: Chain, **options: Any) -> Chain:
     return learner
 
 
-METHODS = ["finetune", "joint", "lwf", "lwm", "mas", "piggyback", "packnet"]
+METHODS = ["finetune", "joint", "replay", "lwf", "lwm", "mas", "piggyback", "packnet"]
 
 
 def options_of(method: str) -> dict[str, Any]:

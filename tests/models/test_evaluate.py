@@ -80,7 +80,7 @@ def test_a_task_without_held_out_images_is_null() -> None:
     assert metrics["matrix"][-1] == [pytest.approx(3 / 5), None, None]
 
 
-@pytest.mark.parametrize("method", ["icarl", "finetune", "joint"])
+@pytest.mark.parametrize("method", ["icarl", "replay", "finetune", "joint"])
 def test_metrics_along_a_chain(chain: Callable[..., Chain], method: str) -> None:
     learner = chain(method, exemplars=30, epochs=3)
     for column in range(3):

@@ -86,7 +86,9 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["finetune", "icarl", "joint", "lwf", "lwm", "mas", "cs_kd"])
+@pytest.mark.parametrize(
+    "method", ["finetune", "icarl", "replay", "joint", "lwf", "lwm", "mas", "cs_kd"]
+)
 def test_defaults_learn_on_pretrained_weights_without_batch_norm(
     imagenet: Path, method: str
 ) -> None:

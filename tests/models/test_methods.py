@@ -68,7 +68,8 @@ def test_every_method_is_described() -> None:
         epochs = info.options["properties"].get("epochs")
         # analytic trains nothing.
         assert info.name == "analytic" if epochs is None else epochs["default"] >= 20
-    assert found["icarl"].classify == ("nearest_mean", "softmax")
+    assert found["icarl"].classify == ("nearest_mean", "softmax", "discriminant")
+    assert found["replay"].classify == ("softmax", "discriminant", "nearest_mean")
     assert needs("joint").all_images
     assert not needs("finetune").exemplars
 
@@ -90,7 +91,7 @@ def test_other_packages_bring_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["icarl", "lwf", "lwm", "mas", "piggyback", "packnet", "cs_kd", "finetune", "joint"],
+    ["icarl", "replay", "lwf", "lwm", "mas", "piggyback", "packnet", "cs_kd", "finetune", "joint"],
 )
 def test_a_method_is_where_its_network_is(chain: Callable[..., Chain], method: str) -> None:
     """Nothing stays behind when the learner chooses a device, and the method names none."""

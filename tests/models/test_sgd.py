@@ -34,7 +34,7 @@ def test_a_step_is_no_longer_than_the_rate_times_the_norm(
     assert moved(method.network, trained) == pytest.approx(0.5 * norm, rel=1e-4)
 
 
-@pytest.mark.parametrize("method", ["icarl", "lwf", "mas", "packnet", "cs_kd"])
+@pytest.mark.parametrize("method", ["icarl", "replay", "lwf", "mas", "packnet", "cs_kd"])
 def test_gradients_within_the_norm_stay_to_the_bit(
     chain: Callable[..., Chain], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +59,8 @@ def pretrained(learner: Chain) -> Chain:
 
 
 @pytest.mark.parametrize(
-    ("method", "head"), [("finetune", 0.05), ("lwf", 0.05), ("mas", 0.05), ("icarl", 0.02)]
+    ("method", "head"),
+    [("finetune", 0.05), ("lwf", 0.05), ("mas", 0.05), ("replay", 0.05), ("icarl", 0.02)],
 )
 def test_a_pretrained_backbone_learns_at_a_tenth_of_the_rate(
     chain: Callable[..., Chain], method: str, head: float

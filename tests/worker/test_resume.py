@@ -22,6 +22,7 @@ OFTEN = {"checkpoint_seconds": 0.01}
 # Enough steps to be killed among; some methods take longer over each.
 LONG = {
     "icarl": {"epochs": 60},
+    "replay": {"epochs": 60},
     "lwf": {"epochs": 40, "warm_up": 20},
     "mas": {"epochs": 60},
     "piggyback": {"epochs": 30},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
 from fastapi.testclient import TestClient
@@ -19,10 +20,12 @@ from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
 from app.storage import BlobStore
+from models.serving import load_servable
 from tests.app import learnt
 from tests.app.learnt import LABELS, Published, png
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.e2e.harness import wait_for
+from tests.pictures import pixels
 
 PNG = {"content-type": "image/png"}
 NOT_AN_IMAGE = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
@@ -219,6 +222,31 @@ def test_wrong_bodies(api: TestClient, publish: Publish) -> None:
     assert code(api.post("/predict", content=b"--y\r\n", headers=form))[0] in (400, 422)
 
 
+def test_the_discriminant_of_exemplars_is_served(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    spec, result = learnt.step(1)
+    image = torch.from_numpy(pixels(learnt.SIZE, learnt.SIZE, 0)).permute(2, 0, 1)[None]
+    scores = load_servable(spec, result.state, classify="discriminant")(image).scores[0]
+    (found,) = predict(api, png(0), classify="discriminant")["results"]
+    assert {entry["label"]: entry["score"] for entry in found["ranked"]} == pytest.approx(
+        dict(zip(LABELS, scores.tolist(), strict=True)), abs=1e-5
+    )
+    assert all("distance" not in entry for entry in found["ranked"])
+
+
+def test_a_version_of_a_release_without_discriminant_says_so(
+    api: TestClient, publish: Publish
+) -> None:
+    publish(1, lacks=["discriminant"])
+    answer = api.post("/predict?classify=discriminant", content=png(), headers=PNG)
+    assert code(answer) == (422, "classify-not-offered")
+    assert answer.json()["detail"] == (
+        "Version 1 was learnt by a release that did not have discriminant. "
+        "Ask for nearest_mean or softmax, or for a newer version."
+    )
+    assert predict(api, png(), classify="softmax")
+
+
 def test_method_without_means_offers_no_nearest_mean(api: TestClient, publish: Publish) -> None:
     publish(0, method="finetune")
     answer = api.post("/predict?classify=nearest_mean", content=png(), headers=PNG)
@@ -304,13 +332,13 @@ def test_restarted_service_gives_identical_predictions(
     before = [
         api.post(f"/predict?classify={way}", content=png(seed), headers=PNG).content
         for seed in range(5)
-        for way in ("nearest_mean", "softmax")
+        for way in ("nearest_mean", "softmax", "discriminant")
     ]
     with TestClient(create_app(settings)) as restarted:
         after = [
             restarted.post(f"/predict?classify={way}", content=png(seed), headers=PNG).content
             for seed in range(5)
-            for way in ("nearest_mean", "softmax")
+            for way in ("nearest_mean", "softmax", "discriminant")
         ]
     assert after == before
 

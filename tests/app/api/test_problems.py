@@ -164,7 +164,7 @@ def test_ready_says_what_is_missing(api: TestClient, database: Database) -> None
 def test_methods_and_backbones_are_described(api: TestClient) -> None:
     methods = {method["name"]: method for method in api.get("/v1/methods").json()["data"]}
     assert methods["icarl"]["needs"]["exemplars"]
-    assert methods["icarl"]["classify"] == ["nearest_mean", "softmax"]
+    assert methods["icarl"]["classify"] == ["nearest_mean", "softmax", "discriminant"]
     assert methods["icarl"]["options"]["properties"]["epochs"]["default"] == 70
     backbones = {backbone["name"]: backbone for backbone in api.get("/v1/backbones").json()["data"]}
     assert backbones["resnet32"]["source"] == "accrue"
