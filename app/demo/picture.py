@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from app.demo.teaching import TaughtClassifier
 
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#b5403a", "#e8b44f", "#2f8f68"])
-_COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68"}
+_COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68", "analytic": "#3467a8"}
 
 
 def draw(classifiers: Sequence[TaughtClassifier], subject: str, target: Path) -> None:
     """Write a heat map for each classifier, and curves of the accuracy over all classes."""
     with mpl.rc_context({"axes.titlesize": 12, "axes.titleweight": "bold"}):
-        figure = Figure(figsize=(13, 4.4), layout="constrained", dpi=150)
+        figure = Figure(figsize=(4.2 * (len(classifiers) + 1), 4.4), layout="constrained", dpi=150)
         *maps, curve = figure.subplots(1, len(classifiers) + 1)
         for axes, taught in zip(maps, classifiers, strict=True):
             _draw_matrix(axes, taught)
