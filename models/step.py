@@ -149,9 +149,7 @@ class Step:
         images = self.data.images[positions.to(self.data.images.device)]
         found = []
         with torch.inference_mode():
-            for batch in inference_batches(
-                images, self.compute.device, self.pause, whole=whole
-            ):
+            for batch in inference_batches(images, self.compute.device, self.pause, whole=whole):
                 pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels).pooled)
