@@ -126,7 +126,8 @@ def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tu
         .join(Image, Image.sha256 == UploadImage.sha256)
         .where(UploadImage.upload_id.in_(upload_ids))
     )
-    return session.execute(query).one()._tuple()
+    small_ones, images = session.execute(query).one()
+    return small_ones, images
 
 
 def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
