@@ -33,7 +33,7 @@ help: ## List the targets
 
 setup: $(STAMP) ## Install the locked dependencies into .venv (TORCH=cpu: without CUDA)
 
-demo: $(STAMP) ## Teach two classifiers handwritten digits and show what they remember
+demo: $(STAMP) ## Teach three classifiers handwritten digits and show what they remember
 	$(BIN)/accrue demo
 
 test: $(STAMP) ## Run the tests, in a few minutes

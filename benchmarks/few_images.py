@@ -46,8 +46,12 @@ def main() -> None:
 def accuracy(client: Client, folder: Path, count: int, seed: int) -> float:
     """Teach all tasks with `count` images of a class; return the share right of all test images."""
     name = f"few-{count}-{seed}"
-    body = {"name": name, "backbone": "convnet", "image_size": IMAGE_SIZE, "seed": seed}
-    settings = {"memory": {"exemplars": EXEMPLARS}, "augment": {"flip": False}}
+    body = {"name": name, "method": "icarl", "backbone": "convnet", "seed": seed}
+    settings = {
+        "image_size": IMAGE_SIZE,
+        "memory": {"exemplars": EXEMPLARS},
+        "augment": {"flip": False},
+    }
     client.post("/v1/classifiers", body | settings | {"validation_fraction": 0})
     for task in range(TASKS):
         sent = folder / "sent"

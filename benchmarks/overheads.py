@@ -76,6 +76,7 @@ def prepare(client: Client) -> None:
         "/v1/classifiers",
         {
             "name": CLASSIFIER,
+            "method": "icarl",
             "backbone": "convnet",
             "image_size": IMAGE_SIZE,
             "memory": {"exemplars": 100},

@@ -1,13 +1,21 @@
 """Batches of images for forwards in which nothing is trained, and the pause between them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-# Called between the parts of long work: a sign of life, and a point where the work can be stopped.
-# Raises Cancelled to stop it.
-Pause = Callable[[], None]
+
+class Pause(Protocol):
+    """Called between the parts of long work: a sign of life, and where the work can be stopped."""
+
+    def __call__(self, done: float = 0.0) -> None:
+        """Take the fraction of the job phase that is done, where it is known.
+
+        Raises Cancelled to stop the work.
+        """
+
 
 # The most images in a batch. Large images come in smaller batches, since their activations must fit
 # into memory. Both are fixed, so that results do not depend on the caller.
@@ -15,18 +23,27 @@ _IMAGES = 256
 _PIXELS = _IMAGES * 128**2
 
 
-def no_pause() -> None:
+def no_pause(done: float = 0.0) -> None:
     """Do not pause."""
 
 
 def inference_batches(
-    images: Tensor, device: torch.device, pause: Pause = no_pause, at_most: int = _IMAGES
+    images: Tensor,
+    device: torch.device,
+    pause: Pause = no_pause,
+    at_most: int = _IMAGES,
+    *,
+    whole: bool = False,
 ) -> Iterator[Tensor]:
     """Yield uint8 images [N, 3, S, S] in batches [n, 3, S, S] on the device, pausing before each.
 
-    A batch has 256 images or `at_most`, fewer where images are larger than 128×128.
+    A batch has 256 images or `at_most`, fewer where images are larger than 128×128. With `whole`
+    the images are all of the job phase, so that the pause is told which fraction of it is done.
     """
     size = max(1, min(at_most, _PIXELS // (images.shape[2] * images.shape[3])))
-    for batch in images.split(size):
-        pause()
+    for index, batch in enumerate(images.split(size)):
+        if whole:
+            pause(index * size / len(images))
+        else:
+            pause()
         yield batch.to(device)

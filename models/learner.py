@@ -163,10 +163,10 @@ def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]
 def _pause(
     job_phase: str, report: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Pause:
-    def pause() -> None:
+    def pause(done: float = 0.0) -> None:
         if should_stop():
             raise Cancelled
-        report(Progress(job_phase))
+        report(Progress(job_phase, done))
 
     return pause
 

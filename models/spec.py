@@ -1,6 +1,6 @@
 """What a classifier is to the learning core: validated, serialisable, immutable."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -8,6 +8,7 @@ from models.json_values import GivenOptions, Text
 
 # How an image that is not square becomes one.
 Resize = Literal["squash", "pad", "crop"]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
 
 
 class _Frozen(BaseModel):
@@ -40,21 +41,15 @@ class Budget(_Frozen):
         return self
 
 
-class Spec(_Frozen):
-    """Method, network and budget of a classifier.
+class Settings(_Frozen):
+    """The fields of a spec that need no choice among networks: each has a default that works.
 
     `options` are validated by the method's own `Options`; see `models.methods.validate`.
     """
 
-    method: Text = Field("icarl", description="One of GET /v1/methods.")
     options: GivenOptions = Field(
         default_factory=dict, description="The method's options; each has a default."
     )
-    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
-    weights: Text | None = Field(
-        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
-    )
-    image_size: int = Field(32, ge=8, le=1024, description="Images are resized to this square.")
     resize: Resize = Field(
         "squash",
         description="What becomes of images that are not square: squashed, padded with grey, or "
@@ -64,6 +59,15 @@ class Spec(_Frozen):
     regularizer: GivenOptions | None = None
     augment: Augment = Augment()
     seed: int = Field(1993, ge=0, lt=2**63)
+
+
+class Spec(Settings):
+    """Method, network and budget of a classifier."""
+
+    method: Text = "icarl"
+    backbone: Text = "resnet32"
+    weights: Text | None = None
+    image_size: ImageSize = 32
 
     @property
     def crop(self) -> int:

@@ -133,18 +133,23 @@ class Step:
         return functional.normalize(self.pooled(positions, flip=flip, backbone=backbone))
 
     def pooled(
-        self, positions: Tensor, *, flip: bool = False, backbone: Backbone | None = None
+        self,
+        positions: Tensor,
+        *,
+        flip: bool = False,
+        backbone: Backbone | None = None,
+        whole: bool = False,
     ) -> Tensor:
         """Return float32 features [n, D] of the training images at positions [n].
 
         Images are not augmented, but mirrored with `flip`. The backbone, here the network's as it
-        is now, runs in eval mode.
+        is now, runs in eval mode. `whole` is as in `inference_batches`.
         """
         backbone = (backbone or self.network.backbone).eval()
         images = self.data.images[positions.to(self.data.images.device)]
         found = []
         with torch.inference_mode():
-            for batch in inference_batches(images, self.compute.device, self.pause):
+            for batch in inference_batches(images, self.compute.device, self.pause, whole=whole):
                 pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels).pooled)

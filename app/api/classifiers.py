@@ -8,7 +8,7 @@ from app.api.idempotency import Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
-from app.services.classifiers import classifiers
+from app.services.classifiers import choices, classifiers
 from app.services.classifiers.classifiers import (
     ClassifierExistsError,
     ClassifierInUseError,
@@ -17,7 +17,7 @@ from app.services.classifiers.classifiers import (
     ClassifierView,
     InvalidOptionsError,
 )
-from app.services.classifiers.spec import ClassifierSpec
+from app.services.classifiers.spec import NewClassifier
 
 router = Router(
     prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]
@@ -35,15 +35,15 @@ _ADMIN_FIELDS = frozenset({"pinned", "promotion", "retention"})
     responses=responses(ClassifierExistsError, InvalidOptionsError, *IDEMPOTENCY_ERRORS),
 )
 def create_classifier(
-    body: ClassifierSpec, response: Response, db: DB, workspace: Workspace, once: Idempotency
+    body: NewClassifier, response: Response, db: DB, workspace: Workspace, once: Idempotency
 ) -> ClassifierView:
-    """Create a classifier. All fields but the name have defaults."""
+    """Create a classifier. All fields but the name have defaults, or are chosen."""
     location = {"Location": f"/v1/classifiers/{body.name}"}
     response.headers.update(location)
     return classifiers.create(
         db,
         workspace,
-        body,
+        choices.completed(body),
         on_created=lambda session, view: once.store_answer(session, 201, view, location),
     )
 

@@ -21,7 +21,10 @@ def demo(
     classes_per_task: Annotated[int, typer.Option(min=1, help="Classes in a task.")] = 2,
     image_size: Annotated[
         int | None,
-        typer.Option(help="Side of the images in pixels.", show_default="32; digits: 8"),
+        typer.Option(
+            help="Side of the images in pixels, where a network is trained.",
+            show_default="32; digits: 8",
+        ),
     ] = None,
     backbone: Annotated[str, typer.Option(help="Network to train.")] = "convnet",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images of a task.")] = 30,
@@ -40,7 +43,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary data folder.")] = False,
     picture: Annotated[Path, typer.Option(help="File for the picture.")] = Path("accrue-demo.png"),
 ) -> None:
-    """Teach two classifiers a few classes at a time; one forgets, the other remembers."""
+    """Teach three classifiers a few classes at a time: one forgets, the others remember."""
     extra.require("`accrue demo`", "matplotlib", "scikit-learn")
     from app.demo.run import DemoOptions, run  # noqa: PLC0415 - needs the extra
 

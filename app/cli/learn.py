@@ -34,13 +34,23 @@ def learn(
         ),
     ],
     *,
-    method: Annotated[str | None, typer.Option(help="New classifier: its method.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="New classifier: its network.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="New classifier: its method.", show_default="analytic"),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="New classifier: its network.", show_default="efficientnet_lite0"),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="New classifier: pretrained weights of the network.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="New classifier: side of its images in pixels.")
+        int | None,
+        typer.Option(
+            help="New classifier: side of its images in pixels.",
+            show_default="160, or 96 for small images",
+        ),
     ] = None,
     resize: Annotated[
         str | None,
@@ -73,6 +83,9 @@ def learn(
     key_file: KeyFile = None,
 ) -> None:
     """Teach a classifier the classes of a folder; a missing classifier is created.
+
+    Without other options, a new classifier learns with pretrained weights in seconds. With a
+    backbone that has none installed, --exemplars, --regularizer or --option, it trains by icarl.
 
     Files that cannot be used are named and left out; with --strict, exit status 1 and nothing is
     learnt.
@@ -108,6 +121,7 @@ def learn(
             job = client.post(f"{classifier_path(name)}/jobs", request)
             undo.pop_all()  # now the job refers to the upload
         _describe_upload(upload, console)
+        _describe_learner(client.get(classifier_path(name)), console)
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
         for message in warnings(client, job["id"]):
@@ -190,6 +204,16 @@ def _describe_skipped(listing: Listing, console: Console) -> None:
         console.print(f"skipped {more} more")
     for folder in listing.emptied:
         console.print(f"nothing of the folder {folder} can be sent", markup=False)
+
+
+def _describe_learner(classifier: Mapping[str, Any], console: Console) -> None:
+    weights = classifier["weights"]
+    console.print(
+        f"{classifier['name']} learns by {classifier['method']} on {classifier['backbone']} "
+        f"({f'weights {weights}' if weights else 'from random weights'}), with images of "
+        f"{classifier['image_size']}×{classifier['image_size']} pixels.",
+        markup=False,
+    )
 
 
 def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:

@@ -1,5 +1,6 @@
 """The accuracy matrices and the accuracy after each task, as one picture."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from matplotlib.figure import Figure
 from app.demo.teaching import TaughtClassifier
 
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#b5403a", "#e8b44f", "#2f8f68"])
-_COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68"}
+_COLORS = {"finetune": "#b5403a", "icarl": "#2f8f68", "analytic": "#3467a8"}
+
+
+# Of a curve's name, in percent of the axis.
+_NAME_HEIGHT = 6
 
 
 def draw(classifiers: Sequence[TaughtClassifier], subject: str, target: Path) -> None:
     """Write a heat map for each classifier, and curves of the accuracy over all classes."""
     with mpl.rc_context({"axes.titlesize": 12, "axes.titleweight": "bold"}):
-        figure = Figure(figsize=(13, 4.4), layout="constrained", dpi=150)
+        figure = Figure(figsize=(4.2 * (len(classifiers) + 1), 4.4), layout="constrained", dpi=150)
         *maps, curve = figure.subplots(1, len(classifiers) + 1)
         for axes, taught in zip(maps, classifiers, strict=True):
             _draw_matrix(axes, taught)
@@ -57,14 +62,17 @@ def _draw_matrix(axes: Axes, taught: TaughtClassifier) -> None:
 
 
 def _draw_curves(axes: Axes, classifiers: Sequence[TaughtClassifier]) -> None:
-    for taught in classifiers:
+    above = math.inf
+    for taught in sorted(classifiers, key=lambda taught: -taught.accuracies[-1]):
         steps = range(1, len(taught.accuracies) + 1)
         percent = [100 * accuracy for accuracy in taught.accuracies]
         color = _COLORS[taught.name]
         axes.plot(steps, percent, "o-", color=color, linewidth=2, clip_on=False)
+        # Below the name above it, where two curves end close to each other.
+        above = min(percent[-1], above - _NAME_HEIGHT)
         axes.annotate(
-            f"{taught.name}\n{percent[-1]:.0f} %",
-            (steps[-1], percent[-1]),
+            f"{taught.name} {percent[-1]:.0f} %",
+            (steps[-1], above),
             xytext=(10, 0),
             textcoords="offset points",
             va="center",

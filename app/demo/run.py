@@ -85,16 +85,18 @@ def _images(options: DemoOptions, data_dir: Path) -> Path:
     return folder
 
 
-def _settings(options: DemoOptions, tasks: Sequence[Task]) -> dict[str, Any]:
-    return {
+def _settings(options: DemoOptions, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
+    """Return the fields of each method's classifier."""
+    # The tasks bring test images of their own, so the service holds none out.
+    shared = {"augment": {"flip": options.flip}, "validation_fraction": 0}
+    trained = shared | {
         "backbone": options.backbone,
         "image_size": options.image_size,
         "options": {"epochs": options.epochs},
         "memory": {"exemplars": EXEMPLARS_PER_CLASS * sum(len(task.labels) for task in tasks)},
-        "augment": {"flip": options.flip},
-        # The tasks bring test images of their own, so the service holds none out.
-        "validation_fraction": 0,
     }
+    # Without settings, as a classifier made by name alone.
+    return {method: shared if method == "analytic" else trained for method in METHODS}
 
 
 def _compare(

@@ -11,7 +11,7 @@ from app.client.client import Client, classifier_path
 from app.client.folder import TarStream
 from app.client.jobs import JobProgress, poll, require_success
 
-METHODS = ("finetune", "icarl")
+METHODS = ("finetune", "icarl", "analytic")
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,17 @@ class TaughtClassifier:
 
 
 def teach(
-    client: Client, tasks: Sequence[Task], settings: Mapping[str, Any], console: Console
+    client: Client,
+    tasks: Sequence[Task],
+    settings: Mapping[str, Mapping[str, Any]],
+    console: Console,
 ) -> list[TaughtClassifier]:
-    """Create a classifier for each method, teach it every task, and return the results."""
+    """Create a classifier for each method, teach it every task, and return the results.
+
+    `settings` has the fields of each method's classifier.
+    """
     for method in METHODS:
-        client.post("/v1/classifiers", {"name": method, "method": method, **settings})
+        client.post("/v1/classifiers", {"name": method, "method": method, **settings[method]})
     accuracies: dict[str, list[float]] = {method: [] for method in METHODS}
     versions: dict[str, Any] = {}
     with JobProgress(console) as progress:

@@ -60,7 +60,12 @@ class _Bench:
         options = {"epochs": epochs, "batch_size": 128}
         self.client.post(
             "/v1/classifiers",
-            {"name": name, "options": options, "memory": {"exemplars": _MEMORY}},
+            {
+                "name": name,
+                "method": "icarl",
+                "options": options,
+                "memory": {"exemplars": _MEMORY},
+            },
         )
         return name
 

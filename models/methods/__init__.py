@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from models import networks, regularizers
 from models.errors import InvalidSpecError
 from models.methods.analytic import Analytic
-from models.methods.base import Method, Needs, Phase
+from models.methods.base import Method, Needs, Phase, Setup
 from models.methods.cs_kd import CSKDMethod
 from models.methods.finetune import Finetune
 from models.methods.icarl import ICaRL
@@ -28,6 +28,7 @@ __all__ = [
     "MethodInfo",
     "Needs",
     "Phase",
+    "Setup",
     "complete",
     "describe_methods",
     "get",

@@ -11,7 +11,7 @@ from models import networks
 from models.classify import Output, fit_temperature
 from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
 from models.errors import InvalidSpecError
-from models.methods.base import Method, Phase
+from models.methods.base import Method, Phase, Setup
 from models.networks import Network
 from models.networks.projected import Projected
 from models.options import Options
@@ -51,6 +51,7 @@ class Analytic(Method[AnalyticOptions]):
     name = "analytic"
     summary = "Trains nothing: learns in seconds, in any order, on a pretrained network."
     paper = "linear discriminant analysis (Fisher 1936) with shrinkage, over features of all levels"
+    setup = Setup("efficientnet_lite0", "DEFAULT", image_size=None)
     Options = AnalyticOptions
     job_phase = "extracting"
 
@@ -93,7 +94,7 @@ class Analytic(Method[AnalyticOptions]):
         """Add the new images' features to the statistics, and solve."""
         columns, classes = step.data.columns, len(step.tasks)
         # Rounded as they are kept, so that what is forgotten is what was added.
-        features = step.pooled(torch.arange(len(step.data))).half()
+        features = step.pooled(torch.arange(len(step.data)), whole=True).half()
         added = Statistics.of(features, columns, classes)
         self.statistics = added if self.statistics is None else self.statistics + added
         if self.options.forgettable == "features":

@@ -54,6 +54,19 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """The network that a method works with where none is named.
+
+    `weights` are for this and other backbones whose weights are installed; `image_size` is null
+    where the first images are to decide.
+    """
+
+    backbone: str = "resnet32"
+    weights: str | None = None
+    image_size: int | None = 32
+
+
+@dataclass(frozen=True)
 class Phase:
     """A training phase: a part of a step's training with one optimiser.
 
@@ -81,6 +94,7 @@ class Method(ABC, Generic[OptionsT]):
     summary: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
+    setup: ClassVar[Setup] = Setup()
     Options: ClassVar[type[Options]]
     # Ways to classify, the default first.
     classify: ClassVar[tuple[str, ...]] = ("softmax",)

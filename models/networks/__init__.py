@@ -42,6 +42,7 @@ __all__ = [
     "has_feature_map",
     "level_channels",
     "outline",
+    "packaged",
     "pretrained",
 ]
 
@@ -159,6 +160,11 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
     record = _zoo().resolve_weights(name, weights)
     cast(Any, backbone).load_published(record, folder)
     return list(_zoo().normalisation(record))
+
+
+def packaged(name: str) -> bool:
+    """Say whether published weights of a backbone come in a package: nothing is downloaded."""
+    return name in _registry() and bool(_registry()[name].weights)
 
 
 def _packaged(name: str, weights: str) -> PackagedWeights:

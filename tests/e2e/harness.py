@@ -20,6 +20,7 @@ T = TypeVar("T")
 ACCRUE = [sys.executable, "-P", "-m", "app.cli"]
 # A network that learns digits in a second or so.
 SMALL = {
+    "method": "icarl",
     "backbone": "convnet",
     "image_size": 8,
     "memory": {"exemplars": 40},

@@ -85,6 +85,28 @@ def test_learn_predict_and_roll_back(
     assert "live" not in listed[1]
 
 
+def test_a_name_alone_is_enough(service: Service, digits: Digits, classes: dict[str, Path]) -> None:
+    learner = (
+        "bare learns by analytic on efficientnet_lite0 (weights DEFAULT), with images of 96×96"
+    )
+    for step, folder in enumerate(classes.values(), start=1):
+        said = ok(accrue("learn", "bare", str(folder), url=service.url))
+        assert f"{learner} pixels." in said
+        assert f"bare version {step} (live) knows {2 * step} classes: accuracy" in said
+    version = service.http.get("/v1/classifiers/bare/versions/live").json()
+    assert {name: version[name] for name in ("method", "backbone", "weights", "image_size")} == {
+        "method": "analytic",
+        "backbone": "efficientnet_lite0",
+        "weights": "DEFAULT",
+        "image_size": 96,
+    }
+    shown = [digits.images(label, "test")[0] for label in range(4)]
+    said = ok(accrue("predict", "bare", *map(str, shown), "--version=2", url=service.url))
+    assert [line.split()[1] for line in said.splitlines()[1:5]] == ["0", "1", "2", "3"]
+    other = accrue("learn", "bare", str(classes["first"]), "--image-size=160", url=service.url)
+    assert "bare exists with image_size 96, not 160" in refused(other)
+
+
 def test_what_cannot_be_used_is_said(service: Service, classes: dict[str, Path]) -> None:
     folder = classes["first"]
     for name in ("empty", "blank"):

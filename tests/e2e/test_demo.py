@@ -46,7 +46,7 @@ def test_the_demo_on_class_folders_of_ones_own(
         terminal,
     )
     said = terminal.export_text()
-    assert [course.name for course in courses] == ["finetune", "icarl"]
+    assert [course.name for course in courses] == ["finetune", "icarl", "analytic"]
     assert [len(row) for row in courses[1].matrix] == [1, 2, 3]
     assert "Task 3 of 3: digit 2 (12 images to learn, 3 to measure on)" in said
     assert "version 2, which knows 2 classes, says digit" in said
@@ -63,7 +63,8 @@ def test_the_demo_on_class_folders_of_ones_own(
 
 
 @pytest.mark.slow
-def test_one_forgets_and_the_other_remembers(plan: DemoOptions) -> None:
-    finetune, icarl = run(plan, console())
+def test_one_forgets_and_the_others_remember(plan: DemoOptions) -> None:
+    finetune, icarl, analytic = run(plan, console())
     assert icarl.average >= 0.93
+    assert analytic.average >= 0.98
     assert finetune.accuracies[-1] < 0.35

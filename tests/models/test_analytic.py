@@ -15,6 +15,7 @@ from models.serving import check_read_back, load_servable
 from models.spec import Spec
 from models.state import State, encode
 from models.step import Remaining, StepData, StepResult
+from models.trainer import Progress
 
 SIZE = 32
 # Classes in two tasks; odd counts, since those of classes differ in life.
@@ -108,6 +109,24 @@ def test_learns_at_once_and_says_how_well() -> None:
     assert result.warnings == []
     # Nothing is kept of the images in the memory.
     assert result.kept == (0, 0, 0, 0)
+
+
+def test_extracting_says_how_much_is_done() -> None:
+    images = [photographs(label, 300) for label in (0, 1)]
+    seen: list[Progress] = []
+    data = StepData(
+        images=torch.cat(images),
+        columns=torch.arange(2).repeat_interleave(300),
+        sizes=torch.full((600,), 100),
+        fresh=torch.ones(600, dtype=torch.bool),
+        held_out=images[0][:0],
+        held_out_columns=torch.empty(0).long(),
+        tasks=(0, 0),
+    )
+    learn(spec(), None, data, device="cpu", report=seen.append)
+    done = [progress.fraction for progress in seen if progress.phase == "extracting"]
+    # Batches have 256 images; the first report is of the phase itself.
+    assert done == [0, 0, 256 / 600, 512 / 600]
 
 
 def test_steps_give_what_one_step_gives() -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import (
     FINAL_STATES,
     Classifier,
+    Image,
     Job,
     JobCheckpoint,
     JobUpload,
@@ -114,6 +115,19 @@ def count_images(session: Session, upload_id: str) -> int:
     """Return how many labelled images an upload has."""
     query = select(func.count()).where(UploadImage.upload_id == upload_id)
     return session.scalar(query) or 0
+
+
+def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tuple[int, int]:
+    """Return how many labelled images uploads have without a side over `side`, and in all."""
+    small = and_(Image.width <= side, Image.height <= side)
+    query = (
+        select(func.count(case((small, 1))), func.count())
+        .select_from(UploadImage)
+        .join(Image, Image.sha256 == UploadImage.sha256)
+        .where(UploadImage.upload_id.in_(upload_ids))
+    )
+    small_ones, images = session.execute(query).one()
+    return small_ones, images
 
 
 def count_by_label(session: Session, upload_id: str) -> dict[str, int]:

@@ -19,6 +19,7 @@ from app.db.rows import insert
 from app.db.tables import Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
+from app.services.classifiers.choices import possible_sizes
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import (
     ClassifierSpec,
@@ -26,6 +27,7 @@ from app.services.classifiers.spec import (
     Promotion,
     Retention,
     ValidationFraction,
+    sized,
     spec_of,
 )
 from app.services.requests import RequestBody
@@ -77,10 +79,15 @@ class ClassifierView(ClassifierSpec):
 def check_spec(spec: ClassifierSpec, options: Mapping[str, Any] | None = None) -> Spec:
     """Return what the learning core needs, completed, with a job's options over the spec's own.
 
+    Where the image size is still open, all that it may become are checked, and it is the last.
     Raises InvalidOptionsError with a pointer to what is wrong.
     """
     try:
-        return methods.validate(spec.for_training(options))
+        *_, checked = [
+            methods.validate(sized(spec, size).for_training(options))
+            for size in possible_sizes(spec)
+        ]
+        return checked
     except InvalidSpecError as error:
         raise InvalidOptionsError(
             error.detail, errors=[FieldError(error.pointer, error.detail)]
@@ -185,11 +192,13 @@ def delete(db: Database, workspace: str, name: str) -> None:
 def _with_crop(spec: ClassifierSpec) -> ClassifierSpec:
     """Return a checked spec with the crop of its image size, and its options as they were given.
 
+    The crop stays open as long as the image size does.
+
     Options' defaults are filled in where they are shown and used, for one may depend on another.
     Raises InvalidOptionsError.
     """
-    crop = check_spec(spec).crop
-    return spec.model_copy(update={"augment": spec.augment.model_copy(update={"crop": crop})})
+    check_spec(spec)
+    return spec if spec.image_size is None else sized(spec, spec.image_size)
 
 
 def _changed(spec: ClassifierSpec, patch: ClassifierPatch) -> ClassifierSpec:

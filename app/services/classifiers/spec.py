@@ -1,6 +1,7 @@
 """A classifier's spec: its fields, their defaults, and how stored ones are read.
 
-The fields of training, with their defaults, are those of `models.spec`.
+The fields of training, with their defaults, are those of `models.spec`. What a request leaves open
+of method and network is chosen in `choices`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.db.tables import Classifier
 from app.services.requests import RequestBody
-from models.spec import Spec
+from models.json_values import Text
+from models.spec import ImageSize, Settings, Spec
 
 Name = Annotated[
     str,
@@ -48,12 +50,52 @@ class Retention(RequestBody):
 
 
 class _Named(BaseModel):
-    # A base of its own, and the last, so that the name is the first field of the body.
     name: Name
 
 
-class ClassifierSpec(RequestBody, Spec, _Named):
-    """What a classifier is: the body of ``POST /v1/classifiers``."""
+# pydantic puts the fields of the last base first, so that a body begins with name and method.
+class _Requested(BaseModel):
+    """Method and network as a request names them: what is null is chosen."""
+
+    method: Text | None = Field(
+        None,
+        description="One of GET /v1/methods. Null: `analytic`, or `icarl` where the request names "
+        "`options`, `memory`, a `regularizer`, or a backbone that comes without weights.",
+    )
+    backbone: Text | None = Field(
+        None,
+        description="One of GET /v1/backbones. Null: `efficientnet_lite0` for `analytic`, and "
+        "`resnet32` for other methods.",
+    )
+    weights: Text | None = Field(
+        None,
+        description="Pretrained weights: DEFAULT, a name, or a .safetensors file. Null: DEFAULT "
+        "for `analytic`, where they are installed with the service, and none for other methods.",
+    )
+    image_size: ImageSize | None = Field(
+        None,
+        description="Images are resized to this square. Null: 32, but for `analytic` by the images "
+        "that the first job learns: 96 where most have no side over 64 pixels, else 160.",
+    )
+
+
+class _Chosen(BaseModel):
+    """Method and network of a classifier."""
+
+    method: Text = Field("icarl", description="One of GET /v1/methods.")
+    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
+    weights: Text | None = Field(
+        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
+    )
+    image_size: ImageSize | None = Field(
+        32,
+        description="Images are resized to this square. Null: the images of the first job that "
+        "learns decide, when that job is made; from then on it never changes.",
+    )
+
+
+class _Fields(RequestBody, Settings):
+    """The fields that requests and classifiers have alike."""
 
     validation_fraction: ValidationFraction = Field(
         0.1, description="Part of each upload that is held out and measured on."
@@ -70,13 +112,29 @@ class ClassifierSpec(RequestBody, Spec, _Named):
     promotion: Promotion = Promotion()
     retention: Retention = Retention()
 
+
+class NewClassifier(_Fields, _Requested, _Named):
+    """The body of ``POST /v1/classifiers``."""
+
+
+class ClassifierSpec(_Fields, _Chosen, _Named):
+    """What a classifier is, as it is stored and shown."""
+
     def for_training(self, options: Mapping[str, Any] | None = None) -> Spec:
         """Return what the learning core needs, with a job's options over the classifier's own.
 
-        Only the shape is checked here: `models.methods.validate` checks the options.
+        Only the shape is checked here: `models.methods.validate` checks the options. The image size
+        must be known.
         """
         fields = {name: getattr(self, name) for name in Spec.model_fields}
         return Spec.model_validate({**fields, "options": {**self.options, **(options or {})}})
+
+
+def sized(spec: ClassifierSpec, image_size: int) -> ClassifierSpec:
+    """Return the spec with an image size, and the random crop that goes with it."""
+    with_size = spec.model_copy(update={"image_size": image_size})
+    augment = spec.augment.model_copy(update={"crop": with_size.for_training().crop})
+    return with_size.model_copy(update={"augment": augment})
 
 
 def spec_of(row: Classifier) -> ClassifierSpec:

@@ -74,6 +74,9 @@ class VersionView(BaseModel):
     job: str | None
     created_at: datetime
     method: str
+    backbone: str | None
+    weights: str | None = Field(description="Null: learnt from random weights.")
+    image_size: int | None = Field(description="Side in pixels of the images that it sees.")
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
@@ -105,6 +108,7 @@ def of(session: Session, rows: Sequence[Version]) -> list[VersionView]:
             **columns_of(row),
             parent=parents.get(row.parent_id or ""),
             job=row.job_id,
+            **{name: row.spec.get(name) for name in ("backbone", "weights", "image_size")},
             classes=[
                 ClassView(**columns_of(known), exemplars=known.kept) for known in classes[row.id]
             ],

@@ -27,7 +27,7 @@ from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
-from app.services.steps import forgetting, learning, purging
+from app.services.steps import first_images, forgetting, learning, purging
 from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
@@ -156,10 +156,14 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
 
 
 class _Accepted(NamedTuple):
-    """What a checked request asks for: uploads to learn from, and what its client should know."""
+    """What a checked request asks for: uploads to learn from, and what its client should know.
+
+    `learner` is what learns them: method and network.
+    """
 
     uploads: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    learner: Mapping[str, Any] = {}
 
 
 class _Checked(NamedTuple):
@@ -209,7 +213,8 @@ def _insert(
     job_rows.add(session, job, accepted.uploads)
     rejected = uploads.rejection_warnings(session, classifier.workspace, accepted.uploads)
     warned = (Event("warning", warning, "warning") for warning in accepted.warnings)
-    events = [Event("created", "Queued."), *rejected, *warned]
+    created = Event("created", "Queued.", data=dict(accepted.learner))
+    events = [created, *rejected, *warned]
     event_rows.append(session, job.id, events, now=now)
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
@@ -225,12 +230,15 @@ def _check_learn(
     if stored != checked.stored:
         spec = classifiers.check_spec(stored, request.options)
     _lock_uploads(session, classifier.workspace, upload_ids)
+    if stored.image_size is None:
+        stored = first_images.choose_size(session, classifier, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
     counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
     known = {row.label for row in lineage.classes_of(session, base)}
     learning.check_labels(known, counts, request.on_existing)
     _check_method(spec, known, counts)
-    return _Accepted(upload_ids, similar_labels.warnings(counts, known))
+    learner = stored.model_dump(include={"method", "backbone", "weights", "image_size"})
+    return _Accepted(upload_ids, similar_labels.warnings(counts, known), learner)
 
 
 def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:

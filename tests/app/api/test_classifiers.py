@@ -26,8 +26,17 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
     assert answer.status_code == 201, answer.text
     assert answer.headers["location"] == "/v1/classifiers/signs"
     made = answer.json()
-    assert made["method"] == "icarl"
-    assert made["backbone"] == "resnet32"
+    assert (made["method"], made["backbone"]) == ("analytic", "efficientnet_lite0")
+    assert (made["weights"], made["image_size"]) == ("DEFAULT", None)
+    assert made["options"]["dimensions"] == 1024
+    assert made["augment"] == {"crop": None, "flip": True}
+    assert made["live"] is None
+    assert api.get(f"{URL}/signs").json() == made
+
+
+def test_a_method_s_name_is_enough(api: TestClient) -> None:
+    made = api.post(URL, json={"name": "signs", "method": "icarl"}).json()
+    assert (made["backbone"], made["weights"], made["image_size"]) == ("resnet32", None, 32)
     assert made["options"]["epochs"] == 70
     assert made["memory"]["exemplars"] == 2000
     assert made["augment"] == {"crop": 4, "flip": True}
@@ -42,7 +51,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
         ({"options": {"epochs": 0}}, "invalid-options", "/options/epochs"),
         ({"options": {"nope": 1}}, "invalid-options", "/options/nope"),
         ({"backbone": "nope"}, "invalid-options", "/backbone"),
-        ({"weights": "DEFAULT"}, "invalid-options", "/weights"),
+        ({"method": "icarl", "weights": "DEFAULT"}, "invalid-options", "/weights"),
         ({"name": "a/b"}, "invalid-request", "/name"),
         ({"image_size": 4}, "invalid-request", "/image_size"),
         ({"resize": "stretch"}, "invalid-request", "/resize"),
@@ -158,7 +167,7 @@ def test_checking_options_holds_up_no_writer(
         return validate(spec)
 
     monkeypatch.setattr(methods, "validate", slow)
-    api.post(URL, json={"name": "signs"}).raise_for_status()
+    api.post(URL, json={"name": "signs", "method": "icarl"}).raise_for_status()
     api.patch(f"{URL}/signs", json={"options": {"epochs": 1}}).raise_for_status()
     job = api.post(f"{URL}/signs/jobs", json={"uploads": ["upl_none"]})
     assert job.json()["code"] == "unknown-upload"

@@ -33,7 +33,7 @@ def images(*labels: str, count: int = 2) -> dict[str, Any]:
 @pytest.fixture
 def upload(api: TestClient) -> str:
     """An upload, and the classifier "signs" to teach."""
-    body = {"name": "signs", "backbone": "convnet", "image_size": 8}
+    body = {"name": "signs", "method": "icarl", "backbone": "convnet", "image_size": 8}
     api.post("/v1/classifiers", json=body).raise_for_status()
     answer = api.post("/v1/uploads", json=images("stop", "yield"))
     return str(answer.raise_for_status().json()["id"])

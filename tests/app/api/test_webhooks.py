@@ -33,7 +33,7 @@ def api(settings: Settings) -> Iterator[TestClient]:
 
 def queue(api: TestClient, webhook: Any, **headers: str) -> Response:
     if api.get("/v1/classifiers/signs").status_code == 404:
-        body = {"name": "signs", "backbone": "convnet", "image_size": 8}
+        body = {"name": "signs", "method": "icarl", "backbone": "convnet", "image_size": 8}
         api.post("/v1/classifiers", json=body).raise_for_status()
         api.post("/v1/uploads", json=images("stop", "yield")).raise_for_status()
     upload = api.get("/v1/uploads").json()["data"][0]["id"]
