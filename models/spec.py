@@ -1,6 +1,6 @@
 """What a classifier is to the learning core: validated, serialisable, immutable."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -8,6 +8,7 @@ from models.json_values import GivenOptions, Text
 
 # How an image that is not square becomes one.
 Resize = Literal["squash", "pad", "crop"]
+FalseAlarms = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Frozen(BaseModel):
@@ -63,6 +64,10 @@ class Spec(_Frozen):
     memory: Budget = Budget(exemplars=2000)
     regularizer: GivenOptions | None = None
     augment: Augment = Augment()
+    false_alarms: FalseAlarms = Field(
+        0.05,
+        description="The share of images of known classes that may be called unknown.",
+    )
     seed: int = Field(1993, ge=0, lt=2**63)
 
     @property

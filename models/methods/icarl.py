@@ -158,10 +158,13 @@ class ICaRL(Method[ICaRLOptions]):
             features = torch.cat([features, step.features(exemplars, flip=True)])
         return class_mean(features)
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
+    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
         """Fit τ of the scores softmax(−distance²/τ)."""
         assert held_out.distances is not None  # noqa: S101 - nearest mean gives distances
-        self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
+        squared = held_out.distances.square()
+        temperature = fit_temperature(squared, columns)
+        self.temperature.fill_(temperature)
+        return held_out._replace(log_scores=(-squared / temperature).log_softmax(dim=1))
 
     def forget(self, columns: Sequence[int]) -> list[str]:
         """Remove rows of the head and means; `calibrate` fits τ again, on the classes left."""
