@@ -16,12 +16,14 @@ class Output(NamedTuple):
 
     `log_scores` [B, C] are logarithms, so that scores too small for a float still have an order;
     -inf marks columns that were not considered. `distances` [B, C] are Euclidean distances to the
-    class means, from nearest mean. `tasks` [B] are the tasks that a router chose.
+    class means, from nearest mean. `tasks` [B] are the tasks that a router chose. `deviations`
+    [B, C] are distances to the class means by which an image is known or not: see `models.known`.
     """
 
     log_scores: Tensor
     distances: Tensor | None = None
     tasks: Tensor | None = None
+    deviations: Tensor | None = None
 
     @property
     def scores(self) -> Tensor:
@@ -44,6 +46,19 @@ class Softmax(Servable):
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S]."""
         return Output(self.network(self.preprocess(images)).logits.log_softmax(dim=1))
+
+
+class SoftmaxNearMeans(Servable):
+    """Softmax over all columns, and the distances [B, C] that `deviation` gives of features."""
+
+    def __init__(self, preprocess: Preprocess, network: Network, deviation: nn.Module) -> None:
+        super().__init__(preprocess, network)
+        self.deviation = deviation
+
+    def forward(self, images: Tensor) -> Output:
+        """Return the scores and deviations of uint8 images [B, 3, S, S]."""
+        found = self.network(self.preprocess(images))
+        return Output(found.logits.log_softmax(dim=1), deviations=self.deviation(found.features))
 
 
 class TaskSoftmax(Servable):
@@ -95,7 +110,8 @@ class NearestMean(Servable):
         """Return the scores and distances of uint8 images [B, 3, S, S]."""
         features = functional.normalize(self.network(self.preprocess(images)).features)
         squared = squared_distances(features, self.means)
-        return Output((-squared / self.temperature).log_softmax(dim=1), distances=squared.sqrt())
+        log_scores = (-squared / self.temperature).log_softmax(dim=1)
+        return Output(log_scores, distances=squared.sqrt(), deviations=squared.sqrt())
 
 
 class LinearDiscriminant(Servable):
@@ -151,7 +167,8 @@ class Routed(Servable):
     def forward(self, images: Tensor) -> Output:
         """Return the scores of uint8 images [B, 3, S, S] and the task chosen for each."""
         features = functional.normalize(self.network.backbone(self.preprocess(images)).pooled)
-        nearest = squared_distances(features, self.means).argmin(dim=1)
+        squared = squared_distances(features, self.means)
+        nearest = squared.argmin(dim=1)
         log_scores = features.new_full((len(images), len(self.means)), -torch.inf)
         tasks = torch.zeros_like(nearest)
         for expert in self.experts:
@@ -159,7 +176,7 @@ class Routed(Servable):
             if len(rows):
                 log_scores[rows] = expert(images[rows]).log_scores
                 tasks[rows] = expert.task
-        return Output(log_scores, tasks=tasks)
+        return Output(log_scores, tasks=tasks, deviations=squared.sqrt())
 
 
 def squared_distances(features: Tensor, means: Tensor) -> Tensor:

@@ -105,6 +105,14 @@ class Discriminant:
         bias = -0.5 * (self.means * weight).sum(dim=1)
         return weight @ self.basis.T, bias + 0.5 * (inverse * self.values).sum() / self.counts
 
+    def whitened(self, alpha: float) -> tuple[Tensor, Tensor]:
+        """Return R^(−½) [M, M], and the means [C, M] times it; R is I where no images differ."""
+        trace = self.values.sum()
+        scale = torch.ones_like(self.values)
+        if self.freedom >= 1 and float(trace) > self.least:
+            scale = ((1 - alpha) * self.values + alpha * trace / len(self.values)).rsqrt()
+        return self.basis * scale @ self.basis.T, self.means * scale @ self.basis.T
+
     def left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
         """Return the scores [n, C] of images where each is left out of the statistics.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import evaluate, fit, matrices, methods, networks, version_warnings
+from models import evaluate, fit, known, matrices, methods, networks, version_warnings
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
@@ -86,8 +86,9 @@ def learn(
     # Some methods train nothing.
     fitted = fit.measure(method, step) if steps else None
     method.end(step)
-    metrics = _measure(
-        method, data.held_out, data.held_out_columns, compute, history, pause_in("evaluating")
+    pause = pause_in("evaluating")
+    metrics, held_out = _measure(
+        spec, method, data.held_out, data.held_out_columns, compute, history, pause
     )
     metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
     warnings = [
@@ -96,7 +97,7 @@ def learn(
         *method.warnings(),
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
-    return _result(method, step.memory, metrics, warnings, image)
+    return _result(method, held_out, step.memory, metrics, warnings, image)
 
 
 def forget(
@@ -130,7 +131,9 @@ def forget(
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    metrics = _measure(method, data.held_out, data.held_out_columns, compute, history, pause)
+    metrics, held_out = _measure(
+        spec, method, data.held_out, data.held_out_columns, compute, history, pause
+    )
     tasks = method.network.head.tasks
     warnings = [
         *version_warnings.of_forgetting(base.tasks, tasks),
@@ -138,7 +141,7 @@ def forget(
     ]
     return StepResult(
         metrics=metrics | {"warnings": warnings},
-        state=_state(method),
+        state=_state(method, held_out),
         sample=_sample(method, data.held_out[:1] if len(data.held_out) else grey),
         rankings={},
         kept=data.kept,
@@ -172,20 +175,22 @@ def _pause(
 
 
 def _measure(
+    spec: Spec,
     method: Method[Any],
     images: Tensor,
     columns: Tensor,
     compute: Compute,
     history: dict[str, Any] | None,
     pause: Pause,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Output | None]:
     """Calibrate the method and return the metrics, from one pass over the held-out images.
 
-    Each other way to classify that is calibrated takes a pass of its own.
+    Each other way to classify that is calibrated takes a pass of its own. Also return the
+    predictions as they are once calibrated, None without images.
     """
     pause()
     tasks = method.network.head.tasks
-    held_out, with_task = None, None
+    held_out, calibrated, with_task = None, None, None
 
     def servable(task: int | None = None) -> Servable:
         return to_device(method.servable(task), compute.device)
@@ -197,7 +202,7 @@ def _measure(
         held_out = predict(servable())
         if bool(held_out.log_scores.isnan().any()):
             raise diverged("its scores are no longer finite")
-        method.calibrate(held_out, columns)
+        calibrated = method.calibrate(held_out, columns)
         method.calibrate_others(predict, columns)
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
@@ -205,17 +210,19 @@ def _measure(
             )
     pause()
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
-    return {**metrics, "report": method.report()}
+    unknown = known.measure(calibrated, columns, spec.false_alarms)
+    return {**metrics, "unknown": unknown, "report": method.report()}, calibrated
 
 
 def _result(
     method: Method[Any],
+    held_out: Output | None,
     memory: ExemplarMemory,
     metrics: dict[str, Any],
     warnings: list[str],
     image: Tensor,
 ) -> StepResult:
-    state = _state(method)
+    state = _state(method, held_out)
     if not state.finite:
         raise diverged("its weights are no longer finite")
     sample = _sample(method, image)
@@ -235,8 +242,11 @@ def _result(
     )
 
 
-def _state(method: Method[Any]) -> State:
+def _state(method: Method[Any], held_out: Output | None) -> State:
+    """Return the method's state with the scores of held-out images, where there are some."""
     parts = {name: clone(part) for name, part in method.state().items()}
+    if held_out is not None and (scores := known.scores(held_out)):
+        parts[known.PART] = known.ascending(scores)
     return State(parts, method.network.head.tasks)
 
 
@@ -246,14 +256,23 @@ def _sample(method: Method[Any], image: Tensor) -> Sample:
     if method.needs.task_id:
         variants += [(task, "auto") for task in dict.fromkeys(method.network.head.tasks)]
 
-    def log_scores(variant: Variant) -> Tensor:
+    def output(variant: Variant) -> Output:
         servable = method.servable(*variant)
         if method.preprocess.mean.device != CPU:
             # A copy: methods mix the tensors of their modules with others on the device.
             servable = copy.deepcopy(servable)
-        return evaluate.predict(to_device(servable, CPU), image, CPU).log_scores
+        return evaluate.predict(to_device(servable, CPU), image, CPU)
 
-    return Sample(image, {variant: log_scores(variant) for variant in variants})
+    outputs = {variant: output(variant) for variant in variants}
+    return Sample(
+        image,
+        {variant: found.log_scores for variant, found in outputs.items()},
+        {
+            variant: found.deviations
+            for variant, found in outputs.items()
+            if found.deviations is not None
+        },
+    )
 
 
 def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, tuple[Tensor, Tensor] | None]:

@@ -60,12 +60,20 @@ def check_read_back(spec: Spec, state: State, sample: Sample) -> None:
     method = restore(spec, state)
     for (task, classify), expected in sample.log_scores.items():
         servable = to_device(method.servable(task, classify).requires_grad_(False), CPU)
-        found = evaluate.predict(servable, sample.image, CPU).log_scores
+        output = evaluate.predict(servable, sample.image, CPU)
+        found = output.log_scores
         within = "" if task is None else f" within task {task}"
         if bool(found.isnan().any()):
             raise read_back_failed(spec, f"it gives an image no finite scores{within}")
         if not _close(found, expected):
             raise read_back_failed(spec, f"it gives an image other scores{within} than before")
+        deviations = sample.deviations.get((task, classify))
+        if deviations is not None and (
+            output.deviations is None or not _close(output.deviations, deviations)
+        ):
+            raise read_back_failed(
+                spec, f"its distances from an image{within} are others than before"
+            )
 
 
 def read_back_failed(spec: Spec, reason: str) -> LearningError:

@@ -9,6 +9,7 @@ from models.json_values import GivenOptions, Text
 # How an image that is not square becomes one.
 Resize = Literal["squash", "pad", "crop"]
 ImageSize = Annotated[int, Field(ge=8, le=1024)]
+FalseAlarms = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Frozen(BaseModel):
@@ -58,6 +59,10 @@ class Settings(_Frozen):
     memory: Budget = Budget(exemplars=2000)
     regularizer: GivenOptions | None = None
     augment: Augment = Augment()
+    false_alarms: FalseAlarms = Field(
+        0.05,
+        description="The share of images of known classes that may be called unknown.",
+    )
     seed: int = Field(1993, ge=0, lt=2**63)
 
 

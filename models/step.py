@@ -1,7 +1,7 @@
 """One learning step: what a method is given of it, and its result."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -48,11 +48,13 @@ Variant = tuple[int | None, str]
 class Sample:
     """One image uint8 [1, 3, S, S] and the log-scores [1, C] that each servable gave it on the CPU.
 
-    What is stored of a version must give the same when it is loaded.
+    `deviations` [1, C] are of those servables that give some. What is stored of a version must give
+    the same when it is loaded.
     """
 
     image: Tensor
     log_scores: Mapping[Variant, Tensor]
+    deviations: Mapping[Variant, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

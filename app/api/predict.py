@@ -103,6 +103,15 @@ class ImageResult(BaseModel):
     label: str
     score: float = Field(description="Scores sum to 1 over the classes considered.")
     task: int
+    known: bool | None = Field(
+        description="Whether the image is like those of the classes; null where that cannot be "
+        "told. False is said of at most a share of `false_alarms` of images of known classes."
+    )
+    p_known: float | None = Field(
+        description="Its p-value: of images of known classes, a share of at most p has one of at "
+        "most p."
+    )
+    known_why: str | None = Field(None, description="Why `known` is null; else it is left out.")
     ranked: list[RankedView]
 
 
@@ -122,6 +131,7 @@ class PredictOptions:
     top_k: int
     task: int | None
     classify: str
+    false_alarms: float | None
 
 
 async def _options(
@@ -135,8 +145,18 @@ async def _options(
         int | None, Query(ge=0, lt=10**9, description="Consider this task's classes only.")
     ] = None,
     classify: Literal["auto", "nearest_mean", "softmax", "discriminant"] = "auto",
+    false_alarms: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            allow_inf_nan=False,
+            description="The share of images of known classes that may be called unknown; the "
+            "classifier's if left out.",
+        ),
+    ] = None,
 ) -> PredictOptions:
-    return PredictOptions(version, top_k, task, classify)
+    return PredictOptions(version, top_k, task, classify, false_alarms)
 
 
 Options = Annotated[PredictOptions, Depends(_options)]
@@ -246,7 +266,7 @@ async def _answer(
             _result(
                 version,
                 next(outcomes) if isinstance(image, bytes) else image,
-                options.top_k,
+                options,
                 single=len(images) == 1,
             )
             for image in images
@@ -350,14 +370,16 @@ def _not_a_form_of_images() -> InvalidRequestError:
     )
 
 
-def _result(version: LoadedVersion, outcome: Any, top_k: int, *, single: bool) -> dict[str, Any]:
+def _result(
+    version: LoadedVersion, outcome: Any, options: PredictOptions, *, single: bool
+) -> dict[str, Any]:
     if isinstance(outcome, UnreadableImageError):
         if single:
             raise UnreadableError(str(outcome))
         return {"error": {"code": UnreadableError.code, "detail": str(outcome)}}
     if isinstance(outcome, Exception):
         raise outcome
-    return describe(version, outcome, top_k)
+    return describe(version, outcome, options.top_k, options.false_alarms)
 
 
 def _timing(answers: Sequence[Answer]) -> str:

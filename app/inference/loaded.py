@@ -21,7 +21,7 @@ from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, Vers
 from app.inference.lru import LruCache
 from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, TensorStore
-from models import methods, state
+from models import known, methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
 from models.preprocess import pixel_rules
@@ -36,17 +36,30 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's log-scores by column, -inf where a column was not considered."""
+    """One image's log-scores by column, -inf where a column was not considered.
+
+    `p_known` is the p-value of an image of a known class, None where it is not known.
+    """
 
     log_scores: NDArray[np.float32]
     distances: NDArray[np.float32] | None
+    p_known: float | None = None
 
 
 class ServablePredictor:
     """Decodes a batch and runs one forward pass. Compared by identity: one batch, one module."""
 
-    def __init__(self, servable: Servable, spec: Spec, rules: int, limits: ImageLimits) -> None:
+    def __init__(
+        self,
+        servable: Servable,
+        spec: Spec,
+        rules: int,
+        limits: ImageLimits,
+        held_out: known.Scores,
+    ) -> None:
+        """Take a module, and the ascending scores of held-out images, none where it has none."""
         self._servable = servable
+        self._held_out = held_out
         self._size = spec.image_size
         self._to_pixels = partial(
             decode, size=spec.image_size, limits=limits, resize=spec.resize, rules=rules
@@ -85,8 +98,14 @@ class ServablePredictor:
     def _forward(self, pixels: NDArray[np.uint8]) -> list[Prediction]:
         output = self._servable(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         scores = output.log_scores.numpy()
-        distances = [None] * len(scores) if output.distances is None else output.distances.numpy()
-        return [Prediction(*row) for row in zip(scores, distances, strict=True)]
+        nothing = [None] * len(scores)
+        distances = nothing if output.distances is None else output.distances.numpy()
+        p_known = (
+            known.p_values(known.scores(output), self._held_out).tolist()
+            if self._held_out
+            else nothing
+        )
+        return [Prediction(*row) for row in zip(scores, distances, p_known, strict=True)]
 
 
 class RestrictedPredictor:
@@ -107,6 +126,7 @@ class RestrictedPredictor:
         if isinstance(outcome, UnreadableImageError):
             return outcome
         scores = restrict(torch.from_numpy(outcome.log_scores)[None], self._columns)[0]
+        # How surely it is known was judged among all classes.
         return Prediction(scores.numpy(), outcome.distances)
 
 
@@ -146,7 +166,14 @@ class LoadedVersion:
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
         self._built: WeakSet[ServablePredictor] = WeakSet()
+        # The scores of its held-out images, by which images are known.
+        self.held_out: known.Scores = {}
         self._default = self._build(None, "auto", warm=True)
+
+    @property
+    def false_alarms(self) -> float:
+        """The share of images of known classes that may be called unknown."""
+        return self._spec.false_alarms
 
     @property
     def bytes(self) -> int:
@@ -194,7 +221,8 @@ class LoadedVersion:
         try:
             servable = load_servable(self._spec, loaded, task=task, classify=classify)
             rules = pixel_rules(loaded.parts["preprocess"])
-            predictor = ServablePredictor(servable, self._spec, rules, self._limits)
+            own = self._judged(loaded, task, classify)
+            predictor = ServablePredictor(servable, self._spec, rules, self._limits, own)
             if warm:
                 predictor.warm()
         except Exception as error:  # methods and backbones of other packages may raise anything
@@ -208,8 +236,17 @@ class LoadedVersion:
                 f"installed here ({why(error)}). Install the release that made the version, or "
                 "promote another one."
             ) from error
+        if warm:
+            self.held_out = own
         self._built.add(predictor)
         return predictor
+
+    def _judged(self, loaded: state.State, task: int | None, classify: str) -> known.Scores:
+        """Return the scores of the held-out images, which are those of the default predictor."""
+        default = methods.get(self._spec.method).classify[0]
+        if task is not None or classify not in ("auto", default):
+            return {}
+        return loaded.parts.get(known.PART, {})
 
     def _read(self) -> dict[str, state.Tensors]:
         """Read the parts from storage, which checks their hashes. Raises VersionUnreadableError."""
@@ -250,8 +287,8 @@ def load(
         version_id=version_id,
         number=version.number,
         spec=Spec.model_validate(version.spec),
-        labels=tuple(known.label for known in classes),
-        tasks=tuple(known.task for known in classes),
+        labels=tuple(each.label for each in classes),
+        tasks=tuple(each.task for each in classes),
         parts=parts,
         store=store,
         limits=limits,

@@ -8,9 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from models import networks
-from models.classify import Output, fit_temperature
+from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
 from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
 from models.errors import InvalidSpecError
+from models.mahalanobis import Mahalanobis
 from models.methods.base import Method, Phase, Setup
 from models.networks import Network
 from models.networks.projected import Projected
@@ -57,6 +58,8 @@ class Analytic(Method[AnalyticOptions]):
 
     statistics: Statistics | None = None
     choice: Choice | None = None
+    # None in versions of releases that had no distances.
+    deviation: Mahalanobis | None = None
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -118,6 +121,7 @@ class Analytic(Method[AnalyticOptions]):
         before = self.choice or Choice(self.options.alpha or DEFAULT_ALPHA, 1.0, 0, 0)
         self.choice = choose(discriminant, features, columns, alphas) or before
         weight, bias = discriminant.solve(self.choice.alpha)
+        self.deviation = Mahalanobis.of(discriminant, self.choice.alpha)
         first = 0
         for block in self.network.head.blocks.values():
             rows = slice(first, first + block.out_features)
@@ -126,13 +130,15 @@ class Analytic(Method[AnalyticOptions]):
                 block.bias.copy_(bias[rows] / self.choice.temperature)
             first = rows.stop
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
+    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
         """Fit τ to held-out images."""
         temperature = fit_temperature(-held_out.log_scores, columns)
         for block in self.network.head.blocks.values():
             with torch.no_grad():
                 block.weight.div_(temperature)
                 block.bias.div_(temperature)
+        calibrated = (held_out.log_scores / temperature).log_softmax(dim=1)
+        return held_out._replace(log_scores=calibrated)
 
     def forget(self, columns: Sequence[int]) -> list[str]:
         """Subtract what the classes added: exactly, where their features were kept.
@@ -160,6 +166,13 @@ class Analytic(Method[AnalyticOptions]):
         left_out = {"accuracy": accuracy, "images": self.choice.images}
         return {"alpha": self.choice.alpha, "leave_one_out": left_out}
 
+    def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
+        """Return softmax over the head, with the distances to the classes."""
+        if self.deviation is None:
+            return super().servable(task, classify)
+        self.way(classify)
+        return SoftmaxNearMeans(self.preprocess, self.network, self.deviation)
+
     def state(self) -> dict[str, Tensors]:
         """Return the network's parts, the statistics and each class's features, step by step."""
         parts = super().state()
@@ -173,6 +186,8 @@ class Analytic(Method[AnalyticOptions]):
             "scatter": sums.scatter,
             "chosen": chosen,
         }
+        if self.deviation is not None:
+            parts["deviation"] = self.deviation.state()
         for column, kept in enumerate(self.kept):
             for index, features in enumerate(kept):
                 parts[f"features.{column}.{index}"] = {"features": features}
@@ -186,6 +201,8 @@ class Analytic(Method[AnalyticOptions]):
         self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])
         alpha, temperature = part["chosen"].tolist()
         self.choice = Choice(alpha, temperature, 0, 0)
+        if "deviation" in parts:
+            self.deviation = Mahalanobis(**parts["deviation"])
         if self.options.forgettable == "features":
             self.kept = [[] for _ in self.statistics.counts]
             for column, kept in enumerate(self.kept):

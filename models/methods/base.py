@@ -158,8 +158,12 @@ class Method(ABC, Generic[OptionsT]):
     def end(self, step: Step) -> None:
         """Finish the step: choose exemplars, measure importance, pack masks."""
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
-        """Fit the scores to the predictions of held-out images and their classes, columns [H]."""
+    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
+        """Fit the scores to the predictions of held-out images and their classes, columns [H].
+
+        Return these predictions with the scores that the images have from now on.
+        """
+        return held_out
 
     def calibrate_others(self, predict: Callable[[Servable], Output], columns: Tensor) -> None:
         """Fit the scores of the ways to classify that are not the default.

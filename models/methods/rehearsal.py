@@ -77,10 +77,14 @@ class Rehearsal(Method[OptionsT]):
             features = torch.cat([features, step.features(exemplars, flip=True)])
         return features
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
+    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
         """Fit τ of the scores softmax(−distance²/τ), where these are of the nearest mean."""
-        if held_out.distances is not None:
-            self.temperature.fill_(fit_temperature(held_out.distances.square(), columns))
+        if held_out.distances is None:
+            return held_out
+        squared = held_out.distances.square()
+        temperature = fit_temperature(squared, columns)
+        self.temperature.fill_(temperature)
+        return held_out._replace(log_scores=(-squared / temperature).log_softmax(dim=1))
 
     def calibrate_others(self, predict: Callable[[Servable], Output], columns: Tensor) -> None:
         """Fit the temperatures of nearest mean and discriminant."""

@@ -44,20 +44,24 @@ def png(seed: int = 0) -> bytes:
 
 
 @cache
-def step(number: int, method: str = "icarl") -> tuple[Spec, StepResult]:
-    """Learn two classes (step 0), then a third (step 1)."""
+def step(number: int, method: str = "icarl", held_out: int = 0) -> tuple[Spec, StepResult]:
+    """Learn two classes (step 0), then a third (step 1), and measure on `held_out` of each."""
     spec = methods.validate(Spec.model_validate({**BODY, "method": method, "seed": 7}))
-    base = step(number - 1, method)[1].state if number else None
+    base = step(number - 1, method, held_out)[1].state if number else None
     tasks = TASKS[number]
     columns = torch.arange(len(tasks)).repeat_interleave(4)
     images = np.stack([pixels(SIZE, SIZE, seed) for seed in range(len(columns))])
+    measured_on = torch.arange(len(tasks)).repeat_interleave(held_out)
+    others = [pixels(SIZE, SIZE, 100 + seed) for seed in range(len(measured_on))]
+    empty = torch.empty(0, SIZE, SIZE, 3, dtype=torch.uint8)
+    shown = torch.from_numpy(np.stack(others)) if others else empty
     data = StepData(
         images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         columns=columns,
         sizes=torch.full((len(columns),), 500),
         fresh=columns >= (0 if base is None else len(TASKS[number - 1])),
-        held_out=torch.empty(0, 3, SIZE, SIZE, dtype=torch.uint8),
-        held_out_columns=torch.empty(0, dtype=torch.int64),
+        held_out=shown.permute(0, 3, 1, 2).contiguous(),
+        held_out_columns=measured_on,
         tasks=tasks,
     )
     return spec, learn(spec, base, data, device="cpu")
@@ -83,12 +87,13 @@ def publish(
     method: str = "icarl",
     exemplars: Sequence[bytes] = (),
     lacks: Collection[str] = (),
+    held_out: int = 0,
 ) -> Published:
     """Publish a step's version as its job would; each class gets these `exemplars`.
 
     `lacks` are parts that the release that made it did not have.
     """
-    spec, result = step(number, method)
+    spec, result = step(number, method, held_out)
     data = {name: encode(part) for name, part in result.state.parts.items() if name not in lacks}
     parts = {name: store.put(content) for name, content in data.items()}
     images = [store.put(image) for image in exemplars]

@@ -34,7 +34,7 @@ from app.services.requests import RequestBody
 from models import methods
 from models.errors import InvalidSpecError
 from models.json_values import GivenOptions
-from models.spec import Budget, Spec
+from models.spec import Budget, FalseAlarms, Spec
 
 
 class ClassifierNotFoundError(ServiceError, status=404, code="classifier-not-found"):
@@ -62,6 +62,7 @@ class ClassifierPatch(RequestBody):
     )
     memory: Budget | None = None
     validation_fraction: ValidationFraction | None = None
+    false_alarms: FalseAlarms | None = None
     keep_images: bool | None = None
     pinned: bool | None = None
     hardware: Hardware | None = None

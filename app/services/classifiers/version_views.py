@@ -22,6 +22,22 @@ class ClassView(BaseModel):
     exemplars: int
 
 
+class UnknownView(BaseModel):
+    """What `known` in predictions promises, and how much it finds."""
+
+    false_alarms: float = Field(
+        description="The share of images of known classes that may be called unknown."
+    )
+    images: int = Field(description="How many held-out images the promise rests on.")
+    scores: list[str] = Field(
+        description="What is compared with them: `doubt`, and `distance` to the class means."
+    )
+    detected: float | None = Field(
+        description="The share of held-out images that are called unknown when their class is left "
+        "out; null where too few are held out. Too high where a network was trained on the class."
+    )
+
+
 class MetricsView(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
@@ -50,6 +66,9 @@ class MetricsView(BaseModel):
     task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
     router_accuracy: float | None = Field(None, description="How often the right task is picked.")
     per_class: dict[str, float | None] = Field(default_factory=dict)
+    unknown: UnknownView | None = Field(
+        None, description="Of images of other classes; null in versions of older releases."
+    )
     report: dict[str, Any] = Field(
         default_factory=dict, description="Figures of the method's own, such as free capacity."
     )

@@ -20,9 +20,10 @@ from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
 from app.storage import BlobStore
+from models import evaluate
 from models.serving import load_servable
 from tests.app import learnt
-from tests.app.learnt import LABELS, Published, png
+from tests.app.learnt import LABELS, SIZE, Published, png
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.e2e.harness import wait_for
 from tests.pictures import pixels
@@ -52,7 +53,15 @@ def test_answer_has_the_shape_of_the_contract(api: TestClient, publish: Publish)
     assert body["classifier"] == "signs"
     assert body["version"] == 1
     (result,) = body["results"]
-    assert set(result) == {"label", "score", "task", "ranked"}
+    assert set(result) == {
+        "label",
+        "score",
+        "task",
+        "known",
+        "p_known",
+        "known_why",
+        "ranked",
+    }
     assert {entry["label"] for entry in result["ranked"]} == set(LABELS)
     assert all(set(entry) == {"label", "score", "distance"} for entry in result["ranked"])
     scores = [entry["score"] for entry in result["ranked"]]
@@ -152,6 +161,90 @@ def test_task_considers_its_classes_only(api: TestClient, publish: Publish) -> N
     (only,) = predict(api, png(), task=1)["results"]
     assert (only["label"], only["task"]) == (LABELS[2], 1)
     assert only["score"] == pytest.approx(1)
+
+
+def p_by_counting(seed: int) -> float:
+    """The p-value of a picture by a version of 20 held-out images a class, by counting."""
+    spec, result = learnt.step(1, "icarl", 20)
+    state = result.state
+    assert {kind: len(values) for kind, values in state.parts["known"].items()} == {
+        "doubt": 60,
+        "distance": 60,
+    }
+    image = torch.from_numpy(pixels(SIZE, SIZE, seed)).permute(2, 0, 1)[None]
+    output = evaluate.predict(load_servable(spec, state), image, torch.device("cpu"))
+    assert output.distances is not None
+    own = {"doubt": -float(output.scores.max()), "distance": float(output.distances.min())}
+    ps = [
+        (1 + sum(other >= own[kind] - 1e-6 for other in values.tolist())) / 61
+        for kind, values in state.parts["known"].items()
+    ]
+    return min(1.0, 2 * min(ps))
+
+
+def test_images_are_known_or_not(api: TestClient, publish: Publish) -> None:
+    publish(1, held_out=20)
+    said = set()
+    for seed in range(30):
+        expected = p_by_counting(seed)
+        (result,) = predict(api, png(seed), false_alarms=0.5)["results"]
+        assert result["p_known"] == pytest.approx(expected)
+        assert result["known"] is (expected > 0.5)
+        assert "known_why" not in result
+        (strict,) = predict(api, png(seed))["results"]
+        assert strict["known"] is (expected > 0.05)  # the classifier's
+        said.add(result["known"])
+    assert said == {True, False}
+    by_name = predict(api, png(), classify="nearest_mean")
+    assert by_name == predict(api, png())
+    unknown = api.get("/v1/classifiers/signs/versions/live").json()["metrics"]["unknown"]
+    assert (unknown["false_alarms"], unknown["images"]) == (0.05, 60)
+    assert unknown["scores"] == ["doubt", "distance"]
+    assert 0 <= unknown["detected"] <= 1
+
+
+@pytest.mark.parametrize("query", [{"task": 0}, {"classify": "softmax"}])
+def test_among_other_classes_or_scores_nothing_is_known(
+    api: TestClient, publish: Publish, query: dict[str, Any]
+) -> None:
+    publish(1, held_out=20)
+    (result,) = predict(api, png(), **query)["results"]
+    assert (result["known"], result["p_known"]) == (None, None)
+    assert "leave out task and classify" in result["known_why"]
+
+
+def test_too_few_held_out_images_promise_nothing(api: TestClient, publish: Publish) -> None:
+    publish(1)
+    (none,) = predict(api, png())["results"]
+    assert (none["known"], none["p_known"]) == (None, None)
+    assert "no image was held out" in none["known_why"]
+    publish(0, held_out=19)  # 38 images, and 2 / 0.05 - 1 = 39 are needed
+    (few,) = predict(api, png())["results"]
+    assert few["known"] is None
+    assert 0 < few["p_known"] <= 1
+    assert "38 held-out images" in few["known_why"]
+    assert "takes 39" in few["known_why"]
+    (enough,) = predict(api, png(), false_alarms=0.06)["results"]
+    assert enough["known"] is (enough["p_known"] > 0.06)
+
+
+@pytest.mark.parametrize("share", ["0", "1", "nan", "-0.1", "x"])
+def test_false_alarms_are_a_share(api: TestClient, publish: Publish, share: str) -> None:
+    publish(1)
+    answer = api.post("/predict", content=png(), headers=PNG, params={"false_alarms": share})
+    assert code(answer) == (422, "invalid-request")
+
+
+def test_a_hot_swap_brings_the_scores_of_the_new_version(
+    api: TestClient, publish: Publish, registry: Registry
+) -> None:
+    publish(1)
+    assert predict(api, png())["results"][0]["p_known"] is None
+    publish(1, held_out=20)
+    registry.refresh()
+    answer = predict(api, png())
+    assert answer["version"] == 2
+    assert answer["results"][0]["p_known"] == pytest.approx(p_by_counting(0))
 
 
 def test_classify_chooses_the_head(api: TestClient, publish: Publish) -> None:

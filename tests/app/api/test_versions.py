@@ -35,6 +35,7 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "task_aware_accuracy",
         "task_aware_matrix",
         "report",
+        "unknown",
         "router_accuracy",
         "per_class",
     }

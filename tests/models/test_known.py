@@ -1,0 +1,249 @@
+"""Known or not: conformal p-values, their promise, and what is stored of a version."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from models import evaluate, known
+from models.classify import Output
+from models.discriminant import Discriminant, Statistics
+from models.errors import LearningError
+from models.learner import CPU, forget
+from models.mahalanobis import Mahalanobis
+from models.methods import describe_methods
+from models.serving import check_read_back, load_servable
+from models.state import State, decode, encode
+from models.step import Remaining, StepResult
+from tests.models.conftest import Chain, pictures, task_images
+
+METHODS = [method.name for method in describe_methods()]
+WITH_MEANS = {"analytic", "icarl", "piggyback", "packnet"}
+
+
+def brute(score: float, held_out: list[float]) -> float:
+    """The conformal p-value, by counting."""
+    return (1 + sum(other >= score for other in held_out)) / (len(held_out) + 1)
+
+
+def test_p_values_by_counting() -> None:
+    draws = np.random.default_rng(3)
+    # Rounded, so that many are equal.
+    held_out = {kind: draws.normal(size=57).round(1) for kind in ("doubt", "distance")}
+    found = {kind: draws.normal(size=200).round(1) for kind in held_out}
+    p = known.p_values(
+        {kind: torch.tensor(values, dtype=torch.float32) for kind, values in found.items()},
+        known.ascending(
+            {kind: torch.tensor(values, dtype=torch.float32) for kind, values in held_out.items()}
+        ),
+    )
+    expected = [
+        min(1.0, 2 * min(brute(found[kind][i], held_out[kind].tolist()) for kind in held_out))
+        for i in range(200)
+    ]
+    assert p.tolist() == pytest.approx(expected, abs=1e-15)
+    assert p.max() == 1.0
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_known_images_are_called_unknown_no_more_often_than_promised(alpha: float) -> None:
+    trials, held_out, tested = 400, 99, 20
+    draws = torch.Generator().manual_seed(5)
+    alarms = 0
+    for _ in range(trials):
+        # Two scores that depend on each other, heavy-tailed and with ties.
+        base = torch.randn(held_out + tested, 2, generator=draws)
+        both = {"doubt": base[:, 0].exp().round(decimals=1), "distance": base.sum(dim=1) ** 3}
+        reference = known.ascending({kind: values[:held_out] for kind, values in both.items()})
+        p = known.p_values({kind: values[held_out:] for kind, values in both.items()}, reference)
+        alarms += int((p <= alpha).sum())
+    # Images of a trial share their held-out ones, which adds about tested/held_out to the variance.
+    error = (alpha * (1 - alpha) / (trials * tested) * (1 + tested / held_out)) ** 0.5
+    share = alarms / (trials * tested)
+    assert share <= alpha + 3 * error
+    assert share > alpha / 3  # and the promise is not kept by never saying unknown
+
+
+@pytest.mark.parametrize(("images", "promised"), [(18, False), (19, True), (38, True)])
+def test_one_score_promises_a_twentieth_from_19_images(images: int, promised: bool) -> None:
+    least = known.smallest_p({"doubt": torch.arange(images)})
+    assert least == pytest.approx(1 / (images + 1))
+    assert (least <= 0.05) is promised
+
+
+@pytest.mark.parametrize(("images", "promised"), [(38, False), (39, True)])
+def test_two_scores_promise_a_twentieth_from_39_images(images: int, promised: bool) -> None:
+    values = torch.arange(images)
+    least = known.smallest_p({"doubt": values, "distance": values})
+    assert least is not None
+    assert (least <= 0.05) is promised
+
+
+def test_mahalanobis_by_numpy() -> None:
+    draws = np.random.default_rng(1)
+    columns = np.array([0] * 9 + [1] * 5 + [2] * 4)
+    features = draws.normal(size=(18, 6)) @ draws.normal(size=(6, 6)) + 3 * columns[:, None]
+    alpha = 0.3
+    means = np.stack([features[columns == c].mean(axis=0) for c in range(3)])
+    centred = features - means[columns]
+    covariance = centred.T @ centred / (18 - 3)
+    shrunken = (1 - alpha) * covariance + alpha * np.trace(covariance) / 6 * np.eye(6)
+    images = draws.normal(size=(7, 6))
+    expected = np.array(
+        [[(z - m) @ np.linalg.solve(shrunken, z - m) for m in means] for z in images]
+    )
+    statistics = Statistics.of(torch.tensor(features), torch.tensor(columns), 3)
+    module = Mahalanobis.of(Discriminant(statistics), alpha)
+    found = module(torch.tensor(images, dtype=torch.float32))
+    np.testing.assert_allclose(found.square().numpy(), expected, rtol=1e-4)
+    again = torch.cat([module(torch.tensor(z[None], dtype=torch.float32)) for z in images])
+    torch.testing.assert_close(again, found)
+
+
+def test_mahalanobis_of_single_images_is_euclidean() -> None:
+    features = torch.eye(3, 4)
+    module = Mahalanobis.of(Discriminant(Statistics.of(features, torch.arange(3), 3)), 0.1)
+    images = torch.tensor([[0.5, 2.0, -1.0, 3.0]])
+    expected = (images[:, None] - features).square().sum(dim=2).sqrt()
+    torch.testing.assert_close(module(images), expected)
+
+
+@pytest.mark.parametrize("with_means", [True, False])
+def test_detection_leaves_each_class_out(with_means: bool) -> None:
+    draws = torch.Generator().manual_seed(2)
+    columns = torch.arange(4).repeat_interleave(30)
+    logits = 2 * torch.randn(120, 4, generator=draws, dtype=torch.float64)
+    logits[torch.arange(120), columns] += torch.tensor([3.0, 4.0, 60.0, 3.0])[columns]
+    deviations = 3 + torch.rand(120, 4, generator=draws)
+    deviations[torch.arange(120), columns] -= 0.4
+    output = Output(
+        logits.log_softmax(dim=1).float(), deviations=deviations if with_means else None
+    )
+    alpha, hits = 0.2, 0
+    for c in range(4):
+        others = [column for column in range(4) if column != c]
+        doubt = -output.log_scores[:, others].double().softmax(dim=1).amax(dim=1)
+        distance = deviations[:, others].amin(dim=1)
+        for i in (columns == c).nonzero().flatten().tolist():
+            ps = [brute(float(doubt[i]), doubt[columns != c].tolist())]
+            if with_means:
+                ps.append(brute(float(distance[i]), distance[columns != c].tolist()))
+            hits += min(1.0, len(ps) * min(ps)) <= alpha
+    found = known.measure(output, columns, alpha)
+    assert 0 < hits < 120
+    assert found == {
+        "false_alarms": alpha,
+        "images": 120,
+        "scores": ["doubt", "distance"] if with_means else ["doubt"],
+        "detected": pytest.approx(hits / 120),
+    }
+
+
+def test_detection_is_not_estimated_without_images_enough() -> None:
+    output = Output(torch.randn(12, 3).log_softmax(dim=1))
+    assert known.measure(output, torch.arange(3).repeat(4), 0.05)["detected"] is None
+    nothing = known.measure(None, torch.empty(0, dtype=torch.int64), 0.05)
+    assert nothing == {"false_alarms": 0.05, "images": 0, "scores": [], "detected": None}
+
+
+def test_a_single_class_is_never_in_doubt() -> None:
+    logs = torch.zeros(5, 1)
+    assert known.scores(Output(logs)) == {}
+    assert known.smallest_p({}) is None
+    assert list(known.scores(Output(logs, deviations=torch.ones(5, 1)))) == ["distance"]
+
+
+def test_a_task_of_one_class_leaves_no_doubt_when_it_is_left_out() -> None:
+    logs = torch.tensor([[0.0, -torch.inf, -torch.inf]]).repeat(40, 1)
+    logs[20:] = torch.tensor([-torch.inf, -0.5, -0.9]).log_softmax(dim=0)
+    columns = torch.tensor([0] * 20 + [1] * 10 + [2] * 10)
+    found = known.measure(Output(logs, deviations=torch.rand(40, 3) + 1), columns, 0.2)
+    assert found["detected"] is not None
+
+
+def stored(result: StepResult) -> State:
+    """The state as a later process reads it."""
+    parts = {name: decode(encode(part)) for name, part in result.state.parts.items()}
+    return State(parts, result.state.tasks)
+
+
+def assert_scores_are_those_served(
+    chain: Chain, result: StepResult, held_out: torch.Tensor
+) -> None:
+    """Check the stored scores against those that the stored version serves, as `/predict` does."""
+    state = stored(result)
+    output = evaluate.predict(load_servable(chain.spec, state), held_out, CPU)
+    expected = known.ascending(known.scores(output))
+    assert state.parts[known.PART].keys() == expected.keys()
+    for kind, values in expected.items():
+        torch.testing.assert_close(state.parts[known.PART][kind], values, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_version_keeps_the_scores_of_its_held_out_images(
+    chain: Callable[..., Chain], method: str
+) -> None:
+    steps = chain(method)
+    for task in (0, 1):
+        result = steps.learn(task_images(task))
+        held_out = torch.cat(list(steps.held_out.values()))
+        assert_scores_are_those_served(steps, result, held_out)
+        unknown = result.metrics["unknown"]
+        assert unknown["images"] == len(held_out)
+        has_means = method in WITH_MEANS
+        assert unknown["scores"] == (["doubt", "distance"] if has_means else ["doubt"])
+    check_read_back(steps.spec, stored(result), result.sample)
+
+
+@pytest.mark.parametrize("method", ["analytic", "icarl", "finetune"])
+def test_forgetting_computes_the_scores_again(chain: Callable[..., Chain], method: str) -> None:
+    steps = chain(method)
+    steps.learn(task_images(0))
+    result = steps.learn(task_images(1))
+    left = [steps.held_out[column] for column in (0, 2, 3)]
+    remaining = Remaining(
+        held_out=torch.cat(left),
+        held_out_columns=torch.arange(3).repeat_interleave(10),
+        kept=tuple(kept for column, kept in enumerate(result.kept) if column != 1),
+    )
+    after = forget(steps.spec, result.state, [1], remaining, device="cpu")
+    assert_scores_are_those_served(steps, after, torch.cat(left))
+    assert after.metrics["unknown"]["images"] == 30
+    if method == "analytic":  # exact: as if the class had never been
+        never = chain(method)
+        never.learn({0: task_images(0)[0]})
+        never.learn({1: task_images(1)[2], 2: task_images(1)[3]})
+        images = pictures(5, 6)
+        one, other = (
+            evaluate.predict(load_servable(steps.spec, stored(each)), images, CPU).deviations
+            for each in (after, never.results[-1])
+        )
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_other_distances_are_not_published(chain: Callable[..., Chain]) -> None:
+    steps = chain("analytic")
+    result = steps.learn(task_images(0))
+    parts = dict(result.state.parts)
+    parts["deviation"] = {name: 2 * each for name, each in parts["deviation"].items()}
+    damaged = dataclasses.replace(result.state, parts=parts)
+    with pytest.raises(LearningError, match="distances"):
+        check_read_back(steps.spec, damaged, result.sample)
+
+
+def test_versions_of_releases_without_distances_still_predict(chain: Callable[..., Chain]) -> None:
+    steps = chain("analytic")
+    result = steps.learn(task_images(0))
+    parts = {
+        name: part
+        for name, part in result.state.parts.items()
+        if name not in ("deviation", known.PART)
+    }
+    old = dataclasses.replace(result.state, parts=parts)
+    images = pictures(0, 4)
+    found = evaluate.predict(load_servable(steps.spec, old), images, CPU)
+    assert found.deviations is None
+    now = evaluate.predict(load_servable(steps.spec, result.state), images, CPU)
+    torch.testing.assert_close(found.log_scores, now.log_scores)
