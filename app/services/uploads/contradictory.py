@@ -25,7 +25,7 @@ class ContradictoryLabelsError(ServiceError, status=422, code="contradictory-lab
 
     def __init__(self, found: Sequence[Contradiction]) -> None:
         super().__init__(
-            f"Images with two labels: {len(found)}. strict=true refuses them. Send each image under "
+            f"Images with two labels: {len(found)}. strict=true refuses them. Send each under "
             "one label only.",
             errors=[FieldError(f"/{image.name}", image.text) for image in found[:_LISTED]],
         )
