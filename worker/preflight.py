@@ -51,8 +51,8 @@ def _shortages(plan: LearnPlan) -> Iterator[tuple[str, list[str]]]:
         [planned.label for planned in taught if planned.train_images == 1],
     )
     yield (
-        "nothing is held out to measure on (send more images, raise validation_fraction, or send "
-        "an upload with split=test)",
+        "nothing is held out to measure on (send more images that differ, raise "
+        "validation_fraction, or send an upload with split=test)",
         [p.label for p in taught if not p.held_out and not p.new_held_out],
     )
 

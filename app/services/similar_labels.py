@@ -11,6 +11,15 @@ _LONG_FOR_A_SWAP = 4
 _DIGITS = re.compile(r"\d+")
 _ROMAN = re.compile(r"[ivxlcdm]+")
 _NAMED = 20
+# Of labels that are equal but for one letter at the same place, how many are compared with another.
+# Where there are more, the letter is what tells them apart.
+_SERIES = 30
+# Letters of all labels together up to which slips are looked for: each takes memory for a variant.
+_LETTERS = 200_000
+# Letters of Cyrillic and Greek that look like Latin ones.
+_LOOKALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u03bf\u03bd", "aeopcyxisjov"
+)
 
 _Key = tuple[str, tuple[int, ...]]
 
@@ -30,32 +39,50 @@ def warnings(new: Iterable[str], known: Iterable[str] = ()) -> list[str]:
 def nearly_equal(new: Iterable[str], known: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
     """Yield the pairs of a new label and another new or known one that are nearly equal.
 
-    They differ in case, white space, accents, invisible characters or how they are normalised, or
-    by one letter of a longer word. Labels whose numbers differ are not nearly equal.
+    They differ in case, white space, accents, invisible characters, letters of other scripts that
+    look the same or how they are normalised, or by one letter of a longer word. Labels whose
+    numbers differ are not nearly equal. A label that differs from several in no letter is paired
+    with the first of them only. Where labels have very many letters together, later ones are not
+    searched for slips.
     """
-    first = dict.fromkeys(known)
-    mine = [label for label in dict.fromkeys(new) if label not in first]
-    # Labels by their key and by each key with one character left out: those one edit apart share
-    # one of them (the deletion neighbourhood of SymSpell: W. Garbe, 2012).
-    near: dict[_Key, list[tuple[str, _Key]]] = {}
-    for label in first:
-        _find(label, near)
-    for label in mine:
-        for other in _find(label, near):
-            yield label, other
+    known = dict.fromkeys(known)
+    seen = _Seen()
+    for label in known:
+        seen.add(label)
+    for label in dict.fromkeys(new):
+        if label not in known:
+            for other in seen.add(label):
+                yield label, other
 
 
-def _find(label: str, near: dict[_Key, list[tuple[str, _Key]]]) -> list[str]:
-    """Return the labels in `near` that are nearly equal to one, and add it to them."""
-    key = _key(label)
-    text, numbers = key
-    found: dict[str, None] = {}
-    shorter = {text[:at] + text[at + 1 :] for at in range(len(text))}
-    for variant in sorted({text, *shorter}):
-        others = near.setdefault((variant, numbers), [])
-        found |= {other: None for other, its in others if _is_slip(its[0], text)}
-        others.append((label, key))
-    return list(found)
+class _Seen:
+    """Labels, found by what is nearly equal to them, in time and memory linear in their letters."""
+
+    def __init__(self) -> None:
+        self._first: dict[_Key, str] = {}
+        # Keys by themselves and with each one character left out: those one edit apart share one of
+        # these (the deletion neighbourhood of SymSpell: W. Garbe, 2012).
+        self._near: dict[_Key, list[_Key]] = {}
+        self._letters = 0
+
+    def add(self, label: str) -> list[str]:
+        """Add a label, and return those before it that are nearly equal to it."""
+        key = _key(label)
+        if key in self._first:
+            return [self._first[key]]
+        self._first[key] = label
+        text, numbers = key
+        self._letters += len(text)
+        if self._letters > _LETTERS:
+            return []
+        found: dict[str, None] = {}
+        shorter = {text[:at] + text[at + 1 :] for at in range(len(text))}
+        for variant in sorted({text, *shorter}):
+            others = self._near.setdefault((variant, numbers), [])
+            found |= {self._first[its]: None for its in others if _is_slip(its[0], text)}
+            if len(others) < _SERIES:
+                others.append(key)
+        return list(found)
 
 
 def _key(label: str) -> _Key:
@@ -67,7 +94,7 @@ def _key(label: str) -> _Key:
         for character in decomposed
         if not "\u0300" <= character <= "\u036f" and unicodedata.category(character) != "Cf"
     )
-    words = " ".join(re.sub(r"[\s_-]+", " ", visible).split())
+    words = " ".join(re.sub(r"[\s_-]+", " ", visible.translate(_LOOKALIKES)).split())
     numbers = tuple(int(number) for number in _DIGITS.findall(words))
     return _DIGITS.sub("0", words), numbers
 

@@ -24,6 +24,7 @@ def warnings(
     yield from _contradictions(images, base, pictures)
     yield from _left_out(images, base, pictures, used)
     yield from _copies(images, base, pictures)
+    yield from _all_alike(images, base, pictures)
 
 
 def _contradictions(
@@ -87,6 +88,30 @@ def _copies(
         yield (
             f"{len(names)} images look like another image of their class. Such images are "
             f"trained on together or held out together: {named(names)}"
+        )
+
+
+def _all_alike(
+    images: Sequence[LabelledImage], base: BaseVersion, pictures: Pictures
+) -> Iterator[str]:
+    # By new label, the different pictures of each look.
+    looks: dict[str, dict[str, set[str]]] = {}
+    for image in images:
+        if image.label not in base.labels:
+            of_label = looks.setdefault(image.label, {})
+            of_label.setdefault(pictures.alike(image.sha256), set()).add(
+                pictures.same(image.sha256)
+            )
+    labels = [
+        label
+        for label, groups in looks.items()
+        if len(groups) == 1 and all(len(group) > 1 for group in groups.values())
+    ]
+    if labels:
+        yield (
+            "All images of a class look alike, as those of a fixed camera do, so none of them is "
+            "measured on; nor would more images or test images of the same view be. Crop the "
+            f"images to what differs, or send images of other views: {named(labels)}"
         )
 
 

@@ -25,8 +25,8 @@ class ContradictoryLabelsError(ServiceError, status=422, code="contradictory-lab
 
     def __init__(self, found: Sequence[Contradiction]) -> None:
         super().__init__(
-            f"{len(found)} of the images have two labels, and strict=true refuses that. Send each "
-            "under one.",
+            f"Images with two labels: {len(found)}. strict=true refuses them. Send each under "
+            "one label only.",
             errors=[FieldError(f"/{image.name}", image.text) for image in found[:_LISTED]],
         )
 

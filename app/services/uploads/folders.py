@@ -7,6 +7,8 @@ from typing import Self, cast, get_args
 from app.services.uploads.sources import Split
 
 _SPLITS: tuple[str, ...] = get_args(Split)
+# What people and tools name the folders of splits.
+_LIKE_SPLITS = frozenset({*_SPLITS, "training", "testing", "val", "valid", "validation", "eval"})
 # Folders below this depth do not determine the layout. It bounds memory and time.
 _DEEPEST = 10
 
@@ -95,7 +97,13 @@ class Layout:
         if not folders:
             raise MisplacedError("not in a folder named after a class")
         if len(folders) > 1:
-            raise MisplacedError("in a folder inside a class's folder", folders[0])
+            reason = "in a folder inside a class's folder"
+            if not self.splits and folders[0].lower() in _LIKE_SPLITS:
+                reason += (
+                    f"; if {folders[0]!r} is a split and no class, send it in an upload of its own "
+                    "with split=train or split=test, or as train/ or test/"
+                )
+            raise MisplacedError(reason, folders[0])
         return folders[0], split
 
 

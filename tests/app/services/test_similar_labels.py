@@ -1,5 +1,9 @@
 """Labels that people take for one, and labels that only look so to a machine."""
 
+import random
+import time
+import tracemalloc
+
 import pytest
 
 from app.services import similar_labels
@@ -25,6 +29,8 @@ from app.services.similar_labels import nearly_equal
         ("stpo", "stop"),
         ("тюльпн", "тюльпан"),
         ("sign 01", "sign 1"),
+        # Cyrillic letters that look like Latin ones.
+        ("\u0441\u0430t", "cat"),
     ],
 )
 def test_nearly_equal(new: str, known: str) -> None:
@@ -69,3 +75,39 @@ def test_many_pairs_are_counted() -> None:
     # 198 neighbours; the first 20 are named.
     assert len(warnings) == 21
     assert "178 more" in warnings[-1]
+
+
+def test_one_label_written_in_many_ways_is_said_once_for_each_way() -> None:
+    pairs = list(nearly_equal(["tulip", "Tulip", "TULIP"], ["tuLip"]))
+    assert pairs == [("tulip", "tuLip"), ("Tulip", "tuLip"), ("TULIP", "tuLip")]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        # Equal but for one letter.
+        [f"label{chr(0x4E00 + at)}" for at in range(6_000)],
+        # Equal but for what cannot be seen.
+        ["cat" + "\u200b" * (at % 100) + "\u200c" * (at // 100) for at in range(6_000)],
+    ],
+    ids=["one-letter", "invisible"],
+)
+def test_labels_that_are_all_alike_are_not_compared_in_pairs(labels: list[str]) -> None:
+    """Comparing each of the 18 million pairs takes half a minute."""
+    before = time.process_time()
+    warnings = similar_labels.warnings(labels)
+    assert len(warnings) <= 21
+    assert time.process_time() - before < 6
+
+
+def test_long_labels_take_little_memory() -> None:
+    """Each of a million variants of 5,000 labels, of 200 bytes, would take more than 200 MB."""
+    letters = random.Random(0)
+    labels = ["".join(letters.choices("abcdefgh", k=199)) for _ in range(5_000)]
+    tracemalloc.start()
+    try:
+        similar_labels.warnings(labels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 150e6

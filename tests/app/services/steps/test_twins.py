@@ -169,6 +169,17 @@ def test_nearly_the_same_picture_under_two_labels_is_said(service: Service) -> N
 
 
 @ONE_KIND_AT_FIRST
+def test_a_class_whose_images_all_look_alike_is_said(service: Service) -> None:
+    """As from a fixed camera: more images of the same view would not be measured on either."""
+    fixed = [send(service, [7], encode, label="fixed") for encode in (BMP, JPEG)]
+    _, plan = start(service, *fixed, send(service, range(20, 30)))
+    (warning,) = [w for w in plan.warnings if w.startswith("All images of a class look alike")]
+    assert warning.endswith("images of other views: 'fixed'")
+    held_out = {planned.label: planned.new_held_out for planned in plan.classes}
+    assert held_out["fixed"] == ()
+
+
+@ONE_KIND_AT_FIRST
 def test_different_pictures_are_not_warned_of(service: Service) -> None:
     _, plan = start(service, send(service, range(60)), send(service, range(60, 120), label="b"))
     assert plan.warnings == ()

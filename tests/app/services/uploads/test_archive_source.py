@@ -94,6 +94,17 @@ def test_wrapping_folders_around_the_splits() -> None:
     assert wrapping("train/go/1.png") is None
 
 
+@pytest.mark.parametrize(
+    "splits", [("train", "val", "test"), ("Train", "Test"), ("training", "validation")]
+)
+def test_splits_of_other_names_are_rejected_with_the_remedy(splits: tuple[str, ...]) -> None:
+    items, rejected = read(*(f"{split}/{label}/1.png" for split in splits for label in ("a", "b")))
+    assert items == []
+    assert len(rejected) == 2 * len(splits)
+    for name, reason in rejected.items():
+        assert f"if {name.split('/')[0]!r} is a split and no class" in reason
+
+
 @pytest.mark.parametrize("inside", ["blurry", "train", "a/b"])
 def test_one_class_with_images_and_a_folder_is_no_wrapping_folder(inside: str) -> None:
     names = ["stop/0.png", "stop/1.png", f"stop/{inside}/0.png"]
