@@ -29,6 +29,10 @@ def backup(folder: Folder, data_dir: DataDir = None) -> None:
             raise CommandError(
                 f"{folder} has files that are not a backup. Choose another folder, or an empty one."
             ) from error
+        except backups.BackupRunningError as error:
+            raise CommandError(
+                f"Another `accrue backup` into {folder} is running. Wait until it has ended."
+            ) from error
         except backups.DatabaseDamagedError as error:
             raise CommandError(
                 f"The database is damaged, so there is no new backup: {error}. "

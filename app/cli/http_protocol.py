@@ -92,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._pending > MAX_HEAD_BYTES and not self.transport.is_closing():
             if not self._answering:
                 self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._close()
 
     def on_message_begin(self) -> None:
         """Start to receive a head, and to measure its time."""
@@ -123,7 +123,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         # uvicorn's own timer ends with the first byte, whatever that is.
         self._unset_keepalive_if_required()
-        if self.transport.is_closing() or self._answering:
+        if self.transport.is_closing():
+            self._close()
+            return
+        if self._answering:
             return
         if self._in_head:
             self._waits_since = self.loop.time()
@@ -137,7 +140,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         """Go on with the answer."""
-        self._stop_watching_answer()
+        if not self.transport.is_closing():
+            self._stop_watching_answer()
         super().resume_writing()
 
     @property
@@ -147,7 +151,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_request(self, seconds: float) -> None:
         self._waits_since = self.loop.time()
-        self._be_patient(seconds, self.transport.close)
+        self._be_patient(seconds, self._close)
+
+    def _close(self) -> None:
+        """Close the connection once its client has read what is buffered, or reads too slowly."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size() and self._unread is None:
+            self._watch_answer()
 
     def _be_patient(self, seconds: float = 0.0, then: Callable[[], None] | None = None) -> None:
         """Replace the timer by another one, or by none."""
@@ -161,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._be_patient(self._settings.head_seconds, self._end_slow_head)
         elif not self.transport.is_closing():
             self.transport.write(_TOO_SLOW)
-            self.transport.close()
+            self._close()
 
     def _make_room(self) -> None:
         """Close the connection that has waited longest for a request; with none, this one."""
@@ -175,10 +185,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if waiting:
             oldest = min(waiting, key=lambda each: each._waits_since or 0.0)
             oldest._waits_since = None  # it is still listed when the next one needs room
-            oldest.transport.close()
+            oldest._close()
         else:
             self.transport.write(_TOO_MANY)
-            self.transport.close()
+            self._close()
 
     def _watch_answer(self) -> None:
         """Cut off a client that reads less than the slowest that is allowed, in one period."""

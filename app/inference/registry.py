@@ -36,7 +36,9 @@ from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import TensorStore
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.5
+# How long a request that moves an alias waits for the version to be loaded.
+_REFRESH_SECONDS = 10.0
 # Between tries to swap in a version that cannot be loaded: 10 s, then twice as long, to ten
 # minutes. Requests that name it try more often.
 _FIRST_PAUSE_SECONDS = 10.0
@@ -141,10 +143,16 @@ class Registry:
         return Found(name, self._loader.load(version.id))
 
     def refresh(self) -> None:
-        """Read now what has changed, and load what must be. Blocks; errors are logged."""
+        """Read now what has changed, and wait some seconds for what must be loaded.
+
+        What takes longer is swapped in the background. Errors are logged.
+        """
         with self._refreshing:
             self._follow()
-            wait(self._begin_swaps())
+            loading = self._begin_swaps()
+        # Without the lock: a storage that hangs must not keep other changes from being followed.
+        wait(loading, timeout=_REFRESH_SECONDS)
+        with self._refreshing:
             self._end_swaps()
 
     def _poll(self) -> None:

@@ -30,8 +30,12 @@ def sweep_due_at(session: Session) -> datetime | None:
 
 
 def may_sweep(session: Session, now: datetime) -> bool:
-    """Say whether a sweep is due, and the pause after the last failure is over."""
-    return session.scalar(select(Installation.id).where(_may_sweep(now))) is not None
+    """Say whether a sweep is due, and the pause after the last failure is over.
+
+    Also where there is no identity yet: the first sweep is due at once.
+    """
+    due = session.scalar(select(_may_sweep(now)).select_from(Installation))
+    return due is None or due
 
 
 def take_sweep(session: Session, now: datetime, *, next_at: datetime) -> bool:

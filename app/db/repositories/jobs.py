@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import events as event_rows, turns as turn_rows
 from app.db.repositories.events import Event
-from app.db.tables import Classifier, Job, JobUpload, Upload, Version
+from app.db.tables import HOLDING_STATES, Classifier, Job, JobUpload, Upload, Version
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,12 @@ def uploads_of(session: Session, job_id: str) -> list[str]:
     """Return the uploads a job learns from, in the order they were named."""
     query = select(JobUpload.upload_id).where(JobUpload.job_id == job_id)
     return list(session.scalars(query.order_by(JobUpload.position)))
+
+
+def any_unfinished(session: Session) -> bool:
+    """Say whether any job has not ended: a short look at an index."""
+    query = select(Job.id).where(Job.state.in_(("queued", *HOLDING_STATES))).limit(1)
+    return session.scalar(query) is not None
 
 
 def waits_without_base(session: Session, classifier_id: str) -> bool:

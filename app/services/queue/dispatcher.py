@@ -106,6 +106,9 @@ class Dispatcher:
 
     def tick(self) -> None:
         """Free the jobs of lost workers, and send the jobs that wait."""
+        with self._db.reading() as session:
+            if not job_rows.any_unfinished(session):
+                return
         self._free_lost()
         self._send_waiting()
 

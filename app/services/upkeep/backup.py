@@ -10,7 +10,10 @@ its blobs are there, so at any moment the folder has a whole backup. Checkpoints
 start from the beginning instead.
 """
 
+import fcntl
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +42,10 @@ class NotABackupError(Exception):
     """The folder has files, and they are not a backup."""
 
 
+class BackupRunningError(Exception):
+    """Another process makes a backup in the folder."""
+
+
 class DatabaseDamagedError(Exception):
     """The database, or a copy of it, is not whole."""
 
@@ -55,14 +62,30 @@ class BackedUp:
 def make(db: Database, store: BlobStore, folder: Path) -> BackedUp:
     """Make a backup in a folder that is empty or has an earlier one, which is replaced.
 
-    Raises NotABackupError, DatabaseDamagedError, OSError and SQLAlchemyError. The earlier backup
-    stays then.
+    Raises NotABackupError, BackupRunningError, DatabaseDamagedError, OSError and SQLAlchemyError.
+    The earlier backup stays then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / _MARK).exists():
         if any(folder.iterdir()):
             raise NotABackupError
         (folder / _MARK).write_bytes(orjson.dumps({"format": 1}))
+    with _alone(folder):
+        return _make(db, store, folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from making a backup in the folder. Raises BackupRunningError."""
+    with (folder / _MARK).open("r+b") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BackupRunningError from error
+        yield
+
+
+def _make(db: Database, store: BlobStore, folder: Path) -> BackedUp:
     copies = LocalBlobStore(folder / BLOBS)
     copies.remove_unfinished(datetime.now(UTC))
     unfinished = folder / _UNFINISHED
@@ -71,6 +94,7 @@ def make(db: Database, store: BlobStore, folder: Path) -> BackedUp:
         copy = Database(f"sqlite:///{unfinished}")
         try:
             result, lost = _fetch(copy, store, copies)
+            result.problems = integrity.users(copy, lost)
         finally:
             copy.close()
         with db.reading() as session:
@@ -78,7 +102,6 @@ def make(db: Database, store: BlobStore, folder: Path) -> BackedUp:
         # What was deleted since the copy is nothing that a newer copy needs.
         if not set(lost) - still_needed:
             break
-    result.problems = integrity.users(db, sorted(still_needed))
     unfinished.replace(folder / DATABASE)
     sync_folder(folder)
     _remove_unneeded(folder, copies)

@@ -23,15 +23,17 @@ from app.services.upkeep.ownership import ForeignStorageError
 from app.settings import Settings
 from app.storage import BlobStore
 
-_TICK_SECONDS = 1.0
+_TICK_SECONDS = 2.0
 # After a failure, such as an unreachable database or a full disk.
 _RETRY_SECONDS = 10.0
 _SWEEP_EVERY = timedelta(hours=1)
 # The pause after a failed sweep, which lists the whole storage: expensive to repeat. It doubles.
 _SWEEP_AGAIN = timedelta(minutes=10)
 _SWEEP_AGAIN_AT_MOST = timedelta(hours=6)
-# Between the batches of a sweep, so that requests are not delayed.
+# Between the batches of a sweep, so that requests are not delayed; and at least so many times what
+# the batch took of the CPU: a sweep takes a fifth of a core at most, however much there is.
 _PAUSE_SECONDS = 0.02
+_PAUSE_FACTOR = 4.0
 # Changed classifiers that one tick maintains.
 _BATCH = 20
 
@@ -40,6 +42,22 @@ log = structlog.get_logger(__name__)
 
 class _StoppingError(Exception):
     """Ends a sweep when its process ends."""
+
+
+class _Pace:
+    """Pauses between the batches of a sweep. For the thread that makes it."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._used = time.thread_time()
+
+    def __call__(self) -> None:
+        """Pause for as long as is due. Raises _StoppingError where the process ends meanwhile."""
+        used = time.thread_time()
+        pause = max(_PAUSE_SECONDS, _PAUSE_FACTOR * (used - self._used))
+        self._used = used
+        if self._stop.wait(pause):
+            raise _StoppingError
 
 
 class Housekeeper:
@@ -93,9 +111,7 @@ class Housekeeper:
         self._later = {failed: at for failed, at in self._later.items() if at > now}
         with self._db.reading() as session:
             changed = classifier_rows.changed(session, limit=_BATCH, but=self._later)
-            due = installation_rows.identity(session) is None or installation_rows.may_sweep(
-                session, self._db.now(session)
-            )
+            due = installation_rows.may_sweep(session, self._db.now(session))
         if changed or due:
             ownership.check(self._db, self._store)
             self._foreign = False
@@ -116,7 +132,8 @@ class Housekeeper:
             idempotency_rows.delete_old(session, now)
             change_rows.delete_old(session, now)
         try:
-            swept = sweeping.sweep(self._db, self._store, self._settings, pause=self._pause)
+            pause = _Pace(self._stop)
+            swept = sweeping.sweep(self._db, self._store, self._settings, pause=pause)
         except (SQLAlchemyError, OSError) as error:
             self._sweep_failed(next_at, due_at, str(getattr(error, "orig", None) or error))
             raise
@@ -141,7 +158,3 @@ class Housekeeper:
                 error=error,
                 undeleted=undeleted,
             )
-
-    def _pause(self) -> None:
-        if self._stop.wait(_PAUSE_SECONDS):
-            raise _StoppingError

@@ -16,8 +16,10 @@ from app.services.upkeep import integrity
 from app.storage import BlobStore
 
 _PAUSE_SECONDS = 30.0
-# A look that takes long is repeated less often: at most half a per cent of the time is spent on it.
-_PAUSE_FACTOR = 200.0
+# A look that takes long is repeated less often: at most a thousandth of the time is spent on it,
+# and a tenth while something is wrong, so that readiness soon shows that it was mended.
+_PAUSE_FACTOR = 1000.0
+_PAUSE_FACTOR_WRONG = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +53,13 @@ class Inspector:
                 log.warning("not_inspected", error=str(error))
             except Exception:  # an error of any kind must not end the thread
                 log.exception("not_inspected")
-            pause = max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.monotonic() - begun))
-            if self._stop.wait(pause):
+            if self._stop.wait(self.pause(time.monotonic() - begun)):
                 return
+
+    def pause(self, took: float) -> float:
+        """Return the seconds until the next look, after one that took so many."""
+        factor = _PAUSE_FACTOR_WRONG if self.findings else _PAUSE_FACTOR
+        return max(_PAUSE_SECONDS, factor * took)
 
     def look(self) -> None:
         """Look once, and log what is new. Raises OSError and SQLAlchemyError."""

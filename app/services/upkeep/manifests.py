@@ -128,6 +128,8 @@ def write(db: Database, store: BlobStore, classifier_id: str, *, compare: bool =
                 if (gone or compare or name not in present or name.endswith(_OWN))
                 and (data := _json(render())) != store.read_document(name)
             }
+        if classifier and classifier.kept_revision == revision and not changes and not gone:
+            return  # as for most of a sweep: no lock and no commit for nothing
         with db.transaction() as session:
             # Optimistic locking: write only if the classifier did not change since it was read.
             # So an older state never overwrites what another process has written.
@@ -189,8 +191,9 @@ def _classifier(session: Session, classifier: Classifier) -> ClassifierManifest:
 
 def remove_unknown(store: BlobStore, known: Iterable[str], *, dry_run: bool = False) -> int:
     """Remove the documents of deleted classifiers; return how many."""
-    homes = tuple(folder(classifier_id) for classifier_id in known)
-    unknown = [name for name in store.documents(FOLDER) if not name.startswith(homes)]
+    ids = set(known)
+    documents = store.documents(FOLDER)
+    unknown = [name for name in documents if name.removeprefix(FOLDER).split("/")[0] not in ids]
     for name in unknown:
         if not dry_run:
             store.remove_document(name)

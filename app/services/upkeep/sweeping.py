@@ -5,6 +5,8 @@ is published. And a copy of the database, made for a backup, refers to blobs for
 to copy them as well. So a sweep leaves a blob alone for a grace period after its last put, and for
 one after it was first seen that nothing refers to it: a sweep marks such a blob, a later one
 deletes it. A put of existing bytes starts the first period again, a new reference ends the second.
+Bytes that the database does not know are marked as well: where an older copy of it was put in
+place by mistake, the newer one still needs them.
 
 The lock on the blob's row decides in the end: it is held
 while the bytes are deleted, and a transaction that wants to refer to the blob waits for it, then
@@ -79,7 +81,7 @@ def sweep(
         unneeded = _unneeded(db, batch)
         removed = _due(db, unneeded, before)
         if not dry_run:
-            _mark(db, unneeded)
+            _mark(db, unneeded, before)
             removed = _remove(db, store, removed, before, swept)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
@@ -124,30 +126,31 @@ def _unneeded(db: Database, batch: list[StoredBlob]) -> list[StoredBlob]:
 
 
 def _due(db: Database, unneeded: list[StoredBlob], before: datetime) -> dict[str, int]:
-    """Return those whose grace has ended, hash to bytes: last put and marked before the moment.
-
-    Bytes without a row have never been referred to.
-    """
+    """Return those whose grace has ended, hash to bytes: last put and marked before the moment."""
     with db.reading() as session:
         marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
     return {
         blob.sha256: blob.size
         for blob in unneeded
-        if blob.put_at < before
-        and (
-            blob.sha256 not in marks
-            or ((since := marks[blob.sha256]) is not None and since < before)
-        )
+        if blob.put_at < before and (since := marks.get(blob.sha256)) is not None and since < before
     }
 
 
-def _mark(db: Database, unneeded: list[StoredBlob]) -> None:
-    hashes = [blob.sha256 for blob in unneeded]
+def _mark(db: Database, unneeded: list[StoredBlob], before: datetime) -> None:
+    """Write down that nothing refers to these blobs; old ones without a row get one for that."""
     with db.reading() as session:
-        marks = blob_rows.unreferenced_since(session, hashes)
-    if unmarked := [sha256 for sha256, since in marks.items() if since is None]:
+        marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
+    unknown = {
+        blob.sha256: blob.size
+        for blob in unneeded
+        if blob.sha256 not in marks and blob.put_at < before
+    }
+    unmarked = [sha256 for sha256, since in marks.items() if since is None]
+    if unknown or unmarked:
         with db.transaction() as session:
-            blob_rows.mark_unreferenced(session, unmarked, db.now(session))
+            now = db.now(session)
+            blob_rows.hold(session, unknown, now)
+            blob_rows.mark_unreferenced(session, [*unmarked, *unknown], now)
 
 
 def _remove(
@@ -160,11 +163,7 @@ def _remove(
     if not sizes:
         return {}
     with db.transaction() as session:
-        # Bytes without a row get one, whose lock is held while they are deleted.
-        blob_rows.hold(session, sizes, db.now(session))
         released = blob_rows.release(session, sizes)
-        # Where bytes cannot be deleted now, a new row must not begin another grace.
-        blob_rows.mark_unreferenced(session, released, before)
     deletion = stored.delete_unreferenced(db, store, released, before=before)
     swept.undeleted += len(deletion.refused)
     swept.error = next((str(error) for error in deletion.refused.values()), swept.error)

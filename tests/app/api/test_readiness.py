@@ -74,3 +74,15 @@ def test_a_damaged_file_of_the_database_is_found_at_the_start(
             )
 
         wait_for(found, 20)
+
+
+@sqlite_only
+def test_what_was_mended_shows_soon_however_long_a_look_takes(
+    database: Database, store: BlobStore
+) -> None:
+    """A look of 20 s, at thousands of tensors in a bucket, is repeated after minutes, not hours."""
+    inspector = Inspector(database, store)
+    assert inspector.pause(20) == 20_000
+    inspector.findings = {"versions": "1 tensors that aliases need are not in the storage"}
+    assert inspector.pause(20) == 200
+    assert inspector.pause(0.01) == 30

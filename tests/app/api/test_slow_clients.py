@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from app.cli.http_protocol import BoundedProtocol
 from app.settings import Settings
 from tests.app.api.test_event_stream import STREAM, Running, frames, serving
 from tests.worker.harness import Service
@@ -198,6 +199,31 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(running: Running) -> 
         request = b"GET /openapi.json HTTP/1.1\r\nHost: accrue\r\n\r\n"
         connection.sendall(request * 200)
         deadline = time.monotonic() + 20
+        while running.server.server_state.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_so_is_one_whose_whole_answer_waits_in_the_buffer(running: Running) -> None:
+    """Too little is buffered to pause the answer: closing it would wait for the client for ever."""
+    with connect(running) as connection:
+        deadline = time.monotonic() + 20
+        while not running.server.server_state.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (protocol,) = running.server.server_state.connections
+        assert isinstance(protocol, BoundedProtocol)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        filled = threading.Event()
+
+        def fill() -> None:
+            """Write until the system takes no more, as answers that are not read do."""
+            while protocol.transport.get_write_buffer_size() < 2000:
+                protocol.transport.write(bytes(4096))
+            filled.set()
+
+        protocol.loop.call_soon_threadsafe(fill)
+        assert filled.wait(20)
         while running.server.server_state.connections:
             assert time.monotonic() < deadline
             time.sleep(0.1)

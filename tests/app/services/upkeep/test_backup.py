@@ -253,6 +253,49 @@ def test_the_next_backup_replaces_the_one_before(
     assert sorted(path.name for path in folder.iterdir()) == ["accrue.db", "backup.json", "blobs"]
 
 
+@sqlite_only
+def test_two_backups_into_one_folder_do_not_mix(
+    service: Service, store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where last night's is not done yet: its database would be that of a half-made one."""
+    service.upload("a", count=2)
+    folder = tmp_path / "backup"
+    refused: list[bool] = []
+    read = store.get
+
+    def get(sha256: str) -> bytes:
+        if not refused:
+            refused.append(True)
+            with pytest.raises(backup.BackupRunningError):
+                backup.make(service.db, store, folder)
+        return read(sha256)
+
+    monkeypatch.setattr(store, "get", get)
+    assert backup.make(service.db, store, folder).blobs == 2
+    assert refused
+    assert backup.make(service.db, store, folder).blobs == 2, "the lock ends with the backup"
+
+
+@sqlite_only
+def test_a_backup_that_never_catches_up_says_what_it_lacks(
+    service: Service, store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each copy of the database names bytes that are purged before they are fetched."""
+    labels = iter("abcdefgh")
+    kept = [service.upload(next(labels), count=1)]
+    read = store.get
+
+    def get(sha256: str) -> bytes:
+        uploads.delete(service.db, WORKSPACE, kept[-1])
+        store.delete(sha256)
+        kept.append(service.upload(next(labels), count=1))
+        return read(sha256)
+
+    monkeypatch.setattr(store, "get", get)
+    made = backup.make(service.db, store, tmp_path / "backup")
+    assert made.problems == [f"upload {kept[-2]}: images"]
+
+
 def held(service: Service) -> set[str]:
     return {sha256 for hashes in held_out(service, 1).values() for sha256 in hashes}
 

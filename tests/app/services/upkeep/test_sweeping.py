@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
+from app.db import copying
 from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, installation as installation_rows
 from app.db.tables import Blob, Image, Installation
@@ -65,12 +66,76 @@ def test_what_nothing_refers_to_goes_after_its_grace(service: Service, store: Bl
     orphan = store.put(b"a tensor of a worker that died")
     assert sweep(service, store).blobs == 0
     age(store)
+    assert sweep(service, store).blobs == 0
+    age_marks(service)
     assert sweep(service, store, dry_run=True).blobs == 1
     assert store.exists(orphan)
     swept = sweep(service, store)
     assert (swept.blobs, swept.bytes) == (1, 30)
     assert not store.exists(orphan)
     assert rows(service, {orphan}) == 0
+
+
+def test_an_older_database_put_in_place_by_mistake_leaves_what_the_newer_one_needs(
+    service: Service, store: BlobStore, tmp_path: Path
+) -> None:
+    """For the length of the grace: long enough to put the newer one back."""
+    if service.db.engine.dialect.name != "sqlite":
+        pytest.skip("one copy of a file shows it")
+    service.upload("a", count=2)
+    sweep(service, store)
+    older = tmp_path / "older.db"
+    copying.copy_sqlite(Path(service.db.engine.url.database or ""), older)
+    upload = service.upload("b", count=3)
+    age(store, hours=1000)
+    mistaken = Database(f"sqlite:///{older}")
+    for _ in range(2):
+        assert sweeping.sweep(mistaken, store, service.settings).blobs == 0
+    mistaken.close()
+    assert images_of(service, upload, "b") <= stored(store)
+
+
+def test_a_sweep_writes_nothing_of_classifiers_that_are_as_they_were(
+    service: Service, store: BlobStore
+) -> None:
+    """A commit for each of thousands would keep the disk, and everything that writes, busy."""
+    taught(service, "ab")
+    sweep(service, store)
+    commits: list[str] = []
+
+    def count(statement: str) -> None:
+        commits.append(statement)
+
+    event.listen(
+        service.db.engine,
+        "before_cursor_execute",
+        lambda _c, _cursor, statement, *_: count(statement),
+    )
+    sweep(service, store)
+    assert not [text for text in commits if text.startswith(("UPDATE", "BEGIN IMMEDIATE"))]
+
+
+def test_a_sweep_rests_for_longer_than_it_works(
+    service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of classifiers must not keep a core busy for minutes."""
+    for name in "abcdefgh":
+        service.classifier(name)
+    keeper = Housekeeper(service.db, store, settings)
+    monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.05))
+    begun, used = time.monotonic(), time.thread_time()
+    keeper.tick()
+    took, worked = time.monotonic() - begun, time.thread_time() - used
+    # Eight classifiers of 0.05 s, each followed by a rest of 0.2 s; changes are followed at once,
+    # without a rest, which takes 0.4 s more.
+    assert worked >= 0.8
+    assert took >= 0.8 + 8 * 0.2
+
+
+def burn(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
 
 
 def test_what_is_needed_stays_however_old(service: Service, store: BlobStore) -> None:
@@ -305,6 +370,8 @@ def test_a_sweep_that_may_not_delete_is_not_done(
 ) -> None:
     orphans = {store.put(name) for name in (b"first", b"second", b"third")}
     age(store)
+    sweep(service, store)
+    age_marks(service)
     asked: list[str] = []
 
     def refuses(sha256: str) -> None:
