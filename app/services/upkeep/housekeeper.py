@@ -6,7 +6,9 @@ twice is harmless. Only one process sweeps at a time.
 
 import threading
 import time
+import zlib
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +36,9 @@ _SWEEP_AGAIN_AT_MOST = timedelta(hours=6)
 # the batch took of the CPU: a sweep takes a fifth of a core at most, however much there is.
 _PAUSE_SECONDS = 0.02
 _PAUSE_FACTOR = 4.0
+# Of so many sweeps, each compares its part of all classifiers' documents, which change only with
+# the classifiers: the comparison finds what was lost in the storage.
+_PARTS = 24
 # Changed classifiers that one tick maintains.
 _BATCH = 20
 
@@ -133,7 +138,10 @@ class Housekeeper:
             change_rows.delete_old(session, now)
         try:
             pause = _Pace(self._stop)
-            swept = sweeping.sweep(self._db, self._store, self._settings, pause=pause)
+            is_compared = partial(_is_compared, int(now.timestamp()) // 3600)
+            swept = sweeping.sweep(
+                self._db, self._store, self._settings, pause=pause, is_compared=is_compared
+            )
         except (SQLAlchemyError, OSError) as error:
             self._sweep_failed(next_at, due_at, str(getattr(error, "orig", None) or error))
             raise
@@ -158,3 +166,8 @@ class Housekeeper:
                 error=error,
                 undeleted=undeleted,
             )
+
+
+def _is_compared(hour: int, classifier_id: str) -> bool:
+    """Say whether a classifier's documents are compared by the sweep of this hour, from any day."""
+    return zlib.crc32(classifier_id.encode()) % _PARTS == hour % _PARTS

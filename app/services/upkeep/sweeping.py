@@ -58,11 +58,13 @@ def sweep(
     *,
     dry_run: bool = False,
     pause: Callable[[], None] = lambda: None,
+    is_compared: Callable[[str], bool] = lambda _: True,
 ) -> Swept:
     """Remove everything that is not needed; a dry run counts blobs, documents, unfinished writes.
 
-    `pause` is called between batches, and may raise to end the sweep there. Two sweeps at once do
-    no harm. Raises ForeignStorageError with nothing removed, and OSError.
+    `is_compared` says of a classifier whether its documents are compared with the database. `pause`
+    is called between batches, and may raise to end the sweep there. Two sweeps at once do no harm.
+    Raises ForeignStorageError with nothing removed, and OSError.
     """
     ownership.check(db, store)
     with db.reading() as session:
@@ -72,7 +74,7 @@ def sweep(
     swept = Swept()
     if not dry_run:
         swept.uploads = len(retention.expire_uploads(db, settings.upload_retention_days))
-        for classifier_id in ids:
+        for classifier_id in filter(is_compared, ids):
             swept.versions += maintain(db, store, classifier_id, compare=True) or 0
             pause()
     swept.documents = manifests.remove_unknown(store, ids, dry_run=dry_run)

@@ -15,8 +15,9 @@ from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, installation as installation_rows
 from app.db.tables import Blob, Image, Installation
 from app.services.stored import StorageChangedError, delete_unreferenced
-from app.services.upkeep import ownership, sweeping
-from app.services.upkeep.housekeeper import Housekeeper
+from app.services.upkeep import housekeeper, ownership, sweeping
+from app.services.upkeep.housekeeper import Housekeeper, _is_compared
+from app.services.upkeep.manifests import FOLDER
 from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
@@ -115,6 +116,27 @@ def test_a_sweep_writes_nothing_of_classifiers_that_are_as_they_were(
     assert not [text for text in commits if text.startswith(("UPDATE", "BEGIN IMMEDIATE"))]
 
 
+def test_a_day_of_sweeps_compares_each_classifier_once() -> None:
+    ids = [f"cls_{number}" for number in range(500)]
+    hours = [{each for each in ids if _is_compared(hour, each)} for hour in range(490_000, 490_024)]
+    assert sorted(each for compared in hours for each in compared) == sorted(ids)
+    assert max(map(len, hours)) < 3 * 500 / 24
+
+
+def test_lost_documents_come_back_when_their_classifier_is_compared(
+    service: Service, store: BlobStore
+) -> None:
+    service.classifier()
+    sweep(service, store)
+    (lost,) = store.documents(FOLDER)
+    store.remove_document(lost)
+    settings = service.settings
+    sweeping.sweep(service.db, store, settings, is_compared=lambda _: False)
+    assert list(store.documents(FOLDER)) == []
+    sweeping.sweep(service.db, store, settings, is_compared=lambda _: True)
+    assert list(store.documents(FOLDER)) == [lost]
+
+
 def test_a_sweep_rests_for_longer_than_it_works(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +145,7 @@ def test_a_sweep_rests_for_longer_than_it_works(
         service.classifier(name)
     keeper = Housekeeper(service.db, store, settings)
     monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.05))
+    monkeypatch.setattr(housekeeper, "_is_compared", lambda _hour, _id: True)
     begun, used = time.monotonic(), time.thread_time()
     keeper.tick()
     took, worked = time.monotonic() - begun, time.thread_time() - used
