@@ -75,9 +75,10 @@ def test_the_base_never_changes(chain: Callable[..., Chain], bn: str) -> None:
     learner = learnt(chain, 3, bn=bn)
     parts = [result.state.parts for result in learner.results]
     assert len({sha256(part["backbone"]) for part in parts}) == 1
-    assert set(parts[0]) == {"preprocess", "backbone", "head.0", "router.0"}
+    assert set(parts[0]) == {"preprocess", "backbone", "head.0", "router.0", "known"}
     assert set(parts[2]) - set(parts[1]) == {"task.2", "head.2", "router.2"}
-    assert all(sha256(parts[2][name]) == sha256(parts[1][name]) for name in parts[1])
+    shared = set(parts[1]) - {"known"}  # the scores of held-out images, of which there are more
+    assert all(sha256(parts[2][name]) == sha256(parts[1][name]) for name in shared)
 
 
 @BNS
@@ -221,7 +222,11 @@ def test_a_task_does_not_depend_on_those_before_it(chain: Callable[..., Chain]) 
 def test_a_task_costs_a_bit_a_weight(chain: Callable[..., Chain]) -> None:
     learner = learnt(chain, 2)
     before, after = (
-        {sha256(part): len(encode(part)) for part in result.state.parts.values()}
+        {
+            sha256(part): len(encode(part))
+            for name, part in result.state.parts.items()
+            if name != "known"  # grows with the held-out images
+        }
         for result in learner.results
     )
     added = sum(size for name, size in after.items() if name not in before)

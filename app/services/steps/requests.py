@@ -7,6 +7,7 @@ from pydantic import (
     BaseModel,
     Field,
     Strict,
+    ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
@@ -52,8 +53,16 @@ class LearnRequest(_Request):
     )
 
 
+def _one_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Say in one error what pydantic would say in one for each alternative."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError('is not true, false or "now"') from None
+
+
 # A deletion cannot be undone, so "yes" and 1 are not taken for true.
-Purge = Annotated[bool, Strict()] | Literal["now"]
+Purge = Annotated[Annotated[bool, Strict()] | Literal["now"], WrapValidator(_one_error)]
 
 
 class ForgetRequest(_Request):

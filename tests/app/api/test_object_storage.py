@@ -91,7 +91,10 @@ def test_while_the_storage_is_away(
         with TestClient(create_app(settings)) as another:
             assert another.post("/predict?version=1", **image).status_code == 200
         ready = api.get("/health/ready")
-        assert (ready.status_code, ready.json()["detail"]) == (503, "Not answering: storage.")
+        assert (ready.status_code, ready.json()["detail"]) == (
+            503,
+            "Not answering, or not whole: storage. `accrue doctor` says more.",
+        )
         files = [("files", ("a.png", png(3)))]
         for answer in (
             api.get(f"/v1/images/{sha256}"),

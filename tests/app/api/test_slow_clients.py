@@ -84,7 +84,7 @@ def test_a_head_that_trickles_is_answered_408(running: Running, start: bytes) ->
         piece = b"X-A: b\r\n" if start == GET else b"a"
         trickle(connection, piece, 0.1)
         answer = rest(connection)
-    assert HEAD <= time.monotonic() - begun < HEAD + 5
+    assert 0.9 * HEAD <= time.monotonic() - begun < HEAD + 5
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert problem(answer)["code"] == "request-timeout"
 
@@ -96,7 +96,7 @@ def test_a_connection_without_a_request_is_closed(running: Running, sent: bytes)
         if sent:
             trickle(connection, sent, 0.1)
         assert rest(connection) == b""
-    assert HEAD <= time.monotonic() - begun < HEAD + 5
+    assert 0.9 * HEAD <= time.monotonic() - begun < HEAD + 5
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "empty lines"])
@@ -125,7 +125,7 @@ def test_a_body_that_stalls_is_answered_408(
         if piece:
             trickle(connection, piece if b"Content" in length else b"1\r\na\r\n", 0.1)
         answer = rest(connection)
-    assert BODY <= time.monotonic() - begun < BODY + 5
+    assert 0.9 * BODY <= time.monotonic() - begun < BODY + 5
     assert answer.startswith(b"HTTP/1.1 408 ")
     document = problem(answer)
     assert document["code"] == "request-timeout"
@@ -171,13 +171,13 @@ def test_event_streams_outlast_every_limit(
 def test_where_there_are_too_many_the_longest_idle_one_goes(running: Running) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(connect(running)) for _ in range(8)]
-        time.sleep(0.2)
         with connect(running) as newest:
             newest.sendall(GET + b"Connection: close\r\n\r\n")
+            # At once: a moment later it would have been idle for too long itself.
+            idle[7].sendall(GET + b"Connection: close\r\n\r\n")
             assert rest(newest).startswith(b"HTTP/1.1 200 ")
         assert rest(idle[0]) == b""
-        idle[7].sendall(GET + b"\r\n")
-        assert idle[7].recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert rest(idle[7]).startswith(b"HTTP/1.1 200 ")
 
 
 def test_where_all_are_busy_a_new_one_is_answered_503(running: Running) -> None:
