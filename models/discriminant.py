@@ -97,21 +97,27 @@ class Discriminant:
 
         Where no class has two different images, they are those of the nearest mean.
         """
-        trace = self.values.sum()
-        if self.freedom < 1 or float(trace) <= self.least:
+        diagonal = self._diagonal(alpha)
+        if diagonal is None:
             return self.means @ self.basis.T, -0.5 * self.means.square().sum(dim=1)
-        inverse = 1 / ((1 - alpha) * self.values + alpha * trace / len(self.values))
+        inverse = 1 / diagonal
         weight = self.means * inverse
         bias = -0.5 * (self.means * weight).sum(dim=1)
         return weight @ self.basis.T, bias + 0.5 * (inverse * self.values).sum() / self.counts
 
     def whitened(self, alpha: float) -> tuple[Tensor, Tensor]:
         """Return R^(−½) [M, M], and the means [C, M] times it; R is I where no images differ."""
-        trace = self.values.sum()
-        scale = torch.ones_like(self.values)
-        if self.freedom >= 1 and float(trace) > self.least:
-            scale = ((1 - alpha) * self.values + alpha * trace / len(self.values)).rsqrt()
+        diagonal = self._diagonal(alpha)
+        scale = torch.ones_like(self.values) if diagonal is None else diagonal.rsqrt()
         return self.basis * scale @ self.basis.T, self.means * scale @ self.basis.T
+
+    def _diagonal(self, alpha: float) -> Tensor | None:
+        """Return R [M] in the basis, None where no class has two different images."""
+        trace = self.values.sum()
+        if self.freedom < 1 or float(trace) <= self.least:
+            return None
+        diagonal: Tensor = (1 - alpha) * self.values + alpha * trace / len(self.values)
+        return diagonal
 
     def left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
         """Return the scores [n, C] of images where each is left out of the statistics.

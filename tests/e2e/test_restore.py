@@ -98,12 +98,17 @@ def test_the_commands_back_up_and_restore(
     done = accrue("restore")
     assert done.returncode == 0, done
     service = start()
+    assert_restored(service, digits, before)
+    assert service.finished(job["id"])["version"] == 3
+
+
+def assert_restored(service: Service, digits: Digits, before: Any) -> None:
+    """All is as it was, but for the version of the job that ran meanwhile, and the aliases."""
     found = state(service, digits)
     found[0] = [version for version in found[0] if version["number"] <= 2]
     for version in found[0] + before[0]:
         version["aliases"] = []
     assert found == before
-    assert service.finished(job["id"])["version"] == 3
 
 
 def test_a_backup_made_while_running_is_restored(
@@ -126,10 +131,6 @@ def test_a_backup_made_while_running_is_restored(
     shutil.rmtree(service.data_dir)
     shutil.copytree(backup, service.data_dir)
     service = start()
-    found = state(service, digits)
-    found[0] = [version for version in found[0] if version["number"] <= 2]
-    for version in found[0] + before[0]:
-        version["aliases"] = []
-    assert found == before
+    assert_restored(service, digits, before)
     # The job that ran is done again, or was done before the copy; in any case once.
     assert service.finished(job["id"])["version"] == 3

@@ -50,7 +50,7 @@ class Inspector:
                 self.look()
             except (SQLAlchemyError, OSError) as error:
                 # Readiness asks both itself whether they answer.
-                log.warning("not_inspected", error=str(error))
+                log.warning("not_inspected", error=error)
             except Exception:  # an error of any kind must not end the thread
                 log.exception("not_inspected")
             if self._stop.wait(self.pause(time.monotonic() - begun)):

@@ -13,7 +13,7 @@ while the bytes are deleted, and a transaction that wants to refer to the blob w
 checks that the bytes exist.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -81,9 +81,11 @@ def sweep(
     swept.unfinished_writes = store.remove_unfinished(before, dry_run=dry_run)
     for batch in _batches(store):
         unneeded = _unneeded(db, batch)
-        removed = _due(db, unneeded, before)
+        with db.reading() as session:
+            marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
+        removed = _due(unneeded, marks, before)
         if not dry_run:
-            _mark(db, unneeded, before)
+            _mark(db, unneeded, marks, before)
             removed = _remove(db, store, removed, before, swept)
         swept.blobs += len(removed)
         swept.bytes += sum(removed.values())
@@ -127,10 +129,10 @@ def _unneeded(db: Database, batch: list[StoredBlob]) -> list[StoredBlob]:
     return [blob for blob in batch if blob.sha256 not in needed]
 
 
-def _due(db: Database, unneeded: list[StoredBlob], before: datetime) -> dict[str, int]:
+def _due(
+    unneeded: list[StoredBlob], marks: Mapping[str, datetime | None], before: datetime
+) -> dict[str, int]:
     """Return those whose grace has ended, hash to bytes: last put and marked before the moment."""
-    with db.reading() as session:
-        marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
     return {
         blob.sha256: blob.size
         for blob in unneeded
@@ -138,10 +140,13 @@ def _due(db: Database, unneeded: list[StoredBlob], before: datetime) -> dict[str
     }
 
 
-def _mark(db: Database, unneeded: list[StoredBlob], before: datetime) -> None:
+def _mark(
+    db: Database,
+    unneeded: list[StoredBlob],
+    marks: Mapping[str, datetime | None],
+    before: datetime,
+) -> None:
     """Write down that nothing refers to these blobs; old ones without a row get one for that."""
-    with db.reading() as session:
-        marks = blob_rows.unreferenced_since(session, [blob.sha256 for blob in unneeded])
     unknown = {
         blob.sha256: blob.size
         for blob in unneeded
