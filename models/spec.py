@@ -1,6 +1,7 @@
 """What a classifier is to the learning core: validated, serialisable, immutable."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,6 +74,15 @@ class Spec(Settings):
     backbone: Text = "resnet32"
     weights: Text | None = None
     image_size: ImageSize = 32
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> Self:
+        """Return a stored spec. Fields that another release has added are left out.
+
+        Raises ValidationError for a value that is not known here.
+        """
+        known = cls.model_fields.keys() & fields.keys()
+        return cls.model_validate({name: fields[name] for name in known})
 
     @property
     def crop(self) -> int:

@@ -11,8 +11,10 @@ import structlog
 
 from app.inference.loaded import LoadedVersion
 
-# How long a load waits for evicted versions that requests still hold.
+# How long a load waits for evicted versions that requests still hold, and for loads in progress:
+# one of these may hang in a storage that does not answer.
 _RELEASE_SECONDS = 5.0
+_LOADING_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 
 log = structlog.get_logger(__name__)
@@ -65,7 +67,8 @@ class VersionCache:
     def room(self, size: int) -> Iterator[None]:
         """Evict versions until `size` bytes are free, and keep these free meanwhile.
 
-        Blocks while other loads, or requests that hold evicted versions, need the room.
+        Blocks while other loads, or requests that hold evicted versions, need the room; after some
+        seconds it goes on without.
         """
         with self._changed:
             self._wait_for_room(size)
@@ -111,10 +114,13 @@ class VersionCache:
         self._sizes[version.id] = size
 
     def _wait_for_room(self, size: int) -> None:
-        patience = time.monotonic() + _RELEASE_SECONDS
+        begun = time.monotonic()
         while not self._evict(size):
             # What is left is pinned, leaving or being loaded. Only pinned ones stay.
-            if not self._reserved and (not self._held() or time.monotonic() > patience):
+            waited = time.monotonic() - begun
+            if waited > (_LOADING_SECONDS if self._reserved else _RELEASE_SECONDS):
+                return
+            if not self._reserved and not self._held():
                 return
             self._changed.wait(_LOOK_SECONDS)
 

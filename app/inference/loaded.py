@@ -2,25 +2,22 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakSet
 
 import numpy as np
-import structlog
 import torch
 from numpy.typing import NDArray
 
-from app.db.engine import Database
-from app.db.repositories import versions as version_rows
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
 from app.inference.batcher import Run
 from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, VersionUnreadableError
 from app.inference.lru import LruCache
-from app.services.classifiers.versions import VersionNotFoundError
-from app.storage import BlobCorruptError, BlobMissingError, TensorStore
+from app.inference.stored import StoredVersion
+from app.storage import TensorStore
 from models import known, methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
@@ -30,8 +27,6 @@ from models.spec import Spec
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
 _CACHED_PREDICTORS = 8
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,32 +131,21 @@ AnyPredictor = ServablePredictor | RestrictedPredictor
 class LoadedVersion:
     """A version ready to predict."""
 
-    def __init__(
-        self,
-        *,
-        version_id: str,
-        number: int,
-        spec: Spec,
-        labels: tuple[str, ...],
-        tasks: tuple[int, ...],
-        parts: Mapping[str, str],
-        store: TensorStore,
-        limits: ImageLimits,
-    ) -> None:
+    def __init__(self, stored: StoredVersion, store: TensorStore, limits: ImageLimits) -> None:
         """Read, build and warm up the default predictor.
 
         Raises VersionUnreadableError, which tells missing or damaged bytes from tensors that do
         not fit the network, and from a storage that does not answer.
         """
-        self.id = version_id
-        self.number = number
-        self.labels = labels
-        self.tasks = tasks
-        self._spec = spec
-        self._parts = dict(parts)
+        self.id = stored.id
+        self.number = stored.number
+        self.labels = stored.labels
+        self.tasks = stored.tasks
+        self._stored = stored
+        self._spec = stored.spec
         self._store = store
         self._limits = limits
-        self._columns = torch.tensor(tasks)
+        self._columns = torch.tensor(stored.tasks)
         # Two requests for a predictor that is not cached build it once.
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
@@ -194,7 +178,7 @@ class LoadedVersion:
         if task is not None and task not in self.tasks:
             raise UnknownTaskError(f"Version {self.number} has no task {task}.")
         method = methods.get(self._spec.method)
-        offered = method.offered(self._parts)
+        offered = method.offered(self._stored.part_names)
         if classify in method.classify and classify not in offered:
             raise ClassifyNotOfferedError(
                 f"Version {self.number} was learnt by a release that did not have {classify}. "
@@ -217,7 +201,7 @@ class LoadedVersion:
         return RestrictedPredictor(whole, self._columns == task)
 
     def _build(self, task: int | None, classify: str, *, warm: bool = False) -> ServablePredictor:
-        loaded = state.State(self._read(), self.tasks)
+        loaded = state.State(self._stored.tensors(self._store), self.tasks)
         try:
             servable = load_servable(self._spec, loaded, task=task, classify=classify)
             rules = pixel_rules(loaded.parts["preprocess"])
@@ -247,49 +231,3 @@ class LoadedVersion:
         if task is not None or classify not in ("auto", default):
             return {}
         return loaded.parts.get(known.PART, {})
-
-    def _read(self) -> dict[str, state.Tensors]:
-        """Read the parts from storage, which checks their hashes. Raises VersionUnreadableError."""
-        name = ""
-        try:
-            parts = {}
-            for name, sha256 in self._parts.items():
-                parts[name] = state.decode(self._store.get(sha256))
-            return parts
-        except OSError as error:
-            log.warning("version_not_read", version=self.id, error=error)
-            raise VersionUnreadableError(
-                f"The storage that holds version {self.number} does not answer.",
-                headers={"Retry-After": "5"},
-            ) from error
-        except (BlobCorruptError, BlobMissingError, ValueError) as error:
-            how = "missing" if isinstance(error, BlobMissingError) else "damaged"
-            raise VersionUnreadableError(
-                f"Stored bytes of version {self.number} are {how} (part {name}). Restore the "
-                "storage from a backup, or promote another version."
-            ) from error
-
-
-def load(
-    database: Database, version_id: str, store: TensorStore, limits: ImageLimits
-) -> LoadedVersion:
-    """Load a version from its rows and blobs.
-
-    Raises VersionNotFoundError and VersionUnreadableError.
-    """
-    with database.reading() as session:
-        version = version_rows.get(session, version_id)
-        if version is None:
-            raise VersionNotFoundError("The version was deleted.")
-        classes = version_rows.classes(session, [version_id])[version_id]
-        parts = version_rows.parts(session, version_id)
-    return LoadedVersion(
-        version_id=version_id,
-        number=version.number,
-        spec=Spec.model_validate(version.spec),
-        labels=tuple(each.label for each in classes),
-        tasks=tuple(each.task for each in classes),
-        parts=parts,
-        store=store,
-        limits=limits,
-    )

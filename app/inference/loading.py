@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from app.db.engine import Database
-from app.db.repositories import versions as version_rows
 from app.imaging.reading import ImageLimits
 from app.inference.backoff import Backoff
 from app.inference.cache import VersionCache
 from app.inference.errors import VersionUnreadableError
-from app.inference.loaded import LoadedVersion, load
+from app.inference.loaded import LoadedVersion
+from app.inference.stored import StoredVersion
 from app.processes import return_freed_memory
 from app.storage import TensorStore
 
@@ -82,20 +82,20 @@ class Loader:
         if not self._backoff.due(version_id):
             error = self._errors[version_id]
             raise VersionUnreadableError(error.detail, headers=error.headers)
-        with self._database.reading() as session:
-            sizes = version_rows.part_sizes(session, [version_id]).get(version_id, {})
-        with self._cache.room(sum(sizes.values()) + _MODULES_BYTES):
-            begun = time.perf_counter()
-            try:
-                version = load(self._database, version_id, self._store, self._limits)
-            except VersionUnreadableError as error:
-                self._on_load(time.perf_counter() - begun, False)
-                self._failed(version_id, error)
-                raise
-            self._on_load(time.perf_counter() - begun, True)
-            self._backoff.succeeded(version_id)
-            self._errors.pop(version_id, None)
-            self._cache.add(version)
+        begun = time.perf_counter()
+        try:
+            stored = StoredVersion.read(self._database, version_id)
+            with self._cache.room(stored.bytes + _MODULES_BYTES):
+                begun = time.perf_counter()
+                version = LoadedVersion(stored, self._store, self._limits)
+                self._cache.add(version)
+        except VersionUnreadableError as error:
+            self._on_load(time.perf_counter() - begun, False)
+            self._failed(version_id, error)
+            raise
+        self._on_load(time.perf_counter() - begun, True)
+        self._backoff.succeeded(version_id)
+        self._errors.pop(version_id, None)
         self._return_freed(version.bytes)
         return version
 

@@ -166,6 +166,11 @@ class Analytic(Method[AnalyticOptions]):
         self.way(classify)
         return SoftmaxNearMeans(self.preprocess, self.network, self.deviation)
 
+    @classmethod
+    def serves(cls, part: str) -> bool:
+        """Leave out what only later steps need: statistics and features."""
+        return part != "analytic" and not part.startswith("features.")
+
     def state(self) -> dict[str, Tensors]:
         """Return the network's parts, the statistics and each class's features, step by step."""
         parts = super().state()
@@ -184,14 +189,14 @@ class Analytic(Method[AnalyticOptions]):
         return parts if self.kept is None else parts | dict(self.kept.parts())
 
     def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore the statistics and the features."""
+        """Restore the distances and, but for predictions, statistics and features."""
+        if "deviation" in parts:
+            self.deviation = Mahalanobis(**parts["deviation"])
         if "analytic" not in parts:
             return
         part = parts["analytic"]
         self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])
         alpha, temperature = part["chosen"].tolist()
         self.choice = Choice(alpha, temperature, 0, 0)
-        if "deviation" in parts:
-            self.deviation = Mahalanobis(**parts["deviation"])
         if self.kept is not None:
             self.kept = KeptFeatures.load(parts, len(self.statistics.counts))

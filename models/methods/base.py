@@ -214,6 +214,11 @@ class Method(ABC, Generic[OptionsT]):
         """Return the ways to classify of a version that has these parts, the default first."""
         return cls.classify
 
+    @classmethod
+    def serves(cls, part: str) -> bool:
+        """Say whether predictions need a part of a version; the others are not read for them."""
+        return True
+
     def way(self, classify: str) -> str:
         """Resolve ``auto`` to the default way to classify.
 

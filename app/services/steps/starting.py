@@ -146,11 +146,9 @@ def _load(session: Session, version: Version | None) -> BaseVersion:
     kept = {image.sha256 for images in exemplars.values() for image in images}
     identities = learning_rows.identities(session, ever_held_out | kept)
     last_index, last_task = learning_rows.last_used(session, version.id)
-    known = Spec.model_fields.keys() & version.spec.keys()
     return BaseVersion(
         version_id=version.id,
-        # What another release has added is left out.
-        spec=Spec.model_validate({name: version.spec[name] for name in known}),
+        spec=Spec.stored(version.spec),
         parts=version_rows.parts(session, version.id),
         metrics=version.metrics,
         classes=tuple(

@@ -54,11 +54,12 @@ class ArchiveSource:
         if layout.wrapping:
             yield WrappingFolder("/".join(layout.wrapping))
         if guessed:
+            files = "1 file" if len(guessed) == 1 else f"{len(guessed)} files"
             yield Warned(
-                f"The names of {len(guessed)} files may be wrong, and so the classes named after "
-                f"their folders: {named(guessed, 3)}. The zip does not say their encoding, and "
-                "they are not UTF-8, so they were read as cp437. If they look wrong, send the zip "
-                "again with ?names= and its encoding, such as names=cp932 for a Japanese Windows."
+                f"The zip does not say in which encoding it names {files}: {named(guessed, 3)}. "
+                "They are not UTF-8, so they were read as cp437, and classes are named after their "
+                "folders. If that looks wrong, send the zip again with ?names= and its encoding, "
+                "such as names=cp932 for a Japanese Windows."
             )
         for member in self._members(limits):
             try:

@@ -103,13 +103,13 @@ def test_requests_at_once_load_a_version_once(
     settings: Settings, classifiers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[str] = []
-    load = loading.load
+    load = loading.LoadedVersion
 
-    def counted(database: Any, version_id: str, *rest: Any) -> Any:
-        loads.append(version_id)
-        return load(database, version_id, *rest)
+    def counted(stored: Any, *rest: Any) -> Any:
+        loads.append(stored.id)
+        return load(stored, *rest)
 
-    monkeypatch.setattr(loading, "load", counted)
+    monkeypatch.setattr(loading, "LoadedVersion", counted)
     with serving(settings) as (client, _), concurrent.futures.ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: predict(client, classifiers[0]), range(32)))
     assert {answer.status_code for answer in answers} == {200}
@@ -121,16 +121,16 @@ def test_a_slow_load_keeps_no_other_classifier_waiting(
 ) -> None:
     slow, other = classifiers[:2]
     go_on = concurrent.futures.Future[None]()
-    load = loading.load
+    load = loading.LoadedVersion
     loads: list[str] = []
 
-    def held_up(database: Any, version_id: str, *rest: Any) -> Any:
-        loads.append(version_id)
+    def held_up(stored: Any, *rest: Any) -> Any:
+        loads.append(stored.id)
         if len(loads) == 1:
             go_on.result(30)
-        return load(database, version_id, *rest)
+        return load(stored, *rest)
 
-    monkeypatch.setattr(loading, "load", held_up)
+    monkeypatch.setattr(loading, "LoadedVersion", held_up)
     monkeypatch.setattr(app.api.predict, "_LOAD_SECONDS", 0.3)
     with serving(settings) as (client, _), concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(predict, client, slow)

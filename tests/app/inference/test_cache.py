@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pytest
+
+from app.inference import cache as cache_module
 from app.inference.cache import VersionCache
 
 
@@ -132,3 +135,13 @@ def test_loads_at_once_stay_within_the_budget() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(16)))
     assert most == [20]
+
+
+def test_a_load_that_hangs_keeps_others_waiting_for_some_time_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_module, "_LOADING_SECONDS", 0.1)
+    cache = VersionCache(30)
+    with cache.room(20):  # and this one never ends
+        load(cache, "a", 20)
+        assert held(cache) == {"a"}
