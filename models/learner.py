@@ -147,6 +147,8 @@ def forget(
         kept=data.kept,
         warnings=warnings,
         residual=tuple(residual),
+        held_out=held_out,
+        left_out=method.left_out(),
     )
 
 
@@ -239,6 +241,8 @@ def _result(
         kept=memory.kept,
         metrics=metrics | {"warnings": warnings},
         warnings=warnings,
+        held_out=held_out,
+        left_out=method.left_out(),
     )
 
 

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.batches import ImageSet
+from models.classify import Output
 from models.compute import Compute
 from models.inference import Pause, inference_batches, no_pause
+from models.judging import Judged
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
 from models.preprocess import FIRST_PIXEL_RULES, Preprocess
@@ -67,7 +69,8 @@ class StepResult:
     images; the first `kept[c]` images of class c's ranking are its exemplars now. `metrics` are
     described in `models.evaluate`. `sample` is what the version must still predict once it is
     stored. `residual` names the parts that were learnt from images of forgotten classes and stay,
-    since other classes share them.
+    since other classes share them. `held_out` are the predictions of the held-out images, None
+    without any, and `left_out` what is said of images that were trained on, each left out in turn.
     """
 
     state: State
@@ -77,6 +80,8 @@ class StepResult:
     warnings: list[str]
     sample: Sample
     residual: tuple[str, ...] = ()
+    held_out: Output | None = None
+    left_out: Judged | None = None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,17 @@ from torch import Tensor
 
 from models import networks
 from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
-from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
+from models.discriminant import (
+    ALPHAS,
+    DEFAULT_ALPHA,
+    Choice,
+    Discriminant,
+    Statistics,
+    choose,
+    to_leave_out,
+)
 from models.errors import InvalidSpecError
+from models.judging import Judged
 from models.kept_features import KeptFeatures
 from models.mahalanobis import Mahalanobis
 from models.methods.base import Method, Phase, Setup
@@ -20,6 +29,9 @@ from models.options import Options
 from models.spec import Spec
 from models.state import Tensors
 from models.step import Step
+
+# Images whose label is judged by leaving them out, in each step: some seconds of work.
+_LEFT_OUT = 20_000
 
 
 class AnalyticOptions(Options):
@@ -59,6 +71,8 @@ class Analytic(Method[AnalyticOptions]):
 
     statistics: Statistics | None = None
     choice: Choice | None = None
+    # What the head was solved by in this step.
+    discriminant: Discriminant | None = None
     # None in versions of releases that had no distances.
     deviation: Mahalanobis | None = None
 
@@ -108,7 +122,7 @@ class Analytic(Method[AnalyticOptions]):
 
     def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
-        discriminant = Discriminant(statistics)
+        discriminant = self.discriminant = Discriminant(statistics)
         alphas = ALPHAS if self.options.alpha is None else (self.options.alpha,)
         # Where no image can be left out: as before.
         before = self.choice or Choice(self.options.alpha or DEFAULT_ALPHA, 1.0, 0, 0)
@@ -150,6 +164,19 @@ class Analytic(Method[AnalyticOptions]):
         self.kept = self.kept.without(columns)
         self._solve(self.statistics, *self.kept.all())
         return []
+
+    def left_out(self) -> Judged | None:
+        """Return what the head would say of images if it had been solved without each."""
+        if self.kept is None or self.discriminant is None or self.choice is None:
+            return None
+        features, columns, digests = self.kept.identified()
+        judged = to_leave_out(features, columns, self.discriminant.counts, _LEFT_OUT)
+        if not len(judged) or len(self.discriminant.counts) == 1:
+            return None
+        features, columns = features[judged], columns[judged]
+        scores = self.discriminant.left_out(features, columns, self.choice.alpha)
+        log_scores = (scores / self.choice.temperature).log_softmax(dim=1)
+        return Judged.of(log_scores, columns, digests[judged.cpu()])
 
     def report(self) -> dict[str, Any]:
         """Return α, and how many left-out images got the right class."""

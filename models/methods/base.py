@@ -28,6 +28,7 @@ from models import regularizers
 from models.batches import Batch, ImageSet
 from models.classify import Output, Servable, Softmax
 from models.errors import LearningError
+from models.judging import Judged
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
@@ -192,6 +193,13 @@ class Method(ABC, Generic[OptionsT]):
         """
         self.network.head.remove(columns)
         return ["backbone", "head"]
+
+    def left_out(self) -> Judged | None:
+        """Return what is said of images that were trained on, each left out in turn.
+
+        It is asked after `end` or `forget`. None where that would take training again: here.
+        """
+        return None
 
     def report(self) -> dict[str, Any]:
         """Return the method's own figures, for the version's metrics."""
