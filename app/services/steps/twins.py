@@ -27,6 +27,18 @@ def warnings(
     yield from _all_alike(images, base, pictures)
 
 
+def corrected(sent: Sequence[LabelledImage], learnt: Sequence[LabelledImage]) -> Iterator[str]:
+    """Yield what the client should know of sent images that a correction keeps from the step."""
+    kept = set(learnt)
+    names = [image.name for image in sent if image not in kept]
+    if names:
+        yield (
+            f"{len(names)} images are left out, since a correction took that label from them: "
+            f"{named(names)}. To learn them so after all, start from a version before the "
+            "correction (base_version)."
+        )
+
+
 def _contradictions(
     images: Sequence[LabelledImage], base: BaseVersion, pictures: Pictures
 ) -> Iterator[str]:
