@@ -1,4 +1,4 @@
-"""A correction as a worker makes it, with a method that keeps exemplars; and one that is stopped."""
+"""Corrections as a worker makes them, with a method that keeps exemplars; and one is stopped."""
 
 import pytest
 

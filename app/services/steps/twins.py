@@ -56,7 +56,7 @@ def _contradictions(
         yield (
             f"The same or nearly the same picture has several labels: "
             f"{'; '.join(found[:_NAMED])}{more}. It is learnt as an example of each of them. If "
-            "one of the labels is wrong, forget that class and send it again without the picture."
+            "one of the labels is wrong, correct it (kind correct)."
         )
 
 
