@@ -61,6 +61,12 @@ class Statistics:
             left.counts + right.counts, left.sums + right.sums, left.scatter + right.scatter
         )
 
+    def __sub__(self, other: "Statistics") -> "Statistics":
+        """Return the sums without the images of `other`, which has the same classes."""
+        return Statistics(
+            self.counts - other.counts, self.sums - other.sums, self.scatter - other.scatter
+        )
+
     def _padded(self, classes: int) -> "Statistics":
         missing = classes - len(self.counts)
         counts = torch.cat([self.counts, self.counts.new_zeros(missing)])

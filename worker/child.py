@@ -1,4 +1,4 @@
-"""The training process: reads images, learns or forgets, stores tensors; no database.
+"""The training process: reads images, learns, forgets or corrects, stores tensors; no database.
 
 One pipe takes reports and the result to the worker; the other brings its order to stop. When the
 second one closes, this process ends: it cannot outlive its worker, whatever happened to that.
@@ -27,13 +27,14 @@ from app.imaging.reading import UnreadableImageError
 from app.logs import described
 from app.processes import die_with_parent
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
+from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
 from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.compute import is_out_of_memory
+from models.edits import correct, forget
 from models.errors import Cancelled, InvalidSpecError, LearningError
-from models.learner import forget, learn
+from models.learner import learn
 from models.serving import check_read_back, read_back_failed, why
 from models.state import State, decode, encode
 from models.step import Remaining, Sample, StepResult
@@ -105,12 +106,14 @@ def _listen(down: Connection, stop: StopOrder) -> None:
 
 
 def run(attempt: Attempt) -> Message:
-    """Learn or forget; return what came of it. Whatever is raised becomes the job's Failure."""
+    """Do what the plan says and return what came of it. Whatever is raised is the job's Failure."""
     torch.set_num_threads(attempt.resources.threads)
     try:
         if isinstance(attempt.plan, ForgetPlan):
             return _forget(attempt, attempt.plan)
-        assert isinstance(attempt.plan, LearnPlan)  # noqa: S101 - there are two kinds
+        if isinstance(attempt.plan, CorrectPlan):
+            return _correct(attempt, attempt.plan)
+        assert isinstance(attempt.plan, LearnPlan)  # noqa: S101 - there is no other kind
         return _learn(attempt, attempt.plan)
     except Cancelled:
         return Stopped()
@@ -146,6 +149,7 @@ def _failure(error: Exception) -> Failure:
 
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
+    plan = preflight.without_learnt(plan, spec)
     preflight.check_memory(plan, spec)
     fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
     checkpoint = resuming.read(attempt, fingerprint)
@@ -201,6 +205,23 @@ def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:
         should_stop=attempt.stop.is_set,
     )
     return _stored(attempt, result, ())
+
+
+def _correct(attempt: Attempt, plan: CorrectPlan) -> Outcome:
+    corrected = reading.corrected(attempt, plan)
+    base = reading.base(attempt, tuple(planned.task for planned in plan.classes))
+    attempt.reporter.quiet(_START_SECONDS)
+    result = correct(
+        attempt.spec,
+        base,
+        corrected,
+        device=attempt.resources.device,
+        history=plan.history,
+        report=attempt.reporter.learning,
+        should_stop=attempt.stop.is_set,
+    )
+    exemplars = [image.sha256 for planned in plan.classes for image in planned.exemplars]
+    return _stored(attempt, result, exemplars)
 
 
 def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> Outcome:

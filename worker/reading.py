@@ -11,11 +11,11 @@ from torch import Tensor
 from app.imaging import rules
 from app.imaging.decode import decode
 from app.imaging.reading import STORED
-from app.services.steps.plans import LearnPlan, Plan
+from app.services.steps.plans import CorrectPlan, LearnPlan, Plan
 from models.errors import Cancelled
 from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
-from models.step import StepData
+from models.step import Corrected, Correction, StepData
 from worker.attempt import Attempt
 from worker.reporter import PART_SECONDS
 
@@ -38,7 +38,7 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         for column, planned in enumerate(plan.classes)
         for image in planned.exemplars
     ]
-    train = [*exemplars, *plan.fresh]
+    train = [*exemplars, *((image.sha256, image.size, image.column) for image in plan.fresh)]
     held_out, held_out_columns = held_out_of(plan)
     pixels = decode_all(attempt, [sha256 for sha256, *_ in train] + held_out)
     return StepData(
@@ -52,6 +52,46 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         pixel_rules=rules_of(attempt),
         digests=digests([sha256 for sha256, *_ in train]),
     )
+
+
+def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
+    """Return what is corrected, with the exemplars decoded if any of them changes."""
+    changed = {
+        (image.label, sha256)
+        for image in plan.images
+        if image.exemplar and image.label not in image.before
+        for sha256 in image.files
+    }
+    exemplars = [
+        (image.sha256, image.size, column, (planned.label, image.sha256) in changed)
+        for column, planned in enumerate(plan.classes)
+        for image in planned.exemplars
+        if plan.edited
+    ]
+    held_out, held_out_columns = held_out_of(plan)
+    pixels = decode_all(attempt, [sha256 for sha256, *_ in exemplars] + held_out)
+    data = StepData(
+        images=pixels[: len(exemplars)],
+        columns=torch.tensor([column for _, _, column, _ in exemplars], dtype=torch.int64),
+        sizes=torch.tensor([size for _, size, *_ in exemplars], dtype=torch.int64),
+        fresh=torch.tensor([fresh for *_, fresh in exemplars], dtype=torch.bool),
+        held_out=pixels[len(exemplars) :],
+        held_out_columns=held_out_columns,
+        tasks=tuple(planned.task for planned in plan.classes),
+        pixel_rules=rules_of(attempt),
+    )
+    column_of = {planned.label: column for column, planned in enumerate(plan.classes)}
+    images = tuple(
+        Correction(
+            tuple(map(bytes.fromhex, image.files)),
+            tuple(column_of[label] for label in image.before),
+            None if image.label is None else column_of[image.label],
+        )
+        for image in plan.images
+        if not image.held_out
+    )
+    kept = tuple(len(planned.exemplars) for planned in plan.classes)
+    return Corrected(data, images, plan.edited, kept)
 
 
 def digests(hashes: Sequence[str]) -> Tensor:

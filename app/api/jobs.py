@@ -20,10 +20,11 @@ from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
 from app.services.jobs.event_polling import EventPoller
-from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError, ReportView
+from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
+from app.services.jobs.reports import ReportView
 from app.services.jobs.views import JobNotFoundError, JobView, State
 from app.services.steps import creation
-from app.services.steps.creation import CREATE_ERRORS, FORGET_ERRORS, LearnView
+from app.services.steps.creation import CORRECT_ERRORS, CREATE_ERRORS, FORGET_ERRORS, LearnView
 from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
 from app.services.uploads import collecting
 from app.services.uploads.sources import UploadLimits
@@ -37,7 +38,9 @@ RETRY_AFTER = {"Retry-After": "1"}
 @router.post(
     "/classifiers/{name}/jobs",
     status_code=202,
-    responses=responses(*CREATE_ERRORS, *FORGET_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(
+        *CREATE_ERRORS, *FORGET_ERRORS, *CORRECT_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS
+    ),
 )
 def create_job(
     name: str,
@@ -49,7 +52,7 @@ def create_job(
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads, or forgets classes.
+    """Queue a job that learns the images of uploads, forgets classes or corrects labels.
 
     `purge` deletes versions and uploads; it needs the scope admin.
     """
@@ -171,7 +174,7 @@ async def get_job(
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
 def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
-    """Return the report of a job that forgot classes: what remains, and what was deleted."""
+    """Return what a job that forgot classes or corrected labels did, and what remains."""
     return jobs.report(db, workspace, job_id)
 
 

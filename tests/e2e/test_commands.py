@@ -1,12 +1,16 @@
 """The command `accrue` as a person runs it."""
 
+import io
 import os
 import socket
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load
 
 from tests.e2e.harness import ACCRUE, Digits, Service
 
@@ -227,3 +231,53 @@ def test_up_on_a_port_in_use_touches_no_data(tmp_path: Path) -> None:
 def test_client_commands_do_not_load_torch() -> None:
     code = "import app.cli, sys; sys.exit('torch' in sys.modules or 'uvicorn' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> None:
+    """Analytic: exactly as if the labels had been right, and no image is learnt twice."""
+    folder = classes["first"]
+    wrong = sorted((folder / "0").glob("*.png"))[:4]
+    for image in wrong[:3]:
+        image.rename(folder / "1" / f"wrong-{image.name}")
+    ok(accrue("learn", "correct", str(folder), url=service.url))
+    path = "/v1/classifiers/correct"
+    before = service.http.get(f"{path}/versions/1").json()
+    moved = [str(folder / "1" / f"wrong-{image.name}") for image in wrong[:3]]
+    said = ok(accrue("correct", "correct", moved[0], moved[1], "0", url=service.url))
+    assert said.count("wrong-") == 2
+    assert said.count("1, now 0 (") == 2
+    assert "may still show" not in said
+    assert "correct version 2 (live) knows 2 classes: accuracy" in said
+    rows = tmp_path / "corrections.csv"
+    rows.write_text(f"image,label\n{moved[2]},0\n{wrong[3]},\n")
+    said = ok(accrue("correct", "correct", "--from", str(rows), url=service.url))
+    assert "0, left out (" in said
+    after = service.http.get(f"{path}/versions/3").json()
+
+    def images(version: dict[str, Any]) -> int:
+        return (
+            sum(known["train_images"] for known in version["classes"])
+            + (version["memory"]["held_out"])
+        )
+
+    assert (images(before), images(after)) == (60, 59)
+    # The folder is sent again, mistakes and all: they are not made again, nothing is learnt twice.
+    (folder / "1" / "new.png").write_bytes(
+        next((classes["second"] / "2").glob("*.png")).read_bytes()
+    )
+    said = ok(accrue("learn", "correct", str(folder), "--on-existing=extend", url=service.url))
+    assert "4 images are left out, since a correction took that label from them" in said.replace(
+        "\n", " "
+    )
+    again = service.http.get(f"{path}/versions/4").json()
+    assert images(again) == 60
+    content = service.http.get(f"{path}/versions/4/checkpoint").content
+    with tarfile.open(fileobj=io.BytesIO(content)) as file:
+        member = file.extractfile("analytic.safetensors")
+        assert member is not None
+        counts = load(member.read())["counts"].tolist()
+    assert counts == [known["train_images"] for known in again["classes"]]
+    said = refused(accrue("correct", "correct", moved[0], "0", url=service.url))
+    assert "change nothing" in said.replace("\n", " ")
+    assert "is neither a SHA-256 nor a file" in refused(accrue("correct", "correct", "none", "0"))
+    assert "Give the label after the images" in refused(accrue("correct", "correct", moved[0]))

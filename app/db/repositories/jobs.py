@@ -96,9 +96,11 @@ def record_report(session: Session, job_id: str, report: dict[str, Any]) -> None
     session.execute(update(Job).where(Job.id == job_id).values(report=report))
 
 
-def reports(session: Session, classifier_id: str) -> list[dict[str, Any]]:
-    """Return what the jobs of a classifier have found out, oldest first."""
-    query = select(Job.report).where(Job.classifier_id == classifier_id, Job.state == "succeeded")
+def reports(session: Session, classifier_id: str, *, kind: str) -> list[dict[str, Any]]:
+    """Return what a classifier's jobs of a kind have found out, oldest first."""
+    query = select(Job.report).where(
+        Job.classifier_id == classifier_id, Job.kind == kind, Job.state == "succeeded"
+    )
     return [report for report in session.scalars(query.order_by(Job.id)) if report is not None]
 
 

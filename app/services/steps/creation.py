@@ -27,13 +27,18 @@ from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
-from app.services.steps import first_images, forgetting, learning, purging
-from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
+from app.services.steps import correcting, edits, first_images, forgetting, learning, purging
+from app.services.steps.requests import (
+    CorrectRequest,
+    ForgetRequest,
+    LearnRequest,
+    OnExisting,
+    Request,
+)
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
 from app.services.uploads.rejections import RejectedView
 from models import methods
-from models.errors import LearningError
 from models.spec import Spec
 
 
@@ -49,7 +54,7 @@ class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
     """The job would extend a class, and its method never changes a task once it is learnt."""
 
 
-# What creating a job may raise: any job, and one that forgets.
+# What creating a job may raise: any job, one that forgets, and one that corrects.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
     UnknownUploadError,
@@ -67,6 +72,12 @@ FORGET_ERRORS = (
     forgetting.UnknownClassError,
     forgetting.CannotForgetError,
     purging.CannotPurgeError,
+)
+
+CORRECT_ERRORS = (
+    forgetting.UnknownClassError,
+    correcting.UnknownImageError,
+    correcting.CannotCorrectError,
 )
 
 
@@ -90,21 +101,22 @@ def create(
     db: Database,
     workspace: str,
     classifier_name: str,
-    request: LearnRequest | ForgetRequest,
+    request: Request,
     *,
     on_created: OnCreated[JobView],
     private_webhooks: bool = False,
     quota: Quota = NO_QUOTA,
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`, of `FORGET_ERRORS` or of `QUOTA_ERRORS`.
+    """Queue a job.
 
+    Raises one of `CREATE_ERRORS`, `FORGET_ERRORS`, `CORRECT_ERRORS` or `QUOTA_ERRORS`.
     `private_webhooks` allows a webhook on a private network and by plain http.
     """
     if request.webhook is not None:
         webhooks.check(request.webhook, private=private_webhooks)
     check: Callable[[Session, Classifier], _Accepted]
-    if isinstance(request, ForgetRequest):
-        check = partial(_check_forget, request=request)
+    if isinstance(request, ForgetRequest | CorrectRequest):
+        check = partial(_check_edit, request=request)
     else:
         checked = _check_options(db, workspace, classifier_name, request.options)
         check = partial(_check_learn, request=request, checked=checked)
@@ -186,7 +198,7 @@ def _insert(
     session: Session,
     now: datetime,
     classifier: Classifier,
-    request: LearnRequest | ForgetRequest,
+    request: Request,
     accepted: _Accepted,
     quota: Quota,
 ) -> JobView:
@@ -219,6 +231,14 @@ def _insert(
     if request.webhook is not None:
         webhooks.add(session, job.id, request.webhook)
     return views.view(session, job.workspace, job.id)
+
+
+def _check_edit(
+    session: Session, classifier: Classifier, request: ForgetRequest | CorrectRequest
+) -> _Accepted:
+    """Check a job that learns from no upload."""
+    edits.check(session, classifier, request)
+    return _Accepted()
 
 
 def _check_learn(
@@ -261,24 +281,6 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
             f"{budget} exemplars cannot hold one image of each of {classes} classes. Raise the "
             "classifier's memory.exemplars."
         )
-
-
-def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> _Accepted:
-    """Check a forget job, which learns from no upload."""
-    base = lineage.find_base(session, classifier, request.base_version)
-    known = lineage.classes_of(session, base)
-    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
-    columns = forgetting.columns_of([row.label for row in known], request, elsewhere)
-    assert base is not None  # noqa: S101 - `columns_of` has refused that
-    try:
-        if columns:
-            methods.get(base.method).check_forget([row.task for row in known], columns)
-    except LearningError as error:
-        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
-        raise forgetting.CannotForgetError(detail) from error
-    if request.purge:
-        purging.check(session, classifier, request.classes)
-    return _Accepted()
 
 
 def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import (
     blobs as blob_rows,
-    learning as learning_rows,
+    trained as trained_rows,
     uploads as upload_rows,
     versions as version_rows,
 )
@@ -97,7 +97,7 @@ def purge(
     candidates |= upload_rows.blobs_of(session, upload_ids)
     for old in doomed:
         lineage.remove(session, old)
-    learning_rows.drop_trained(session, plan.classifier_id, plan.labels)
+    trained_rows.drop_trained(session, plan.classifier_id, plan.labels)
     for upload_id in upload_ids:
         upload_rows.remove(session, upload_id)
     blobs = blob_rows.release(session, candidates)

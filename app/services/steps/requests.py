@@ -1,4 +1,4 @@
-"""The requests a job is made of: to learn uploads, or to forget classes."""
+"""The requests a job is made of: to learn uploads, forget classes or correct labels."""
 
 from typing import Annotated, Any, Literal
 
@@ -79,13 +79,36 @@ class ForgetRequest(_Request):
     )
 
 
+class Correction(RequestBody):
+    """What an image is, or that it is left out."""
+
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="The image's hash, as answers have it, or that of its pixels.",
+    )
+    label: Annotated[str, AfterValidator(clean_label)] | None = Field(
+        description="The class that it is of, one that the version knows; null: leave it out."
+    )
+
+
+class CorrectRequest(_Request):
+    """Make a version in which images have other labels, or are left out."""
+
+    kind: Literal["correct"]
+    images: list[Correction] = Field(min_length=1, max_length=10_000)
+
+
+Request = LearnRequest | ForgetRequest | CorrectRequest
+
+
 class _AnyKind(BaseModel):
-    kind: Literal["learn", "forget"]
+    kind: Literal["learn", "forget", "correct"]
 
 
-_REQUESTS: dict[str, type[LearnRequest] | type[ForgetRequest]] = {
+_REQUESTS: dict[str, type[Request]] = {
     "learn": LearnRequest,
     "forget": ForgetRequest,
+    "correct": CorrectRequest,
 }
 
 
@@ -100,10 +123,10 @@ def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return _REQUESTS[kind].model_validate(given)
 
 
-JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+JobRequest = Annotated[Request, WrapValidator(_by_kind)]
 
 
-def request_of(job: Job) -> LearnRequest | ForgetRequest:
+def request_of(job: Job) -> Request:
     """Return what a job was asked, without its webhook.
 
     Fields that the release which stored it did not know have their defaults, and those of a newer

@@ -10,6 +10,7 @@ from app.db.repositories import (
     jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
+    trained as trained_rows,
     versions as version_rows,
 )
 from app.db.repositories.learning import LabelledImage
@@ -17,9 +18,9 @@ from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.spec import ClassifierSpec, spec_of
-from app.services.steps import forgetting, learning
+from app.services.steps import correcting, forgetting, learning
 from app.services.steps.plans import BaseVersion, ForgetPlan, LearnPlan, Plan, PlannedClass
-from app.services.steps.requests import ForgetRequest, LearnRequest, request_of
+from app.services.steps.requests import CorrectRequest, ForgetRequest, LearnRequest, request_of
 from models.spec import Spec
 
 
@@ -36,7 +37,7 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     classifier = session.get_one(Classifier, job.classifier_id)
     try:
         request, spec = request_of(job), spec_of(classifier)
-        base = _load(session, _base_of(session, classifier, job, request.base_version))
+        base = load(session, _base_of(session, classifier, job, request.base_version))
     except ValidationError as error:
         raise JobUnreadableError(
             "This worker cannot read what the job was asked or starts from: a newer release wrote "
@@ -45,6 +46,8 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     if isinstance(request, LearnRequest):
         images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
         return partial(_learn_plan, job, spec, request, base, images)
+    if isinstance(request, CorrectRequest):
+        return partial(correcting.plan, job, spec, request, base)
     elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
     return partial(_forget_plan, job, spec, request, base, elsewhere)
 
@@ -135,18 +138,20 @@ def _base_of(
     return version
 
 
-def _load(session: Session, version: Version | None) -> BaseVersion:
+def load(session: Session, version: Version | None) -> BaseVersion:
     """Return what the job's plan takes from the version it starts from."""
     if version is None:
         return BaseVersion()
     exemplars = learning_rows.exemplars(session, version.id)
     held_out = learning_rows.held_out(session, version.id)
     ever_held_out = learning_rows.ever_held_out(session, version.id)
-    trained = learning_rows.trained(session, version.id)
+    trained = trained_rows.trained(session, version.id)
     kept = {image.sha256 for images in exemplars.values() for image in images}
     identities = learning_rows.identities(session, ever_held_out | kept)
     last_index, last_task = learning_rows.last_used(session, version.id)
     known = Spec.model_fields.keys() & version.spec.keys()
+    classes = lineage.classes_of(session, version)
+    index_of = {row.label: row.index for row in classes}
     return BaseVersion(
         version_id=version.id,
         # What another release has added is left out.
@@ -165,11 +170,26 @@ def _load(session: Session, version: Version | None) -> BaseVersion:
                 held_out=tuple(held_out.get(row.index, ())),
                 new_held_out=(),
             )
-            for row in lineage.classes_of(session, version)
+            for row in classes
         ),
         ever_held_out=frozenset(ever_held_out),
-        learnt_before=frozenset((label, image.sha256) for label, image in trained),
-        identities=(*(image for _, image in trained), *identities),
+        learnt_before=frozenset(
+            (label, image.sha256) for label, image in trained if not image.taken_out
+        ),
+        learnt_as_now=frozenset(
+            (label, image.sha256)
+            for label, image in trained
+            if not image.taken_out
+            and image.class_index is not None
+            and image.class_index == index_of.get(label)
+        ),
+        taken_out=frozenset(
+            (label, image.sha256)
+            for label, image in trained
+            # It may have been given the label again, and be held out.
+            if image.taken_out and image.sha256 not in held_out.get(index_of.get(label, -1), ())
+        ),
+        identities=(*(image.identity for _, image in trained), *identities),
         last_index=last_index,
         last_task=last_task,
     )
