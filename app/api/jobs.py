@@ -19,6 +19,7 @@ from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
 from app.services.jobs import jobs
+from app.services.jobs.advice_view import AdviceView
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError, ReportView
 from app.services.jobs.views import JobNotFoundError, JobView, State
@@ -60,12 +61,12 @@ def create_job(
         caller.workspace,
         name,
         body,
-        on_created=_stored(once),
+        on_created=stored(once),
         private_webhooks=settings.webhook_private,
         quota=caller.quota,
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -108,13 +109,13 @@ async def learn(
             collected,
             base_version=base_version,
             on_existing=on_existing,
-            on_created=_stored(once),
+            on_created=stored(once),
             quota=caller.quota,
         )
 
     job = await run_in_threadpool(create)
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -170,8 +171,8 @@ async def get_job(
 
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
-def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
-    """Return the report of a job that forgot classes: what remains, and what was deleted."""
+def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView | AdviceView:
+    """Return what a job found out: of forgotten classes what remains, or advice."""
     return jobs.report(db, workspace, job_id)
 
 
@@ -209,12 +210,12 @@ def retry_job(
         db,
         caller.workspace,
         job_id,
-        on_created=_stored(once),
+        on_created=stored(once),
         quota=caller.quota,
         may_purge=caller.may("admin"),
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -238,14 +239,15 @@ async def _change(
     return False
 
 
-def _accepted(job: JobView) -> dict[str, str]:
+def accepted(job: JobView) -> dict[str, str]:
+    """Return the headers of the answer to a request that made or restarted a job."""
     return {"Location": f"/v1/jobs/{job.id}", **RETRY_AFTER}
 
 
-def _stored(once: Once) -> Any:
+def stored(once: Once) -> Any:
     """Return a function that stores the answer under its idempotency key."""
 
     def store(session: Session, job: JobView) -> None:
-        once.store_answer(session, 202, job, headers=_accepted(job))
+        once.store_answer(session, 202, job, headers=accepted(job))
 
     return store

@@ -16,11 +16,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo. Such jobs are deleted with what refers to them."""
-    jobs = "SELECT id FROM jobs WHERE classifier_id IS NULL"
-    op.execute(f"UPDATE webhook_deliveries SET job_id = NULL WHERE job_id IN ({jobs})")
-    for table in ("webhooks", "checkpoints", "job_events", "job_uploads"):
-        op.execute(f"DELETE FROM {table} WHERE job_id IN ({jobs})")
-    op.execute("DELETE FROM jobs WHERE classifier_id IS NULL")
+    jobs = sa.table("jobs", sa.column("id"), sa.column("classifier_id"))
+    without = sa.select(jobs.c.id).where(jobs.c.classifier_id.is_(None))
+    deliveries = sa.table("webhook_deliveries", sa.column("job_id"))
+    op.execute(
+        sa.update(deliveries).where(deliveries.c.job_id.in_(without)).values(job_id=sa.null())
+    )
+    for name in ("webhooks", "checkpoints", "job_events", "job_uploads"):
+        table = sa.table(name, sa.column("job_id"))
+        op.execute(sa.delete(table).where(table.c.job_id.in_(without)))
+    op.execute(sa.delete(jobs).where(jobs.c.classifier_id.is_(None)))
     _alter(nullable=False)
 
 

@@ -107,7 +107,9 @@ class Serving:
         return cls(seconds, tuple(residual))
 
 
-def _prediction_seconds(method: Method, image: Tensor, device: torch.device, clock: Clock) -> float:
+def _prediction_seconds(
+    method: Method[Any], image: Tensor, device: torch.device, clock: Clock
+) -> float:
     servable = to_device(method.servable(), device)
 
     def seconds() -> float:

@@ -105,9 +105,14 @@ def reports(session: Session, classifier_id: str) -> list[dict[str, Any]]:
 def remove_ended_without_classifier(session: Session, *, before: datetime) -> int:
     """Delete the jobs of no classifier that ended before a moment, and return how many.
 
-    Those of a classifier are deleted together with it.
+    Those whose uploads still exist stay: their end is what the retention of these counts from.
     """
-    old = and_(Job.classifier_id.is_(None), Job.state.in_(FINAL_STATES), Job.finished_at < before)
+    old = and_(
+        Job.classifier_id.is_(None),
+        Job.state.in_(FINAL_STATES),
+        Job.finished_at < before,
+        ~exists().where(JobUpload.job_id == Job.id),
+    )
     return len(list(session.scalars(delete(Job).where(old).returning(Job.id))))
 
 

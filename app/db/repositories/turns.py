@@ -28,7 +28,7 @@ from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
 
 # What takes turns.
 _TURN = func.coalesce(Job.classifier_id, Job.workspace)
-_HARDWARE = func.coalesce(
+_HARDWARE: Any = func.coalesce(
     Classifier.spec["hardware"].as_string(), Job.request["hardware"].as_string(), "any"
 )
 

@@ -9,6 +9,7 @@ from app.errors import ServiceError
 from app.services.access.keyring import MissingScopeError
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.jobs import endings, views
+from app.services.jobs.advice_view import AdviceView
 from app.services.jobs.views import JobView, OnCreated, State
 
 
@@ -69,13 +70,20 @@ def page(
         return [views.of(row) for row in rows]
 
 
-def report(db: Database, workspace: str, job_id: str) -> ReportView:
+# By kind of job.
+REPORTS: dict[str, type[ReportView] | type[AdviceView]] = {
+    "forget": ReportView,
+    "advise": AdviceView,
+}
+
+
+def report(db: Database, workspace: str, job_id: str) -> ReportView | AdviceView:
     """Return a job's report. Raises JobNotFoundError and NoReportError."""
     with db.reading() as session:
-        found = views.require(session, workspace, job_id).job.report
-        if found is None:
+        job = views.require(session, workspace, job_id).job
+        if job.report is None:
             raise NoReportError("This job has no report.")
-        return ReportView.model_validate(found)
+        return REPORTS[job.kind].model_validate(job.report)
 
 
 def cancel(db: Database, workspace: str, job_id: str) -> JobView:

@@ -45,8 +45,14 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     if isinstance(request, LearnRequest):
         images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
         return partial(_learn_plan, job, spec, request, base, images)
-    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
+    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
     return partial(_forget_plan, job, spec, request, base, elsewhere)
+
+
+def _owner(job: Job) -> str:
+    """Return the id of a job's classifier."""
+    assert job.classifier_id is not None  # noqa: S101 - jobs that make versions have one
+    return job.classifier_id
 
 
 def _learn_plan(
@@ -64,7 +70,7 @@ def _learn_plan(
     )
     return LearnPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=_owner(job),
         spec=spec,
         promotion=classifier.promotion,
         base_version_id=base.version_id,
@@ -95,7 +101,7 @@ def _forget_plan(
     assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
     return ForgetPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=_owner(job),
         # The version's own: what was learnt with its options is not trained again with others.
         spec=base.spec,
         promotion=classifier.promotion,
