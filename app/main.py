@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from app import logs
 from app.api import (
     access,
+    advice,
     aliases,
     classifiers,
     deliveries,
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
         aliases,
         uploads,
         jobs,
+        advice,
         events,
         deliveries,
         methods,

@@ -1,4 +1,4 @@
-"""The training process: reads images, learns, forgets or corrects, stores tensors; no database.
+"""The training process: reads images, does the job and stores tensors; no database.
 
 One pipe takes reports and the result to the worker; the other brings its order to stop. When the
 second one closes, this process ends: it cannot outlive its worker, whatever happened to that.
@@ -26,8 +26,9 @@ from app.db.repositories.learning import SizedImage
 from app.imaging.reading import UnreadableImageError
 from app.logs import described
 from app.processes import die_with_parent
+from app.services.advice.planning import AdvicePlan
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
+from app.services.steps.plans import CorrectPlan, ForgetPlan, JobPlan, LearnPlan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
 from models.checkpoint import Checkpoint, CheckpointMismatchError
@@ -39,6 +40,7 @@ from models.serving import check_read_back, read_back_failed, why
 from models.state import State, decode, encode
 from models.step import Remaining, Sample, StepResult
 from worker import preflight, reading, resuming
+from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
 from worker.protocol import Failure, Message, Resources, Stopped
 from worker.reporter import PART_SECONDS
@@ -75,7 +77,7 @@ def probe(up: Connection) -> None:
 
 
 def main(
-    plan: Plan,
+    plan: JobPlan,
     resources: Resources,
     checkpoint: SavedCheckpoint | None,
     up: Connection,
@@ -113,6 +115,8 @@ def run(attempt: Attempt) -> Message:
             return _forget(attempt, attempt.plan)
         if isinstance(attempt.plan, CorrectPlan):
             return _correct(attempt, attempt.plan)
+        if isinstance(attempt.plan, AdvicePlan):
+            return advise(attempt, attempt.plan)
         assert isinstance(attempt.plan, LearnPlan)  # noqa: S101 - there is no other kind
         return _learn(attempt, attempt.plan)
     except Cancelled:

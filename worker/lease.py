@@ -24,10 +24,13 @@ from app.db.repositories import (
 from app.db.repositories.events import Event
 from app.db.tables import Job
 from app.services import stored
+from app.services.advice import ending, planning
+from app.services.advice.ending import Advised
+from app.services.advice.requests import KIND
 from app.services.jobs import checkpoints, endings
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps import publication, starting
-from app.services.steps.plans import Plan
+from app.services.steps.plans import JobPlan, Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import BlobStore, open_store
@@ -97,14 +100,15 @@ class Lease:
         leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
         return next((lease for lease in leases if lease is not None), None)
 
-    def plan(self) -> Plan:
+    def plan(self) -> JobPlan:
         """Make the job's plan. Raises ServiceError where the job cannot be done."""
 
-        def load() -> Callable[[], Plan]:
+        def load() -> Callable[[], JobPlan]:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return starting.planner(session, job)
+                planner = planning.planner if job.kind == KIND else starting.planner
+                return planner(session, job)
 
         return self._persist(load)()
 
@@ -171,6 +175,14 @@ class Lease:
             return None
         self._persist(lambda: self._delete_released(published.released))
         return published.number
+
+    def advised(self, advised: Advised) -> bool:
+        """Record advice and end the job; False where the job was lost or cancelled."""
+        if self._persist(lambda: ending.succeed(self._db, self.job_id, self.attempt, advised)):
+            return True
+        # Where the job is still held, it is cancelling.
+        self.cancelled()
+        return False
 
     def cancelled(self) -> bool:
         """End the job as cancelled; False where the attempt lost it."""

@@ -1,10 +1,11 @@
 """What a step starts from, read from storage: images, decoded once, and the base's tensors."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,14 +103,29 @@ def digests(hashes: Sequence[str]) -> Tensor:
 
 def rules_of(attempt: Attempt) -> int:
     """Return the rules by which the step's files become pixels: those of its base version."""
-    part = attempt.plan.parts.get("preprocess")
+    part = attempt.version_plan.parts.get("preprocess")
     return rules.CURRENT if part is None else pixel_rules(decode_part(attempt.tensors.get(part)))
 
 
 def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
     """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does."""
-    store, stop, size = attempt.store, attempt.stop, attempt.spec.image_size
     to_pixels = partial(decode, limits=STORED, resize=attempt.spec.resize, rules=rules_of(attempt))
+    reported = partial(attempt.reporter.phase, "preparing")
+    return decode_as(attempt, hashes, to_pixels, attempt.spec.image_size, reported)
+
+
+def decode_as(
+    attempt: Attempt,
+    hashes: Sequence[str],
+    to_pixels: Callable[[bytes, int], np.ndarray],
+    size: int,
+    report: Callable[[float], None],
+) -> Tensor:
+    """Return the images as uint8 [N, 3, S, S], each made of its bytes by `to_pixels`.
+
+    `report` takes the fraction done. Raises Cancelled, and what reading a blob does.
+    """
+    store, stop = attempt.store, attempt.stop
     threads = attempt.resources.threads
     # A store in the network is worth more readers than there are cores to decode.
     decoding = threading.BoundedSemaphore(threads)
@@ -122,10 +138,10 @@ def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
             with decoding:
                 rows[position] = to_pixels(data, size).transpose(2, 0, 1)
 
-    attempt.reporter.phase("preparing", 0.0)
+    report(0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:
         for done, _ in enumerate(pool.map(read_one, range(len(hashes))), start=1):
-            attempt.reporter.phase("preparing", done / len(hashes))
+            report(done / len(hashes))
     if stop.is_set():
         raise Cancelled
     return pixels
@@ -137,7 +153,7 @@ def base(attempt: Attempt, tasks: tuple[int, ...]) -> State:
     Raises Cancelled, and what reading a blob does.
     """
     parts = {}
-    for name, sha256 in attempt.plan.parts.items():
+    for name, sha256 in attempt.version_plan.parts.items():
         if attempt.stop.is_set():
             raise Cancelled
         attempt.reporter.phase("preparing", 1.0)

@@ -63,12 +63,12 @@ def create_job(
         caller.workspace,
         name,
         body,
-        on_created=_stored(once),
+        on_created=stored(once),
         private_webhooks=settings.webhook_private,
         quota=caller.quota,
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -111,13 +111,13 @@ async def learn(
             collected,
             base_version=base_version,
             on_existing=on_existing,
-            on_created=_stored(once),
+            on_created=stored(once),
             quota=caller.quota,
         )
 
     job = await run_in_threadpool(create)
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -174,7 +174,7 @@ async def get_job(
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
 def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
-    """Return what a job that forgot classes or corrected labels did, and what remains."""
+    """Return what a job found out or did besides the version that it made."""
     return jobs.report(db, workspace, job_id)
 
 
@@ -212,12 +212,12 @@ def retry_job(
         db,
         caller.workspace,
         job_id,
-        on_created=_stored(once),
+        on_created=stored(once),
         quota=caller.quota,
         may_purge=caller.may("admin"),
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -241,14 +241,15 @@ async def _change(
     return False
 
 
-def _accepted(job: JobView) -> dict[str, str]:
+def accepted(job: JobView) -> dict[str, str]:
+    """Return the headers of the answer to a request that made or restarted a job."""
     return {"Location": f"/v1/jobs/{job.id}", **RETRY_AFTER}
 
 
-def _stored(once: Once) -> Any:
+def stored(once: Once) -> Any:
     """Return a function that stores the answer under its idempotency key."""
 
     def store(session: Session, job: JobView) -> None:
-        once.store_answer(session, 202, job, headers=_accepted(job))
+        once.store_answer(session, 202, job, headers=accepted(job))
 
     return store

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli import keys, server, storage
+from app.cli.advise import advise
 from app.cli.backup import backup, restore
 from app.cli.bench import bench
 from app.cli.correct import correct
@@ -33,7 +34,10 @@ _commands = typer.Typer(
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
     ("Maintain it", (doctor, backup, restore, storage.sweep, storage.reindex)),
-    ("Use a running service", (learn, predict, versions, rollback, correct, forget, bench)),
+    (
+        "Use a running service",
+        (advise, learn, predict, versions, rollback, correct, forget, bench),
+    ),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)

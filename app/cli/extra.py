@@ -7,9 +7,14 @@ from app.client.errors import CommandError
 _MODULES = {"matplotlib": "matplotlib", "scikit-learn": "sklearn"}
 
 
+def present(package: str) -> bool:
+    """Say whether a package of the extra is installed."""
+    return find_spec(_MODULES[package]) is not None
+
+
 def require(command: str, *packages: str) -> None:
     """Raise CommandError unless the packages that a command needs are installed."""
-    missing = [package for package in packages if find_spec(_MODULES[package]) is None]
+    missing = [package for package in packages if not present(package)]
     if missing:
         raise CommandError(
             f"{command} needs {' and '.join(missing)}. Run `make setup` in a checkout of Accrue, "

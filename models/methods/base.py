@@ -200,7 +200,8 @@ class Method(ABC, Generic[OptionsT]):
     def left_out(self) -> Judged | None:
         """Return what is said of images that were trained on, each left out in turn.
 
-        It is asked after `end`, `forget` or `correct`. None where that would take training again: here.
+        It is asked after `end`, `forget` or `correct`. None where that would take training again:
+        here.
         """
         return None
 

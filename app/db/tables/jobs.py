@@ -14,7 +14,7 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 
 
 class Job(Base):
-    """One asynchronous piece of work on a classifier."""
+    """One asynchronous piece of work: on a classifier, or on uploads alone."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -34,7 +34,10 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
-    classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
+    # Null where the job belongs to no classifier.
+    classifier_id: Mapped[str | None] = mapped_column(
+        ForeignKey("classifiers.id", ondelete="CASCADE")
+    )
     kind: Mapped[str] = mapped_column(String(16))
     # The request: options, on_existing, base_version, max_minutes and so on.
     request: Mapped[dict[str, Any]]

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.services.jobs.advice_view import AdviceView
+
 
 class ForgottenView(BaseModel):
     """The report of a job that forgot classes."""
@@ -50,9 +52,10 @@ class CorrectionsView(BaseModel):
     )
 
 
-ReportView = ForgottenView | CorrectionsView
+ReportView = ForgottenView | CorrectionsView | AdviceView
 # By kind of job.
-REPORTS: dict[str, type[ForgottenView] | type[CorrectionsView]] = {
+REPORTS: dict[str, type[ReportView]] = {
     "forget": ForgottenView,
     "correct": CorrectionsView,
+    "advise": AdviceView,
 }

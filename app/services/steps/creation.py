@@ -249,7 +249,7 @@ def _check_learn(
     spec, stored = checked.spec, spec_of(classifier)
     if stored != checked.stored:
         spec = classifiers.check_spec(stored, request.options)
-    _lock_uploads(session, classifier.workspace, upload_ids)
+    lock_uploads(session, classifier.workspace, upload_ids)
     if stored.image_size is None:
         stored = first_images.choose_size(session, classifier, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
@@ -283,7 +283,7 @@ def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) 
         )
 
 
-def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
+def lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
     """Lock the uploads, so that none is changed or deleted before the job that uses them exists.
 
     Raises UnknownUploadError.

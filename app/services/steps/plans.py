@@ -98,10 +98,16 @@ class BaseVersion:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What every job that makes a version starts from. `classes` are the new one's, by column."""
+class JobPlan:
+    """What every job starts from."""
 
     job_id: str
+
+
+@dataclass(frozen=True)
+class Plan(JobPlan):
+    """What every job that makes a version starts from. `classes` are the new one's, by column."""
+
     classifier_id: str
     spec: Spec
     promotion: Promotion

@@ -48,8 +48,14 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
         return partial(_learn_plan, job, spec, request, base, images)
     if isinstance(request, CorrectRequest):
         return partial(correcting.plan, job, spec, request, base)
-    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
+    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
     return partial(_forget_plan, job, spec, request, base, elsewhere)
+
+
+def _owner(job: Job) -> str:
+    """Return the id of a job's classifier."""
+    assert job.classifier_id is not None  # noqa: S101 - jobs that make versions have one
+    return job.classifier_id
 
 
 def _learn_plan(
@@ -67,7 +73,7 @@ def _learn_plan(
     )
     return LearnPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=_owner(job),
         spec=spec,
         promotion=classifier.promotion,
         base_version_id=base.version_id,
@@ -98,7 +104,7 @@ def _forget_plan(
     assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
     return ForgetPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=_owner(job),
         # The version's own: what was learnt with its options is not trained again with others.
         spec=base.spec,
         promotion=classifier.promotion,
