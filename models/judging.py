@@ -7,7 +7,7 @@ class: one of at least the mean score that images of a class are given for their
 (Northcutt, Jiang & Chuang: Confident Learning, JAIR 2021, eq. 2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -18,6 +18,11 @@ from models.state import Tensors
 # The parts of a version that have what it says of its held-out images, and of images that it was
 # trained on, each left out of it in turn. No prediction needs them.
 HELD_OUT, LEFT_OUT = PARTS = "judged.held_out", "judged.left_out"
+
+
+def without_judged(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts of a version, by name, that predictions and later steps need."""
+    return {name: sha256 for name, sha256 in parts.items() if name not in PARTS}
 
 
 class Judgement(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import JobPlan, Plan
+from app.services.steps.plans import ClassifierPlan, JobPlan
 from app.storage import BlobStore, TensorStore, open_store, with_cache
 from models import methods
 from models.spec import Spec
@@ -65,9 +65,9 @@ class Attempt:
         return with_cache(self.store, self.resources.cache)
 
     @property
-    def version_plan(self) -> Plan:
-        """The plan of a job that makes a version."""
-        assert isinstance(self.plan, Plan)  # noqa: S101 - others do not ask
+    def version_plan(self) -> ClassifierPlan:
+        """The plan of a job that makes a version, or is about one."""
+        assert isinstance(self.plan, ClassifierPlan)  # noqa: S101 - others do not ask
         return self.plan
 
     @cached_property

@@ -28,21 +28,23 @@ from app.logs import described
 from app.processes import die_with_parent
 from app.services.advice.planning import AdvicePlan
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import CorrectPlan, ForgetPlan, JobPlan, LearnPlan
+from app.services.steps.plans import CorrectPlan, EvaluatePlan, ForgetPlan, JobPlan, LearnPlan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
+from models import judging
 from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.compute import is_out_of_memory
 from models.edits import correct, forget
 from models.errors import Cancelled, InvalidSpecError, LearningError
 from models.learner import learn
 from models.serving import check_read_back, read_back_failed, why
-from models.state import State, decode, encode
+from models.state import State, Tensors, decode, encode
 from models.step import Remaining, Sample, StepResult
 from worker import preflight, reading, resuming
 from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
-from worker.protocol import Failure, Message, Resources, Stopped
+from worker.evaluating import evaluate
+from worker.protocol import Failure, Message, Resources, Result, Stopped
 from worker.reporter import PART_SECONDS
 from worker.saving import Saver
 
@@ -111,14 +113,7 @@ def run(attempt: Attempt) -> Message:
     """Do what the plan says and return what came of it. Whatever is raised is the job's Failure."""
     torch.set_num_threads(attempt.resources.threads)
     try:
-        if isinstance(attempt.plan, ForgetPlan):
-            return _forget(attempt, attempt.plan)
-        if isinstance(attempt.plan, CorrectPlan):
-            return _correct(attempt, attempt.plan)
-        if isinstance(attempt.plan, AdvicePlan):
-            return advise(attempt, attempt.plan)
-        assert isinstance(attempt.plan, LearnPlan)  # noqa: S101 - there is no other kind
-        return _learn(attempt, attempt.plan)
+        return _result(attempt)
     except Cancelled:
         return Stopped()
     except LearningError as error:
@@ -126,6 +121,21 @@ def run(attempt: Attempt) -> Message:
     except Exception as error:  # whatever a method raises is its job's failure, not the worker's
         log.exception("job_failed", job=attempt.plan.job_id)
         return _failure(error)
+
+
+def _result(attempt: Attempt) -> Result:
+    match attempt.plan:
+        case LearnPlan() as plan:
+            return _learn(attempt, plan)
+        case ForgetPlan() as plan:
+            return _forget(attempt, plan)
+        case CorrectPlan() as plan:
+            return _correct(attempt, plan)
+        case EvaluatePlan() as plan:
+            return evaluate(attempt, plan)
+        case AdvicePlan() as plan:
+            return advise(attempt, plan)
+    raise TypeError(f"no job has a plan like {type(attempt.plan).__name__}")
 
 
 def _refusal(error: LearningError) -> Failure:
@@ -233,13 +243,14 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
 
     `trained_on` are the hashes of the images in the order of `StepData.images`.
     """
+    all_parts = {**result.state.parts, **_judged(attempt, result)}
     parts, stored = {}, {}
-    for done, (name, tensors) in enumerate(result.state.parts.items()):
+    for done, (name, tensors) in enumerate(all_parts.items()):
         # Only a cancel stops here: for a worker that stops, the result is worth more than a
         # checkpoint.
         if attempt.stop.cancels:
             raise Cancelled
-        attempt.reporter.phase("publishing", done / len(result.state.parts))
+        attempt.reporter.phase("publishing", done / len(all_parts))
         attempt.reporter.quiet(PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(attempt.tensors.put(data), len(data))
@@ -258,6 +269,17 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
         warnings=result.warnings,
         residual=result.residual,
     )
+
+
+def _judged(attempt: Attempt, result: StepResult) -> dict[str, Tensors]:
+    """Return the parts that have what the version says of images whose label is known."""
+    judged = {judging.LEFT_OUT: result.left_out}
+    if result.held_out is not None:
+        hashes, columns = reading.held_out_of(attempt.version_plan)
+        judged[judging.HELD_OUT] = judging.Judged.of(
+            result.held_out.log_scores, columns, reading.digests(hashes)
+        )
+    return {name: found.part() for name, found in judged.items() if found is not None}
 
 
 def _read_back(attempt: Attempt, stored: State, sample: Sample) -> None:

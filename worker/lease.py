@@ -29,13 +29,13 @@ from app.services.advice.ending import Advised
 from app.services.advice.requests import KIND
 from app.services.jobs import checkpoints, endings
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps import publication, starting
+from app.services.steps import evaluating, publication, starting
 from app.services.steps.plans import JobPlan, Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from worker import retrying
-from worker.protocol import Failure
+from worker.protocol import Failure, Finding
 
 T = TypeVar("T")
 
@@ -176,9 +176,15 @@ class Lease:
         self._persist(lambda: self._delete_released(published.released))
         return published.number
 
-    def advised(self, advised: Advised) -> bool:
-        """Record advice and end the job; False where the job was lost or cancelled."""
-        if self._persist(lambda: ending.succeed(self._db, self.job_id, self.attempt, advised)):
+    def record(self, finding: Finding) -> bool:
+        """Record what was found out and end the job; False where it was lost or cancelled."""
+
+        def succeed() -> bool:
+            if isinstance(finding, Advised):
+                return ending.succeed(self._db, self.job_id, self.attempt, finding)
+            return evaluating.succeed(self._db, self.job_id, self.attempt, finding)
+
+        if self._persist(succeed):
             return True
         # Where the job is still held, it is cancelling.
         self.cancelled()

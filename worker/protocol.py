@@ -8,6 +8,7 @@ from typing import Any
 from app.db.repositories.events import Event
 from app.services.advice.ending import Advised
 from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.evaluating import Evaluated
 from app.services.steps.publication import Outcome
 from app.storage import CacheFolder
 
@@ -60,7 +61,8 @@ class Stopped:
     """The step stopped because the worker ordered it."""
 
 
-# What a job made or found out.
-Result = Outcome | Advised
+# What a job found out, or made.
+Finding = Advised | Evaluated
+Result = Outcome | Finding
 Message = Report | Quiet | SavedCheckpoint | Result | Failure | Stopped
 Send = Callable[[Message], None]

@@ -12,8 +12,9 @@ from torch import Tensor
 from app.imaging import rules
 from app.imaging.decode import decode
 from app.imaging.reading import STORED
-from app.services.steps.plans import CorrectPlan, LearnPlan, Plan
+from app.services.steps.plans import ClassifierPlan, CorrectPlan, LearnPlan
 from models.errors import Cancelled
+from models.judging import without_judged
 from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
 from models.step import Corrected, Correction, StepData
@@ -21,7 +22,7 @@ from worker.attempt import Attempt
 from worker.reporter import PART_SECONDS
 
 
-def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
+def held_out_of(plan: ClassifierPlan) -> tuple[list[str], Tensor]:
     """Return the hashes of the images to measure on, and their columns [H]."""
     held_out = [
         (sha256, column)
@@ -153,7 +154,7 @@ def base(attempt: Attempt, tasks: tuple[int, ...]) -> State:
     Raises Cancelled, and what reading a blob does.
     """
     parts = {}
-    for name, sha256 in attempt.version_plan.parts.items():
+    for name, sha256 in without_judged(attempt.version_plan.parts).items():
         if attempt.stop.is_set():
             raise Cancelled
         attempt.reporter.phase("preparing", 1.0)

@@ -16,7 +16,6 @@ from app.db.repositories.events import Event
 from app.errors import ServiceError
 from app.ids import new_id
 from app.logs import described
-from app.services.advice.ending import Advised
 from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.queue.broker import queue_for
 from app.services.steps.plans import Plan
@@ -25,7 +24,7 @@ from app.services.stored import StorageChangedError
 from app.settings import Settings
 from worker.lease import Lease
 from worker.processes import TrainingProcess
-from worker.protocol import Failure, Quiet, Report, Resources, Result, Stopped
+from worker.protocol import Failure, Finding, Quiet, Report, Resources, Result, Stopped
 
 # How long one read of the pipe waits, and so how soon a stop of the worker takes effect.
 _TICK_SECONDS = 0.1
@@ -166,9 +165,9 @@ class Runner:
             process.end()
         if end is not End.LOST:
             follower.write_rest(end)
-        if isinstance(end, Advised):
-            given = lease.advised(end)
-            bound.info("job_ended", how="advised" if given else "lost or cancelled")
+        if isinstance(end, Finding):
+            recorded = lease.record(end)
+            bound.info("job_ended", how="recorded" if recorded else "lost or cancelled")
             return
         if isinstance(end, Outcome):
             assert isinstance(plan, Plan)  # noqa: S101 - only such plans have this outcome

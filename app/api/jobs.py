@@ -18,13 +18,20 @@ from app.api.uploads import NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
-from app.services.jobs import jobs
+from app.services.jobs import evaluation_view, jobs
+from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluationError
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
 from app.services.jobs.reports import ReportView
 from app.services.jobs.views import JobNotFoundError, JobView, State
 from app.services.steps import creation
-from app.services.steps.creation import CORRECT_ERRORS, CREATE_ERRORS, FORGET_ERRORS, LearnView
+from app.services.steps.creation import (
+    CORRECT_ERRORS,
+    CREATE_ERRORS,
+    EVALUATE_ERRORS,
+    FORGET_ERRORS,
+    LearnView,
+)
 from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
 from app.services.uploads import collecting
 from app.services.uploads.sources import UploadLimits
@@ -39,7 +46,12 @@ RETRY_AFTER = {"Retry-After": "1"}
     "/classifiers/{name}/jobs",
     status_code=202,
     responses=responses(
-        *CREATE_ERRORS, *FORGET_ERRORS, *CORRECT_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS
+        *CREATE_ERRORS,
+        *FORGET_ERRORS,
+        *CORRECT_ERRORS,
+        *EVALUATE_ERRORS,
+        *QUOTA_ERRORS,
+        *IDEMPOTENCY_ERRORS,
     ),
 )
 def create_job(
@@ -52,7 +64,8 @@ def create_job(
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads, forgets classes or corrects labels.
+    """Queue a job that learns the images of uploads, forgets classes, corrects labels or
+    evaluates a version.
 
     `purge` deletes versions and uploads; it needs the scope admin.
     """
@@ -176,6 +189,23 @@ async def get_job(
 def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
     """Return what a job found out or did besides the version that it made."""
     return jobs.report(db, workspace, job_id)
+
+
+@router.get("/jobs/{job_id}/images", responses=responses(JobNotFoundError, NotAnEvaluationError))
+def list_evaluated_images(
+    job_id: str,
+    db: DB,
+    workspace: Workspace,
+    wrong: Annotated[
+        bool | None,
+        Query(description="Only images of known labels that the version contradicts, or does not."),
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
+) -> Page[EvaluatedImageView]:
+    """List the images that a job evaluated, the most surely wrong first."""
+    found = evaluation_view.images(db, workspace, job_id, wrong=wrong, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda image: str(image.position))
 
 
 @router.post(

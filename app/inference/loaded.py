@@ -24,6 +24,7 @@ from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import known, methods, state
 from models.classify import Servable, restrict
 from models.compute import is_out_of_memory
+from models.judging import without_judged
 from models.preprocess import pixel_rules
 from models.serving import load_servable, size_of, why
 from models.spec import Spec
@@ -158,7 +159,7 @@ class LoadedVersion:
         self.labels = labels
         self.tasks = tasks
         self._spec = spec
-        self._parts = dict(parts)
+        self._parts = without_judged(parts)
         self._store = store
         self._limits = limits
         self._columns = torch.tensor(tasks)

@@ -79,7 +79,9 @@ def plan(
     fraction = 0.0 if sent_apart else _HELD_OUT
     decision = learning.plan(images, BaseVersion(), fraction, Settings().seed)
     sizes = {image.sha256: image.size for image in images}
-    usable = [JudgedImage(*fresh, held_out=False) for fresh in decision.fresh]
+    usable = [
+        JudgedImage(new.sha256, new.size, new.column, held_out=False) for new in decision.fresh
+    ]
     usable += [
         JudgedImage(sha256, sizes[sha256], column, held_out=True)
         for column, planned in enumerate(decision.classes)

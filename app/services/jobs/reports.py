@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.services.jobs.advice_view import AdviceView
+from app.services.jobs.evaluation_view import EvaluationView
 
 
 class ForgottenView(BaseModel):
@@ -52,10 +53,11 @@ class CorrectionsView(BaseModel):
     )
 
 
-ReportView = ForgottenView | CorrectionsView | AdviceView
+ReportView = ForgottenView | CorrectionsView | AdviceView | EvaluationView
 # By kind of job.
 REPORTS: dict[str, type[ReportView]] = {
     "forget": ForgottenView,
     "correct": CorrectionsView,
     "advise": AdviceView,
+    "evaluate": EvaluationView,
 }

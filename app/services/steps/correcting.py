@@ -16,7 +16,13 @@ from app.services.classifiers.spec import ClassifierSpec
 from app.services.jobs.reports import CorrectedView, CorrectionsView
 from app.services.labels import named
 from app.services.steps.forgetting import UnknownClassError
-from app.services.steps.plans import BaseVersion, CorrectedImage, CorrectPlan, PlannedClass
+from app.services.steps.plans import (
+    BaseVersion,
+    CorrectedImage,
+    CorrectPlan,
+    PlannedClass,
+    owner_of,
+)
 from app.services.steps.requests import Correction, CorrectRequest
 
 
@@ -38,7 +44,7 @@ def plan(
     assert base.spec is not None  # noqa: S101 - `decide` has refused that
     return CorrectPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=owner_of(job),
         # The version's own, as for forgetting.
         spec=base.spec,
         promotion=classifier.promotion,

@@ -27,9 +27,19 @@ from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
-from app.services.steps import correcting, edits, first_images, forgetting, learning, purging
+from app.services.steps import (
+    correcting,
+    edits,
+    evaluating,
+    evaluation_check,
+    first_images,
+    forgetting,
+    learning,
+    purging,
+)
 from app.services.steps.requests import (
     CorrectRequest,
+    EvaluateRequest,
     ForgetRequest,
     LearnRequest,
     OnExisting,
@@ -54,7 +64,7 @@ class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
     """The job would extend a class, and its method never changes a task once it is learnt."""
 
 
-# What creating a job may raise: any job, one that forgets, and one that corrects.
+# What creating a job may raise: any job, one that forgets, corrects or evaluates.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
     UnknownUploadError,
@@ -79,6 +89,8 @@ CORRECT_ERRORS = (
     correcting.UnknownImageError,
     correcting.CannotCorrectError,
 )
+
+EVALUATE_ERRORS = (evaluating.CannotEvaluateError,)
 
 
 class LearnView(JobView, RejectedView):
@@ -109,7 +121,8 @@ def create(
 ) -> JobView:
     """Queue a job.
 
-    Raises one of `CREATE_ERRORS`, `FORGET_ERRORS`, `CORRECT_ERRORS` or `QUOTA_ERRORS`.
+    Raises one of `CREATE_ERRORS`, `FORGET_ERRORS`, `CORRECT_ERRORS`, `EVALUATE_ERRORS` or
+    `QUOTA_ERRORS`.
     `private_webhooks` allows a webhook on a private network and by plain http.
     """
     if request.webhook is not None:
@@ -117,6 +130,8 @@ def create(
     check: Callable[[Session, Classifier], _Accepted]
     if isinstance(request, ForgetRequest | CorrectRequest):
         check = partial(_check_edit, request=request)
+    elif isinstance(request, EvaluateRequest):
+        check = partial(_check_evaluate, request=request)
     else:
         checked = _check_options(db, workspace, classifier_name, request.options)
         check = partial(_check_learn, request=request, checked=checked)
@@ -168,7 +183,7 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
 
 
 class _Accepted(NamedTuple):
-    """What a checked request asks for: uploads to learn from, and what its client should know.
+    """What a checked request asks for: its uploads, and what its client should know.
 
     `learner` is what learns them: method and network.
     """
@@ -239,6 +254,16 @@ def _check_edit(
     """Check a job that learns from no upload."""
     edits.check(session, classifier, request)
     return _Accepted()
+
+
+def _check_evaluate(
+    session: Session, classifier: Classifier, request: EvaluateRequest
+) -> _Accepted:
+    """Return the uploads to evaluate, locked until the commit."""
+    upload_ids = list(dict.fromkeys(request.uploads))
+    lock_uploads(session, classifier.workspace, upload_ids)
+    evaluation_check.check(session, classifier, request, upload_ids)
+    return _Accepted(upload_ids)
 
 
 def _check_learn(

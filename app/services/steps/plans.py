@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from app.db.repositories.learning import IdentifiedImage, SizedImage
 from app.db.repositories.trained import TrainedRow
+from app.db.tables import Job
 from app.services.classifiers.spec import Promotion
+from app.services.steps.requests import Classify
 from models.spec import Spec
 
 
@@ -42,6 +44,12 @@ class PlannedClass:
     # Images held out by the base version and its ancestors, and by this job.
     held_out: tuple[str, ...]
     new_held_out: tuple[str, ...]
+
+
+def owner_of(job: Job) -> str:
+    """Return the id of a job's classifier."""
+    assert job.classifier_id is not None  # noqa: S101 - the kinds of jobs that ask have one
+    return job.classifier_id
 
 
 @dataclass(frozen=True)
@@ -105,17 +113,25 @@ class JobPlan:
 
 
 @dataclass(frozen=True)
-class Plan(JobPlan):
-    """What every job that makes a version starts from. `classes` are the new one's, by column."""
+class ClassifierPlan(JobPlan):
+    """What every job of a classifier starts from."""
 
     classifier_id: str
     spec: Spec
-    promotion: Promotion
     base_version_id: str | None
-    # The base version's tensors, as hashes by part, and its metrics; empty and None at first.
+    # The base version's tensors, as hashes by part; empty at first.
     parts: dict[str, str]
-    history: dict[str, Any] | None
+    # By column, as they are in the version that the job makes or is about.
     classes: tuple[PlannedClass, ...]
+
+
+@dataclass(frozen=True)
+class Plan(ClassifierPlan):
+    """What every job that makes a version starts from."""
+
+    promotion: Promotion
+    # The base version's metrics; None at first.
+    history: dict[str, Any] | None
     # The highest class index and task that the new version and its ancestors have used.
     last_index: int
     last_task: int
@@ -188,3 +204,27 @@ class CorrectPlan(Plan):
         return tuple(
             column for column, planned in enumerate(self.classes) if planned.label in labels
         )
+
+
+class EvaluatedFile(NamedTuple):
+    """A labelled image to evaluate; `column` is None where the version does not know the label."""
+
+    sha256: str
+    label: str
+    column: int | None
+
+
+@dataclass(frozen=True)
+class EvaluatePlan(ClassifierPlan):
+    """Images to see what a version says of them; `version` is its number.
+
+    `left_out` counts images that are not evaluated, by why: see `EvaluationView`.
+    """
+
+    version: int
+    images: tuple[EvaluatedFile, ...]
+    left_out: dict[str, int]
+    held_out: bool
+    task: int | None
+    classify: Classify
+    false_alarms: float

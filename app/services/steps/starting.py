@@ -18,9 +18,23 @@ from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.spec import ClassifierSpec, spec_of
-from app.services.steps import correcting, forgetting, learning
-from app.services.steps.plans import BaseVersion, ForgetPlan, LearnPlan, Plan, PlannedClass
-from app.services.steps.requests import CorrectRequest, ForgetRequest, LearnRequest, request_of
+from app.services.steps import correcting, evaluating, forgetting, learning
+from app.services.steps.plans import (
+    BaseVersion,
+    ClassifierPlan,
+    ForgetPlan,
+    LearnPlan,
+    PlannedClass,
+    owner_of,
+)
+from app.services.steps.requests import (
+    CorrectRequest,
+    EvaluateRequest,
+    ForgetRequest,
+    LearnRequest,
+    Request,
+    request_of,
+)
 from models.spec import Spec
 
 
@@ -28,7 +42,7 @@ class JobUnreadableError(ServiceError, status=409, code="job-unreadable"):
     """Another release wrote the job's request or base version in a form that is not known here."""
 
 
-def planner(session: Session, job: Job) -> Callable[[], Plan]:
+def planner(session: Session, job: Job) -> Callable[[], ClassifierPlan]:
     """Load what a claimed job starts from, and record its base version in the job.
 
     Return the function that decides what the job does. It may take seconds, so that it is to be
@@ -37,7 +51,8 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     classifier = session.get_one(Classifier, job.classifier_id)
     try:
         request, spec = request_of(job), spec_of(classifier)
-        base = load(session, _base_of(session, classifier, job, request.base_version))
+        version = _base_of(session, classifier, job, request)
+        base = load(session, version)
     except ValidationError as error:
         raise JobUnreadableError(
             "This worker cannot read what the job was asked or starts from: a newer release wrote "
@@ -46,16 +61,13 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     if isinstance(request, LearnRequest):
         images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
         return partial(_learn_plan, job, spec, request, base, images)
+    if isinstance(request, EvaluateRequest):
+        images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
+        return partial(evaluating.plan, job, request, version, base, images)
     if isinstance(request, CorrectRequest):
         return partial(correcting.plan, job, spec, request, base)
     elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
     return partial(_forget_plan, job, spec, request, base, elsewhere)
-
-
-def _owner(job: Job) -> str:
-    """Return the id of a job's classifier."""
-    assert job.classifier_id is not None  # noqa: S101 - jobs that make versions have one
-    return job.classifier_id
 
 
 def _learn_plan(
@@ -73,7 +85,7 @@ def _learn_plan(
     )
     return LearnPlan(
         job_id=job.id,
-        classifier_id=_owner(job),
+        classifier_id=owner_of(job),
         spec=spec,
         promotion=classifier.promotion,
         base_version_id=base.version_id,
@@ -104,7 +116,7 @@ def _forget_plan(
     assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
     return ForgetPlan(
         job_id=job.id,
-        classifier_id=_owner(job),
+        classifier_id=owner_of(job),
         # The version's own: what was learnt with its options is not trained again with others.
         spec=base.spec,
         promotion=classifier.promotion,
@@ -124,7 +136,7 @@ def _forget_plan(
 
 
 def _base_of(
-    session: Session, classifier: Classifier, job: Job, number: int | None
+    session: Session, classifier: Classifier, job: Job, request: Request
 ) -> Version | None:
     """Return the version that a claimed job starts from, and record it in the job.
 
@@ -138,7 +150,11 @@ def _base_of(
         and not version_rows.published_since(session, classifier.id, job.started_at)
     ):
         return version_rows.get(session, job.base_version_id)
-    version = lineage.find_base(session, classifier, number)
+    version = (
+        evaluating.find_version(session, classifier, request)
+        if isinstance(request, EvaluateRequest)
+        else lineage.find_base(session, classifier, request.base_version)
+    )
     if version is not None:
         lease_rows.record_base(session, job.id, job.attempt, version.id)
     return version

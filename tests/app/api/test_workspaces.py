@@ -51,6 +51,8 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
         given={"params": {"label": "stop"}}
     ),
+    "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
     "PUT /v1/classifiers/{name}/aliases/{alias}": Probe(given={"json": {"version": 1}}),
@@ -59,6 +61,7 @@ PROBES = {
     "GET /v1/jobs": Probe("empty"),
     "GET /v1/jobs/{job_id}": Probe(),
     "GET /v1/jobs/{job_id}/report": Probe(),
+    "GET /v1/jobs/{job_id}/images": Probe(),
     "GET /v1/jobs/{job_id}/events": Probe(),
     "GET /v1/jobs/{job_id}/deliveries": Probe(),
     "POST /v1/jobs/{job_id}/retry": Probe(),
