@@ -8,6 +8,7 @@ class: one of at least the mean score that images of a class are given for their
 """
 
 from collections.abc import Mapping, Sequence
+from math import exp
 from typing import NamedTuple, Self
 
 import torch
@@ -104,8 +105,21 @@ def usual_scores(sets: Sequence[Judged], classes: int) -> list[float | None]:
     return [total / count if count else None for total, count in zip(sums, counts, strict=True)]
 
 
-def is_suspect(judgement: Judgement, usual: Sequence[float | None]) -> bool:
-    """Say whether a label is likely to be wrong, by the `usual_scores` of the classes."""
+def suspects(sets: Sequence[Judged], classes: int) -> list[tuple[Judgement, int]]:
+    """Return the images whose label is likely to be wrong, and the number of their set.
+
+    The most surely wrong come first.
+    """
+    usual = usual_scores(sets, classes)
+    found = [
+        (judgement, number)
+        for number, judged in enumerate(sets)
+        for judgement in judged.ordered()
+        if _is_suspect(judgement, usual)
+    ]
+    return sorted(found, key=lambda pair: pair[0].rank)
+
+
+def _is_suspect(judgement: Judgement, usual: Sequence[float | None]) -> bool:
     threshold = usual[judgement.predicted]
-    score = torch.tensor(judgement.log_score).double().exp()
-    return judgement.wrong and threshold is not None and bool(score >= threshold)
+    return judgement.wrong and threshold is not None and exp(judgement.log_score) >= threshold

@@ -15,9 +15,11 @@ from app.cli.bench import bench
 from app.cli.correct import correct
 from app.cli.demo import demo
 from app.cli.doctor import doctor
+from app.cli.evaluate import evaluate
 from app.cli.forget import forget
 from app.cli.learn import learn
 from app.cli.predict import predict
+from app.cli.show import show
 from app.cli.versions import rollback, versions
 from app.client.errors import CommandError
 
@@ -36,7 +38,18 @@ for _panel, _functions in (
     ("Maintain it", (doctor, backup, restore, storage.sweep, storage.reindex)),
     (
         "Use a running service",
-        (advise, learn, predict, versions, rollback, correct, forget, bench),
+        (
+            advise,
+            learn,
+            predict,
+            show,
+            evaluate,
+            correct,
+            versions,
+            rollback,
+            forget,
+            bench,
+        ),
     ),
 ):
     for _function in _functions:

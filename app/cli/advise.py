@@ -16,7 +16,6 @@ from app.client.folder import find_images
 from app.client.jobs import follow, warnings
 
 _DRAWN_BY_DEFAULT = Path("accrue-advice.png")
-_FORMATS = (".png", ".svg", ".pdf")
 
 
 def advise(
@@ -83,12 +82,7 @@ def _target(picture: Path | None) -> Path | None:
     """Return where the picture goes, None for no picture. Raises CommandError."""
     if picture is None:
         return _DRAWN_BY_DEFAULT if extra.present("matplotlib") else None
-    extra.require("The picture", "matplotlib")
-    if picture.suffix not in _FORMATS or not picture.parent.is_dir():
-        raise CommandError(
-            f"{picture} cannot be the picture: name a file in a folder that exists, ending in "
-            f"{', '.join(_FORMATS)}."
-        )
+    extra.check_picture(picture)
     return picture
 
 

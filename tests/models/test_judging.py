@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.discriminant import Discriminant, Statistics
-from models.judging import Judged, is_suspect, usual_scores
+from models.judging import Judged, suspects, usual_scores
 from models.kept_features import KeptFeatures
 from models.methods.analytic import Analytic
 from models.state import decode, encode
@@ -19,9 +19,9 @@ def digests(count: int, first: int = 0) -> torch.Tensor:
     return torch.tensor(np.frombuffer(b"".join(hashes), np.uint8).reshape(count, 32).copy())
 
 
-def judged(scores: list[list[float]], columns: list[int]) -> Judged:
+def judged(scores: list[list[float]], columns: list[int], first: int = 0) -> Judged:
     table = torch.tensor(scores, dtype=torch.float64)
-    return Judged.of(table.log(), torch.tensor(columns), digests(len(columns)))
+    return Judged.of(table.log(), torch.tensor(columns), digests(len(columns), first))
 
 
 def test_the_most_surely_wrong_come_first_and_the_surest_right_last() -> None:
@@ -46,17 +46,22 @@ def test_suspects_are_those_of_confident_learning_by_brute_force() -> None:
     scores /= scores.sum(axis=1, keepdims=True)
     sets = [
         judged(scores[:20].tolist(), columns[:20].tolist()),
-        judged(scores[20:].tolist(), columns[20:].tolist()),
+        judged(scores[20:].tolist(), columns[20:].tolist(), 20),
     ]
     usual = usual_scores(sets, 4)
     expected = [scores[columns == column, column].mean() for column in range(3)]
     assert usual[:3] == pytest.approx(expected, rel=1e-6)
     assert usual[3] is None
-    found = [sum(is_suspect(row, usual) for row in each.ordered()) for each in sets]
+    found = suspects(sets, 4)
     best = scores.argmax(axis=1)
     wanted = (best != columns) & (scores.max(axis=1) >= np.array(expected)[best])
-    assert found == [wanted[:20].sum(), wanted[20:].sum()]
-    assert 0 < sum(found) < (best != columns).sum()
+    names = [bytes(digest).hex() for digest in torch.cat([each.digests for each in sets]).numpy()]
+    assert {(row.sha256, number) for row, number in found} == {
+        (names[position], int(position >= 20)) for position in wanted.nonzero()[0]
+    }
+    assert 0 < len(found) < (best != columns).sum()
+    margins = [row.margin for row, _ in found]
+    assert margins == sorted(margins, reverse=True)
 
 
 def test_left_out_images_are_judged_as_if_the_head_had_been_solved_without_them(chain) -> None:  # type: ignore[no-untyped-def]

@@ -156,7 +156,7 @@ def test_what_cannot_be_evaluated_is_refused(service: Service) -> None:
             service.evaluate(upload, **fields)
         assert refused.value.errors[0].pointer == pointer
     other = service.upload("x", "y", count=2)
-    with pytest.raises(CannotEvaluateError, match="none of the labels x and y"):
+    with pytest.raises(CannotEvaluateError, match="none of the labels 'x', 'y'"):
         service.evaluate(other)
     # Behind a job that may teach these labels it is taken, and refused when it starts.
     waiting = service.learn(service.upload("z", count=4))

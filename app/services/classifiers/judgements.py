@@ -16,7 +16,8 @@ from app.services.classifiers.version_file import TensorsUnreadableError
 from app.services.classifiers.versions import ClassNotFoundError
 from app.services.labels import clean_label
 from app.storage import TensorStore
-from models.judging import HELD_OUT, LEFT_OUT, PARTS, Judged, Judgement, is_suspect, usual_scores
+from models import judging
+from models.judging import HELD_OUT, LEFT_OUT, PARTS, Judged, Judgement
 from models.state import decode
 
 
@@ -110,22 +111,16 @@ def suspects(
         known = _known(session, version)
     found = {part: _read(store, known, part) for part in PARTS}
     sets = {part: judged for part, judged in found.items() if judged is not None}
-    usual = usual_scores(list(sets.values()), len(known.labels))
-    contradicted = [
-        (judgement, part)
-        for part, judged in sets.items()
-        for judgement in judged.ordered()
-        if is_suspect(judgement, usual)
-    ]
-    contradicted.sort(key=lambda pair: pair[0].rank)
+    names = list(sets)
+    contradicted = judging.suspects(list(sets.values()), len(known.labels))
     counts = {part: len(judged.columns) for part, judged in sets.items()}
     return Suspects(
         images=[
             SuspectView(
                 **_fields(judgement, position, known),
-                used="held_out" if part == HELD_OUT else "trained",
+                used="held_out" if names[number] == HELD_OUT else "trained",
             )
-            for position, (judgement, part) in enumerate(contradicted)
+            for position, (judgement, number) in enumerate(contradicted)
         ],
         looked_at=LookedAtView(
             held_out=counts.get(HELD_OUT, 0),
