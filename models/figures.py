@@ -1,5 +1,6 @@
 """The figures of an evaluation, from predictions of labelled images."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,7 @@ def measure(log_scores: Tensor, columns: Tensor) -> dict[str, Any]:
     """Return accuracy, confusion, figures by class and calibration, ready for JSON.
 
     `log_scores` [n, C] are logarithms of scores that sum to 1, `columns` [n] the right classes, for
-    at least one image. `standard_error` is √(a(1 − a)/n), that of an accuracy a over n images drawn
-    independently. `confusion[i][j]` counts the images of class i that were called j.
+    at least one image. `confusion[i][j]` counts the images of class i that were called j.
     """
     predicted = log_scores.argmax(dim=1)
     accuracy = float((predicted == columns).double().mean())
@@ -25,7 +25,7 @@ def measure(log_scores: Tensor, columns: Tensor) -> dict[str, Any]:
     return {
         "images": len(columns),
         "accuracy": accuracy,
-        "standard_error": (accuracy * (1 - accuracy) / len(columns)) ** 0.5,
+        "standard_error": standard_error(accuracy, len(columns)),
         "confusion": counts.tolist(),
         "per_class": by_class(counts),
         "calibration": {
@@ -33,6 +33,16 @@ def measure(log_scores: Tensor, columns: Tensor) -> dict[str, Any]:
             "bins": reliability(log_scores, columns),
         },
     }
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Return the standard error √(p(1 − p)/n) of an accuracy over n images.
+
+    p counts one hit and one miss more than there were, since a perfect score over few images is not
+    a certain one (Laplace's rule of succession).
+    """
+    p = (accuracy * images + 1) / (images + 2)
+    return math.sqrt(p * (1 - p) / images)
 
 
 def confusion(columns: Tensor, predicted: Tensor, classes: int) -> Tensor:

@@ -30,11 +30,12 @@ def show(
 
     `named` gives an image's name by its SHA-256.
     """
-    of = "its held-out images" if report["source"] == "held_out" else "images never trained on"
+    of = "held out of it" if report["source"] == "held_out" else "that it was never trained on"
     console.print(
         f"[bold]{escape(name)} version {report['version']}[/]: accuracy "
         f"{percent(report['accuracy'])} ± {percent(report['standard_error'])} "
-        f"(standard error) on {report['images']} of {of}."
+        f"(standard error) on {report['images']} images {of}.",
+        soft_wrap=True,
     )
     for line in _lines(report):
         console.print(line, markup=False, soft_wrap=True)
@@ -58,6 +59,8 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
             f"Called unknown: {known['called_unknown']} of {known['images']} "
             f"({percent(known['share'])}; at most {percent(report['false_alarms'])} is promised)."
         )
+    elif report["known_why"] is not None:
+        lines.append(f"Nothing is called known or unknown: {report['known_why']}.")
     if labels := ", ".join(report["unknown_labels"]):
         found = unknown["called_unknown"]
         said = "" if found is None else f": {found} called unknown"

@@ -1,6 +1,5 @@
 """A row of advice's table: what was measured of a method, a backbone and an image size."""
 
-import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,16 +61,6 @@ class LeftOut:
 
     candidate: Candidate
     reason: str
-
-
-def standard_error(accuracy: float, images: int) -> float:
-    """Return the standard error √(p(1 − p)/n) of an accuracy over n images.
-
-    p counts one hit and one miss more than there were, since a perfect score over few images is not
-    a certain one (Laplace's rule of succession).
-    """
-    p = (accuracy * images + 1) / (images + 2)
-    return math.sqrt(p * (1 - p) / images)
 
 
 def bytes_per_class(state: State, classes: int, share: float = 1.0) -> int:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from models.advice.candidates import Candidate
 from models.advice.images import JudgedImages
-from models.advice.rows import Clock, Row, Serving, bytes_per_class, standard_error
+from models.advice.rows import Clock, Row, Serving, bytes_per_class
 from models.errors import Cancelled
+from models.figures import standard_error
 from models.learner import learn
 from models.spec import Spec
 from models.state import State

@@ -1,5 +1,6 @@
 """The command `accrue` as a person runs it."""
 
+import hashlib
 import io
 import os
 import socket
@@ -281,3 +282,57 @@ def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> 
     assert "change nothing" in said.replace("\n", " ")
     assert "is neither a SHA-256 nor a file" in refused(accrue("correct", "correct", "none", "0"))
     assert "Give the label after the images" in refused(accrue("correct", "correct", moved[0]))
+
+
+def test_evaluate_and_show(
+    service: Service, digits: Digits, classes: dict[str, Path], tmp_path: Path
+) -> None:
+    """Labels that are wrong are suspected, and what is sent is measured without what was learnt."""
+    folder = classes["first"]
+    wrong = sorted((folder / "0").glob("*.png"))[:3]
+    for image in wrong:
+        image.rename(folder / "1" / f"wrong-{image.name}")
+    ok(accrue("learn", "shown", str(folder), url=service.url))
+    path = "/v1/classifiers/shown"
+    listed = service.http.get(f"{path}/versions/live/suspects").json()
+    files = {
+        hashlib.sha256(image.read_bytes()).hexdigest(): image.name
+        for image in folder.glob("*/*.png")
+    }
+    suspected = [files[image["sha256"]] for image in listed["data"]]
+    assert suspected[0].startswith("wrong-")
+    held_out = service.http.get(f"{path}/versions/live/held-out").json()["data"]
+    assert listed["looked_at"] == {
+        "held_out": len(held_out),
+        "trained": 60 - len(held_out),
+        "of_trained": 60 - len(held_out),
+    }
+    for image in held_out:
+        assert service.http.get(f"/v1/images/{image['sha256']}").status_code == 200
+    said = ok(accrue("show", "shown", "--suspects", url=service.url))
+    assert f"{len(suspected)} labels are suspected to be wrong, of 60 images" in said
+    assert all(image["sha256"] in said for image in listed["data"])
+
+    new = tmp_path / "new"
+    for label in (0, 1, 7):
+        (new / str(label)).mkdir(parents=True)
+        for image in digits.images(label)[30:40]:
+            (new / str(label) / image.name).write_bytes(image.read_bytes())
+    again = next((folder / "0").glob("*.png"))
+    (new / "0" / "again.png").write_bytes(again.read_bytes())
+    picture = tmp_path / "evaluation.png"
+    arguments = ("evaluate", "shown", str(new), "--picture", str(picture))
+    said = ok(accrue(*arguments, url=service.url)).replace("\n", " ")
+    assert "shown version 1: accuracy" in said
+    assert "10 images of labels it does not know (7)" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    job = service.http.get("/v1/jobs?limit=1").json()["data"][0]
+    assert (job["kind"], job["state"], job["version"]) == ("evaluate", "succeeded", None)
+    report = service.http.get(f"/v1/jobs/{job['id']}/report").json()
+    left_out = report["left_out"]
+    assert report["images"] + left_out["trained"] + left_out["alike"] == 21
+    assert f"on {report['images']} images that it was never trained on" in said
+    said = ok(accrue("evaluate", "shown", url=service.url)).replace("\n", " ")
+    assert f"on {len(held_out)} images held out of it" in said
+    unknown = refused(accrue("evaluate", "shown", "--version", "none", url=service.url))
+    assert "no version that the alias none names" in unknown.replace("\n", " ")

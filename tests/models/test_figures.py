@@ -44,7 +44,8 @@ def test_standard_error_is_that_of_repeated_draws() -> None:
     log_scores, columns = drawn()
     found = measure(log_scores, columns)
     hits = np.random.default_rng(0).binomial(200, found["accuracy"], 200_000) / 200
-    assert found["standard_error"] == pytest.approx(hits.std(), rel=0.01)
+    assert found["standard_error"] == pytest.approx(hits.std(), rel=0.02)
+    assert figures.standard_error(1.0, 25) > 0.01  # few images are not a certainty
 
 
 def test_the_bins_give_the_expected_calibration_error() -> None:

@@ -82,8 +82,7 @@ class EvaluationView(BaseModel):
     left_out: LeftOutView
     accuracy: float
     standard_error: float = Field(
-        description="Of the accuracy a of n images: √(a(1 − a)/n). Of 20 such figures, 19 are "
-        "within two of it."
+        description="Of the accuracy: of 20 such figures, 19 are within two of it."
     )
     per_class: list[ClassFiguresView] = Field(description="In the order of the version's classes.")
     confusion: ConfusionView
