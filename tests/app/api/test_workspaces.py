@@ -64,6 +64,7 @@ PROBES = {
     "POST /v1/jobs/{job_id}/retry": Probe(),
     "POST /v1/jobs/{job_id}/cancel": Probe(),
     "POST /v1/classifiers/{name}/jobs": Probe(given={"json": {"uploads": ["upl_0"]}}),
+    "POST /v1/advice": Probe(given={"json": {"uploads": ["upl_0"]}}),
     "POST /v1/classifiers/{name}/learn": Probe(given={"json": images(7)}),
     "GET /v1/methods": Probe("shared"),
     "GET /v1/backbones": Probe("shared"),
