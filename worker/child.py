@@ -31,19 +31,18 @@ from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.plans import CorrectPlan, EvaluatePlan, ForgetPlan, JobPlan, LearnPlan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
-from models import judging
 from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.compute import is_out_of_memory
 from models.edits import correct, forget
 from models.errors import Cancelled, InvalidSpecError, LearningError
 from models.learner import learn
 from models.serving import check_read_back, read_back_failed, why
-from models.state import State, Tensors, decode, encode
+from models.state import State, decode, encode
 from models.step import Remaining, Sample, StepResult
 from worker import preflight, reading, resuming
 from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
-from worker.evaluating import evaluate
+from worker.evaluating import evaluate, judged_parts
 from worker.protocol import Failure, Message, Resources, Result, Stopped
 from worker.reporter import PART_SECONDS
 from worker.saving import Saver
@@ -243,7 +242,7 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
 
     `trained_on` are the hashes of the images in the order of `StepData.images`.
     """
-    all_parts = {**result.state.parts, **_judged(attempt, result)}
+    all_parts = {**result.state.parts, **judged_parts(attempt, result)}
     parts, stored = {}, {}
     for done, (name, tensors) in enumerate(all_parts.items()):
         # Only a cancel stops here: for a worker that stops, the result is worth more than a
@@ -269,17 +268,6 @@ def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> 
         warnings=result.warnings,
         residual=result.residual,
     )
-
-
-def _judged(attempt: Attempt, result: StepResult) -> dict[str, Tensors]:
-    """Return the parts that have what the version says of images whose label is known."""
-    judged = {judging.LEFT_OUT: result.left_out}
-    if result.held_out is not None:
-        hashes, columns = reading.held_out_of(attempt.version_plan)
-        judged[judging.HELD_OUT] = judging.Judged.of(
-            result.held_out.log_scores, columns, reading.digests(hashes)
-        )
-    return {name: found.part() for name, found in judged.items() if found is not None}
 
 
 def _read_back(attempt: Attempt, stored: State, sample: Sample) -> None:

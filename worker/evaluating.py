@@ -1,4 +1,7 @@
-"""Evaluating a version, in the training process: reads images and predicts them as serving does."""
+"""What a version says of labelled images, in the training process: evaluations, and what is kept.
+
+An evaluation predicts images as serving does.
+"""
 
 from collections import Counter
 
@@ -15,11 +18,13 @@ from app.services.jobs.evaluation_view import (
 )
 from app.services.steps.evaluating import Evaluated
 from app.services.steps.plans import EvaluatePlan
-from models import figures
+from models import figures, judging
 from models.compute import Compute
 from models.errors import Cancelled, LearningError
 from models.judging import Judgement
 from models.serving import Predictions, predictions
+from models.state import Tensors
+from models.step import StepResult
 from worker import reading
 from worker.attempt import Attempt
 
@@ -59,6 +64,17 @@ def evaluate(attempt: Attempt, plan: EvaluatePlan) -> Evaluated:
         raise LearningError("training-failed", "the version gives images no finite scores")
     rows = _rows(plan, found)
     return Evaluated(_report(plan, found, rows), rows)
+
+
+def judged_parts(attempt: Attempt, result: StepResult) -> dict[str, Tensors]:
+    """Return the parts that have what the version says of images whose label is known."""
+    judged = {judging.LEFT_OUT: result.left_out}
+    if result.held_out is not None:
+        hashes, columns = reading.held_out_of(attempt.version_plan)
+        judged[judging.HELD_OUT] = judging.Judged.of(
+            result.held_out.log_scores, columns, reading.digests(hashes)
+        )
+    return {name: found.part() for name, found in judged.items() if found is not None}
 
 
 def _rows(plan: EvaluatePlan, found: Predictions) -> list[EvaluatedRow]:

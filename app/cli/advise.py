@@ -30,7 +30,7 @@ def advise(
     ],
     *,
     seconds: Annotated[
-        float, typer.Option(min=10, max=3600, help="How long to measure, about.")
+        float, typer.Option(min=1, max=3600, help="How long to measure, about.")
     ] = 120,
     picture: Annotated[
         Path | None,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from models.errors import LearningError
 
 # The part of the time that pretrained networks may take where others are to be trained.
 _PRETRAINED_SHARE = 0.5
+# Job phases: of a candidate that trains nothing, and of one that trains.
+_PHASES = ("extracting", "training")
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,13 @@ def advise(
     left_out: list[LeftOut] = []
     for index, candidate in enumerate(everything):
         trains = index >= len(ready)
-        phase = "training" if trains else "extracting"
-
-        def here(
-            done: float, index: int = index, candidate: Candidate = candidate, phase: str = phase
-        ) -> None:
-            report(Doing(candidate, phase, (index + min(done, 1.0)) / len(everything)))
-
+        here = partial(_tell, report, candidate, _PHASES[trains], index, len(everything))
         here(0.0)
+        until = ready_by if index else None
+        if trains:
+            until = clock() + (end - clock()) / (len(everything) - index)
         try:
-            if trains:
-                left = len(everything) - index
-                now = clock()
-                row = try_training(trials, candidate, here, now + (end - now) / left)
-            else:
-                row = try_analytic(trials, candidate, here, ready_by if index else None)
+            row = _tried(trials, candidate, here, until, trains=trains)
         except (TimeUpError, LearningError) as error:
             left_out.append(LeftOut(candidate, str(error)))
             measured(left_out[-1])
@@ -86,3 +81,29 @@ def advise(
             rows.append(row)
             measured(row)
     return Advice(rows, left_out, recommend(rows), warnings(rows))
+
+
+def _tell(
+    report: Callable[[Doing], None],
+    candidate: Candidate,
+    phase: str,
+    index: int,
+    candidates: int,
+    done: float,
+) -> None:
+    report(Doing(candidate, phase, (index + min(done, 1.0)) / candidates))
+
+
+def _tried(
+    trials: Trials,
+    candidate: Candidate,
+    report: Callable[[float], None],
+    until: float | None,
+    *,
+    trains: bool,
+) -> Row:
+    if until is None:
+        return try_analytic(trials, candidate, report, None)
+    if trials.clock() >= until:
+        raise TimeUpError("no time was left for it")
+    return (try_training if trains else try_analytic)(trials, candidate, report, until)

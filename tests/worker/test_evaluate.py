@@ -198,6 +198,15 @@ def test_a_cancelled_evaluation_records_nothing(service: Service) -> None:
         images_of(service, job_id)
     with service.db.reading() as session:
         assert evaluated_rows.page(session, job_id, wrong=None, limit=1, after=-1) == []
+    # Tried again, it is recorded by the attempt that holds the job, and by no earlier one.
+    service.retry(job_id)
+    again, plan = claimed(service, job_id)
+    found = child.run(attempt(service, plan, []))
+    assert isinstance(found, Evaluated)
+    assert not lease.record(found)
+    assert again.record(found)
+    assert service.job(job_id).state == "succeeded"
+    assert len(images_of(service, job_id)) == report_of(service, job_id).images
 
 
 def test_a_purge_forgets_what_evaluations_found(service: Service) -> None:

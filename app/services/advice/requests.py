@@ -21,7 +21,7 @@ class AdviceRequest(RequestBody):
     )
     seconds: float = Field(
         120,
-        ge=10,
+        ge=1,
         le=3600,
         description="How long to measure. The first row of the table, the default classifier, "
         "is measured however long it takes.",

@@ -28,7 +28,9 @@ class AdviceRowView(CandidateView):
     )
     trained_on: int = Field(description="How many images were learnt.")
     seconds: float = Field(description="How long that took on this worker.")
-    prediction_seconds: float = Field(description="How long one prediction took on this worker.")
+    prediction_seconds: float = Field(
+        description="How long a prediction took on this worker, the fastest of ten."
+    )
     bytes_per_class: int = Field(
         description="What a version keeps of a class: tensors, and images as exemplars."
     )

@@ -23,7 +23,7 @@ from app.services import similar_labels
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
-from app.services.classifiers.spec import ClassifierSpec, spec_of
+from app.services.classifiers.spec import spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
@@ -35,6 +35,7 @@ from app.services.steps import (
     first_images,
     forgetting,
     learning,
+    learning_check,
     purging,
 )
 from app.services.steps.requests import (
@@ -48,20 +49,10 @@ from app.services.steps.requests import (
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
 from app.services.uploads.rejections import RejectedView
-from models import methods
-from models.spec import Spec
 
 
 class UnknownUploadError(ServiceError, status=422, code="unknown-upload"):
     """The job names an upload that does not exist."""
-
-
-class MemoryTooSmallError(ServiceError, status=422, code="memory-too-small"):
-    """The exemplar memory cannot hold one image of each class."""
-
-
-class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
-    """The job would extend a class, and its method never changes a task once it is learnt."""
 
 
 # What creating a job may raise: any job, one that forgets, corrects or evaluates.
@@ -72,8 +63,8 @@ CREATE_ERRORS = (
     lineage.UnknownBaseVersionError,
     learning.NoTrainingImagesError,
     learning.ClassAlreadyLearntError,
-    MemoryTooSmallError,
-    TaskIsFrozenError,
+    learning_check.MemoryTooSmallError,
+    learning_check.TaskIsFrozenError,
     InvalidWebhookError,
 )
 
@@ -133,7 +124,7 @@ def create(
     elif isinstance(request, EvaluateRequest):
         check = partial(_check_evaluate, request=request)
     else:
-        checked = _check_options(db, workspace, classifier_name, request.options)
+        checked = learning_check.check_options(db, workspace, classifier_name, request.options)
         check = partial(_check_learn, request=request, checked=checked)
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
@@ -158,7 +149,7 @@ def create_with_upload(
 
     Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
-    checked = _check_options(db, workspace, classifier_name, {})
+    checked = learning_check.check_options(db, workspace, classifier_name, {})
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         upload_id = uploads.insert(session, workspace, collected)
@@ -191,22 +182,6 @@ class _Accepted(NamedTuple):
     uploads: Sequence[str] = ()
     warnings: Sequence[str] = ()
     learner: Mapping[str, Any] = {}
-
-
-class _Checked(NamedTuple):
-    """A classifier as it was read, and what the learning core gets of it with a job's options."""
-
-    stored: ClassifierSpec
-    spec: Spec
-
-
-def _check_options(
-    db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
-) -> _Checked:
-    """Check options before the transaction, which blocks other writers: the check may take long."""
-    with db.reading() as session:
-        stored = spec_of(classifiers.require(session, workspace, classifier_name))
-    return _Checked(stored, classifiers.check_spec(stored, options))
 
 
 def _insert(
@@ -267,7 +242,7 @@ def _check_evaluate(
 
 
 def _check_learn(
-    session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
+    session: Session, classifier: Classifier, request: LearnRequest, checked: learning_check.Checked
 ) -> _Accepted:
     """Return the uploads to learn from, locked until the commit, and warnings."""
     upload_ids = list(dict.fromkeys(request.uploads))
@@ -281,31 +256,9 @@ def _check_learn(
     counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
     known = {row.label for row in lineage.classes_of(session, base)}
     learning.check_labels(known, counts, request.on_existing)
-    _check_method(spec, known, counts)
+    learning_check.check_method(spec, known, counts)
     learner = stored.model_dump(include={"method", "backbone", "weights", "image_size"})
     return _Accepted(upload_ids, similar_labels.warnings(counts, known), learner)
-
-
-def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
-    """Refuse what the method cannot learn. `train_counts` are images to train on by label.
-
-    `known` are the labels of the base version. Raises TaskIsFrozenError and MemoryTooSmallError.
-    """
-    needs = methods.needs(spec.method)
-    if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
-        detail = f"{spec.method} never changes a task once it is learnt"
-        raise TaskIsFrozenError(
-            f"{detail}, so it cannot learn more of a known class. Send the images under a new "
-            "label, or use a method without tasks.",
-            errors=[FieldError("/on_existing", detail)],
-        )
-    budget = spec.memory.exemplars
-    classes = len(known.union(train_counts))
-    if needs.exemplars and budget is not None and budget < classes:
-        raise MemoryTooSmallError(
-            f"{budget} exemplars cannot hold one image of each of {classes} classes. Raise the "
-            "classifier's memory.exemplars."
-        )
 
 
 def lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
