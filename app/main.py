@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from app import logs
 from app.api import (
     access,
+    advice,
     aliases,
     classifiers,
     deliveries,
@@ -20,6 +21,7 @@ from app.api import (
     health,
     idempotency,
     jobs,
+    judgements,
     methods,
     metrics,
     predict,
@@ -132,7 +134,9 @@ def create_app(settings: Settings) -> FastAPI:
         version_files,
         aliases,
         uploads,
+        judgements,
         jobs,
+        advice,
         events,
         deliveries,
         methods,

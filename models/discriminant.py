@@ -61,6 +61,12 @@ class Statistics:
             left.counts + right.counts, left.sums + right.sums, left.scatter + right.scatter
         )
 
+    def __sub__(self, other: "Statistics") -> "Statistics":
+        """Return the sums without the images of `other`, which has the same classes."""
+        return Statistics(
+            self.counts - other.counts, self.sums - other.sums, self.scatter - other.scatter
+        )
+
     def _padded(self, classes: int) -> "Statistics":
         missing = classes - len(self.counts)
         counts = torch.cat([self.counts, self.counts.new_zeros(missing)])
@@ -190,7 +196,7 @@ def choose(
     `features` [n, M] are of images that the discriminant rests on, of classes `columns` [n]. The
     only image of a class cannot be left out; None where there are no others, or a single class.
     """
-    judged = _judged(features, columns, discriminant.counts)
+    judged = to_leave_out(features, columns, discriminant.counts)
     features, columns = features[judged], columns[judged]
     if not len(columns) or len(discriminant.counts) == 1:
         return None
@@ -205,12 +211,13 @@ def choose(
     return best
 
 
-def _judged(features: Tensor, columns: Tensor, counts: Tensor) -> Tensor:
-    """Return the positions of images to leave out, at most about 5,000, evenly by class.
+def to_leave_out(features: Tensor, columns: Tensor, counts: Tensor, most: int = _JUDGED) -> Tensor:
+    """Return the positions of images to leave out, about `most` at most, evenly by class.
 
-    Which they are does not depend on the order of the images.
+    Which they are does not depend on the order of the images. The only image of a class is not
+    among them.
     """
-    each = max(1, _JUDGED // len(counts))
+    each = max(1, most // len(counts))
     positions = []
     for column in range(len(counts)):
         own = (columns == column).nonzero().flatten()

@@ -12,14 +12,22 @@ from models.matrices import Row, average, backward_transfer, forgetting
 
 
 def predict(
-    servable: Servable, images: Tensor, device: torch.device, pause: Pause = no_pause
+    servable: Servable,
+    images: Tensor,
+    device: torch.device,
+    pause: Pause = no_pause,
+    *,
+    whole: bool = False,
 ) -> Output:
-    """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one."""
+    """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one.
+
+    `whole` is as in `inference_batches`.
+    """
     servable.eval()
     with torch.inference_mode():
         outputs = [
             servable(batch.contiguous(memory_format=torch.channels_last))
-            for batch in inference_batches(images, device, pause)
+            for batch in inference_batches(images, device, pause, whole=whole)
         ]
     fields = (
         None if field[0] is None else torch.cat(field).cpu() for field in zip(*outputs, strict=True)

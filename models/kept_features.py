@@ -1,12 +1,14 @@
 """Features of learnt images, kept one by one so that any of them can be taken out again."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
+from models.errors import LearningError
 from models.state import Tensors
+from models.step import Correction
 
 
 class Rows(NamedTuple):
@@ -19,10 +21,35 @@ class Rows(NamedTuple):
     features: Tensor
     digests: Tensor | None
 
+    @classmethod
+    def joined(cls, each: "Sequence[Rows]") -> Self:
+        """Return the rows of several as one; they have digests."""
+        digests = [rows.digests for rows in each if rows.digests is not None]
+        return cls(torch.cat([rows.features for rows in each]), torch.cat(digests))
+
+    def where(self, positions: Sequence[int]) -> "Rows":
+        """Return the rows at positions."""
+        at = torch.tensor(positions)
+        digests = None if self.digests is None else self.digests[at]
+        return Rows(self.features[at.to(self.features.device)], digests)
+
+    def each_digest(self) -> Iterator[bytes]:
+        """Yield the digest of each row, where they have some."""
+        if self.digests is not None:
+            raw = self.digests.cpu().contiguous().numpy().tobytes()
+            yield from (raw[start : start + 32] for start in range(0, len(raw), 32))
+
     def part(self) -> Tensors:
         """Return the tensors as a version stores them."""
         found = {"features": self.features}
         return found if self.digests is None else {**found, "digests": self.digests}
+
+
+class Moved(NamedTuple):
+    """Features [n, M] in float16 of images, and the columns [n] that they come to or go from."""
+
+    features: Tensor
+    columns: Tensor
 
 
 class KeptFeatures:
@@ -67,6 +94,81 @@ class KeptFeatures:
         features = torch.cat(self.of(range(len(counts))))
         columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         return features, columns.to(features.device)
+
+    def identified(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features [n, M], columns [n] and digests [n, 32] of the images that have one."""
+        found = [
+            (rows.features, rows.digests, column)
+            for column, kept in enumerate(self.by_column)
+            for rows in kept
+            if rows.digests is not None
+        ]
+        none = self.all()[0][:0]
+        features = torch.cat([none, *(rows for rows, _, _ in found)])
+        counts = torch.tensor([len(rows) for rows, _, _ in found], dtype=torch.int64)
+        columns = torch.tensor([column for *_, column in found], dtype=torch.int64)
+        digests = torch.cat(
+            [torch.empty(0, 32, dtype=torch.uint8), *(each.cpu() for _, each, _ in found)]
+        )
+        return features, columns.repeat_interleave(counts).to(features.device), digests
+
+    def corrected(self, images: Sequence[Correction]) -> "tuple[KeptFeatures, Moved, Moved]":
+        """Return the features with images in other classes or left out, and what went and came.
+
+        Each image stays or comes once, whichever of its files it was learnt from. Raises
+        LearningError for an image that is not among them.
+        """
+        by_digest = {digest: image for image in images for digest in image.digests}
+        found: dict[Correction, Rows] = {}
+        placed: set[Correction] = set()
+        gone: list[tuple[Tensor, int]] = []
+        by_column: list[list[Rows]] = []
+        for column, kept in enumerate(self.by_column):
+            by_column.append([])
+            for rows in kept:
+                stays = torch.ones(len(rows.features), dtype=torch.bool)
+                for row, digest in enumerate(rows.each_digest()):
+                    if (image := by_digest.get(digest)) is None:
+                        continue
+                    found.setdefault(image, rows.where([row]))
+                    if image.column == column and image not in placed:
+                        placed.add(image)
+                        continue
+                    stays[row] = False
+                    gone.append((rows.features[row], column))
+                if stays.all():
+                    by_column[-1].append(rows)
+                elif stays.any():
+                    by_column[-1].append(rows.where(stays.nonzero().flatten().tolist()))
+        if missing := [image for image in images if image not in found]:
+            raise LearningError("cannot-correct", self._why_missing(len(missing)))
+        come = [
+            (found[image], image.column)
+            for image in images
+            if image.column is not None and image not in placed
+        ]
+        for column in sorted({column for _, column in come}):
+            by_column[column].append(Rows.joined([rows for rows, own in come if own == column]))
+        moved_in = [(rows.features[0], column) for rows, column in come]
+        return KeptFeatures(by_column), self._moved(gone), self._moved(moved_in)
+
+    def _why_missing(self, count: int) -> str:
+        if any(rows.digests is None for kept in self.by_column for rows in kept):
+            return (
+                f"of {count} of the images it is not known which of the kept features are theirs, "
+                "since an older release learnt them: forget their classes and send them again with "
+                "the right labels"
+            )
+        return (
+            f"the features of {count} of the images are not kept: forget their classes and send "
+            "them again with the right labels"
+        )
+
+    def _moved(self, rows: Sequence[tuple[Tensor, int]]) -> Moved:
+        some = next(rows.features for kept in self.by_column for rows in kept)
+        features = torch.stack([row for row, _ in rows]) if rows else some[:0]
+        columns = torch.tensor([column for _, column in rows], dtype=torch.int64)
+        return Moved(features, columns.to(some.device))
 
     def without(self, columns: Collection[int]) -> "KeptFeatures":
         """Return the features of the other classes."""

@@ -1,10 +1,7 @@
-"""A learning step as a function: (version state, images, options, seed) → new state + metrics.
-
-Forgetting is a function too: (version state, columns, held-out images) → new state + metrics.
-"""
+"""A learning step as a function: (version state, images, options, seed) → new state + metrics."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import evaluate, fit, known, matrices, methods, networks, version_warnings
+from models import evaluate, fit, known, methods, networks, version_warnings
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
@@ -24,7 +21,7 @@ from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
 from models.state import State, clone, load_into, on_device
-from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
+from models.step import Sample, Step, StepData, StepResult, Variant
 from models.trainer import Progress, Trainer, at_epoch_ends
 
 CPU = torch.device("cpu")
@@ -68,7 +65,7 @@ def learn(
     else:
         method = restore(spec, base, compute.device)
 
-    pause_in = partial(_pause, report=report, should_stop=should_stop)
+    pause_in = partial(pause_between, report=report, should_stop=should_stop)
     step = Step(
         spec,
         data,
@@ -87,7 +84,7 @@ def learn(
     fitted = fit.measure(method, step) if steps else None
     method.end(step)
     pause = pause_in("evaluating")
-    metrics, held_out = _measure(
+    metrics, held_out = measure(
         spec, method, data.held_out, data.held_out_columns, compute, history, pause
     )
     metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
@@ -98,56 +95,6 @@ def learn(
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
     return _result(method, held_out, step.memory, metrics, warnings, image)
-
-
-def forget(
-    spec: Spec,
-    base: State,
-    columns: Sequence[int],
-    data: Remaining,
-    *,
-    device: str = "auto",
-    history: dict[str, Any] | None = None,
-    report: Callable[[Progress], None] = lambda _: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> StepResult:
-    """Remove columns of `base` and all that belongs to them alone, and measure what is left.
-
-    Nothing is trained: all that belongs to other classes stays the same, to the bit. Without
-    columns the result is the base, measured again. `history` are the metrics of the base. The
-    result's warnings are about the remaining tasks only, since a method's are about learning.
-
-    Raises LearningError where the method cannot forget the columns, Cancelled when `should_stop`
-    returns True.
-    """
-    if columns:
-        methods.get(spec.method).check_forget(base.tasks, columns)
-    compute = Compute.on(device)
-    method = restore(spec, base, compute.device)
-    residual = method.forget(columns) if columns else []
-    if history is not None:
-        history = matrices.without_tasks(history, base.tasks, method.network.head.tasks)
-    pause = _pause("evaluating", report, should_stop)
-    size, mean = spec.image_size, method.preprocess.mean
-    # For a version without held-out images: the mean colour is like what it was trained on.
-    grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    metrics, held_out = _measure(
-        spec, method, data.held_out, data.held_out_columns, compute, history, pause
-    )
-    tasks = method.network.head.tasks
-    warnings = [
-        *version_warnings.of_forgetting(base.tasks, tasks),
-        *version_warnings.of_accuracy(len(tasks), len(data.held_out)),
-    ]
-    return StepResult(
-        metrics=metrics | {"warnings": warnings},
-        state=_state(method, held_out),
-        sample=_sample(method, data.held_out[:1] if len(data.held_out) else grey),
-        rankings={},
-        kept=data.kept,
-        warnings=warnings,
-        residual=tuple(residual),
-    )
 
 
 def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:
@@ -163,9 +110,11 @@ def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]
     return method
 
 
-def _pause(
+def pause_between(
     job_phase: str, report: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Pause:
+    """Return what long work of a job phase calls between its parts."""
+
     def pause(done: float = 0.0) -> None:
         if should_stop():
             raise Cancelled
@@ -174,7 +123,7 @@ def _pause(
     return pause
 
 
-def _measure(
+def measure(
     spec: Spec,
     method: Method[Any],
     images: Tensor,
@@ -222,10 +171,10 @@ def _result(
     warnings: list[str],
     image: Tensor,
 ) -> StepResult:
-    state = _state(method, held_out)
+    state = state_of(method, held_out)
     if not state.finite:
         raise diverged("its weights are no longer finite")
-    sample = _sample(method, image)
+    sample = sample_of(method, image)
     if any(bool(scores.isnan().any()) for scores in sample.log_scores.values()):
         raise diverged("its scores are no longer finite")
     return StepResult(
@@ -239,10 +188,12 @@ def _result(
         kept=memory.kept,
         metrics=metrics | {"warnings": warnings},
         warnings=warnings,
+        held_out=held_out,
+        left_out=method.left_out(),
     )
 
 
-def _state(method: Method[Any], held_out: Output | None) -> State:
+def state_of(method: Method[Any], held_out: Output | None) -> State:
     """Return the method's state with the scores of held-out images, where there are some."""
     parts = {name: clone(part) for name, part in method.state().items()}
     if held_out is not None and (scores := known.scores(held_out)):
@@ -250,7 +201,7 @@ def _state(method: Method[Any], held_out: Output | None) -> State:
     return State(parts, method.network.head.tasks)
 
 
-def _sample(method: Method[Any], image: Tensor) -> Sample:
+def sample_of(method: Method[Any], image: Tensor) -> Sample:
     """Return what the method predicts on the CPU for an image uint8 [1, 3, S, S]."""
     variants: list[Variant] = [(None, way) for way in method.offered(method.state())]
     if method.needs.task_id:

@@ -1,14 +1,16 @@
 """From a version's state to the module that predicts."""
 
 from textwrap import shorten
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from models import evaluate
-from models.classify import Servable
+from models import evaluate, known, methods
+from models.classify import Servable, restrict
 from models.compute import to_device
 from models.errors import LearningError
+from models.inference import Pause, no_pause
 from models.learner import CPU, restore
 from models.spec import Spec
 from models.state import State
@@ -42,6 +44,48 @@ def load_servable(
     servable = restore(spec, state, torch.device(device)).servable(task, classify)
     servable.requires_grad_(False).eval()
     return to_device(servable, torch.device(device))
+
+
+class Predictions(NamedTuple):
+    """What a version says of n images.
+
+    `log_scores` [n, C] are over the classes considered, -inf for others. `p_known` [n] are the
+    p-values of images of known classes, and `least` the smallest that one can have; None where the
+    version cannot tell.
+    """
+
+    log_scores: Tensor
+    p_known: Tensor | None
+    least: float | None
+
+
+def predictions(
+    spec: Spec,
+    state: State,
+    images: Tensor,
+    *,
+    task: int | None = None,
+    classify: str = "auto",
+    device: torch.device = CPU,
+    pause: Pause = no_pause,
+) -> Predictions:
+    """Return what a version predicts for uint8 images [n, 3, S, S], as it does when it serves.
+
+    Raises ValueError as `load_servable` does, and Cancelled where `pause` does.
+    """
+    method = methods.get(spec.method)
+    given = task if method.needs.task_id else None
+    servable = load_servable(spec, state, task=given, classify=classify, device=str(device))
+    output = evaluate.predict(servable, images, device, pause, whole=True)
+    log_scores = output.log_scores
+    if task != given:
+        within = torch.tensor([each == task for each in state.tasks])
+        log_scores = restrict(log_scores, within)
+    # Images are known among all classes, by the default way to classify.
+    default = task is None and classify in ("auto", method.classify[0])
+    held_out = state.parts.get(known.PART, {}) if default else {}
+    p_known = known.p_values(known.scores(output), held_out) if held_out else None
+    return Predictions(log_scores, p_known, known.smallest_p(held_out))
 
 
 def size_of(servable: nn.Module) -> int:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.batches import ImageSet
+from models.classify import Output
 from models.compute import Compute
 from models.inference import Pause, inference_batches, no_pause
+from models.judging import Judged
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
 from models.preprocess import FIRST_PIXEL_RULES, Preprocess
@@ -66,8 +68,10 @@ class StepResult:
     `rankings[c]` are positions in `StepData.images` in herding order, for classes that got new
     images; the first `kept[c]` images of class c's ranking are its exemplars now. `metrics` are
     described in `models.evaluate`. `sample` is what the version must still predict once it is
-    stored. `residual` names the parts that were learnt from images of forgotten classes and stay,
-    since other classes share them.
+    stored. `residual` names the parts that stay although they were learnt from images of forgotten
+    classes, or with labels that are corrected. `held_out` are the predictions of the held-out
+    images, None without any, and `left_out` what is said of images that were trained on, each left
+    out in turn.
     """
 
     state: State
@@ -77,6 +81,8 @@ class StepResult:
     warnings: list[str]
     sample: Sample
     residual: tuple[str, ...] = ()
+    held_out: Output | None = None
+    left_out: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,33 @@ class Remaining:
 
     held_out: Tensor
     held_out_columns: Tensor
+    kept: tuple[int, ...]
+
+
+class Correction(NamedTuple):
+    """An image that was trained on as one of the columns `before`, and is one of `column`.
+
+    None: it is left out. `digests` are the SHA-256 digests of the files that hold its picture.
+    """
+
+    digests: tuple[bytes, ...]
+    before: tuple[int, ...]
+    column: int | None
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What a version is made from in which images have other labels, or are left out.
+
+    `data` has the exemplars as they are to be, those with another label being the fresh ones, and
+    the held-out images likewise. It has no exemplars where none changes; `edited` are the columns
+    of the classes whose exemplars do, and `kept[c]` counts those of class c before. `images` are
+    the images that were trained on.
+    """
+
+    data: StepData
+    images: tuple[Correction, ...]
+    edited: tuple[int, ...]
     kept: tuple[int, ...]
 
 

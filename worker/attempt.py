@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import Plan
+from app.services.steps.plans import ClassifierPlan, JobPlan
 from app.storage import BlobStore, TensorStore, open_store, with_cache
 from models import methods
 from models.spec import Spec
@@ -43,7 +43,7 @@ class Attempt:
     earlier attempt saved.
     """
 
-    plan: Plan
+    plan: JobPlan
     resources: Resources
     send: Send
     stop: StopOrder = field(default_factory=StopOrder)
@@ -64,7 +64,13 @@ class Attempt:
         """The storage with this machine's cache before it, which tensors of versions go through."""
         return with_cache(self.store, self.resources.cache)
 
+    @property
+    def version_plan(self) -> ClassifierPlan:
+        """The plan of a job that makes a version, or is about one."""
+        assert isinstance(self.plan, ClassifierPlan)  # noqa: S101 - others do not ask
+        return self.plan
+
     @cached_property
     def spec(self) -> Spec:
         """The classifier's spec with every default filled in. Raises InvalidSpecError."""
-        return methods.complete(self.plan.spec)
+        return methods.complete(self.version_plan.spec)

@@ -1,4 +1,4 @@
-"""The training process: reads images, learns or forgets, stores tensors; no database.
+"""The training process: reads images, does the job and stores tensors; no database.
 
 One pipe takes reports and the result to the worker; the other brings its order to stop. When the
 second one closes, this process ends: it cannot outlive its worker, whatever happened to that.
@@ -26,20 +26,24 @@ from app.db.repositories.learning import SizedImage
 from app.imaging.reading import UnreadableImageError
 from app.logs import described
 from app.processes import die_with_parent
+from app.services.advice.planning import AdvicePlan
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
+from app.services.steps.plans import CorrectPlan, EvaluatePlan, ForgetPlan, JobPlan, LearnPlan
 from app.services.steps.publication import Outcome
 from app.storage import BlobCorruptError, BlobMissingError, is_full
 from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.compute import is_out_of_memory
+from models.edits import correct, forget
 from models.errors import Cancelled, InvalidSpecError, LearningError
-from models.learner import forget, learn
+from models.learner import learn
 from models.serving import check_read_back, read_back_failed, why
 from models.state import State, decode, encode
 from models.step import Remaining, Sample, StepResult
 from worker import preflight, reading, resuming
+from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
-from worker.protocol import Failure, Message, Resources, Stopped
+from worker.evaluating import evaluate, judged_parts
+from worker.protocol import Failure, Message, Resources, Result, Stopped
 from worker.reporter import PART_SECONDS
 from worker.saving import Saver
 
@@ -74,7 +78,7 @@ def probe(up: Connection) -> None:
 
 
 def main(
-    plan: Plan,
+    plan: JobPlan,
     resources: Resources,
     checkpoint: SavedCheckpoint | None,
     up: Connection,
@@ -105,13 +109,10 @@ def _listen(down: Connection, stop: StopOrder) -> None:
 
 
 def run(attempt: Attempt) -> Message:
-    """Learn or forget; return what came of it. Whatever is raised becomes the job's Failure."""
+    """Do what the plan says and return what came of it. Whatever is raised is the job's Failure."""
     torch.set_num_threads(attempt.resources.threads)
     try:
-        if isinstance(attempt.plan, ForgetPlan):
-            return _forget(attempt, attempt.plan)
-        assert isinstance(attempt.plan, LearnPlan)  # noqa: S101 - there are two kinds
-        return _learn(attempt, attempt.plan)
+        return _result(attempt)
     except Cancelled:
         return Stopped()
     except LearningError as error:
@@ -119,6 +120,21 @@ def run(attempt: Attempt) -> Message:
     except Exception as error:  # whatever a method raises is its job's failure, not the worker's
         log.exception("job_failed", job=attempt.plan.job_id)
         return _failure(error)
+
+
+def _result(attempt: Attempt) -> Result:
+    match attempt.plan:
+        case LearnPlan() as plan:
+            return _learn(attempt, plan)
+        case ForgetPlan() as plan:
+            return _forget(attempt, plan)
+        case CorrectPlan() as plan:
+            return _correct(attempt, plan)
+        case EvaluatePlan() as plan:
+            return evaluate(attempt, plan)
+        case AdvicePlan() as plan:
+            return advise(attempt, plan)
+    raise TypeError(f"no job has a plan like {type(attempt.plan).__name__}")
 
 
 def _refusal(error: LearningError) -> Failure:
@@ -146,6 +162,7 @@ def _failure(error: Exception) -> Failure:
 
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
+    plan = preflight.without_learnt(plan, spec)
     preflight.check_memory(plan, spec)
     fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
     checkpoint = resuming.read(attempt, fingerprint)
@@ -203,18 +220,36 @@ def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:
     return _stored(attempt, result, ())
 
 
+def _correct(attempt: Attempt, plan: CorrectPlan) -> Outcome:
+    corrected = reading.corrected(attempt, plan)
+    base = reading.base(attempt, tuple(planned.task for planned in plan.classes))
+    attempt.reporter.quiet(_START_SECONDS)
+    result = correct(
+        attempt.spec,
+        base,
+        corrected,
+        device=attempt.resources.device,
+        history=plan.history,
+        report=attempt.reporter.learning,
+        should_stop=attempt.stop.is_set,
+    )
+    exemplars = [image.sha256 for planned in plan.classes for image in planned.exemplars]
+    return _stored(attempt, result, exemplars)
+
+
 def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> Outcome:
     """Write the tensors to storage and return what the version's rows need.
 
     `trained_on` are the hashes of the images in the order of `StepData.images`.
     """
+    all_parts = {**result.state.parts, **judged_parts(attempt, result)}
     parts, stored = {}, {}
-    for done, (name, tensors) in enumerate(result.state.parts.items()):
+    for done, (name, tensors) in enumerate(all_parts.items()):
         # Only a cancel stops here: for a worker that stops, the result is worth more than a
         # checkpoint.
         if attempt.stop.cancels:
             raise Cancelled
-        attempt.reporter.phase("publishing", done / len(result.state.parts))
+        attempt.reporter.phase("publishing", done / len(all_parts))
         attempt.reporter.quiet(PART_SECONDS)
         data = encode(tensors)
         parts[name] = SizedImage(attempt.tensors.put(data), len(data))

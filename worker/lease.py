@@ -24,15 +24,18 @@ from app.db.repositories import (
 from app.db.repositories.events import Event
 from app.db.tables import Job
 from app.services import stored
+from app.services.advice import ending, planning
+from app.services.advice.ending import Advised
+from app.services.advice.requests import KIND
 from app.services.jobs import checkpoints, endings
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps import publication, starting
-from app.services.steps.plans import Plan
+from app.services.steps import evaluating, publication, starting
+from app.services.steps.plans import JobPlan, Plan
 from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from worker import retrying
-from worker.protocol import Failure
+from worker.protocol import Failure, Finding
 
 T = TypeVar("T")
 
@@ -97,14 +100,15 @@ class Lease:
         leases = (cls.claim(db, settings, job_id, worker_id) for job_id in waiting)
         return next((lease for lease in leases if lease is not None), None)
 
-    def plan(self) -> Plan:
+    def plan(self) -> JobPlan:
         """Make the job's plan. Raises ServiceError where the job cannot be done."""
 
-        def load() -> Callable[[], Plan]:
+        def load() -> Callable[[], JobPlan]:
             with self._db.transaction() as session:
                 job = job_rows.get(session, self.job_id)
                 assert job is not None  # noqa: S101 - jobs that are held are not deleted
-                return starting.planner(session, job)
+                planner = planning.planner if job.kind == KIND else starting.planner
+                return planner(session, job)
 
         return self._persist(load)()
 
@@ -171,6 +175,20 @@ class Lease:
             return None
         self._persist(lambda: self._delete_released(published.released))
         return published.number
+
+    def record(self, finding: Finding) -> bool:
+        """Record what was found out and end the job; False where it was lost or cancelled."""
+
+        def succeed() -> bool:
+            if isinstance(finding, Advised):
+                return ending.succeed(self._db, self.job_id, self.attempt, finding)
+            return evaluating.succeed(self._db, self.job_id, self.attempt, finding)
+
+        if self._persist(succeed):
+            return True
+        # Where the job is still held, it is cancelling.
+        self.cancelled()
+        return False
 
     def cancelled(self) -> bool:
         """End the job as cancelled; False where the attempt lost it."""

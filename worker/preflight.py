@@ -4,6 +4,7 @@ The training process makes them, not the plan, since what a method needs is know
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -16,6 +17,21 @@ from models.spec import Spec
 
 # At most this many classes are named in a message.
 _LABELS = 20
+
+
+def without_learnt(plan: LearnPlan, spec: Spec) -> LearnPlan:
+    """Return the plan without images that a method which learns each once has learnt already.
+
+    Raises LearningError where no other is left.
+    """
+    if not methods.needs(spec.method).once:
+        return plan
+    fresh = tuple(image for image in plan.fresh if not image.again)
+    if not fresh:
+        raise LearningError(
+            "no-training-images", "every image has been learnt already: send new images"
+        )
+    return replace(plan, fresh=fresh)
 
 
 def check_memory(plan: LearnPlan, spec: Spec) -> None:

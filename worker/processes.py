@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import Plan
+from app.services.steps.plans import JobPlan
 from worker.protocol import Message, Resources
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -42,7 +42,7 @@ class TrainingProcess:
     """One child process at work on one plan."""
 
     def __init__(
-        self, plan: Plan, resources: Resources, checkpoint: SavedCheckpoint | None
+        self, plan: JobPlan, resources: Resources, checkpoint: SavedCheckpoint | None
     ) -> None:
         """Start the process; it resumes from the checkpoint if there is one.
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from app.db.repositories.events import Event
+from app.services.advice.ending import Advised
 from app.services.jobs.checkpoints import SavedCheckpoint
+from app.services.steps.evaluating import Evaluated
 from app.services.steps.publication import Outcome
 from app.storage import CacheFolder
 
@@ -59,5 +61,8 @@ class Stopped:
     """The step stopped because the worker ordered it."""
 
 
-Message = Report | Quiet | SavedCheckpoint | Outcome | Failure | Stopped
+# What a job found out, or made.
+Finding = Advised | Evaluated
+Result = Outcome | Finding
+Message = Report | Quiet | SavedCheckpoint | Result | Failure | Stopped
 Send = Callable[[Message], None]

@@ -1,26 +1,28 @@
 """What a step starts from, read from storage: images, decoded once, and the base's tensors."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from app.imaging import rules
 from app.imaging.decode import decode
 from app.imaging.reading import STORED
-from app.services.steps.plans import LearnPlan, Plan
+from app.services.steps.plans import ClassifierPlan, CorrectPlan, LearnPlan
 from models.errors import Cancelled
+from models.judging import without_judged
 from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
-from models.step import StepData
+from models.step import Corrected, Correction, StepData
 from worker.attempt import Attempt
 from worker.reporter import PART_SECONDS
 
 
-def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
+def held_out_of(plan: ClassifierPlan) -> tuple[list[str], Tensor]:
     """Return the hashes of the images to measure on, and their columns [H]."""
     held_out = [
         (sha256, column)
@@ -38,7 +40,7 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         for column, planned in enumerate(plan.classes)
         for image in planned.exemplars
     ]
-    train = [*exemplars, *plan.fresh]
+    train = [*exemplars, *((image.sha256, image.size, image.column) for image in plan.fresh)]
     held_out, held_out_columns = held_out_of(plan)
     pixels = decode_all(attempt, [sha256 for sha256, *_ in train] + held_out)
     return StepData(
@@ -54,6 +56,46 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
     )
 
 
+def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
+    """Return what is corrected, with the exemplars decoded if any of them changes."""
+    changed = {
+        (image.label, sha256)
+        for image in plan.images
+        if image.exemplar and image.label not in image.before
+        for sha256 in image.files
+    }
+    exemplars = [
+        (image.sha256, image.size, column, (planned.label, image.sha256) in changed)
+        for column, planned in enumerate(plan.classes)
+        for image in planned.exemplars
+        if plan.edited
+    ]
+    held_out, held_out_columns = held_out_of(plan)
+    pixels = decode_all(attempt, [sha256 for sha256, *_ in exemplars] + held_out)
+    data = StepData(
+        images=pixels[: len(exemplars)],
+        columns=torch.tensor([column for _, _, column, _ in exemplars], dtype=torch.int64),
+        sizes=torch.tensor([size for _, size, *_ in exemplars], dtype=torch.int64),
+        fresh=torch.tensor([fresh for *_, fresh in exemplars], dtype=torch.bool),
+        held_out=pixels[len(exemplars) :],
+        held_out_columns=held_out_columns,
+        tasks=tuple(planned.task for planned in plan.classes),
+        pixel_rules=rules_of(attempt),
+    )
+    column_of = {planned.label: column for column, planned in enumerate(plan.classes)}
+    images = tuple(
+        Correction(
+            tuple(map(bytes.fromhex, image.files)),
+            tuple(column_of[label] for label in image.before),
+            None if image.label is None else column_of[image.label],
+        )
+        for image in plan.images
+        if not image.held_out
+    )
+    kept = tuple(len(planned.exemplars) for planned in plan.classes)
+    return Corrected(data, images, plan.edited, kept)
+
+
 def digests(hashes: Sequence[str]) -> Tensor:
     """Return hexadecimal SHA-256 hashes as bytes, uint8 [N, 32]."""
     raw = bytearray().join(map(bytes.fromhex, hashes))
@@ -62,14 +104,29 @@ def digests(hashes: Sequence[str]) -> Tensor:
 
 def rules_of(attempt: Attempt) -> int:
     """Return the rules by which the step's files become pixels: those of its base version."""
-    part = attempt.plan.parts.get("preprocess")
+    part = attempt.version_plan.parts.get("preprocess")
     return rules.CURRENT if part is None else pixel_rules(decode_part(attempt.tensors.get(part)))
 
 
 def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
     """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does."""
-    store, stop, size = attempt.store, attempt.stop, attempt.spec.image_size
     to_pixels = partial(decode, limits=STORED, resize=attempt.spec.resize, rules=rules_of(attempt))
+    reported = partial(attempt.reporter.phase, "preparing")
+    return decode_as(attempt, hashes, to_pixels, attempt.spec.image_size, reported)
+
+
+def decode_as(
+    attempt: Attempt,
+    hashes: Sequence[str],
+    to_pixels: Callable[[bytes, int], np.ndarray],
+    size: int,
+    report: Callable[[float], None],
+) -> Tensor:
+    """Return the images as uint8 [N, 3, S, S], each made of its bytes by `to_pixels`.
+
+    `report` takes the fraction done. Raises Cancelled, and what reading a blob does.
+    """
+    store, stop = attempt.store, attempt.stop
     threads = attempt.resources.threads
     # A store in the network is worth more readers than there are cores to decode.
     decoding = threading.BoundedSemaphore(threads)
@@ -82,10 +139,10 @@ def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
             with decoding:
                 rows[position] = to_pixels(data, size).transpose(2, 0, 1)
 
-    attempt.reporter.phase("preparing", 0.0)
+    report(0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:
         for done, _ in enumerate(pool.map(read_one, range(len(hashes))), start=1):
-            attempt.reporter.phase("preparing", done / len(hashes))
+            report(done / len(hashes))
     if stop.is_set():
         raise Cancelled
     return pixels
@@ -97,7 +154,7 @@ def base(attempt: Attempt, tasks: tuple[int, ...]) -> State:
     Raises Cancelled, and what reading a blob does.
     """
     parts = {}
-    for name, sha256 in attempt.plan.parts.items():
+    for name, sha256 in without_judged(attempt.version_plan.parts).items():
         if attempt.stop.is_set():
             raise Cancelled
         attempt.reporter.phase("preparing", 1.0)

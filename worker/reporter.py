@@ -71,6 +71,14 @@ class Reporter:
         """Report a job phase that has no epochs, and the fraction of it that is done."""
         self._report(phase, {"fraction": fraction}, ())
 
+    def overall(self, phase: str, fraction: float) -> None:
+        """Report a job phase, and the fraction of the whole job that is done."""
+        self._report(phase, {"fraction": fraction}, (), span=(0.0, 1.0))
+
+    def found(self, message: str, data: dict[str, Any]) -> None:
+        """Report what the job has measured."""
+        self._send_events(Event("measured", message, data=data))
+
     def learning(self, progress: Progress) -> None:
         """Report the learner's progress."""
         fields = asdict(progress)
@@ -81,12 +89,18 @@ class Reporter:
             events = (Event("epoch", message, data=data),)
         self._report(fields.pop("phase"), fields, events)
 
-    def _report(self, phase: str, fields: dict[str, Any], events: tuple[Event, ...]) -> None:
+    def _report(
+        self,
+        phase: str,
+        fields: dict[str, Any],
+        events: tuple[Event, ...],
+        span: tuple[float, float] | None = None,
+    ) -> None:
         now = time.monotonic()
         if phase == self._phase and not events and now - self._sent < _REPORT_SECONDS:
             return
         self._phase, self._sent = phase, now
-        start, end = _SPANS[phase]
+        start, end = span or _SPANS[phase]
         # The last figures of training stay while later job phases run.
         self._progress |= {name: value for name, value in fields.items() if value is not None}
         fraction = round(start + (end - start) * fields["fraction"], 4)

@@ -24,7 +24,7 @@ from app.services.stored import StorageChangedError
 from app.settings import Settings
 from worker.lease import Lease
 from worker.processes import TrainingProcess
-from worker.protocol import Failure, Quiet, Report, Resources, Stopped
+from worker.protocol import Failure, Finding, Quiet, Report, Resources, Result, Stopped
 
 # How long one read of the pipe waits, and so how soon a stop of the worker takes effect.
 _TICK_SECONDS = 0.1
@@ -165,7 +165,12 @@ class Runner:
             process.end()
         if end is not End.LOST:
             follower.write_rest(end)
+        if isinstance(end, Finding):
+            recorded = lease.record(end)
+            bound.info("job_ended", how="recorded" if recorded else "lost or cancelled")
+            return
         if isinstance(end, Outcome):
+            assert isinstance(plan, Plan)  # noqa: S101 - only such plans have this outcome
             failure = _publish(lease, plan, end)
             if failure is None:
                 return
@@ -228,7 +233,7 @@ class _Follower:
         self._ordered: End | None = None
         self._deadline = 0.0
 
-    def until_end(self) -> Outcome | Failure | End:
+    def until_end(self) -> Result | Failure | End:
         """Return the outcome, or why there is none. The process may still run."""
         while True:
             for message in self._process.receive(_TICK_SECONDS):
@@ -255,12 +260,12 @@ class _Follower:
             if self._ordered is not None and time.monotonic() >= self._deadline:
                 return self._ordered
 
-    def write_rest(self, end: Outcome | Failure | End) -> None:
+    def write_rest(self, end: Result | Failure | End) -> None:
         """Write pending progress and events before the attempt ends; waits for the database.
 
         Raises one of `UNAVAILABLE` where that is unavailable for longer than the lease.
         """
-        if isinstance(end, Outcome):
+        if isinstance(end, Result):
             self._values["progress"] = {**self._progress, "fraction": 1.0}
         if self._values or self._events:
             self._lease.write_last(self._values, self._events)

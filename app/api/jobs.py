@@ -18,12 +18,20 @@ from app.api.uploads import NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
-from app.services.jobs import jobs
+from app.services.jobs import evaluation_view, jobs
+from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluationError
 from app.services.jobs.event_polling import EventPoller
-from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError, ReportView
+from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
+from app.services.jobs.reports import ReportView
 from app.services.jobs.views import JobNotFoundError, JobView, State
 from app.services.steps import creation
-from app.services.steps.creation import CREATE_ERRORS, FORGET_ERRORS, LearnView
+from app.services.steps.creation import (
+    CORRECT_ERRORS,
+    CREATE_ERRORS,
+    EVALUATE_ERRORS,
+    FORGET_ERRORS,
+    LearnView,
+)
 from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
 from app.services.uploads import collecting
 from app.services.uploads.sources import UploadLimits
@@ -37,7 +45,14 @@ RETRY_AFTER = {"Retry-After": "1"}
 @router.post(
     "/classifiers/{name}/jobs",
     status_code=202,
-    responses=responses(*CREATE_ERRORS, *FORGET_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=responses(
+        *CREATE_ERRORS,
+        *FORGET_ERRORS,
+        *CORRECT_ERRORS,
+        *EVALUATE_ERRORS,
+        *QUOTA_ERRORS,
+        *IDEMPOTENCY_ERRORS,
+    ),
 )
 def create_job(
     name: str,
@@ -49,7 +64,8 @@ def create_job(
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads, or forgets classes.
+    """Queue a job that learns the images of uploads, forgets classes, corrects labels or
+    evaluates a version.
 
     `purge` deletes versions and uploads; it needs the scope admin.
     """
@@ -60,12 +76,12 @@ def create_job(
         caller.workspace,
         name,
         body,
-        on_created=_stored(once),
+        on_created=stored(once),
         private_webhooks=settings.webhook_private,
         quota=caller.quota,
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -108,13 +124,13 @@ async def learn(
             collected,
             base_version=base_version,
             on_existing=on_existing,
-            on_created=_stored(once),
+            on_created=stored(once),
             quota=caller.quota,
         )
 
     job = await run_in_threadpool(create)
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -171,8 +187,25 @@ async def get_job(
 
 @router.get("/jobs/{job_id}/report", responses=responses(JobNotFoundError, NoReportError))
 def get_job_report(job_id: str, db: DB, workspace: Workspace) -> ReportView:
-    """Return the report of a job that forgot classes: what remains, and what was deleted."""
+    """Return what a job found out or did besides the version that it made."""
     return jobs.report(db, workspace, job_id)
+
+
+@router.get("/jobs/{job_id}/images", responses=responses(JobNotFoundError, NotAnEvaluationError))
+def list_evaluated_images(
+    job_id: str,
+    db: DB,
+    workspace: Workspace,
+    wrong: Annotated[
+        bool | None,
+        Query(description="Only images of known labels that the version contradicts, or does not."),
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
+) -> Page[EvaluatedImageView]:
+    """List the images that a job evaluated, the most surely wrong first."""
+    found = evaluation_view.images(db, workspace, job_id, wrong=wrong, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda image: str(image.position))
 
 
 @router.post(
@@ -209,12 +242,12 @@ def retry_job(
         db,
         caller.workspace,
         job_id,
-        on_created=_stored(once),
+        on_created=stored(once),
         quota=caller.quota,
         may_purge=caller.may("admin"),
     )
     dispatcher.wake()
-    response.headers.update(_accepted(job))
+    response.headers.update(accepted(job))
     return job
 
 
@@ -238,14 +271,15 @@ async def _change(
     return False
 
 
-def _accepted(job: JobView) -> dict[str, str]:
+def accepted(job: JobView) -> dict[str, str]:
+    """Return the headers of the answer to a request that made or restarted a job."""
     return {"Location": f"/v1/jobs/{job.id}", **RETRY_AFTER}
 
 
-def _stored(once: Once) -> Any:
+def stored(once: Once) -> Any:
     """Return a function that stores the answer under its idempotency key."""
 
     def store(session: Session, job: JobView) -> None:
-        once.store_answer(session, 202, job, headers=_accepted(job))
+        once.store_answer(session, 202, job, headers=accepted(job))
 
     return store

@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli import keys, server, storage
+from app.cli.advise import advise
 from app.cli.backup import backup, restore
 from app.cli.bench import bench
+from app.cli.correct import correct
 from app.cli.demo import demo
 from app.cli.doctor import doctor
+from app.cli.evaluate import evaluate
 from app.cli.forget import forget
 from app.cli.learn import learn
 from app.cli.predict import predict
+from app.cli.show import show
 from app.cli.versions import rollback, versions
 from app.client.errors import CommandError
 
@@ -32,7 +36,21 @@ _commands = typer.Typer(
 for _panel, _functions in (
     ("Run the service", (demo, server.up, server.serve, server.worker, server.migrate)),
     ("Maintain it", (doctor, backup, restore, storage.sweep, storage.reindex)),
-    ("Use a running service", (learn, predict, versions, rollback, forget, bench)),
+    (
+        "Use a running service",
+        (
+            advise,
+            learn,
+            predict,
+            show,
+            evaluate,
+            correct,
+            versions,
+            rollback,
+            forget,
+            bench,
+        ),
+    ),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)

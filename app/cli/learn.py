@@ -1,6 +1,6 @@
 """`accrue learn`: teaches a classifier the classes of a folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,18 +8,14 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, parse_options
+from app.cli.sending import describe_skipped, describe_upload, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import ImageFile, Listing, TarStream, find_images
+from app.client.folder import find_images
 from app.client.jobs import follow, warnings
-from app.client.uploads import rejected_lines
-
-# Files and folders that are listed at most when they are not sent.
-_SHOWN_SKIPPED = 100
 
 
 def learn(
@@ -104,13 +100,13 @@ def learn(
     method_options = parse_options(options or [])
     listing = find_images(folder)
     console = Console(highlight=False)
-    _describe_skipped(listing, console)
+    describe_skipped(listing, console)
     if strict and listing.skipped:
         raise CommandError("Not everything can be sent, so --strict refuses it: nothing was sent.")
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, listing.images, console, strict=strict)
+            upload = send(client, listing.images, console, strict=strict)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -120,7 +116,7 @@ def learn(
             }
             job = client.post(f"{classifier_path(name)}/jobs", request)
             undo.pop_all()  # now the job refers to the upload
-        _describe_upload(upload, console)
+        describe_upload(upload, console)
         _describe_learner(client.get(classifier_path(name)), console)
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
@@ -182,30 +178,6 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, images: list[ImageFile], console: Console, *, strict: bool) -> Any:
-    stream = TarStream(images)
-    columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        row = progress.add_task("", total=stream.length)
-
-        def chunks() -> Iterator[bytes]:
-            for chunk in stream:
-                yield chunk
-                progress.advance(row, len(chunk))
-
-        return client.post_bytes("/v1/uploads", chunks(), stream.headers, strict=strict)
-
-
-def _describe_skipped(listing: Listing, console: Console) -> None:
-    for skipped in listing.skipped[:_SHOWN_SKIPPED]:
-        console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
-    if (more := len(listing.skipped) - _SHOWN_SKIPPED) > 0:
-        console.print(f"skipped {more} more")
-    for folder in listing.emptied:
-        console.print(f"nothing of the folder {folder} can be sent", markup=False)
-
-
 def _describe_learner(classifier: Mapping[str, Any], console: Console) -> None:
     weights = classifier["weights"]
     console.print(
@@ -214,20 +186,3 @@ def _describe_learner(classifier: Mapping[str, Any], console: Console) -> None:
         f"{classifier['image_size']}×{classifier['image_size']} pixels.",
         markup=False,
     )
-
-
-def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
-    console.print(
-        f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
-        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)."
-    )
-    if upload["wrapping_folder"] is not None:
-        console.print(
-            f"The folder {upload['wrapping_folder']} is around the folders of classes, and is not "
-            "a class itself.",
-            markup=False,
-        )
-    for line in rejected_lines(upload):
-        console.print(line, markup=False)
-    for message in upload["warnings"]:
-        console.print(f"  warning: {message}", markup=False)

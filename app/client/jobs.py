@@ -29,7 +29,7 @@ def follow(client: Client, job: Mapping[str, Any], console: Console) -> dict[str
     """Show a job until it has finished, and return it. Raises CommandError unless it succeeded."""
     try:
         with JobProgress(console) as progress:
-            row = progress.add(job["classifier"])
+            row = progress.add(job["classifier"] or job["kind"])
             for latest in poll(client, job["id"]):
                 progress.show(row, latest)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from app.services.classifiers.versions import VersionNotFoundError
 from app.storage import BlobCorruptError, BlobMissingError, TensorStore
 from models import methods, state
 from models.errors import InvalidSpecError
+from models.judging import without_judged
 from models.spec import Spec
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,8 @@ class StoredVersion:
                 f"Version {version.number} was made by a release, or with a method, that is not "
                 "installed here. Install the release that made it, or promote another version."
             ) from error
-        served = {name: sha256 for name, sha256 in parts.items() if method.serves(name)}
+        predicting = without_judged(parts)
+        served = {name: sha256 for name, sha256 in predicting.items() if method.serves(name)}
         return cls(
             id=version_id,
             number=version.number,

@@ -12,7 +12,7 @@ from app.services.queue.broker import DEFAULT_QUEUE, TRAIN_QUEUE, queue_for
 
 _UP = ("accrue_database_up", "1 if the database was read, 0 if it is down or slow.")
 # Always exported, also at 0: Prometheus sees no increase in a series that first appears at 1.
-_KINDS = ("learn", "forget")
+_KINDS = ("learn", "forget", "correct", "evaluate", "advise")
 _FAILURES = ("worker-lost",)
 _DELIVERIES = ("pending", "retrying", "failed", "delivered")
 

@@ -135,6 +135,15 @@ def validate(spec: Spec) -> Spec:
     return completed
 
 
+def check_correct(spec: Spec) -> None:
+    """Check that labels of images that a version was trained on can be corrected.
+
+    `spec` is the version's. Raises LearningError.
+    """
+    method = get(spec.method)
+    method.check_correct(method.Options.model_validate(spec.options))
+
+
 def _validate_backbone(spec: Spec) -> None:
     known = {info.name: info for info in networks.describe_backbones()}
     if spec.backbone not in known:

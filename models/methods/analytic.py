@@ -9,17 +9,29 @@ from torch import Tensor
 
 from models import networks
 from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
-from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
-from models.errors import InvalidSpecError
+from models.discriminant import (
+    ALPHAS,
+    DEFAULT_ALPHA,
+    Choice,
+    Discriminant,
+    Statistics,
+    choose,
+    to_leave_out,
+)
+from models.errors import InvalidSpecError, LearningError
+from models.judging import Judged
 from models.kept_features import KeptFeatures
 from models.mahalanobis import Mahalanobis
-from models.methods.base import Method, Phase, Setup
+from models.methods.base import Method, Needs, Phase, Setup
 from models.networks import Network
 from models.networks.projected import Projected
 from models.options import Options
 from models.spec import Spec
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
+
+# Images whose label is judged by leaving them out, in each step: some seconds of work.
+_LEFT_OUT = 20_000
 
 
 class AnalyticOptions(Options):
@@ -53,12 +65,15 @@ class Analytic(Method[AnalyticOptions]):
     name = "analytic"
     summary = "Trains nothing: learns in seconds, in any order, on a pretrained network."
     paper = "linear discriminant analysis (Fisher 1936) with shrinkage, over features of all levels"
+    needs = Needs(once=True)
     setup = Setup("efficientnet_lite0", "DEFAULT", image_size=None)
     Options = AnalyticOptions
     job_phase = "extracting"
 
     statistics: Statistics | None = None
     choice: Choice | None = None
+    # What this step solved the head by; None where it changed nothing.
+    discriminant: Discriminant | None = None
     # None in versions of releases that had no distances.
     deviation: Mahalanobis | None = None
 
@@ -108,7 +123,7 @@ class Analytic(Method[AnalyticOptions]):
 
     def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
-        discriminant = Discriminant(statistics)
+        discriminant = self.discriminant = Discriminant(statistics)
         alphas = ALPHAS if self.options.alpha is None else (self.options.alpha,)
         # Where no image can be left out: as before.
         before = self.choice or Choice(self.options.alpha or DEFAULT_ALPHA, 1.0, 0, 0)
@@ -148,8 +163,62 @@ class Analytic(Method[AnalyticOptions]):
         forgotten = torch.cat([none, *self.kept.of(columns)])
         self.statistics = self.statistics.without(columns, forgotten)
         self.kept = self.kept.without(columns)
-        self._solve(self.statistics, *self.kept.all())
+        self._solve_anew()
         return []
+
+    @classmethod
+    def check_correct(cls, options: AnalyticOptions) -> None:
+        """Refuse where nothing is kept of single images. Raises LearningError."""
+        if options.forgettable == "nothing":
+            raise LearningError(
+                "cannot-correct",
+                "this version keeps nothing of single images (options.forgettable is nothing), so "
+                "only held-out images can be corrected: make a classifier with forgettable: "
+                "features and send the images with the right labels",
+            )
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Subtract the images from the classes that they were in, and add them to their own.
+
+        That is exact. Raises LearningError for images that are not kept, and where a class would
+        have none left.
+        """
+        if corrected.images:
+            self.check_correct(self.options)
+        if self.kept is None or self.statistics is None:
+            return []
+        self.kept, gone, come = self.kept.corrected(corrected.images)
+        classes = len(self.statistics.counts)
+        self.statistics = (
+            self.statistics - Statistics.of(*gone, classes) + Statistics.of(*come, classes)
+        )
+        if bool((self.statistics.counts < 1).any()):
+            raise LearningError(
+                "cannot-correct", "no image would be left of a class: forget it instead"
+            )
+        self._solve_anew()
+        return []
+
+    def _solve_anew(self) -> None:
+        """Solve as if no other images had been learnt before."""
+        assert self.statistics is not None  # noqa: S101 - the callers changed them
+        assert self.kept is not None  # noqa: S101
+        self.choice = None
+        self._solve(self.statistics, *self.kept.all())
+
+    def left_out(self) -> Judged | None:
+        """Return what the head would say of images if it had been solved without each."""
+        if self.kept is None or self.statistics is None or self.choice is None:
+            return None
+        features, columns, digests = self.kept.identified()
+        judged = to_leave_out(features, columns, self.statistics.counts, _LEFT_OUT)
+        if not len(judged) or len(self.statistics.counts) == 1:
+            return None
+        features, columns = features[judged], columns[judged]
+        discriminant = self.discriminant or Discriminant(self.statistics)
+        scores = discriminant.left_out(features, columns, self.choice.alpha)
+        log_scores = (scores / self.choice.temperature).log_softmax(dim=1)
+        return Judged.of(log_scores, columns, digests[judged.cpu()])
 
     def report(self) -> dict[str, Any]:
         """Return α, and how many left-out images got the right class."""

@@ -6,7 +6,8 @@ losses. Hooks are called in this order::
     begin → phases → (forward, loss, after_optimizer_step)… → end_phase → … → end
     → calibrate → calibrate_others
 
-Forgetting classes is a hook of its own, `forget`, with `calibrate` and the rest after it.
+Forgetting classes and correcting labels are hooks of their own, `forget` and `correct`, with
+`calibrate` and the rest after them.
 
 Devices: a method never names a device and never moves a tensor. The learner puts the network and
 the preprocessing on the device before it makes the method; what `load` and `load_working` get, and
@@ -28,13 +29,14 @@ from models import regularizers
 from models.batches import Batch, ImageSet
 from models.classify import Output, Servable, Softmax
 from models.errors import LearningError
+from models.judging import Judged
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
 from models.regularizers import CSKDRegularizer
 from models.spec import Spec
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -44,13 +46,15 @@ class Needs:
     """What a method asks of the service. It is declared, so that no code tests for types.
 
     `exemplars`: a bounded memory of old images; `teacher`: the network as it was before the step;
-    `task_id`: a task to predict within; `all_images`: every image ever learnt from.
+    `task_id`: a task to predict within; `all_images`: every image ever learnt from; `once`: each
+    image one time only, since what it adds cannot be told from another image's.
     """
 
     exemplars: bool = False
     teacher: bool = False
     task_id: bool = False
     all_images: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,31 @@ class Method(ABC, Generic[OptionsT]):
         """
         self.network.head.remove(columns)
         return ["backbone", "head"]
+
+    def left_out(self) -> Judged | None:
+        """Return what is said of images that were trained on, each left out in turn.
+
+        It is asked after `end`, `forget` or `correct`. None where that would take training again:
+        here.
+        """
+        return None
+
+    @classmethod
+    def check_correct(cls, options: OptionsT) -> None:
+        """Check, before there is a job, that what was trained on can be corrected.
+
+        Raises LearningError.
+        """
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Change labels of images that were trained on; `step` has the exemplars as they are to be.
+
+        Return the names of the parts that were learnt with the labels before and stay: here
+        backbone and head. Raises LearningError where an image cannot be corrected.
+        """
+        if corrected.edited:
+            step.memory.keep_all()
+        return ["backbone", "head"] if corrected.images else []
 
     def report(self) -> dict[str, Any]:
         """Return the method's own figures, for the version's metrics."""

@@ -26,7 +26,7 @@ from models.preprocess import Preprocess
 from models.seeds import generator
 from models.spec import Spec
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
 
 
 class MASOptions(SGDOptions):
@@ -123,6 +123,11 @@ class MAS(TaskHeads[MASOptions]):
         super().forget(columns)
         shared = touched.intersection(self.network.head.tasks)
         return ["backbone", *(["head"] if shared else []), "importance"]
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Name Ω as well: it was measured on the images, whatever their labels."""
+        residual = super().correct(step, corrected)
+        return [*residual, "importance"] if residual else []
 
     def report(self) -> dict[str, Any]:
         """Return the mean and the largest Ω: λ has to suit their scale, which is the network's."""

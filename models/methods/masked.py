@@ -18,7 +18,7 @@ from models.methods.heads import TaskHeads, task_columns
 from models.networks import Network
 from models.preprocess import Preprocess
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
 
 
 class Masked(TaskHeads[OptionsT]):
@@ -74,6 +74,11 @@ class Masked(TaskHeads[OptionsT]):
                 del self.router[task]
         self.network.head.remove(columns)
         return shared
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Name the router as well: its means are of images that are not kept."""
+        residual = super().correct(step, corrected)
+        return [*residual, "router"] if residual else []
 
     def network_of(self, task: int) -> Network:
         """Return the network with a task's weights: a copy, unless they are the stored ones."""

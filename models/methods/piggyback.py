@@ -17,7 +17,7 @@ from models.networks import Activations, Network, batch_norms
 from models.options import Options, SGDOptions
 from models.preprocess import Preprocess
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
 
 
 class PiggybackOptions(Options):
@@ -140,6 +140,16 @@ class Piggyback(Masked[PiggybackOptions]):
             del self.packed[task]
         base = ["backbone"] if touched - masked else []
         return base + shared + (["masks"] if masked & self.packed.keys() else [])
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Name the masks, and the base only where a task was learnt without any."""
+        residual = super().correct(step, corrected)
+        tasks = self.network.head.tasks
+        touched = {tasks[column] for image in corrected.images for column in image.before}
+        masked = touched & self.packed.keys()
+        if touched <= masked and residual:
+            residual.remove("backbone")
+        return residual + (["masks"] if masked else [])
 
     def warnings(self) -> list[str]:
         """Warn of a training too short to flip a bit: Adam moves a mask by lr per step."""

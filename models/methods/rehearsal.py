@@ -21,7 +21,7 @@ from models.errors import LearningError
 from models.exemplar_discriminant import ExemplarDiscriminant
 from models.methods.base import Method, Needs, OptionsT
 from models.state import Tensors
-from models.step import Step
+from models.step import Corrected, Step
 
 
 class Rehearsal(Method[OptionsT]):
@@ -106,6 +106,13 @@ class Rehearsal(Method[OptionsT]):
         if self.discriminant is not None:
             self.discriminant = self.discriminant.without(columns)
         return super().forget(columns)
+
+    def correct(self, step: Step, corrected: Corrected) -> list[str]:
+        """Herd the classes that get exemplars; compute means and discriminant anew, as `end`."""
+        residual = super().correct(step, corrected)
+        if corrected.edited:
+            self.end(step)
+        return residual
 
     def servable(self, task: int | None = None, classify: str = "auto") -> Servable:
         """Return the nearest mean or the discriminant of exemplars, or the head.

@@ -40,6 +40,7 @@ __all__ = [
     "check_weights",
     "describe_backbones",
     "has_feature_map",
+    "installed",
     "level_channels",
     "outline",
     "packaged",
@@ -165,6 +166,27 @@ def pretrained(network: Network, name: str, weights: str, folder: Path | None) -
 def packaged(name: str) -> bool:
     """Say whether published weights of a backbone come in a package: nothing is downloaded."""
     return name in _registry() and bool(_registry()[name].weights)
+
+
+def installed(folder: Path | None) -> list[tuple[str, str]]:
+    """Return the backbones whose published weights are on this machine, each with their name.
+
+    They are in packages, or are torchvision's files in `folder`. Nothing is downloaded.
+    """
+    in_packages = [
+        (name, "DEFAULT")
+        for name, known in _registry().items()
+        if known.weights and _packaged(name, "DEFAULT").is_installed
+    ]
+    if folder is None or not folder.is_dir():
+        return in_packages
+    files = {path.name for path in folder.iterdir()}
+    in_folder = [
+        (name, present[0])
+        for name in _zoo().names()
+        if (present := _zoo().weights_among(name, files))
+    ]
+    return in_packages + in_folder
 
 
 def _packaged(name: str, weights: str) -> PackagedWeights:

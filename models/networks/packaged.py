@@ -49,6 +49,15 @@ class PackagedWeights:
         load_into(module, {key: offered[key] for key in module.state_dict()})
         return torch.full((3,), self.mean), torch.full((3,), self.std)
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package with the file is installed."""
+        try:
+            self.path()
+        except WeightsUnavailableError:
+            return False
+        return True
+
     def path(self) -> Path:
         """Return where the file is. Raises WeightsUnavailableError."""
         spec = find_spec(self.package)

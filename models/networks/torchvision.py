@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
 from threading import get_ident
@@ -62,6 +63,13 @@ def names() -> list[str]:
 def weight_names(name: str) -> list[str]:
     """Return the names of a network's published weights."""
     return [weights.name for weights in zoo.get_model_weights(name)]
+
+
+def weights_among(name: str, files: Collection[str]) -> list[str]:
+    """Return the names of a network's published weights whose files are there, DEFAULT's first."""
+    known = zoo.get_model_weights(name)
+    present = [weights for weights in known if _file_name(weights) in files]
+    return [w.name for w in sorted(present, key=lambda weights: weights is not known["DEFAULT"])]
 
 
 class TorchvisionBackbone(Backbone):
@@ -154,7 +162,7 @@ def normalisation(weights: WeightsEnum) -> tuple[Tensor, Tensor]:
 
 
 def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
-    file_name = weights.url.rsplit("/", 1)[-1]
+    file_name = _file_name(weights)
     try:
         # Torchvision publishes pickles, and by default loads them so that code in them runs. Only
         # tensors are read here: others may be able to write to its cache.
@@ -170,6 +178,11 @@ def _published(weights: WeightsEnum, folder: Path | None) -> dict[str, Any]:
             f"{file_name} in the folder that ACCRUE_WEIGHTS_DIR names ({folder or 'unset'})"
         ) from error
     return cast(dict[str, Any], loaded)
+
+
+def _file_name(weights: WeightsEnum) -> str:
+    url: str = weights.url
+    return url.rsplit("/", 1)[-1]
 
 
 def _renamed(published: dict[str, Any]) -> dict[str, Any]:

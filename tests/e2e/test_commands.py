@@ -1,12 +1,17 @@
 """The command `accrue` as a person runs it."""
 
+import hashlib
+import io
 import os
 import socket
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load
 
 from tests.e2e.harness import ACCRUE, Digits, Service
 
@@ -227,3 +232,107 @@ def test_up_on_a_port_in_use_touches_no_data(tmp_path: Path) -> None:
 def test_client_commands_do_not_load_torch() -> None:
     code = "import app.cli, sys; sys.exit('torch' in sys.modules or 'uvicorn' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> None:
+    """Analytic: exactly as if the labels had been right, and no image is learnt twice."""
+    folder = classes["first"]
+    wrong = sorted((folder / "0").glob("*.png"))[:4]
+    for image in wrong[:3]:
+        image.rename(folder / "1" / f"wrong-{image.name}")
+    ok(accrue("learn", "correct", str(folder), url=service.url))
+    path = "/v1/classifiers/correct"
+    before = service.http.get(f"{path}/versions/1").json()
+    moved = [str(folder / "1" / f"wrong-{image.name}") for image in wrong[:3]]
+    said = ok(accrue("correct", "correct", moved[0], moved[1], "0", url=service.url))
+    assert said.count("wrong-") == 2
+    assert said.count("1, now 0 (") == 2
+    assert "may still show" not in said
+    assert "correct version 2 (live) knows 2 classes: accuracy" in said
+    rows = tmp_path / "corrections.csv"
+    rows.write_text(f"image,label\n{moved[2]},0\n{wrong[3]},\n")
+    said = ok(accrue("correct", "correct", "--from", str(rows), url=service.url))
+    assert "0, left out (" in said
+    after = service.http.get(f"{path}/versions/3").json()
+
+    def images(version: dict[str, Any]) -> int:
+        return (
+            sum(known["train_images"] for known in version["classes"])
+            + (version["memory"]["held_out"])
+        )
+
+    assert (images(before), images(after)) == (60, 59)
+    # The folder is sent again, mistakes and all: they are not made again, nothing is learnt twice.
+    (folder / "1" / "new.png").write_bytes(
+        next((classes["second"] / "2").glob("*.png")).read_bytes()
+    )
+    said = ok(accrue("learn", "correct", str(folder), "--on-existing=extend", url=service.url))
+    assert "4 images are left out, since a correction took that label from them" in said.replace(
+        "\n", " "
+    )
+    again = service.http.get(f"{path}/versions/4").json()
+    assert images(again) == 60
+    content = service.http.get(f"{path}/versions/4/checkpoint").content
+    with tarfile.open(fileobj=io.BytesIO(content)) as file:
+        member = file.extractfile("analytic.safetensors")
+        assert member is not None
+        counts = load(member.read())["counts"].tolist()
+    assert counts == [known["train_images"] for known in again["classes"]]
+    said = refused(accrue("correct", "correct", moved[0], "0", url=service.url))
+    assert "change nothing" in said.replace("\n", " ")
+    assert "is neither a SHA-256 nor a file" in refused(accrue("correct", "correct", "none", "0"))
+    assert "Give the label after the images" in refused(accrue("correct", "correct", moved[0]))
+
+
+def test_evaluate_and_show(
+    service: Service, digits: Digits, classes: dict[str, Path], tmp_path: Path
+) -> None:
+    """Labels that are wrong are suspected, and what is sent is measured without what was learnt."""
+    folder = classes["first"]
+    wrong = sorted((folder / "0").glob("*.png"))[:3]
+    for image in wrong:
+        image.rename(folder / "1" / f"wrong-{image.name}")
+    ok(accrue("learn", "shown", str(folder), url=service.url))
+    path = "/v1/classifiers/shown"
+    listed = service.http.get(f"{path}/versions/live/suspects").json()
+    files = {
+        hashlib.sha256(image.read_bytes()).hexdigest(): image.name
+        for image in folder.glob("*/*.png")
+    }
+    suspected = [files[image["sha256"]] for image in listed["data"]]
+    assert suspected[0].startswith("wrong-")
+    held_out = service.http.get(f"{path}/versions/live/held-out").json()["data"]
+    assert listed["looked_at"] == {
+        "held_out": len(held_out),
+        "trained": 60 - len(held_out),
+        "of_trained": 60 - len(held_out),
+    }
+    for image in held_out:
+        assert service.http.get(f"/v1/images/{image['sha256']}").status_code == 200
+    said = ok(accrue("show", "shown", "--suspects", url=service.url))
+    assert f"{len(suspected)} labels are suspected to be wrong, of 60 images" in said
+    assert all(image["sha256"] in said for image in listed["data"])
+
+    new = tmp_path / "new"
+    for label in (0, 1, 7):
+        (new / str(label)).mkdir(parents=True)
+        for image in digits.images(label)[30:40]:
+            (new / str(label) / image.name).write_bytes(image.read_bytes())
+    again = next((folder / "0").glob("*.png"))
+    (new / "0" / "again.png").write_bytes(again.read_bytes())
+    picture = tmp_path / "evaluation.png"
+    arguments = ("evaluate", "shown", str(new), "--picture", str(picture))
+    said = ok(accrue(*arguments, url=service.url)).replace("\n", " ")
+    assert "shown version 1: accuracy" in said
+    assert "10 images of labels it does not know (7)" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    job = service.http.get("/v1/jobs?limit=1").json()["data"][0]
+    assert (job["kind"], job["state"], job["version"]) == ("evaluate", "succeeded", None)
+    report = service.http.get(f"/v1/jobs/{job['id']}/report").json()
+    left_out = report["left_out"]
+    assert report["images"] + left_out["trained"] + left_out["alike"] == 21
+    assert f"on {report['images']} images that it was never trained on" in said
+    said = ok(accrue("evaluate", "shown", url=service.url)).replace("\n", " ")
+    assert f"on {len(held_out)} images held out of it" in said
+    unknown = refused(accrue("evaluate", "shown", "--version", "none", url=service.url))
+    assert "no version that the alias none names" in unknown.replace("\n", " ")

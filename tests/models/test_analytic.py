@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from models import networks
+from models.edits import forget
 from models.errors import InvalidSpecError
-from models.learner import forget, learn, restore
+from models.learner import learn, restore
 from models.methods import get, validate
 from models.serving import check_read_back, load_servable
 from models.spec import Spec

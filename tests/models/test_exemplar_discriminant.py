@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from models.edits import forget
 from models.exemplar_discriminant import ExemplarDiscriminant, shrinkage
-from models.learner import forget, learn, restore
+from models.learner import learn, restore
 from models.serving import load_servable
 from models.state import State
 from models.step import Remaining

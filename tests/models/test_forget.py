@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.edits import forget
 from models.errors import LearningError
 from models.known import PART
-from models.learner import forget, restore
+from models.learner import restore
 from models.matrices import without_tasks
 from models.methods import describe_methods, get
 from models.serving import load_servable

@@ -10,8 +10,9 @@ import torch
 from models import evaluate, known
 from models.classify import Output
 from models.discriminant import Discriminant, Statistics
+from models.edits import forget
 from models.errors import LearningError
-from models.learner import CPU, forget
+from models.learner import CPU
 from models.mahalanobis import Mahalanobis
 from models.methods import describe_methods
 from models.serving import check_read_back, load_servable

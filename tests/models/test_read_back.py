@@ -9,8 +9,9 @@ from torch import Tensor
 
 from models import evaluate
 from models.checkpoint import Checkpoint
+from models.edits import forget
 from models.errors import LearningError
-from models.learner import CPU, forget
+from models.learner import CPU
 from models.methods import describe_methods, validate
 from models.networks import describe_backbones, outline
 from models.serving import check_read_back, load_servable

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,13 @@ from app.services.jobs import events, jobs
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps import creation
-from app.services.steps.requests import ForgetRequest, LearnRequest
+from app.services.steps.requests import (
+    CorrectRequest,
+    EvaluateRequest,
+    ForgetRequest,
+    LearnRequest,
+    Request,
+)
 from app.services.uploads import uploads
 from app.services.uploads.sources import Item, Split, UploadLimits
 from app.settings import Settings
@@ -121,7 +127,16 @@ class Service:
         body = {"kind": "forget", "classes": list(classes), **fields}
         return self._create(name, ForgetRequest.model_validate(body))
 
-    def _create(self, name: str, request: LearnRequest | ForgetRequest) -> str:
+    def correct(self, images: Mapping[str, str | None], name: str = "toy", **fields: Any) -> str:
+        corrections = [{"sha256": sha256, "label": label} for sha256, label in images.items()]
+        body = {"kind": "correct", "images": corrections, **fields}
+        return self._create(name, CorrectRequest.model_validate(body))
+
+    def evaluate(self, *upload_ids: str, name: str = "toy", **fields: Any) -> str:
+        body = {"kind": "evaluate", "uploads": list(upload_ids), **fields}
+        return self._create(name, EvaluateRequest.model_validate(body))
+
+    def _create(self, name: str, request: Request) -> str:
         job = creation.create(self.db, WORKSPACE, name, request, on_created=nothing)
         self._wake()
         return job.id

@@ -1,5 +1,6 @@
 """What is said of a step before it starts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,3 +91,14 @@ def test_of_many_classes_the_first_are_named() -> None:
     plan = a_plan(*classes, fresh={column: [9] * 10 for column in range(30)})
     (unmeasured,) = preflight.warnings(plan)
     assert unmeasured.endswith("'c19' and 10 more")
+
+
+def test_analytic_learns_no_image_twice() -> None:
+    plan = a_plan(KNOWN, NEW, fresh={0: [1], 1: [2, 3]})
+    old, *new = plan.fresh
+    plan = replace(plan, fresh=(old._replace(again=True), *new))
+    analytic = Spec(method="analytic")
+    assert preflight.without_learnt(plan, analytic).fresh == tuple(new)
+    assert preflight.without_learnt(plan, Spec(method="finetune")) is plan
+    with pytest.raises(LearningError, match="send new images"):
+        preflight.without_learnt(replace(plan, fresh=plan.fresh[:1]), analytic)

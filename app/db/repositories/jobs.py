@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.db.repositories import events as event_rows, turns as turn_rows
 from app.db.repositories.events import Event
-from app.db.tables import HOLDING_STATES, Classifier, Job, JobUpload, Upload, Version
+from app.db.tables import FINAL_STATES, HOLDING_STATES, Classifier, Job, JobUpload, Upload, Version
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class JobRow:
     """A job with what its view takes from other tables."""
 
     job: Job
-    classifier: str
+    classifier: str | None
     version: int | None
     # See `turns.positions`; None unless queued.
     queue_position: int | None
@@ -96,10 +96,26 @@ def record_report(session: Session, job_id: str, report: dict[str, Any]) -> None
     session.execute(update(Job).where(Job.id == job_id).values(report=report))
 
 
-def reports(session: Session, classifier_id: str) -> list[dict[str, Any]]:
-    """Return what the jobs of a classifier have found out, oldest first."""
-    query = select(Job.report).where(Job.classifier_id == classifier_id, Job.state == "succeeded")
+def reports(session: Session, classifier_id: str, *, kind: str) -> list[dict[str, Any]]:
+    """Return what a classifier's jobs of a kind have found out, oldest first."""
+    query = select(Job.report).where(
+        Job.classifier_id == classifier_id, Job.kind == kind, Job.state == "succeeded"
+    )
     return [report for report in session.scalars(query.order_by(Job.id)) if report is not None]
+
+
+def remove_ended_without_classifier(session: Session, *, before: datetime) -> int:
+    """Delete the jobs of no classifier that ended before a moment, and return how many.
+
+    Those whose uploads still exist stay: their end is what the retention of these counts from.
+    """
+    old = and_(
+        Job.classifier_id.is_(None),
+        Job.state.in_(FINAL_STATES),
+        Job.finished_at < before,
+        ~exists().where(JobUpload.job_id == Job.id),
+    )
+    return len(list(session.scalars(delete(Job).where(old).returning(Job.id))))
 
 
 def cancel_queued(session: Session, job_id: str, *, now: datetime) -> bool:
@@ -177,7 +193,7 @@ def page(
 def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> list[JobRow]:
     query = (
         select(Job, Classifier.name, Version.number)
-        .join(Classifier, Classifier.id == Job.classifier_id)
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
         .outerjoin(Version, Version.job_id == Job.id)
         .where(*where)
         .order_by(Job.id.desc())

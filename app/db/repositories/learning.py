@@ -1,12 +1,12 @@
 """Queries for what a learning step starts from, and for the rankings it makes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import CTE, and_, delete, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.rows import batched, group, insert as insert_row, insert_missing
+from app.db.rows import batched, group, insert as insert_row
 from app.db.tables import (
     Blob,
     HeldOut,
@@ -70,72 +70,6 @@ def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage
     return [image for upload_id in upload_ids for image in found.get(upload_id, ())]
 
 
-def trained(session: Session, version_id: str) -> list[tuple[str, IdentifiedImage]]:
-    """Return the images that a version and its ancestors were trained on.
-
-    Each is (the label it was learnt under, the image), also of classes forgotten since.
-    """
-    ancestry = _ancestry(version_id)
-    query = (
-        select(
-            TrainedImage.label,
-            TrainedImage.sha256,
-            TrainedImage.pixels_sha256,
-            TrainedImage.perceptual_hash,
-        )
-        .join(ancestry, ancestry.c.id == TrainedImage.version_id)
-        .distinct()
-    )
-    rows = session.execute(query)
-    return [(row[0], IdentifiedImage(*row[1:])) for row in rows]
-
-
-def own_trained(session: Session, version_id: str) -> dict[str, list[IdentifiedImage]]:
-    """Return the images, by label, that a version itself (not its ancestors) was trained on."""
-    query = select(
-        TrainedImage.label,
-        TrainedImage.sha256,
-        TrainedImage.pixels_sha256,
-        TrainedImage.perceptual_hash,
-    ).where(TrainedImage.version_id == version_id)
-    rows = session.execute(query.order_by(TrainedImage.label, TrainedImage.sha256))
-    return group((row[0], IdentifiedImage(*row[1:])) for row in rows)
-
-
-def record_trained(
-    session: Session, version_id: str, hashes: Mapping[str, Collection[str]]
-) -> None:
-    """Remember the images, by label, that a version was trained on, however long they are kept."""
-    known = {image.sha256: image for image in identities(session, set().union(*hashes.values()))}
-    add_trained(
-        session,
-        version_id,
-        {label: [known[sha256] for sha256 in images] for label, images in hashes.items()},
-    )
-
-
-def add_trained(
-    session: Session, version_id: str, images: Mapping[str, Iterable[IdentifiedImage]]
-) -> None:
-    """Insert what a version was trained on, by label."""
-    rows = [
-        {"version_id": version_id, "label": label, **image._asdict()}
-        for label, found in images.items()
-        for image in found
-    ]
-    insert_missing(session, TrainedImage, rows)
-
-
-def drop_trained(session: Session, classifier_id: str, labels: Collection[str]) -> None:
-    """Remove what a classifier remembers of the images it was trained on under these labels."""
-    versions = select(Version.id).where(Version.classifier_id == classifier_id)
-    session.execute(
-        delete(TrainedImage).where(
-            TrainedImage.version_id.in_(versions), TrainedImage.label.in_(labels)
-        )
-    )
-
-
 def identities(session: Session, hashes: Collection[str]) -> list[IdentifiedImage]:
     """Return what recorded images are recognised by."""
     columns = (Image.sha256, Image.pixels_sha256, Image.perceptual_hash)
@@ -162,24 +96,42 @@ def exemplars(session: Session, version_id: str) -> dict[int, list[SizedImage]]:
 def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
     """Return the held-out images of a version and its ancestors by class index, oldest first.
 
-    Classes that ancestors knew and that have been forgotten since are left out.
+    Classes that ancestors knew and that have been forgotten since are left out, and so are images
+    whose label was taken from them.
     """
-    ancestry = _ancestry(version_id)
-    known = and_(VersionClass.version_id == version_id, VersionClass.index == HeldOut.index)
-    query = (
-        select(HeldOut.index, HeldOut.sha256)
-        .join(ancestry, ancestry.c.id == HeldOut.version_id)
-        .join(VersionClass, known)
-        .order_by(ancestry.c.number, HeldOut.index, HeldOut.position)
-    )
-    return group(session.execute(query))
+    query = select(VersionClass.index).where(VersionClass.version_id == version_id)
+    known = set(session.scalars(query))
+    return group(pair for pair in _held_out_pairs(session, version_id) if pair[0] in known)
 
 
 def ever_held_out(session: Session, version_id: str) -> set[str]:
     """Return the images that a version and its ancestors held out, of forgotten classes too."""
-    ancestry = _ancestry(version_id)
-    query = select(HeldOut.sha256).join(ancestry, ancestry.c.id == HeldOut.version_id)
-    return set(session.scalars(query))
+    return {sha256 for _, sha256 in _held_out_pairs(session, version_id)}
+
+
+def _held_out_pairs(session: Session, version_id: str) -> list[tuple[int, str]]:
+    """Return (class index, image) of what a version and its ancestors hold out, oldest first."""
+    chain = ancestry(version_id)
+    query = (
+        select(TrainedImage.class_index, TrainedImage.sha256, chain.c.number)
+        .join(chain, chain.c.id == TrainedImage.version_id)
+        .where(TrainedImage.taken_out)
+        .order_by(chain.c.number)
+    )
+    taken_out = {(index, sha256): number for index, sha256, number in session.execute(query)}
+    chain = ancestry(version_id)
+    rows = session.execute(
+        select(HeldOut.index, HeldOut.sha256, chain.c.number)
+        .join(chain, chain.c.id == HeldOut.version_id)
+        .order_by(chain.c.number, HeldOut.index, HeldOut.position)
+    )
+    return list(
+        dict.fromkeys(
+            (index, sha256)
+            for index, sha256, number in rows
+            if number > taken_out.get((index, sha256), -1)
+        )
+    )
 
 
 def last_used(session: Session, version_id: str) -> tuple[int, int]:
@@ -187,7 +139,7 @@ def last_used(session: Session, version_id: str) -> tuple[int, int]:
 
     Each version stores those of its ancestors, which may have been deleted since.
     """
-    ancestry = _ancestry(version_id)
+    chain = ancestry(version_id)
     query = (
         select(
             func.max(VersionClass.index),
@@ -196,7 +148,7 @@ def last_used(session: Session, version_id: str) -> tuple[int, int]:
             func.max(Version.last_task),
         )
         .join(Version, Version.id == VersionClass.version_id)
-        .join(ancestry, ancestry.c.id == VersionClass.version_id)
+        .join(chain, chain.c.id == VersionClass.version_id)
     )
     index, task, last_index, last_task = session.execute(query).one()
     return (-1, -1) if index is None else (max(index, last_index), max(task, last_task))
@@ -223,16 +175,16 @@ def remove_unused_rankings(session: Session, classifier_id: str) -> None:
     session.execute(delete(Ranking).where(unused))
 
 
-def _ancestry(version_id: str) -> CTE:
+def ancestry(version_id: str) -> CTE:
     """The version and its ancestors."""
-    ancestry = (
+    chain = (
         select(Version.id, Version.parent_id, Version.number, Version.job_id)
         .where(Version.id == version_id)
         .cte(recursive=True)
     )
     parent = aliased(Version)
-    return ancestry.union_all(
+    return chain.union_all(
         select(parent.id, parent.parent_id, parent.number, parent.job_id).where(
-            parent.id == ancestry.c.parent_id
+            parent.id == chain.c.parent_id
         )
     )

@@ -1,19 +1,36 @@
 """The order in which queued jobs start: classifiers take turns, each with its oldest queued job.
 
 Classifiers that were never worked on go first, then the one worked on longest ago. So a classifier
-with many jobs delays another by one job at most.
+with many jobs delays another by one job at most. The jobs of a workspace that belong to no
+classifier take turns as if they were one classifier's, but need not wait for one another.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
 
-_HARDWARE = Classifier.spec["hardware"].as_string()
+# What takes turns.
+_TURN = func.coalesce(Job.classifier_id, Job.workspace)
+_HARDWARE: Any = func.coalesce(
+    Classifier.spec["hardware"].as_string(), Job.request["hardware"].as_string(), "any"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,10 @@ class QueuedJob:
 
 
 def is_next() -> ColumnElement[bool]:
-    """No job of the same classifier runs, and no older one is queued. Ids sort by time."""
+    """No job of the same classifier runs, and no older one is queued. Ids sort by time.
+
+    Always true of a job without a classifier: NULL equals nothing.
+    """
     holder, older = aliased(Job), aliased(Job)
     # Two subqueries, so that each uses an index. One with OR would, for every queued job, read all
     # jobs of its classifier or all queued jobs.
@@ -54,7 +74,7 @@ def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     """Return the queued jobs that could be claimed now, oldest first."""
     query = (
         select(Job.id, _HARDWARE, Job.sent_at, Job.created_at)
-        .join(Classifier, Classifier.id == Job.classifier_id)
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
         .where(Job.state == "queued", is_due(now), is_next())
         .order_by(Job.id)
     )
@@ -70,7 +90,7 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
     query = (
         select(_HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
-        .join(Classifier, Classifier.id == Job.classifier_id)
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
         .where(Job.state == "queued", is_due(now), is_next())
     )
     return [
@@ -82,7 +102,8 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
 
 def hardware_of(session: Session, job_id: str) -> str | None:
     """Return the hardware that a job asks for, None where the job does not exist."""
-    query = select(_HARDWARE).join(Job, Job.classifier_id == Classifier.id)
+    query = select(_HARDWARE).select_from(Job)
+    query = query.outerjoin(Classifier, Classifier.id == Job.classifier_id)
     return session.scalar(query.where(Job.id == job_id))
 
 
@@ -91,8 +112,8 @@ def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
     served = _served()
     query = (
         select(Job.id)
-        .join(Classifier, Classifier.id == Job.classifier_id)
-        .join(served, served.c.classifier_id == Job.classifier_id)
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
+        .join(served, served.c.key == _TURN)
         .where(Job.state == "queued", is_due(now), is_next(), hardware == _HARDWARE)
         .order_by(served.c.at.nulls_first(), Job.id)
     )
@@ -105,10 +126,10 @@ def positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     First comes each classifier's first job, in the order of turns, then each one's second, and so
     on. New jobs change the order.
     """
-    turn = func.row_number().over(partition_by=Job.classifier_id, order_by=Job.id)
+    turn = func.row_number().over(partition_by=_TURN, order_by=Job.id)
     queue = (
-        select(Job.id, Job.classifier_id, _HARDWARE.label("hardware"), turn.label("turn"))
-        .join(Classifier, Classifier.id == Job.classifier_id)
+        select(Job.id, _TURN.label("key"), _HARDWARE.label("hardware"), turn.label("turn"))
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
         .where(Job.state == "queued")
         .subquery()
     )
@@ -117,21 +138,34 @@ def positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     position = func.row_number().over(partition_by=queue.c.hardware, order_by=order)
     ordered = (
         select(queue.c.id, position.label("position"))
-        .join(served, served.c.classifier_id == queue.c.classifier_id)
+        .join(served, served.c.key == queue.c.key)
         .subquery()
     )
     return dict(session.execute(select(ordered).where(ordered.c.id.in_(job_ids))).all())
 
 
 def _served() -> FromClause:
-    """Select when each classifier with queued jobs was last worked on; null for never."""
-    waits = select(Job.classifier_id).where(Job.state == "queued")
-    return (
-        select(Job.classifier_id, func.max(Job.heartbeat_at).label("at"))
-        .where(Job.classifier_id.in_(waits))
-        .group_by(Job.classifier_id)
-        .subquery()
-    )
+    """Select when each classifier with queued jobs was last worked on; null for never.
+
+    The same of the jobs of each workspace that belong to no classifier.
+    """
+    at = func.max(Job.heartbeat_at).label("at")
+    # Two queries, so that each uses an index.
+    return union_all(
+        select(Job.classifier_id.label("key"), at)
+        .where(Job.classifier_id.in_(_queued(Job.classifier_id)))
+        .group_by(Job.classifier_id),
+        select(Job.workspace.label("key"), at)
+        .where(
+            Job.classifier_id.is_(None),
+            Job.workspace.in_(_queued(Job.workspace).where(Job.classifier_id.is_(None))),
+        )
+        .group_by(Job.workspace),
+    ).subquery()
+
+
+def _queued(column: InstrumentedAttribute[Any]) -> Select[Any]:
+    return select(column).where(Job.state == "queued")
 
 
 def clear_sent(session: Session) -> None:

@@ -80,20 +80,23 @@ def expired(
     """Return uploads whose retention has ended, oldest first.
 
     These are uploads whose jobs have all ended, the last one before `limit_at`; without a moment,
-    one of them must have succeeded. Uploads that a classifier with `keep_images` learnt from are
-    not among them.
+    one of them must have succeeded, of a classifier: what only advice was asked for is yet to be
+    learnt. Uploads that a classifier with `keep_images` learnt from are not among them.
     """
+    keeps_images = Classifier.spec["keep_images"].as_boolean()
+    keepers = select(Classifier.id).where(keeps_images)
 
     def used(*where: ColumnElement[bool]) -> ColumnElement[bool]:
         by_job = and_(JobUpload.upload_id == Upload.id, Job.id == JobUpload.job_id)
-        return exists().where(by_job, Classifier.id == Job.classifier_id, *where)
+        return exists().where(by_job, *where)
 
     still_needed: ColumnElement[bool] = Job.state.not_in(FINAL_STATES)
     if limit_at is not None:
         still_needed = or_(still_needed, Job.finished_at >= limit_at)
+    learnt = and_(Job.state == "succeeded", Job.classifier_id.is_not(None))
     query = select(Upload.id).where(
-        used() if limit_at is not None else used(Job.state == "succeeded"),
-        ~used(or_(still_needed, Classifier.spec["keep_images"].as_boolean())),
+        used() if limit_at is not None else used(learnt),
+        ~used(or_(still_needed, Job.classifier_id.in_(keepers))),
     )
     if only is not None:
         query = query.where(Upload.id == only)
@@ -154,5 +157,5 @@ def used_by_unfinished_job(session: Session, upload_id: str, *, besides: str | N
         Job.state.not_in(FINAL_STATES),
     )
     if besides is not None:
-        unfinished = unfinished.where(Job.classifier_id != besides)
+        unfinished = unfinished.where(Job.classifier_id.is_distinct_from(besides))
     return bool(session.scalar(select(unfinished)))

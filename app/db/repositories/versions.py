@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import classifiers as classifier_rows, learning as learning_rows
+from app.db.repositories import classifiers as classifier_rows, trained as trained_rows
 from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
@@ -221,16 +221,24 @@ def splice_out(session: Session, version: Version) -> None:
     """
     for child in children(session, version.id):
         _take_over_held_out(session, version.id, child.id)
-        learning_rows.add_trained(session, child.id, learning_rows.own_trained(session, version.id))
+        trained_rows.take_over_trained(session, version.id, child.id)
         child.parent_id = version.parent_id
     session.flush()
     remove(session, version)
 
 
 def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    """Put the parent's held-out images before the child's own, as `learning.held_out` does."""
+    """Put the parent's held-out images before the child's own, as `learning.held_out` does.
+
+    Those are left out that the child takes the label from.
+    """
     known = select(VersionClass.index).where(VersionClass.version_id == child)
-    inherited = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
+    taken_out = trained_rows.own_taken_out(session, child)
+    of_parent = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
+    inherited = {
+        index: [sha256 for sha256 in hashes if (index, sha256) not in taken_out]
+        for index, hashes in of_parent.items()
+    }
     if not inherited:
         return
     own = and_(HeldOut.version_id == child, HeldOut.index.in_(inherited))

@@ -14,7 +14,7 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 
 
 class Job(Base):
-    """One asynchronous piece of work on a classifier."""
+    """One asynchronous piece of work: on a classifier, or on uploads alone."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -34,7 +34,10 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
-    classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
+    # Null where the job belongs to no classifier.
+    classifier_id: Mapped[str | None] = mapped_column(
+        ForeignKey("classifiers.id", ondelete="CASCADE")
+    )
     kind: Mapped[str] = mapped_column(String(16))
     # The request: options, on_existing, base_version, max_minutes and so on.
     request: Mapped[dict[str, Any]]
@@ -120,3 +123,23 @@ class JobCheckpoint(Base):
     # The job's progress when it was made.
     progress: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+
+class EvaluatedImage(Base):
+    """What a version says of an image that a job evaluated; its bytes may have been deleted.
+
+    `position` counts from the image that is most surely wrong.
+    """
+
+    __tablename__ = "evaluated_images"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str]
+    predicted: Mapped[str]
+    score: Mapped[float]
+    # Of the label; null where the version does not know it.
+    label_score: Mapped[float | None]
+    p_known: Mapped[float | None]
+    known: Mapped[bool | None]

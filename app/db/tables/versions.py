@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import Base
@@ -92,7 +92,8 @@ class RankingImage(Base):
 class TrainedImage(Base):
     """An image that a version was trained on, by its hashes; its bytes may have been deleted.
 
-    A version was trained on its ancestors' images too.
+    A version was trained on its ancestors' images too. Where a correction has taken the label from
+    an image, trained on or held out, its version says so, and the newest row of both decides.
     """
 
     __tablename__ = "trained_images"
@@ -105,6 +106,10 @@ class TrainedImage(Base):
     # As of the image.
     pixels_sha256: Mapped[str | None] = mapped_column(String(64))
     perceptual_hash: Mapped[str | None] = mapped_column(String(70))
+    # The index that the class of that label had; null where an older release did not know it.
+    class_index: Mapped[int | None]
+    # Whether the image is one of the label no longer.
+    taken_out: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class HeldOut(Base):

@@ -15,8 +15,6 @@ METHOD = "analytic"
 # For requests that name what only a method that trains and keeps exemplars has a use for.
 TRAINED_METHOD = "icarl"
 
-# An image without a side over this many pixels is small: more pixels would show nothing more of it.
-SMALL_SIDE = 64
 # The sizes that are chosen for small images and for others.
 SMALL, LARGE = 96, 160
 

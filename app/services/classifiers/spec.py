@@ -21,6 +21,8 @@ Name = Annotated[
 ]
 ValidationFraction = Annotated[float, Field(ge=0, lt=1)]
 Hardware = Literal["any", "gpu"]
+# An image without a side over this many pixels is small: more pixels would show nothing more of it.
+SMALL_SIDE = 64
 
 
 class Promotion(RequestBody):

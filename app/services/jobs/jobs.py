@@ -1,7 +1,5 @@
 """What clients do with jobs: get, list, cancel, retry."""
 
-from pydantic import BaseModel, Field
-
 from app.db.engine import Database
 from app.db.repositories import events as event_rows, jobs as job_rows
 from app.db.repositories.events import Event
@@ -9,6 +7,7 @@ from app.errors import ServiceError
 from app.services.access.keyring import MissingScopeError
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.jobs import endings, views
+from app.services.jobs.reports import REPORTS, ReportView
 from app.services.jobs.views import JobView, OnCreated, State
 
 
@@ -22,28 +21,6 @@ class JobNotRetryableError(ServiceError, status=409, code="job-not-retryable"):
 
 class NoReportError(ServiceError, status=404, code="no-report"):
     """The job has no report; results of a learning step are in its version."""
-
-
-class ReportView(BaseModel):
-    """The report of a job that forgot classes."""
-
-    forgotten: list[str] = Field(
-        description="The labels in the order of their former indices; labels that were only "
-        "purged come last."
-    )
-    tasks: list[int] = Field(description="Tasks that have no class left.")
-    residual: list[str] = Field(
-        description="Parts that were also learnt from these classes' images and stay, because "
-        "other classes share them: `backbone`, `head`, `masks` or `importance`."
-    )
-    purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
-
-
-class PurgedView(BaseModel):
-    """What a purge deleted besides images and tensors."""
-
-    versions: list[int]
-    uploads: list[str]
 
 
 def get(db: Database, workspace: str, job_id: str) -> JobView:
@@ -72,10 +49,10 @@ def page(
 def report(db: Database, workspace: str, job_id: str) -> ReportView:
     """Return a job's report. Raises JobNotFoundError and NoReportError."""
     with db.reading() as session:
-        found = views.require(session, workspace, job_id).job.report
-        if found is None:
+        job = views.require(session, workspace, job_id).job
+        if job.report is None:
             raise NoReportError("This job has no report.")
-        return ReportView.model_validate(found)
+        return REPORTS[job.kind].model_validate(job.report)
 
 
 def cancel(db: Database, workspace: str, job_id: str) -> JobView:

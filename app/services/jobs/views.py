@@ -52,7 +52,7 @@ class JobView(BaseModel):
     """A job as clients see it."""
 
     id: str
-    classifier: str
+    classifier: str | None = Field(description="Null where the job belongs to none: `advise`.")
     kind: str
     state: State
     phase: str | None

@@ -23,33 +23,39 @@ from app.services import similar_labels
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
-from app.services.classifiers.spec import ClassifierSpec, spec_of
+from app.services.classifiers.spec import spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
-from app.services.steps import first_images, forgetting, learning, purging
-from app.services.steps.requests import ForgetRequest, LearnRequest, OnExisting
+from app.services.steps import (
+    correcting,
+    edits,
+    evaluating,
+    evaluation_check,
+    first_images,
+    forgetting,
+    learning,
+    learning_check,
+    purging,
+)
+from app.services.steps.requests import (
+    CorrectRequest,
+    EvaluateRequest,
+    ForgetRequest,
+    LearnRequest,
+    OnExisting,
+    Request,
+)
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
 from app.services.uploads.rejections import RejectedView
-from models import methods
-from models.errors import LearningError
-from models.spec import Spec
 
 
 class UnknownUploadError(ServiceError, status=422, code="unknown-upload"):
     """The job names an upload that does not exist."""
 
 
-class MemoryTooSmallError(ServiceError, status=422, code="memory-too-small"):
-    """The exemplar memory cannot hold one image of each class."""
-
-
-class TaskIsFrozenError(ServiceError, status=422, code="task-is-frozen"):
-    """The job would extend a class, and its method never changes a task once it is learnt."""
-
-
-# What creating a job may raise: any job, and one that forgets.
+# What creating a job may raise: any job, one that forgets, corrects or evaluates.
 CREATE_ERRORS = (
     ClassifierNotFoundError,
     UnknownUploadError,
@@ -57,8 +63,8 @@ CREATE_ERRORS = (
     lineage.UnknownBaseVersionError,
     learning.NoTrainingImagesError,
     learning.ClassAlreadyLearntError,
-    MemoryTooSmallError,
-    TaskIsFrozenError,
+    learning_check.MemoryTooSmallError,
+    learning_check.TaskIsFrozenError,
     InvalidWebhookError,
 )
 
@@ -68,6 +74,14 @@ FORGET_ERRORS = (
     forgetting.CannotForgetError,
     purging.CannotPurgeError,
 )
+
+CORRECT_ERRORS = (
+    forgetting.UnknownClassError,
+    correcting.UnknownImageError,
+    correcting.CannotCorrectError,
+)
+
+EVALUATE_ERRORS = (evaluating.CannotEvaluateError,)
 
 
 class LearnView(JobView, RejectedView):
@@ -90,23 +104,27 @@ def create(
     db: Database,
     workspace: str,
     classifier_name: str,
-    request: LearnRequest | ForgetRequest,
+    request: Request,
     *,
     on_created: OnCreated[JobView],
     private_webhooks: bool = False,
     quota: Quota = NO_QUOTA,
 ) -> JobView:
-    """Queue a job. Raises one of `CREATE_ERRORS`, of `FORGET_ERRORS` or of `QUOTA_ERRORS`.
+    """Queue a job.
 
+    Raises one of `CREATE_ERRORS`, `FORGET_ERRORS`, `CORRECT_ERRORS`, `EVALUATE_ERRORS` or
+    `QUOTA_ERRORS`.
     `private_webhooks` allows a webhook on a private network and by plain http.
     """
     if request.webhook is not None:
         webhooks.check(request.webhook, private=private_webhooks)
     check: Callable[[Session, Classifier], _Accepted]
-    if isinstance(request, ForgetRequest):
-        check = partial(_check_forget, request=request)
+    if isinstance(request, ForgetRequest | CorrectRequest):
+        check = partial(_check_edit, request=request)
+    elif isinstance(request, EvaluateRequest):
+        check = partial(_check_evaluate, request=request)
     else:
-        checked = _check_options(db, workspace, classifier_name, request.options)
+        checked = learning_check.check_options(db, workspace, classifier_name, request.options)
         check = partial(_check_learn, request=request, checked=checked)
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
@@ -131,7 +149,7 @@ def create_with_upload(
 
     Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
-    checked = _check_options(db, workspace, classifier_name, {})
+    checked = learning_check.check_options(db, workspace, classifier_name, {})
     with db.transaction() as session:
         classifier = classifiers.require(session, workspace, classifier_name)
         upload_id = uploads.insert(session, workspace, collected)
@@ -156,7 +174,7 @@ def require_classifier(db: Database, workspace: str, name: str) -> None:
 
 
 class _Accepted(NamedTuple):
-    """What a checked request asks for: uploads to learn from, and what its client should know.
+    """What a checked request asks for: its uploads, and what its client should know.
 
     `learner` is what learns them: method and network.
     """
@@ -166,27 +184,11 @@ class _Accepted(NamedTuple):
     learner: Mapping[str, Any] = {}
 
 
-class _Checked(NamedTuple):
-    """A classifier as it was read, and what the learning core gets of it with a job's options."""
-
-    stored: ClassifierSpec
-    spec: Spec
-
-
-def _check_options(
-    db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
-) -> _Checked:
-    """Check options before the transaction, which blocks other writers: the check may take long."""
-    with db.reading() as session:
-        stored = spec_of(classifiers.require(session, workspace, classifier_name))
-    return _Checked(stored, classifiers.check_spec(stored, options))
-
-
 def _insert(
     session: Session,
     now: datetime,
     classifier: Classifier,
-    request: LearnRequest | ForgetRequest,
+    request: Request,
     accepted: _Accepted,
     quota: Quota,
 ) -> JobView:
@@ -221,67 +223,45 @@ def _insert(
     return views.view(session, job.workspace, job.id)
 
 
+def _check_edit(
+    session: Session, classifier: Classifier, request: ForgetRequest | CorrectRequest
+) -> _Accepted:
+    """Check a job that learns from no upload."""
+    edits.check(session, classifier, request)
+    return _Accepted()
+
+
+def _check_evaluate(
+    session: Session, classifier: Classifier, request: EvaluateRequest
+) -> _Accepted:
+    """Return the uploads to evaluate, locked until the commit."""
+    upload_ids = list(dict.fromkeys(request.uploads))
+    lock_uploads(session, classifier.workspace, upload_ids)
+    evaluation_check.check(session, classifier, request, upload_ids)
+    return _Accepted(upload_ids)
+
+
 def _check_learn(
-    session: Session, classifier: Classifier, request: LearnRequest, checked: _Checked
+    session: Session, classifier: Classifier, request: LearnRequest, checked: learning_check.Checked
 ) -> _Accepted:
     """Return the uploads to learn from, locked until the commit, and warnings."""
     upload_ids = list(dict.fromkeys(request.uploads))
     spec, stored = checked.spec, spec_of(classifier)
     if stored != checked.stored:
         spec = classifiers.check_spec(stored, request.options)
-    _lock_uploads(session, classifier.workspace, upload_ids)
+    lock_uploads(session, classifier.workspace, upload_ids)
     if stored.image_size is None:
         stored = first_images.choose_size(session, classifier, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
     counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
     known = {row.label for row in lineage.classes_of(session, base)}
     learning.check_labels(known, counts, request.on_existing)
-    _check_method(spec, known, counts)
+    learning_check.check_method(spec, known, counts)
     learner = stored.model_dump(include={"method", "backbone", "weights", "image_size"})
     return _Accepted(upload_ids, similar_labels.warnings(counts, known), learner)
 
 
-def _check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
-    """Refuse what the method cannot learn. `train_counts` are images to train on by label.
-
-    `known` are the labels of the base version. Raises TaskIsFrozenError and MemoryTooSmallError.
-    """
-    needs = methods.needs(spec.method)
-    if needs.task_id and any(train_counts[label] for label in train_counts if label in known):
-        detail = f"{spec.method} never changes a task once it is learnt"
-        raise TaskIsFrozenError(
-            f"{detail}, so it cannot learn more of a known class. Send the images under a new "
-            "label, or use a method without tasks.",
-            errors=[FieldError("/on_existing", detail)],
-        )
-    budget = spec.memory.exemplars
-    classes = len(known.union(train_counts))
-    if needs.exemplars and budget is not None and budget < classes:
-        raise MemoryTooSmallError(
-            f"{budget} exemplars cannot hold one image of each of {classes} classes. Raise the "
-            "classifier's memory.exemplars."
-        )
-
-
-def _check_forget(session: Session, classifier: Classifier, request: ForgetRequest) -> _Accepted:
-    """Check a forget job, which learns from no upload."""
-    base = lineage.find_base(session, classifier, request.base_version)
-    known = lineage.classes_of(session, base)
-    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
-    columns = forgetting.columns_of([row.label for row in known], request, elsewhere)
-    assert base is not None  # noqa: S101 - `columns_of` has refused that
-    try:
-        if columns:
-            methods.get(base.method).check_forget([row.task for row in known], columns)
-    except LearningError as error:
-        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
-        raise forgetting.CannotForgetError(detail) from error
-    if request.purge:
-        purging.check(session, classifier, request.classes)
-    return _Accepted()
-
-
-def _lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
+def lock_uploads(session: Session, workspace: str, upload_ids: Sequence[str]) -> None:
     """Lock the uploads, so that none is changed or deleted before the job that uses them exists.
 
     Raises UnknownUploadError.

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.db.repositories import classifiers as classifier_rows, uploads as upload_rows
 from app.db.tables import Classifier
 from app.services.classifiers import choices, classifiers
-from app.services.classifiers.spec import ClassifierSpec, sized, spec_of
+from app.services.classifiers.spec import SMALL_SIDE, ClassifierSpec, sized, spec_of
 
 
 def choose_size(
@@ -22,7 +22,7 @@ def choose_size(
     spec = spec_of(row)
     if spec.image_size is not None:
         return spec
-    small, images = upload_rows.count_small(session, upload_ids, side=choices.SMALL_SIDE)
+    small, images = upload_rows.count_small(session, upload_ids, side=SMALL_SIDE)
     # The median image is small where at least half of them are.
     spec = sized(spec, choices.image_size(small=2 * small >= images))
     row.spec = spec.model_dump(mode="json")

@@ -11,7 +11,7 @@ from app.services.steps.requests import ForgetRequest
 
 
 class UnknownClassError(ServiceError, status=422, code="unknown-class"):
-    """The job names a class to forget that the version to start from does not know."""
+    """The job names a class that the version to start from does not know."""
 
 
 class CannotForgetError(

@@ -75,11 +75,12 @@ def plan(
     new images to hold out, and `seed` decides which. Raises NoTrainingImagesError.
     """
     pictures = Pictures(map(_identified, images), base.identities)
+    sent, images = images, _without_corrected(images, base, pictures)
     train, held_out = _split(images, base, pictures, fraction, seed)
     if not train:
         raise NoTrainingImagesError(
-            "Every image has been learnt already or is held out to measure on, or looks like one "
-            "that is. Send new images."
+            "Every image has been learnt already or is held out to measure on, looks like one that "
+            "is, or has a label that a correction took from it. Send new images."
         )
     known = set(base.labels)
     new = [label for label in dict.fromkeys(image.label for image in images) if label not in known]
@@ -88,10 +89,32 @@ def plan(
         *_new_classes(new, base, train, held_out),
     ]
     columns = {planned.label: column for column, planned in enumerate(classes)}
-    fresh = [FreshImage(image.sha256, image.size, columns[image.label]) for image in train]
+    before = {(label, pictures.same(sha256)) for label, sha256 in base.learnt_as_now}
+    fresh = [
+        FreshImage(
+            image.sha256,
+            image.size,
+            columns[image.label],
+            again=(image.label, pictures.same(image.sha256)) in before,
+        )
+        for image in train
+    ]
     used = {image.sha256 for image in train}.union(*held_out.values())
-    warnings = twins.warnings(images, base, pictures, used)
+    warnings = [
+        *twins.corrected(sent, images),
+        *twins.warnings(images, base, pictures, used),
+    ]
     return Decision(tuple(classes), tuple(fresh), tuple(warnings))
+
+
+def _without_corrected(
+    images: Sequence[LabelledImage], base: BaseVersion, pictures: Pictures
+) -> list[LabelledImage]:
+    """Return the images but those with a label that a correction took from their picture."""
+    taken_out = {(label, pictures.same(sha256)) for label, sha256 in base.taken_out}
+    return [
+        image for image in images if (image.label, pictures.same(image.sha256)) not in taken_out
+    ]
 
 
 def _identified(image: LabelledImage) -> IdentifiedImage:
@@ -105,7 +128,7 @@ def _known_classes(
     pictures: Pictures,
 ) -> list[PlannedClass]:
     same = pictures.same
-    before = {(label, same(sha256)) for label, sha256 in base.learnt_before}
+    before = {(label, same(sha256)) for label, sha256 in base.learnt_as_now | base.exemplars}
     # An image that is trained on again, because it is not an exemplar, was counted when it was
     # learnt first.
     added = Counter(

@@ -8,16 +8,23 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from app.db.repositories.learning import IdentifiedImage, SizedImage
+from app.db.repositories.trained import TrainedRow
+from app.db.tables import Job
 from app.services.classifiers.spec import Promotion
+from app.services.steps.requests import Classify
 from models.spec import Spec
 
 
 class FreshImage(NamedTuple):
-    """A new image to train on; `column` is its class's position in `Plan.classes`."""
+    """A new image to train on; `column` is its class's position in `Plan.classes`.
+
+    `again`: its class rests on that picture already.
+    """
 
     sha256: str
     size: int
     column: int
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,12 @@ class PlannedClass:
     new_held_out: tuple[str, ...]
 
 
+def owner_of(job: Job) -> str:
+    """Return the id of a job's classifier."""
+    assert job.classifier_id is not None  # noqa: S101 - the kinds of jobs that ask have one
+    return job.classifier_id
+
+
 @dataclass(frozen=True)
 class BaseVersion:
     """All that a job's plan takes from the version it starts from; empty at a classifier's first.
@@ -58,6 +71,10 @@ class BaseVersion:
     # Pairs (label then, image) that the version and its ancestors were trained on, also of classes
     # that were forgotten since.
     learnt_before: frozenset[tuple[str, str]] = frozenset()
+    # Those of them that its classes rest on, as they are now.
+    learnt_as_now: frozenset[tuple[str, str]] = frozenset()
+    # Pairs (label, image) that a correction has undone.
+    taken_out: frozenset[tuple[str, str]] = frozenset()
     # What these images are recognised by in other files.
     identities: tuple[IdentifiedImage, ...] = ()
     # The highest class index and task that the version and its ancestors have used.
@@ -83,23 +100,38 @@ class BaseVersion:
 
     @cached_property
     def learnt(self) -> frozenset[str]:
-        """Images known to have been learnt, under any label."""
-        return frozenset(sha256 for _, sha256 in self.learnt_before | self.exemplars)
+        """Images known to have been learnt, under any label, or left out: never measured on."""
+        left_out = {sha256 for _, sha256 in self.taken_out} - self.ever_held_out
+        return frozenset(sha256 for _, sha256 in self.learnt_before | self.exemplars) | left_out
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What every job that makes a version starts from. `classes` are the new one's, by column."""
+class JobPlan:
+    """What every job starts from."""
 
     job_id: str
+
+
+@dataclass(frozen=True)
+class ClassifierPlan(JobPlan):
+    """What every job of a classifier starts from."""
+
     classifier_id: str
     spec: Spec
-    promotion: Promotion
     base_version_id: str | None
-    # The base version's tensors, as hashes by part, and its metrics; empty and None at first.
+    # The base version's tensors, as hashes by part; empty at first.
     parts: dict[str, str]
-    history: dict[str, Any] | None
+    # By column, as they are in the version that the job makes or is about.
     classes: tuple[PlannedClass, ...]
+
+
+@dataclass(frozen=True)
+class Plan(ClassifierPlan):
+    """What every job that makes a version starts from."""
+
+    promotion: Promotion
+    # The base version's metrics; None at first.
+    history: dict[str, Any] | None
     # The highest class index and task that the new version and its ancestors have used.
     last_index: int
     last_task: int
@@ -135,3 +167,64 @@ class ForgetPlan(Plan):
     base_tasks: tuple[int, ...]
     # Whether versions and uploads that hold them are deleted as well, and their bytes "now".
     purge: bool | Literal["now"]
+
+
+@dataclass(frozen=True)
+class CorrectedImage:
+    """An image whose label changes from those of `before` to `label`; None: it is left out.
+
+    `files` are all that the version has of its picture, by hash; `held_out`: it is measured on, not
+    trained on.
+    """
+
+    files: tuple[str, ...]
+    before: tuple[str, ...]
+    label: str | None
+    held_out: bool
+    exemplar: bool
+
+
+@dataclass(frozen=True)
+class CorrectPlan(Plan):
+    """Images to correct. `classes` have their exemplars and held-out images as they will be."""
+
+    images: tuple[CorrectedImage, ...]
+    # What the version's record says from then on, by label.
+    record: dict[str, tuple[TrainedRow, ...]]
+
+    @cached_property
+    def edited(self) -> tuple[int, ...]:
+        """The columns of the classes whose exemplars change."""
+        labels = {
+            label
+            for image in self.images
+            if image.exemplar
+            for label in (*image.before, image.label)
+        }
+        return tuple(
+            column for column, planned in enumerate(self.classes) if planned.label in labels
+        )
+
+
+class EvaluatedFile(NamedTuple):
+    """A labelled image to evaluate; `column` is None where the version does not know the label."""
+
+    sha256: str
+    label: str
+    column: int | None
+
+
+@dataclass(frozen=True)
+class EvaluatePlan(ClassifierPlan):
+    """Images to see what a version says of them; `version` is its number.
+
+    `left_out` counts images that are not evaluated, by why: see `EvaluationView`.
+    """
+
+    version: int
+    images: tuple[EvaluatedFile, ...]
+    left_out: dict[str, int]
+    held_out: bool
+    task: int | None
+    classify: Classify
+    false_alarms: float

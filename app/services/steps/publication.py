@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -15,6 +16,7 @@ from app.db.repositories import (
     jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
+    trained as trained_rows,
     versions as version_rows,
 )
 from app.db.repositories.events import Event
@@ -25,9 +27,9 @@ from app.services import stored
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.version_views import MemoryView, MetricsView
 from app.services.jobs import endings
-from app.services.jobs.jobs import PurgedView, ReportView
-from app.services.steps import purging
-from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
+from app.services.jobs.reports import ForgottenView, PurgedView
+from app.services.steps import correcting, purging
+from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
 from app.services.steps.purging import Purged
 from app.storage import BlobStore
 from models.spec import Spec
@@ -42,7 +44,8 @@ class Outcome:
       column.
     - `kept` is how many exemplars each class has now.
     - `metrics` are those of `models.evaluate`.
-    - `residual` names the parts that were learnt from images of forgotten classes too, and stay.
+    - `residual` names the parts that stay although they were learnt from images of forgotten
+      classes too, or with labels that are corrected.
     """
 
     spec: Spec
@@ -85,8 +88,8 @@ def publish(
         if promotion.live:
             alias_rows.point(session, classifier.id, LIVE, version.id, now=now)
         purged = purging.purge(session, plan, uploads, now=now) if _purges(plan) else None
-        if isinstance(plan, ForgetPlan):
-            report = _report(session, plan, outcome, purged)
+        report = _report(session, plan, outcome, purged)
+        if report is not None:
             job_rows.record_report(session, plan.job_id, report.model_dump(mode="json"))
         events = _events(version.number, metrics, outcome.warnings, promotion)
         endings.announce(session, plan.job_id, events, now=now)
@@ -139,7 +142,10 @@ def _add_version(
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
     )
     if isinstance(plan, LearnPlan):
-        learning_rows.record_trained(session, version.id, plan.trained)
+        indices = {planned.label: planned.index for planned in plan.classes}
+        trained_rows.record_trained(session, version.id, plan.trained, indices)
+    if isinstance(plan, CorrectPlan):
+        trained_rows.add_trained(session, version.id, plan.record)
     return version, MetricsView.model_validate(metrics)
 
 
@@ -175,11 +181,20 @@ def _classes(
 
 
 def _report(
+    session: Session, plan: Plan, outcome: Outcome, purged: Purged | None
+) -> BaseModel | None:
+    """Return what a job reports besides its version, None where that is nothing."""
+    if isinstance(plan, ForgetPlan):
+        return _forgotten(session, plan, outcome, purged)
+    return correcting.report(plan, outcome.residual) if isinstance(plan, CorrectPlan) else None
+
+
+def _forgotten(
     session: Session, plan: ForgetPlan, outcome: Outcome, purged: Purged | None
-) -> ReportView:
+) -> ForgottenView:
     """Return the report of a job that forgot classes: what was deleted, and what may remain."""
     remaining = {planned.task for planned in plan.classes}
-    return ReportView(
+    return ForgottenView(
         forgotten=list(plan.labels),
         tasks=sorted(set(plan.base_tasks) - remaining),
         residual=_residual(session, plan, outcome),
@@ -192,7 +207,8 @@ def _residual(session: Session, plan: ForgetPlan, outcome: Outcome) -> list[str]
 
     A class may have been learnt and forgotten before, under another index and in another task.
     """
-    reports = map(ReportView.model_validate, job_rows.reports(session, plan.classifier_id))
+    found = job_rows.reports(session, plan.classifier_id, kind="forget")
+    reports = map(ForgottenView.model_validate, found)
     earlier = [
         name
         for report in reports

@@ -6,7 +6,8 @@ A purge deletes
 - the uploads with images of the classes that jobs of the classifier have used. An upload is deleted
   as a whole, as by `DELETE /v1/uploads/{id}`: versions keep their exemplars and held-out images of
   its other classes;
-- the hashes by which the classifier remembers that it was trained on images of the classes;
+- the hashes by which the classifier remembers that it was trained on images of the classes, and
+  what its jobs found of such images;
 - every image and tensor that nothing else refers to then: after the grace of the sweep, so that a
   backup under way stays whole, or at once if the request says `now`.
 
@@ -27,7 +28,8 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import (
     blobs as blob_rows,
-    learning as learning_rows,
+    evaluated as evaluated_rows,
+    trained as trained_rows,
     uploads as upload_rows,
     versions as version_rows,
 )
@@ -97,7 +99,8 @@ def purge(
     candidates |= upload_rows.blobs_of(session, upload_ids)
     for old in doomed:
         lineage.remove(session, old)
-    learning_rows.drop_trained(session, plan.classifier_id, plan.labels)
+    evaluated_rows.drop(session, plan.classifier_id, plan.labels)
+    trained_rows.drop_trained(session, plan.classifier_id, plan.labels)
     for upload_id in upload_ids:
         upload_rows.remove(session, upload_id)
     blobs = blob_rows.release(session, candidates)

@@ -1,4 +1,4 @@
-"""The requests a job is made of: to learn uploads, or to forget classes."""
+"""The requests a job is made of: to learn, forget, correct or evaluate."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,8 +8,10 @@ from pydantic import (
     Field,
     Strict,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    field_validator,
 )
 
 from app.db.tables import Job
@@ -79,13 +81,82 @@ class ForgetRequest(_Request):
     )
 
 
+class Correction(RequestBody):
+    """What an image is, or that it is left out."""
+
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="The image's hash, as answers have it, or that of its pixels.",
+    )
+    label: Annotated[str, AfterValidator(clean_label)] | None = Field(
+        description="The class that it is of, one that the version knows; null: leave it out."
+    )
+
+
+class CorrectRequest(_Request):
+    """Make a version in which images have other labels, or are left out."""
+
+    kind: Literal["correct"]
+    images: list[Correction] = Field(min_length=1, max_length=10_000)
+
+
+Classify = Literal["auto", "nearest_mean", "softmax", "discriminant"]
+
+
+class EvaluateRequest(_Request):
+    """Say how right a version is, on labelled images; no version is made."""
+
+    kind: Literal["evaluate"]
+    base_version: int | None = Field(
+        None,
+        ge=1,
+        lt=10**9,
+        description="Number of the version; null: the one that `alias` names.",
+    )
+    alias: str | None = Field(
+        None,
+        max_length=64,
+        description="Alias of the version when the job starts, instead of `base_version`; `live` "
+        "where neither is given.",
+    )
+    uploads: list[UploadId] = Field(
+        default_factory=list,
+        max_length=1000,
+        description="Labelled images; without any, the version's held-out images are evaluated.",
+    )
+    task: int | None = Field(
+        None, ge=0, lt=10**9, description="Consider this task's classes and images only."
+    )
+    classify: Classify = "auto"
+    false_alarms: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="The share of images of known classes that may be called unknown; the "
+        "version's if left out.",
+    )
+
+    @field_validator("alias")
+    @classmethod
+    def _names_one_version(cls, alias: str | None, info: ValidationInfo) -> str | None:
+        if alias is not None and info.data.get("base_version") is not None:
+            raise ValueError("base_version names a version already: leave one of them out")
+        return alias
+
+
+Request = LearnRequest | ForgetRequest | CorrectRequest | EvaluateRequest
+
+
 class _AnyKind(BaseModel):
-    kind: Literal["learn", "forget"]
+    kind: Literal["learn", "forget", "correct", "evaluate"]
 
 
-_REQUESTS: dict[str, type[LearnRequest] | type[ForgetRequest]] = {
+_REQUESTS: dict[str, type[Request]] = {
     "learn": LearnRequest,
     "forget": ForgetRequest,
+    "correct": CorrectRequest,
+    "evaluate": EvaluateRequest,
 }
 
 
@@ -100,10 +171,10 @@ def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return _REQUESTS[kind].model_validate(given)
 
 
-JobRequest = Annotated[LearnRequest | ForgetRequest, WrapValidator(_by_kind)]
+JobRequest = Annotated[Request, WrapValidator(_by_kind)]
 
 
-def request_of(job: Job) -> LearnRequest | ForgetRequest:
+def request_of(job: Job) -> Request:
     """Return what a job was asked, without its webhook.
 
     Fields that the release which stored it did not know have their defaults, and those of a newer

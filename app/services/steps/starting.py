@@ -10,6 +10,7 @@ from app.db.repositories import (
     jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
+    trained as trained_rows,
     versions as version_rows,
 )
 from app.db.repositories.learning import LabelledImage
@@ -17,9 +18,23 @@ from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.spec import ClassifierSpec, spec_of
-from app.services.steps import forgetting, learning
-from app.services.steps.plans import BaseVersion, ForgetPlan, LearnPlan, Plan, PlannedClass
-from app.services.steps.requests import ForgetRequest, LearnRequest, request_of
+from app.services.steps import correcting, evaluating, forgetting, learning
+from app.services.steps.plans import (
+    BaseVersion,
+    ClassifierPlan,
+    ForgetPlan,
+    LearnPlan,
+    PlannedClass,
+    owner_of,
+)
+from app.services.steps.requests import (
+    CorrectRequest,
+    EvaluateRequest,
+    ForgetRequest,
+    LearnRequest,
+    Request,
+    request_of,
+)
 from models.spec import Spec
 
 
@@ -27,7 +42,7 @@ class JobUnreadableError(ServiceError, status=409, code="job-unreadable"):
     """Another release wrote the job's request or base version in a form that is not known here."""
 
 
-def planner(session: Session, job: Job) -> Callable[[], Plan]:
+def planner(session: Session, job: Job) -> Callable[[], ClassifierPlan]:
     """Load what a claimed job starts from, and record its base version in the job.
 
     Return the function that decides what the job does. It may take seconds, so that it is to be
@@ -36,7 +51,8 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     classifier = session.get_one(Classifier, job.classifier_id)
     try:
         request, spec = request_of(job), spec_of(classifier)
-        base = _load(session, _base_of(session, classifier, job, request.base_version))
+        version = _base_of(session, classifier, job, request)
+        base = load(session, version)
     except ValidationError as error:
         raise JobUnreadableError(
             "This worker cannot read what the job was asked or starts from: a newer release wrote "
@@ -45,7 +61,12 @@ def planner(session: Session, job: Job) -> Callable[[], Plan]:
     if isinstance(request, LearnRequest):
         images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
         return partial(_learn_plan, job, spec, request, base, images)
-    elsewhere = forgetting.known_elsewhere(session, job.classifier_id, request)
+    if isinstance(request, EvaluateRequest):
+        images = learning_rows.images_of(session, job_rows.uploads_of(session, job.id))
+        return partial(evaluating.plan, job, request, version, base, images)
+    if isinstance(request, CorrectRequest):
+        return partial(correcting.plan, job, spec, request, base)
+    elsewhere = forgetting.known_elsewhere(session, classifier.id, request)
     return partial(_forget_plan, job, spec, request, base, elsewhere)
 
 
@@ -64,7 +85,7 @@ def _learn_plan(
     )
     return LearnPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=owner_of(job),
         spec=spec,
         promotion=classifier.promotion,
         base_version_id=base.version_id,
@@ -95,7 +116,7 @@ def _forget_plan(
     assert base.spec is not None  # noqa: S101 - `columns_of` has refused that
     return ForgetPlan(
         job_id=job.id,
-        classifier_id=job.classifier_id,
+        classifier_id=owner_of(job),
         # The version's own: what was learnt with its options is not trained again with others.
         spec=base.spec,
         promotion=classifier.promotion,
@@ -115,7 +136,7 @@ def _forget_plan(
 
 
 def _base_of(
-    session: Session, classifier: Classifier, job: Job, number: int | None
+    session: Session, classifier: Classifier, job: Job, request: Request
 ) -> Version | None:
     """Return the version that a claimed job starts from, and record it in the job.
 
@@ -129,23 +150,29 @@ def _base_of(
         and not version_rows.published_since(session, classifier.id, job.started_at)
     ):
         return version_rows.get(session, job.base_version_id)
-    version = lineage.find_base(session, classifier, number)
+    version = (
+        evaluating.find_version(session, classifier, request)
+        if isinstance(request, EvaluateRequest)
+        else lineage.find_base(session, classifier, request.base_version)
+    )
     if version is not None:
         lease_rows.record_base(session, job.id, job.attempt, version.id)
     return version
 
 
-def _load(session: Session, version: Version | None) -> BaseVersion:
+def load(session: Session, version: Version | None) -> BaseVersion:
     """Return what the job's plan takes from the version it starts from."""
     if version is None:
         return BaseVersion()
     exemplars = learning_rows.exemplars(session, version.id)
     held_out = learning_rows.held_out(session, version.id)
     ever_held_out = learning_rows.ever_held_out(session, version.id)
-    trained = learning_rows.trained(session, version.id)
+    trained = trained_rows.trained(session, version.id)
     kept = {image.sha256 for images in exemplars.values() for image in images}
     identities = learning_rows.identities(session, ever_held_out | kept)
     last_index, last_task = learning_rows.last_used(session, version.id)
+    classes = lineage.classes_of(session, version)
+    index_of = {row.label: row.index for row in classes}
     return BaseVersion(
         version_id=version.id,
         spec=Spec.stored(version.spec),
@@ -163,11 +190,26 @@ def _load(session: Session, version: Version | None) -> BaseVersion:
                 held_out=tuple(held_out.get(row.index, ())),
                 new_held_out=(),
             )
-            for row in lineage.classes_of(session, version)
+            for row in classes
         ),
         ever_held_out=frozenset(ever_held_out),
-        learnt_before=frozenset((label, image.sha256) for label, image in trained),
-        identities=(*(image for _, image in trained), *identities),
+        learnt_before=frozenset(
+            (label, image.sha256) for label, image in trained if not image.taken_out
+        ),
+        learnt_as_now=frozenset(
+            (label, image.sha256)
+            for label, image in trained
+            if not image.taken_out
+            and image.class_index is not None
+            and image.class_index == index_of.get(label)
+        ),
+        taken_out=frozenset(
+            (label, image.sha256)
+            for label, image in trained
+            # It may have been given the label again, and be held out.
+            if image.taken_out and image.sha256 not in held_out.get(index_of.get(label, -1), ())
+        ),
+        identities=(*(image.identity for _, image in trained), *identities),
         last_index=last_index,
         last_task=last_task,
     )

@@ -27,6 +27,18 @@ def warnings(
     yield from _all_alike(images, base, pictures)
 
 
+def corrected(sent: Sequence[LabelledImage], learnt: Sequence[LabelledImage]) -> Iterator[str]:
+    """Yield what the client should know of sent images that a correction keeps from the step."""
+    kept = set(learnt)
+    names = [image.name for image in sent if image not in kept]
+    if names:
+        yield (
+            f"{len(names)} images are left out, since a correction took that label from them: "
+            f"{named(names)}. To learn them so after all, start from a version before the "
+            "correction (base_version)."
+        )
+
+
 def _contradictions(
     images: Sequence[LabelledImage], base: BaseVersion, pictures: Pictures
 ) -> Iterator[str]:
@@ -44,7 +56,7 @@ def _contradictions(
         yield (
             f"The same or nearly the same picture has several labels: "
             f"{'; '.join(found[:_NAMED])}{more}. It is learnt as an example of each of them. If "
-            "one of the labels is wrong, forget that class and send it again without the picture."
+            "one of the labels is wrong, correct it (kind correct)."
         )
 
 

@@ -19,6 +19,7 @@ from app.db.repositories import (
     classifiers as classifier_rows,
     idempotency as idempotency_rows,
     installation as installation_rows,
+    jobs as job_rows,
 )
 from app.services.upkeep import ownership, retention, sweeping
 from app.services.upkeep.ownership import ForeignStorageError
@@ -32,6 +33,8 @@ _SWEEP_EVERY = timedelta(hours=1)
 # The pause after a failed sweep, which lists the whole storage: expensive to repeat. It doubles.
 _SWEEP_AGAIN = timedelta(minutes=10)
 _SWEEP_AGAIN_AT_MOST = timedelta(hours=6)
+# How long the advice of a job stays; it belongs to no classifier that it could be deleted with.
+_ADVICE_KEPT = timedelta(days=30)
 # Between the batches of a sweep, so that requests are not delayed; and at least so many times what
 # the batch took of the CPU: a sweep takes a fifth of a core at most, however much there is.
 _PAUSE_SECONDS = 0.02
@@ -136,6 +139,7 @@ class Housekeeper:
                 return
             idempotency_rows.delete_old(session, now)
             change_rows.delete_old(session, now)
+            job_rows.remove_ended_without_classifier(session, before=now - _ADVICE_KEPT)
         try:
             pause = _Pace(self._stop)
             is_compared = partial(_is_compared, int(now.timestamp()) // 3600)

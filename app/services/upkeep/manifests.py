@@ -17,12 +17,12 @@ from app.db.engine import Database
 from app.db.repositories import (
     aliases as alias_rows,
     classifiers as classifier_rows,
-    learning as learning_rows,
     manifests as manifest_rows,
+    trained as trained_rows,
     versions as version_rows,
 )
 from app.db.repositories.blobs import ImageRow
-from app.db.repositories.learning import IdentifiedImage
+from app.db.repositories.trained import TrainedRow
 from app.db.rows import columns_of
 from app.db.tables import Classifier, Version
 from app.storage import BlobStore
@@ -63,7 +63,7 @@ class VersionManifest(BaseModel):
     """A version.
 
     `held_out` are the images that it holds out itself, by class index; `trained` are those that it
-    was trained on itself, by label.
+    was trained on itself, by label, or that it takes the label from.
     """
 
     format: int = 1
@@ -81,7 +81,7 @@ class VersionManifest(BaseModel):
     classes: list[KnownClass]
     held_out: dict[int, list[ImageRow]]
     # Missing in documents of releases that did not remember it.
-    trained: dict[str, list[IdentifiedImage]] = {}
+    trained: dict[str, list[TrainedRow]] = {}
 
 
 class AliasEntry(BaseModel):
@@ -175,7 +175,7 @@ def _version(session: Session, version: Version) -> VersionManifest:
         parts={name: Part(sha256=sha256, size=sizes[sha256]) for name, sha256 in parts.items()},
         classes=[KnownClass(**columns_of(row), ranking=row.ranking_id) for row in rows],
         held_out=manifest_rows.own_held_out(session, version.id),
-        trained=learning_rows.own_trained(session, version.id),
+        trained=trained_rows.own_trained(session, version.id),
     )
 
 

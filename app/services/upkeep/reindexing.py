@@ -15,11 +15,12 @@ from app.db.engine import Database
 from app.db.repositories import (
     blobs as blob_rows,
     classifiers as classifier_rows,
-    learning as learning_rows,
     restoring as restoring_rows,
+    trained as trained_rows,
     versions as version_rows,
 )
 from app.db.repositories.blobs import ImageRow
+from app.db.repositories.trained import TrainedRow
 from app.db.rows import insert
 from app.db.tables import Alias, Classifier, Version, VersionClass
 from app.services.upkeep import ownership
@@ -187,8 +188,23 @@ def _add_version(
             index: [image.sha256 for image in images] for index, images in manifest.held_out.items()
         },
     )
-    learning_rows.add_trained(session, manifest.id, manifest.trained)
+    trained_rows.add_trained(session, manifest.id, _trained(manifest))
     return problems
+
+
+def _trained(manifest: VersionManifest) -> dict[str, list[TrainedRow]]:
+    """Return what a version was trained on, by label, with the class of each image.
+
+    Documents of older releases do not say which class it was.
+    """
+    indices = {known.label: known.index for known in manifest.classes}
+    return {
+        label: [
+            row._replace(class_index=indices.get(label)) if row.class_index is None else row
+            for row in rows
+        ]
+        for label, rows in manifest.trained.items()
+    }
 
 
 def _missing(

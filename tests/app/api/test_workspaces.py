@@ -28,10 +28,11 @@ class Probe:
     """A request for what the workspace "default" has, and what another one gets.
 
     ``missing``: the same as where there is nothing of that name; ``empty``: a list without it;
-    ``own``: something that it owns; ``shared``: something that belongs to no workspace.
+    ``own``: something that it owns; ``shared``: something that belongs to no workspace;
+    ``unknown``: a refusal of what the body names.
     """
 
-    sees: Literal["missing", "empty", "own", "shared"] = "missing"
+    sees: Literal["missing", "empty", "own", "shared", "unknown"] = "missing"
     path: str = ""
     given: dict[str, Any] = field(default_factory=dict)
 
@@ -51,6 +52,8 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
         given={"params": {"label": "stop"}}
     ),
+    "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
     "PUT /v1/classifiers/{name}/aliases/{alias}": Probe(given={"json": {"version": 1}}),
@@ -59,11 +62,13 @@ PROBES = {
     "GET /v1/jobs": Probe("empty"),
     "GET /v1/jobs/{job_id}": Probe(),
     "GET /v1/jobs/{job_id}/report": Probe(),
+    "GET /v1/jobs/{job_id}/images": Probe(),
     "GET /v1/jobs/{job_id}/events": Probe(),
     "GET /v1/jobs/{job_id}/deliveries": Probe(),
     "POST /v1/jobs/{job_id}/retry": Probe(),
     "POST /v1/jobs/{job_id}/cancel": Probe(),
     "POST /v1/classifiers/{name}/jobs": Probe(given={"json": {"uploads": ["upl_0"]}}),
+    "POST /v1/advice": Probe("unknown", given={"json": {"uploads": ["upl_0"]}}),
     "POST /v1/classifiers/{name}/learn": Probe(given={"json": images(7)}),
     "GET /v1/methods": Probe("shared"),
     "GET /v1/backbones": Probe("shared"),
@@ -158,6 +163,8 @@ def test_nothing_of_another_workspace_is_seen_or_changed(
             assert code(answer) == code(ask(route, nowhere)), route
         elif probe.sees == "empty":
             assert answer.json() == {"data": [], "has_more": False, "next": None}, route
+        elif probe.sees == "unknown":
+            assert answer.status_code == 422, route
         else:
             assert answer.is_success, route
         assert not any(secret in answer.text for secret in secrets), route
@@ -175,9 +182,9 @@ def test_what_belongs_to_another_cannot_be_named(
     api: TestClient, owned: dict[str, str], other: dict[str, str]
 ) -> None:
     api.post("/v1/classifiers", json={"name": "mine"}, headers=other).raise_for_status()
-    jobs = "/v1/classifiers/mine/jobs"
-    answer = api.post(jobs, json={"uploads": [owned["upload_id"]]}, headers=other)
-    assert (answer.status_code, answer.json()["code"]) == (422, "unknown-upload")
+    for path in ("/v1/classifiers/mine/jobs", "/v1/advice"):
+        answer = api.post(path, json={"uploads": [owned["upload_id"]]}, headers=other)
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown-upload")
     listed = api.get("/v1/jobs?classifier=signs", headers=other).json()["data"]
     assert listed == []
 

@@ -1,0 +1,1 @@
+"""`accrue advise`: the table and the picture of what was measured."""

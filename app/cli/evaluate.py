@@ -1,0 +1,97 @@
+"""`accrue evaluate`: says how right a version is, on a folder or on its held-out images."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from app.cli import extra
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
+from app.cli.sending import describe_skipped, describe_upload, send
+from app.client.client import Client, classifier_path
+from app.client.folder import Listing, find_images
+from app.client.jobs import follow, warnings
+from app.evaluation import tables
+
+
+def evaluate(
+    name: Name,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="Holds a folder for each class, named by its label. Without it, the version's "
+            "held-out images are evaluated.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    version: Annotated[str, typer.Option(help="Number or alias of the version.")] = "live",
+    task: Annotated[
+        int | None, typer.Option(min=0, help="Consider this task's classes and images only.")
+    ] = None,
+    classify: Annotated[
+        str, typer.Option(help="How to classify: auto, nearest_mean, softmax or discriminant.")
+    ] = "auto",
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for a picture of the confusion matrix and the reliability diagram: PNG, "
+            "SVG or PDF."
+        ),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+) -> None:
+    """Say how right a version is: by class, what it confuses, and the surest mistakes.
+
+    Images that it was trained on are left out. No version is made.
+    """
+    if picture is not None:
+        extra.check_picture(picture)
+    console = Console(highlight=False)
+    listing = None if folder is None else find_images(folder)
+    request: dict[str, Any] = {"kind": "evaluate", "task": task, "classify": classify}
+    request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
+    with connect(url, key_file) as client:
+        job = _ask(client, name, request, listing, console)
+        job = follow(client, job, console)
+        report = client.get(f"/v1/jobs/{job['id']}/report")
+        mistakes = client.get(f"/v1/jobs/{job['id']}/images", wrong=True, limit=10)["data"]
+        for message in warnings(client, job["id"]):
+            console.print(f"warning: {message}", markup=False)
+    names = {} if listing is None else _names(listing)
+    tables.show(name, report, mistakes, console, lambda sha256: names.get(sha256, sha256))
+    if picture is not None:
+        from app.evaluation.picture import draw  # noqa: PLC0415 - needs the extra
+
+        draw(name, report, picture)
+        console.print(f"Picture: {picture}", markup=False)
+
+
+def _ask(
+    client: Client, name: str, request: dict[str, Any], listing: Listing | None, console: Console
+) -> Any:
+    """Make the job, with an upload of the folder, which is deleted where the job is refused."""
+    path = f"{classifier_path(name)}/jobs"
+    if listing is None:
+        return client.post(path, request)
+    client.get(classifier_path(name))  # before anything is sent in vain
+    describe_skipped(listing, console)
+    upload = send(client, listing.images, console)
+    describe_upload(upload, console)
+    try:
+        return client.post(path, {**request, "uploads": [upload["id"]]})
+    except BaseException:
+        client.delete(f"/v1/uploads/{upload['id']}")
+        raise
+
+
+def _names(listing: Listing) -> dict[str, str]:
+    """Return the files' names by SHA-256; that of a file which was cleaned is another one."""
+    return {
+        hashlib.sha256(image.source.read_bytes()).hexdigest(): image.name
+        for image in listing.images
+    }

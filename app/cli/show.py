@@ -1,0 +1,118 @@
+"""`accrue show`: a classifier and the version it serves, class by class, with suspected labels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
+from app.cli.versions import described
+from app.client.client import Client, ClientError, classifier_path
+from app.client.text import percent
+
+# What a server without the list, a key without the scope or a version of an older release answers.
+_NO_SUSPECTS = frozenset({"not-judged", "missing-scope"})
+
+
+def show(
+    name: Name,
+    *,
+    version: Annotated[str, typer.Option(help="Number or alias of the version.")] = "live",
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="List the images whose label is likely to be wrong.")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+) -> None:
+    """Show a classifier, the version it serves and its classes."""
+    console = Console(highlight=False)
+    path = classifier_path(name)
+    with connect(url, key_file) as client:
+        _describe(client.get(path), console)
+        try:
+            shown = client.get(f"{path}/versions/{version}")
+        except ClientError as error:
+            if error.code != "version-not-found" or version != "live":
+                raise
+            console.print(f"{name} has no version yet: teach it with `accrue learn`.")
+            return
+        try:
+            found, looked_at = _suspects(client, f"{path}/versions/{shown['number']}/suspects")
+        except ClientError as error:
+            if suspects or error.code not in _NO_SUSPECTS:
+                raise
+            found, looked_at = [], None
+    console.print(described(name, shown))
+    console.print(_classes(shown, None if looked_at is None else found))
+    if looked_at is not None:
+        _describe_suspects(name, found, looked_at, console, listed=suspects)
+
+
+def _suspects(client: Client, path: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    looked_at = client.get(path, limit=1)["looked_at"]
+    return list(client.each(path)), looked_at
+
+
+def _describe(classifier: Mapping[str, Any], console: Console) -> None:
+    weights, size = classifier["weights"], classifier["image_size"]
+    seen = "of a size that the first ones decide" if size is None else f"{size}×{size} pixels"
+    console.print(
+        f"{classifier['name']} learns by {classifier['method']} on {classifier['backbone']} "
+        f"({f'weights {weights}' if weights else 'from random weights'}), images {seen}.",
+        markup=False,
+    )
+
+
+def _classes(version: Mapping[str, Any], suspects: Sequence[Mapping[str, Any]] | None) -> Table:
+    counts = Counter(image["label"] for image in suspects or ())
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for column in ("task", "trained on", "accuracy", "suspects"):
+        table.add_column(column, justify="right")
+    for known in version["classes"]:
+        table.add_row(
+            escape(known["label"]),
+            str(known["task"]),
+            str(known["train_images"]),
+            percent(version["metrics"]["per_class"].get(known["label"])),
+            "-" if suspects is None else str(counts[known["label"]] or ""),
+        )
+    return table
+
+
+def _describe_suspects(
+    name: str,
+    suspects: Sequence[Mapping[str, Any]],
+    looked_at: Mapping[str, int],
+    console: Console,
+    *,
+    listed: bool,
+) -> None:
+    count = looked_at["held_out"] + looked_at["trained"]
+    console.print(
+        f"{len(suspects)} labels are suspected to be wrong, of {count} images looked at "
+        f"({looked_at['held_out']} held out, {looked_at['trained']} of "
+        f"{looked_at['of_trained']} trained on)."
+    )
+    if not suspects:
+        return
+    if not listed:
+        console.print(f"To list them: accrue show {name} --suspects", markup=False)
+        return
+    for image in suspects:
+        console.print(
+            f"{image['sha256']}  {image['label']} → {image['predicted']} "
+            f"({percent(image['score'])}, its label {percent(image['label_score'])}; "
+            f"{image['used'].replace('_', ' ')})",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"To look at one: GET /v1/images/SHA256. To correct it: accrue correct {name} SHA256 LABEL",
+        markup=False,
+        soft_wrap=True,
+    )

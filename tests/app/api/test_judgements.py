@@ -1,0 +1,119 @@
+"""Held-out images and suspected labels over HTTP, as a version's job stored them."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from sqlalchemy import insert
+
+from app.db.engine import Database
+from app.db.repositories import blobs as blob_rows, versions as version_rows
+from app.db.tables import Version, VersionPart
+from app.imaging.reading import ImageLimits
+from app.inference import loaded
+from app.storage import BlobStore
+from models.judging import HELD_OUT, LEFT_OUT, Judged
+from models.state import encode
+from tests.app.learnt import LABELS, Published
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+VERSION = "/v1/classifiers/signs/versions/1"
+
+
+def digest(number: int) -> str:
+    return hashlib.sha256(bytes([number])).hexdigest()
+
+
+def judged(scores: list[list[float]], columns: list[int], first: int) -> Judged:
+    names = [list(bytes.fromhex(digest(first + number))) for number in range(len(columns))]
+    digests = torch.tensor(names, dtype=torch.uint8)
+    return Judged.of(torch.tensor(scores).log(), torch.tensor(columns), digests)
+
+
+@pytest.fixture
+def version(publish: Callable[..., Published], database: Database, store: BlobStore) -> Published:
+    """A version of two classes: of each set the second image is contradicted."""
+    made = publish(0)
+    sets = {
+        HELD_OUT: judged([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.45, 0.55]], [0, 0, 1, 0], 0),
+        LEFT_OUT: judged([[0.6, 0.4], [0.95, 0.05]], [0, 1], 10),
+    }
+    with database.transaction() as session:
+        for name, found in sets.items():
+            data = encode(found.part())
+            sha256 = store.put(data)
+            blob_rows.record(session, {sha256: len(data)}, database.now(session))
+            row = {"version_id": made.id, "name": name, "sha256": sha256}
+            session.execute(insert(VersionPart), [row])
+    return made
+
+
+@pytest.mark.usefixtures("version")
+def test_held_out_images_are_paged_the_most_surely_wrong_first(api: TestClient) -> None:
+    first = api.get(f"{VERSION}/held-out?limit=3").json()
+    assert [image["sha256"] for image in first["data"]] == [digest(n) for n in (1, 3, 2)]
+    assert first["data"][0] == {
+        "position": 0,
+        "sha256": digest(1),
+        "label": LABELS[0],
+        "predicted": LABELS[1],
+        "score": pytest.approx(0.7),
+        "label_score": pytest.approx(0.3),
+    }
+    rest = api.get(f"{VERSION}/held-out?after={first['next']}").json()
+    assert [image["sha256"] for image in rest["data"]] == [digest(0)]
+    assert (rest["has_more"], rest["next"]) == (False, None)
+    for query, numbers in (
+        ({"wrong": True}, (1, 3)),
+        ({"wrong": False}, (2, 0)),
+        ({"label": LABELS[1]}, (2,)),
+        ({"label": LABELS[1], "wrong": True}, ()),
+    ):
+        found = api.get(f"{VERSION}/held-out", params=query).json()["data"]
+        assert [image["sha256"] for image in found] == [digest(n) for n in numbers]
+    unknown = api.get(f"{VERSION}/held-out?label=none")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "class-not-found")
+
+
+@pytest.mark.usefixtures("version")
+def test_suspects_are_images_whose_other_class_has_its_usual_score(api: TestClient) -> None:
+    # Images of the first class have 0.5625 for it on average, those of the second 0.425.
+    page = api.get(f"{VERSION}/suspects").json()
+    assert page["looked_at"] == {"held_out": 4, "trained": 2, "of_trained": 8}
+    found = [(i["sha256"], i["label"], i["predicted"], i["used"]) for i in page["data"]]
+    assert found == [
+        (digest(11), LABELS[1], LABELS[0], "trained"),
+        (digest(1), LABELS[0], LABELS[1], "held_out"),
+        (digest(3), LABELS[0], LABELS[1], "held_out"),
+    ]
+    first = api.get(f"{VERSION}/suspects?limit=1").json()
+    rest = api.get(f"{VERSION}/suspects?after={first['next']}").json()
+    assert first["data"] + rest["data"] == page["data"]
+
+
+def test_predictions_do_not_need_it(
+    api: TestClient, store: BlobStore, version: Published, database: Database
+) -> None:
+    with database.reading() as session:
+        parts = version_rows.parts(session, version.id)
+    for part in (HELD_OUT, LEFT_OUT):
+        store.delete(parts[part])
+    loaded.load(database, version.id, store, ImageLimits(10**9, 10**6))
+    gone = api.get(f"{VERSION}/held-out")
+    assert (gone.status_code, gone.json()["code"]) == (503, "tensors-unreadable")
+
+
+def test_a_version_of_an_older_release_says_what_to_do(
+    api: TestClient, publish: Callable[..., Published], database: Database
+) -> None:
+    made = publish(0)
+    assert api.get(f"{VERSION}/held-out").json()["data"] == []  # nothing was held out
+    with database.transaction() as session:
+        session.get_one(Version, made.id).memory = {"exemplars": 0, "bytes": 0, "held_out": 3}
+    for what in ("held-out", "suspects"):
+        answer = api.get(f"{VERSION}/{what}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not-judged")
+        assert "kind evaluate" in answer.json()["detail"]
