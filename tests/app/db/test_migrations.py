@@ -17,7 +17,7 @@ from sqlalchemy import Engine, inspect, select, text
 
 import migrations
 from app.db.engine import make_engine
-from app.db.tables import Base, Upload
+from app.db.tables import Base, TrainedImage, Upload
 
 NewDatabase = Callable[[str], str]
 
@@ -126,6 +126,33 @@ def test_uploads_from_before_are_summed_up(new_url: NewDatabase) -> None:
         ),
         (0, [], []),
     ]
+    engine.dispose()
+
+
+def test_what_was_trained_on_before_gets_its_class(new_url: NewDatabase) -> None:
+    url = new_url("trained")
+    migrations.upgrade(url)
+    migrations.downgrade(url, "0014")
+    engine = make_engine(url)
+    rows = (
+        "INSERT INTO classifiers (id, workspace, name, spec, last_version, created_at) "
+        "VALUES ('cls_1', 'default', 'toy', '{}', 1, '2026-01-01')",
+        "INSERT INTO versions (id, classifier_id, number, method, spec, metrics, memory, "
+        "created_at) VALUES ('ver_1', 'cls_1', 1, 'icarl', '{}', '{}', '{}', '2026-01-01')",
+        'INSERT INTO version_classes (version_id, "index", label, task, train_images, kept) '
+        "VALUES ('ver_1', 4, 'a', 1, 1, 0)",
+        # The second was taken over from a version whose class this one has forgotten.
+        "INSERT INTO trained_images (version_id, label, sha256) "
+        "VALUES ('ver_1', 'a', 'one'), ('ver_1', 'b', 'two')",
+    )
+    with engine.begin() as connection:
+        for row in rows:
+            connection.execute(text(row))
+    migrations.upgrade(url)
+    columns = (TrainedImage.label, TrainedImage.class_index, TrainedImage.taken_out)
+    with engine.connect() as connection:
+        found = connection.execute(select(*columns).order_by(TrainedImage.label)).all()
+    assert [tuple(each) for each in found] == [("a", 4, False), ("b", None, False)]
     engine.dispose()
 
 

@@ -56,6 +56,7 @@ def cases(draw: st.DrawFn) -> Case:
         ),
         ever_held_out=frozenset(of(HELD_OUT, HELD_OUT_OF_A_FORGOTTEN_CLASS)),
         learnt_before=frozenset((owners[name], name) for name in of(TRAINED_ON, EXEMPLAR)),
+        learnt_as_now=frozenset((owners[name], name) for name in of(TRAINED_ON, EXEMPLAR)),
         last_index=4,
         last_task=2,
     )
