@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 
 import migrations
-from app.db.engine import make_engine
-from app.db.tables import Base, TrainedImage, Upload
+from app.db.engine import Database, make_engine
+from app.db.tables import Base, Job, JobEvent, TrainedImage, Upload
 
 NewDatabase = Callable[[str], str]
 
@@ -153,6 +154,22 @@ def test_what_was_trained_on_before_gets_its_class(new_url: NewDatabase) -> None
     with engine.connect() as connection:
         found = connection.execute(select(*columns).order_by(TrainedImage.label)).all()
     assert [tuple(each) for each in found] == [("a", 4, False), ("b", None, False)]
+    engine.dispose()
+
+
+def test_jobs_without_a_classifier_go_with_their_release(new_url: NewDatabase) -> None:
+    url = new_url("without-classifier")
+    migrations.upgrade(url)
+    engine = make_engine(url)
+    with Database(url).transaction() as session:
+        now = datetime.now(UTC)
+        session.add(Job(id="job_1", kind="advise", request={}, created_at=now))
+        session.flush()
+        session.add(JobEvent(job_id="job_1", seq=1, at=now, type="created", message="Queued."))
+    migrations.downgrade(url, "0014")
+    with engine.connect() as connection:
+        for table in ("jobs", "job_events"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     engine.dispose()
 
 
