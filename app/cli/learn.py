@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,14 @@ from app.client.errors import CommandError
 from app.client.folder import ImageFile, Listing, TarStream, find_images
 from app.client.jobs import follow, warnings
 from app.client.uploads import rejected_lines
+
+
+class GroupBy(StrEnum):
+    """What names the groups of a folder's images."""
+
+    FOLDER = "folder"
+    UPLOAD = "upload"
+
 
 # Files and folders that are listed at most when they are not sent.
 _SHOWN_SKIPPED = 100
@@ -75,6 +84,14 @@ def learn(
     on_existing: Annotated[
         str, typer.Option(help="What to do with a class that is known already: error, or extend.")
     ] = "error",
+    group: Annotated[
+        GroupBy | None,
+        typer.Option(
+            help="What is trained on or held out as a whole: folder: each folder inside that of a "
+            "class; upload: all that is sent.",
+            show_default="single images",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Learn nothing unless everything in the folder can be used."),
@@ -110,7 +127,8 @@ def learn(
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = _upload(client, listing.images, console, strict=strict)
+            query = {"strict": strict} | ({} if group is None else {"group": group.value})
+            upload = _upload(client, listing.images, console, query)
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",
@@ -182,7 +200,9 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _upload(client: Client, images: list[ImageFile], console: Console, *, strict: bool) -> Any:
+def _upload(
+    client: Client, images: list[ImageFile], console: Console, query: Mapping[str, Any]
+) -> Any:
     stream = TarStream(images)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
@@ -194,7 +214,7 @@ def _upload(client: Client, images: list[ImageFile], console: Console, *, strict
                 yield chunk
                 progress.advance(row, len(chunk))
 
-        return client.post_bytes("/v1/uploads", chunks(), stream.headers, strict=strict)
+        return client.post_bytes("/v1/uploads", chunks(), stream.headers, **query)
 
 
 def _describe_skipped(listing: Listing, console: Console) -> None:
@@ -219,7 +239,8 @@ def _describe_learner(classifier: Mapping[str, Any], console: Console) -> None:
 def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
-        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)."
+        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)"
+        + (f", in {upload['groups']} groups." if upload["groups"] else ".")
     )
     if upload["wrapping_folder"] is not None:
         console.print(

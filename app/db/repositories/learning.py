@@ -37,7 +37,10 @@ class IdentifiedImage(NamedTuple):
 
 
 class LabelledImage(NamedTuple):
-    """An image of an upload, its size in bytes, its split (``train`` or ``test``) and its name."""
+    """An image of an upload, its size in bytes, its split (``train`` or ``test``) and its name.
+
+    `group` is what it was taken in, if that is known.
+    """
 
     sha256: str
     size: int
@@ -46,6 +49,7 @@ class LabelledImage(NamedTuple):
     name: str = ""
     pixels_sha256: str | None = None
     perceptual_hash: str | None = None
+    group: str | None = None
 
 
 def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage]:
@@ -60,6 +64,7 @@ def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage
             UploadImage.name,
             Image.pixels_sha256,
             Image.perceptual_hash,
+            UploadImage.group,
         )
         .join(Blob, Blob.sha256 == UploadImage.sha256)
         .join(Image, Image.sha256 == UploadImage.sha256)
@@ -75,7 +80,7 @@ def trained(session: Session, version_id: str) -> list[tuple[str, IdentifiedImag
 
     Each is (the label it was learnt under, the image), also of classes forgotten since.
     """
-    ancestry = _ancestry(version_id)
+    ancestry = ancestry_of(version_id)
     query = (
         select(
             TrainedImage.label,
@@ -103,23 +108,38 @@ def own_trained(session: Session, version_id: str) -> dict[str, list[IdentifiedI
 
 
 def record_trained(
-    session: Session, version_id: str, hashes: Mapping[str, Collection[str]]
+    session: Session,
+    version_id: str,
+    hashes: Mapping[str, Collection[str]],
+    groups: Mapping[tuple[str, str], str],
 ) -> None:
-    """Remember the images, by label, that a version was trained on, however long they are kept."""
+    """Remember the images, by label, that a version was trained on, however long they are kept.
+
+    `groups` are those of (label, image).
+    """
     known = {image.sha256: image for image in identities(session, set().union(*hashes.values()))}
     add_trained(
         session,
         version_id,
         {label: [known[sha256] for sha256 in images] for label, images in hashes.items()},
+        groups,
     )
 
 
 def add_trained(
-    session: Session, version_id: str, images: Mapping[str, Iterable[IdentifiedImage]]
+    session: Session,
+    version_id: str,
+    images: Mapping[str, Iterable[IdentifiedImage]],
+    groups: Mapping[tuple[str, str], str],
 ) -> None:
-    """Insert what a version was trained on, by label."""
+    """Insert what a version was trained on, by label; `groups` are those of (label, image)."""
     rows = [
-        {"version_id": version_id, "label": label, **image._asdict()}
+        {
+            "version_id": version_id,
+            "label": label,
+            "group": groups.get((label, image.sha256)),
+            **image._asdict(),
+        }
         for label, found in images.items()
         for image in found
     ]
@@ -164,7 +184,7 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
 
     Classes that ancestors knew and that have been forgotten since are left out.
     """
-    ancestry = _ancestry(version_id)
+    ancestry = ancestry_of(version_id)
     known = and_(VersionClass.version_id == version_id, VersionClass.index == HeldOut.index)
     query = (
         select(HeldOut.index, HeldOut.sha256)
@@ -177,7 +197,7 @@ def held_out(session: Session, version_id: str) -> dict[int, list[str]]:
 
 def ever_held_out(session: Session, version_id: str) -> set[str]:
     """Return the images that a version and its ancestors held out, of forgotten classes too."""
-    ancestry = _ancestry(version_id)
+    ancestry = ancestry_of(version_id)
     query = select(HeldOut.sha256).join(ancestry, ancestry.c.id == HeldOut.version_id)
     return set(session.scalars(query))
 
@@ -187,7 +207,7 @@ def last_used(session: Session, version_id: str) -> tuple[int, int]:
 
     Each version stores those of its ancestors, which may have been deleted since.
     """
-    ancestry = _ancestry(version_id)
+    ancestry = ancestry_of(version_id)
     query = (
         select(
             func.max(VersionClass.index),
@@ -223,7 +243,7 @@ def remove_unused_rankings(session: Session, classifier_id: str) -> None:
     session.execute(delete(Ranking).where(unused))
 
 
-def _ancestry(version_id: str) -> CTE:
+def ancestry_of(version_id: str) -> CTE:
     """The version and its ancestors."""
     ancestry = (
         select(Version.id, Version.parent_id, Version.number, Version.job_id)

@@ -105,6 +105,8 @@ class TrainedImage(Base):
     # As of the image.
     pixels_sha256: Mapped[str | None] = mapped_column(String(64))
     perceptual_hash: Mapped[str | None] = mapped_column(String(70))
+    # As of the upload's image.
+    group: Mapped[str | None]
 
 
 class HeldOut(Base):
@@ -118,3 +120,4 @@ class HeldOut(Base):
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
+    group: Mapped[str | None]

@@ -137,9 +137,15 @@ def _add_version(
         parts={name: part.sha256 for name, part in outcome.parts.items()},
         classes=classes,
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
+        groups={
+            (planned.index, sha256): plan.groups[planned.label, sha256]
+            for planned in plan.classes
+            for sha256 in planned.new_held_out
+            if (planned.label, sha256) in plan.groups
+        },
     )
     if isinstance(plan, LearnPlan):
-        learning_rows.record_trained(session, version.id, plan.trained)
+        learning_rows.record_trained(session, version.id, plan.trained, plan.groups)
     return version, MetricsView.model_validate(metrics)
 
 

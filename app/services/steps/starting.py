@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
+    groups as group_rows,
     jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
@@ -59,7 +60,7 @@ def _learn_plan(
     """Return what a job learns. Raises ClassAlreadyLearntError and NoTrainingImagesError."""
     learning.check_labels(set(base.labels), learning.train_counts(images), request.on_existing)
     spec = classifier.for_training(request.options)
-    classes, fresh, warnings = learning.plan(
+    classes, fresh, warnings, groups = learning.plan(
         images, base, classifier.validation_fraction, spec.seed
     )
     return LearnPlan(
@@ -73,6 +74,7 @@ def _learn_plan(
         classes=classes,
         last_index=max(base.last_index, *(planned.index for planned in classes)),
         last_task=max(base.last_task, *(planned.task for planned in classes)),
+        groups=groups,
         fresh=fresh,
         warnings=warnings,
     )
@@ -107,6 +109,7 @@ def _forget_plan(
         ),
         last_index=base.last_index,
         last_task=base.last_task,
+        groups=base.held_out_groups,
         labels=tuple(dict.fromkeys([*labels, *request.classes])),
         columns=columns,
         base_tasks=tuple(planned.task for planned in base.classes),
@@ -146,6 +149,9 @@ def _load(session: Session, version: Version | None) -> BaseVersion:
     kept = {image.sha256 for images in exemplars.values() for image in images}
     identities = learning_rows.identities(session, ever_held_out | kept)
     last_index, last_task = learning_rows.last_used(session, version.id)
+    rows = lineage.classes_of(session, version)
+    labels = {row.index: row.label for row in rows}
+    groups = group_rows.held_out(session, version.id)
     known = Spec.model_fields.keys() & version.spec.keys()
     return BaseVersion(
         version_id=version.id,
@@ -165,11 +171,15 @@ def _load(session: Session, version: Version | None) -> BaseVersion:
                 held_out=tuple(held_out.get(row.index, ())),
                 new_held_out=(),
             )
-            for row in lineage.classes_of(session, version)
+            for row in rows
         ),
         ever_held_out=frozenset(ever_held_out),
         learnt_before=frozenset((label, image.sha256) for label, image in trained),
         identities=(*(image for _, image in trained), *identities),
+        trained_groups=frozenset(group_rows.trained(session, version.id)),
+        held_out_groups={
+            (labels[index], sha256): group for (index, sha256), group in groups.items()
+        },
         last_index=last_index,
         last_task=last_task,
     )

@@ -14,6 +14,7 @@ from app.db.repositories import (
     uploads as upload_rows,
 )
 from app.db.repositories.events import Event
+from app.db.rows import columns_of
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
@@ -25,7 +26,7 @@ from app.services.uploads import contradictory, rejections
 from app.services.uploads.collecting import Collected, TooManyImagesError, collect
 from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.rejections import RejectedReason, RejectedView
-from app.services.uploads.sources import Rejection, Source, Split, UploadLimits
+from app.services.uploads.sources import GroupBy, Rejection, Source, Split, UploadLimits
 from app.storage import BlobStore
 
 # Rejected files and empty classes that an upload lists at most: a folder may hold 100,000 of them.
@@ -57,6 +58,7 @@ class UploadView(RejectedView):
     rejected: list[RejectionView] = Field(
         description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
     )
+    groups: int = Field(0, description="Different groups that images are of.")
     wrapping_folder: str | None = Field(
         None,
         description="The folder around the folders of classes in the archive. It was taken off, "
@@ -68,6 +70,17 @@ class UploadView(RejectedView):
         "names of files that may have been read in a wrong encoding.",
     )
     created_at: datetime
+
+
+class UploadImageView(BaseModel):
+    """A labelled image of an upload."""
+
+    position: int
+    name: str = Field(description="That of its file.")
+    sha256: str
+    label: str
+    split: Split
+    group: str | None = Field(description="What it was taken in, if that was named.")
 
 
 OnCreated = Callable[[Session, UploadView], None]
@@ -90,6 +103,7 @@ def create(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    group_by: GroupBy | None = None,
     quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
@@ -98,7 +112,7 @@ def create(
     `on_created` is called in the same transaction. Raises StorageQuotaError, what `collect`
     raises, and ContradictoryLabelsError where `strict`; no row is written then.
     """
-    collected = collect(store, source, limits=limits, strict=strict, split=split)
+    collected = collect(store, source, limits=limits, strict=strict, split=split, group_by=group_by)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
         quotas.check_stored(session, workspace, quota)
@@ -118,6 +132,7 @@ def add_images(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    group_by: GroupBy | None = None,
     quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
@@ -133,7 +148,7 @@ def add_images(
     except ServiceError:
         source.close()
         raise
-    collected = collect(store, source, limits=limits, strict=strict, split=split)
+    collected = collect(store, source, limits=limits, strict=strict, split=split, group_by=group_by)
     with db.transaction() as session:
         upload = _require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
@@ -151,6 +166,16 @@ def get(db: Database, workspace: str, upload_id: str) -> UploadView:
     """Return one upload. Raises UploadNotFoundError."""
     with db.reading() as session:
         return view(session, workspace, upload_id)
+
+
+def images(
+    db: Database, workspace: str, upload_id: str, *, limit: int, after: int | None
+) -> list[UploadImageView]:
+    """Return up to `limit` images of an upload, behind a position. Raises UploadNotFoundError."""
+    with db.reading() as session:
+        _require(session, workspace, upload_id)
+        found = upload_rows.page_of_images(session, upload_id, limit=limit, after=after)
+        return [UploadImageView.model_validate(columns_of(row)) for row in found]
 
 
 def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
@@ -211,6 +236,7 @@ def _view(session: Session, upload: Upload) -> UploadView:
         rejected_count=upload.rejected_count,
         rejected_reasons=upload.rejected_reasons,
         empty_classes=upload.empty_classes,
+        groups=upload_rows.count_groups(session, upload.id),
         wrapping_folder=upload.wrapping_folder,
         warnings=upload.warnings,
         created_at=upload.created_at,
@@ -242,6 +268,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 label=image.label,
                 split=image.split,
                 name=image.name,
+                group=image.group or (upload.id if collected.one_group else None),
             )
             for position, image in enumerate(new, start=len(before))
         ],
