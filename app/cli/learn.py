@@ -240,7 +240,7 @@ def _describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
         f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)"
-        + (f", in {upload['groups']} groups." if upload["groups"] else ".")
+        + (f", in {groups} groups." if (groups := upload.get("groups")) else ".")
     )
     if upload["wrapping_folder"] is not None:
         console.print(

@@ -1,8 +1,10 @@
 """No group is ever on both sides of the split, whatever is sent and was learnt before."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from app.services.classifiers import versions
 from app.services.steps import learning
 from app.services.steps.learning import Decision, NoTrainingImagesError
 from app.services.steps.plans import BaseVersion
+from app.services.upkeep import manifests, reindexing
 from app.services.uploads import uploads
 from app.services.uploads.sources import Item, UploadLimits
 from app.settings import Settings as ServiceSettings
@@ -220,7 +223,7 @@ class Tracks:
 
 @ONE_KIND_AT_FIRST
 def test_groups_are_remembered_after_upload_and_version_are_gone(
-    database: Database, settings: ServiceSettings
+    database: Database, settings: ServiceSettings, migrated_sqlite: Path, tmp_path: Path
 ) -> None:
     service = Service(database, settings)
     service.classifier(validation_fraction=0.2)
@@ -246,6 +249,13 @@ def test_groups_are_remembered_after_upload_and_version_are_gone(
     assert {plan.groups["c", sha256] for sha256 in new.new_held_out} == held
     assert len(new.new_held_out) == 4
     (version,) = service.versions()
-    with database.reading() as session:
-        assert group_rows.trained(session, version.id) >= {f"track {n}" for n in range(5)} - held
-        assert held <= set(group_rows.held_out(session, version.id).values())
+    manifests.write(database, store, version.classifier_id)
+    shutil.copy(migrated_sqlite, tmp_path / "new.db")
+    restored = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    assert reindexing.reindex(restored, store).problems == []
+    for each in (database, restored):
+        with each.reading() as session:
+            trained = group_rows.trained(session, version.id)
+            assert trained - {"x", "y"} == {f"track {n}" for n in range(5)} - held
+            assert held <= set(group_rows.held_out(session, version.id).values())
+    restored.close()
