@@ -31,6 +31,22 @@ def held_out_of(plan: Plan) -> tuple[list[str], Tensor]:
     return [sha256 for sha256, _ in held_out], columns
 
 
+def groups_of(plan: Plan) -> Tensor | None:
+    """Return numbers [H] of the groups of the images to measure on, None where none has one.
+
+    An image without a group has a number of its own.
+    """
+    numbers: dict[str, int] = {}
+    found: list[int] = []
+    for planned in plan.classes:
+        for sha256 in (*planned.held_out, *planned.new_held_out):
+            group = plan.groups.get((planned.label, sha256))
+            found.append(
+                -len(found) - 1 if group is None else numbers.setdefault(group, len(numbers))
+            )
+    return torch.tensor(found) if numbers else None
+
+
 def read(attempt: Attempt, plan: LearnPlan) -> StepData:
     """Decode every image of the plan once, in the order that `StepData` asks for."""
     exemplars = [
@@ -51,6 +67,8 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         tasks=tuple(planned.task for planned in plan.classes),
         pixel_rules=rules_of(attempt),
         digests=digests([sha256 for sha256, *_ in train]),
+        held_out_groups=groups_of(plan),
+        grouped=plan.grouped,
     )
 
 

@@ -16,14 +16,10 @@ from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
 from app.security.archive_names import NameEncoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
-from app.services.uploads import uploads
+from app.services.uploads import images, uploads
+from app.services.uploads.images import UploadImageView
 from app.services.uploads.sources import GroupBy, Split, UploadLimits
-from app.services.uploads.uploads import (
-    UploadImageView,
-    UploadInUseError,
-    UploadNotFoundError,
-    UploadView,
-)
+from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, UploadView
 
 router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])
 
@@ -131,7 +127,7 @@ def list_images(
     after: Position = None,
 ) -> Page[UploadImageView]:
     """List an upload's images in the order in which they are learnt."""
-    found = uploads.images(db, workspace, upload_id, limit=limit + 1, after=after)
+    found = images.page(db, workspace, upload_id, limit=limit + 1, after=after)
     return Page[UploadImageView].of(found, limit, lambda image: str(image.position))
 
 

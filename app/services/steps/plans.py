@@ -115,6 +115,8 @@ class Plan:
     last_task: int
     # By (label, image), the groups of the images to train on and of those held out, where known.
     groups: Mapping[tuple[str, str], str] = field(default_factory=dict, kw_only=True)
+    # Whether images that are or were trained on have groups.
+    grouped: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

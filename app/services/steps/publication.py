@@ -110,8 +110,12 @@ def _add_version(
     Raises StorageChangedError.
     """
     labels = [planned.label for planned in plan.classes]
-    per_class = dict(zip(labels, outcome.metrics["per_class"], strict=True))
-    metrics = outcome.metrics | {"per_class": per_class}
+    by_label = {
+        name: dict(zip(labels, values, strict=True))
+        for name, values in outcome.metrics.items()
+        if name.startswith("per_class")
+    }
+    metrics = outcome.metrics | by_label
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -268,6 +272,8 @@ def _events(
 ) -> list[Event]:
     accuracy = metrics.accuracy
     measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"
+    if metrics.measured_on:
+        measured += f" on {metrics.measured_on} images never trained on"
     live, reason = promotion
     data = {"version": number, "live": live}
     became = f"Version {number} is {'live' if live else 'ready'}"

@@ -75,6 +75,8 @@ def _learn_plan(
         last_index=max(base.last_index, *(planned.index for planned in classes)),
         last_task=max(base.last_task, *(planned.task for planned in classes)),
         groups=groups,
+        grouped=bool(base.trained_groups)
+        or any((classes[image.column].label, image.sha256) in groups for image in fresh),
         fresh=fresh,
         warnings=warnings,
     )
@@ -110,6 +112,7 @@ def _forget_plan(
         last_index=base.last_index,
         last_task=base.last_task,
         groups=base.held_out_groups,
+        grouped=bool(base.trained_groups),
         labels=tuple(dict.fromkeys([*labels, *request.classes])),
         columns=columns,
         base_tasks=tuple(planned.task for planned in base.classes),

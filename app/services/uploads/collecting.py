@@ -159,12 +159,7 @@ def collect(
         raise NoUsableImagesError(
             f"Nothing that was sent is an image under a class name{why}.", errors=_listed(rejected)
         )
-    if regrouped:
-        warnings.append(
-            f"{len(regrouped)} images are the same as another one of their class that is in "
-            f"another group, or in none, and that one counts: {named(regrouped)}. If their groups "
-            "are the same thing, send them again under one name."
-        )
+    warnings += regrouped_warnings(regrouped)
     return Collected(
         images=tuple(images.values()),
         duplicates=duplicates,
@@ -175,6 +170,17 @@ def collect(
         one_group=group_by == "upload",
         store=store,
     )
+
+
+def regrouped_warnings(names: Sequence[str]) -> list[str]:
+    """Return what is said of images that were left out, as their class has them in other groups."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} images are the same as another one of their class that is in another group, "
+        f"or in none, and that one counts: {named(names)}. If their groups are the same thing, "
+        "send them again under one name."
+    ]
 
 
 def _prepare(

@@ -14,7 +14,6 @@ from app.db.repositories import (
     uploads as upload_rows,
 )
 from app.db.repositories.events import Event
-from app.db.rows import columns_of
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
@@ -23,7 +22,12 @@ from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
 from app.services.uploads import contradictory, rejections
-from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.collecting import (
+    Collected,
+    TooManyImagesError,
+    collect,
+    regrouped_warnings,
+)
 from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.rejections import RejectedReason, RejectedView
 from app.services.uploads.sources import GroupBy, Rejection, Source, Split, UploadLimits
@@ -70,17 +74,6 @@ class UploadView(RejectedView):
         "names of files that may have been read in a wrong encoding.",
     )
     created_at: datetime
-
-
-class UploadImageView(BaseModel):
-    """A labelled image of an upload."""
-
-    position: int
-    name: str = Field(description="That of its file.")
-    sha256: str
-    label: str
-    split: Split
-    group: str | None = Field(description="What it was taken in, if that was named.")
 
 
 OnCreated = Callable[[Session, UploadView], None]
@@ -168,16 +161,6 @@ def get(db: Database, workspace: str, upload_id: str) -> UploadView:
         return view(session, workspace, upload_id)
 
 
-def images(
-    db: Database, workspace: str, upload_id: str, *, limit: int, after: int | None
-) -> list[UploadImageView]:
-    """Return up to `limit` images of an upload, behind a position. Raises UploadNotFoundError."""
-    with db.reading() as session:
-        _require(session, workspace, upload_id)
-        found = upload_rows.page_of_images(session, upload_id, limit=limit, after=after)
-        return [UploadImageView.model_validate(columns_of(row)) for row in found]
-
-
 def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
     """Return what to tell of the rejected files of uploads beside a job that learns them."""
     found = (_require(session, workspace, upload_id) for upload_id in upload_ids)
@@ -249,8 +232,13 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     Raises ContradictoryLabelsError for a `strict` request.
     """
     before = learning_rows.images_of(session, [upload.id])
-    present = {(image.label, image.pixels_sha256 or image.sha256) for image in before}
+    present = {(image.label, image.pixels_sha256 or image.sha256): image.group for image in before}
     new = [image for image in collected.images if (image.label, image.row.picture) not in present]
+    regrouped = [
+        image.name
+        for image in collected.images
+        if image.group not in (None, present.get((image.label, image.row.picture), image.group))
+    ]
     now = datetime.now(UTC)
     try:
         sizes = {image.row.sha256: image.row.size for image in new}
@@ -284,7 +272,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     labels = dict.fromkeys(image.label for image in images)
     _append_rejected(upload, collected.rejected, labels)
     warnings = [
-        *(*upload.warnings, *collected.warnings),
+        *(*upload.warnings, *collected.warnings, *regrouped_warnings(regrouped)),
         *contradictory.warnings(contradictions),
         *similar_labels.warnings(labels),
     ]
