@@ -9,16 +9,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from models import matrices, methods, version_warnings
+from models import left_out, matrices, methods, version_warnings
 from models.compute import Compute
 from models.inference import Pause
 from models.learner import measure, pause_between, restore, sample_of, state_of
 from models.methods import Method
 from models.spec import Spec
 from models.state import State
-from models.step import Corrected, Remaining, Step, StepResult
+from models.step import Corrected, Remaining, Step, StepData, StepResult
 from models.trainer import Progress
 
 
@@ -53,8 +52,7 @@ def forget(
         spec,
         method,
         compute,
-        data.held_out,
-        data.held_out_columns,
+        data,
         history,
         pause_between("evaluating", report, should_stop),
         kept=data.kept,
@@ -105,8 +103,7 @@ def correct(
         spec,
         method,
         compute,
-        data.held_out,
-        data.held_out_columns,
+        data,
         history,
         pause_in("evaluating"),
         kept=kept,
@@ -119,8 +116,7 @@ def _measured_again(
     spec: Spec,
     method: Method[Any],
     compute: Compute,
-    held_out: Tensor,
-    columns: Tensor,
+    data: Remaining | StepData,
     history: dict[str, Any] | None,
     pause: Pause,
     *,
@@ -129,13 +125,29 @@ def _measured_again(
     rankings: dict[int, list[int]] | None = None,
     warnings: Sequence[str] = (),
 ) -> StepResult:
-    """Calibrate and measure a method on `held_out` images of `columns`; return the new version."""
+    """Calibrate and measure a method on the held-out images of `data`; return the new version."""
+    held_out = data.held_out
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    metrics, measured = measure(spec, method, held_out, columns, compute, history, pause)
+    metrics, measured = measure(
+        spec,
+        method,
+        held_out,
+        data.held_out_columns,
+        compute,
+        history,
+        pause,
+        data.held_out_groups,
+    )
+    metrics["leave_one_out"] = left_out.accuracy(
+        metrics["report"], len(held_out), grouped=data.grouped
+    )
     tasks = method.network.head.tasks
-    warned = [*warnings, *version_warnings.of_accuracy(len(tasks), len(held_out))]
+    warned = [
+        *warnings,
+        *version_warnings.of_accuracy(len(tasks), len(held_out), metrics["leave_one_out"]),
+    ]
     return StepResult(
         metrics=metrics | {"warnings": warned},
         state=state_of(method, measured),

@@ -9,6 +9,7 @@ from torch import Tensor
 from models.classify import Output, Servable
 from models.inference import Pause, inference_batches, no_pause
 from models.matrices import Row, average, backward_transfer, forgetting
+from models.standard_errors import of_hits
 
 
 def predict(
@@ -62,14 +63,16 @@ def measure(
     tasks: Sequence[int],
     history: dict[str, Any] | None,
     with_task: Output | None = None,
+    groups: Tensor | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of a version.
 
     `output` are the predictions of the held-out images (None without images), `columns` [H] their
     classes, `tasks` the task of each column and `history` the parent's metrics. `with_task` are the
     predictions with the task given, where they differ from `output` restricted to the task's
-    columns. `per_class` is ordered by column. The learner adds `report`, `training_accuracy` and
-    `warnings`.
+    columns. `groups` [H] number the images' groups, if they have some: standard errors are then
+    robust to images of a group not being independent. Lists `per_class…` are ordered by column. The
+    learner adds `report`, `leave_one_out`, `training_accuracy` and `warnings`.
     """
     before = history or {"matrix": [], "task_aware_matrix": [], "accuracies": []}
     known = sorted(set(tasks))
@@ -84,23 +87,38 @@ def measure(
         within = given.masked_fill(~rivals, -torch.inf).argmax(dim=1) == columns
     routed = output.tasks if output is not None else None
 
+    def error(hits: Tensor) -> float | None:
+        return of_hits(hits, groups)
+
     def by_task(hits: Tensor) -> Row:
         return [_mean(hits[task_of[columns] == task]) for task in known]
 
     matrix = [*before["matrix"], by_task(right)]
     aware = [*before["task_aware_matrix"], by_task(within)]
     accuracies = [*before["accuracies"], _mean(right)]
+    kind = "binomial" if groups is None else "cluster_robust"
+    routed_right = None if routed is None else routed == task_of[columns]
+    of_class = [columns == column for column in range(len(tasks))]
     return {
         "accuracy": accuracies[-1],
+        "standard_error": error(right),
+        "standard_error_kind": kind if len(columns) else None,
         "average_incremental_accuracy": average(accuracies),
         "forgetting": forgetting(matrix),
         "backward_transfer": backward_transfer(matrix),
         "matrix": matrix,
         "measured_on": len(columns),
+        "measured_on_groups": None if groups is None else len(groups.unique()),
         "task_aware_accuracy": _mean(within),
+        "task_aware_standard_error": error(within),
         "task_aware_matrix": aware,
-        "router_accuracy": None if routed is None else _mean(routed == task_of[columns]),
-        "per_class": [_mean(right[columns == column]) for column in range(len(tasks))],
+        "router_accuracy": None if routed_right is None else _mean(routed_right),
+        "router_standard_error": None if routed_right is None else error(routed_right),
+        "per_class": [_mean(right[own]) for own in of_class],
+        "per_class_measured_on": [int(own.sum()) for own in of_class],
+        "per_class_standard_error": [
+            of_hits(right[own], None if groups is None else groups[own]) for own in of_class
+        ],
         "accuracies": accuracies,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import evaluate, fit, known, methods, networks, version_warnings
+from models import evaluate, fit, known, left_out, methods, networks, version_warnings
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
@@ -85,12 +85,25 @@ def learn(
     method.end(step)
     pause = pause_in("evaluating")
     metrics, held_out = measure(
-        spec, method, data.held_out, data.held_out_columns, compute, history, pause
+        spec,
+        method,
+        data.held_out,
+        data.held_out_columns,
+        compute,
+        history,
+        pause,
+        data.held_out_groups,
+    )
+    metrics["leave_one_out"] = left_out.accuracy(
+        metrics["report"], len(data.held_out), grouped=data.grouped
     )
     metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
+    metrics["training_measured_on"] = None if fitted is None else fitted.images
     warnings = [
         *version_warnings.of_training(steps, fitted, metrics["accuracy"]),
-        *version_warnings.of_accuracy(len(data.tasks), len(data.held_out)),
+        *version_warnings.of_accuracy(
+            len(data.tasks), len(data.held_out), metrics["leave_one_out"]
+        ),
         *method.warnings(),
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
@@ -131,6 +144,7 @@ def measure(
     compute: Compute,
     history: dict[str, Any] | None,
     pause: Pause,
+    groups: Tensor | None,
 ) -> tuple[dict[str, Any], Output | None]:
     """Calibrate the method and return the metrics, from one pass over the held-out images.
 
@@ -158,7 +172,7 @@ def measure(
                 servable, images, columns, tasks, compute.device, pause
             )
     pause()
-    metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
+    metrics = evaluate.measure(held_out, columns, tasks, history, with_task, groups)
     unknown = known.measure(calibrated, columns, spec.false_alarms)
     return {**metrics, "unknown": unknown, "report": method.report()}, calibrated
 

@@ -31,6 +31,9 @@ class StepData:
     `held_out_columns` [H], are for measuring only. `tasks[c]` is the task of column c; new columns
     are last. `pixel_rules` is the number of the rules by which files became the pixels. `digests`
     uint8 [N, 32] identify the images that are trained on, for methods that keep something of each.
+    `held_out_groups` [H] number the groups of held-out images (one without has a number of its
+    own), None where there are no groups; `grouped` says whether images that are or were trained on
+    have groups.
     """
 
     images: Tensor
@@ -42,6 +45,8 @@ class StepData:
     tasks: tuple[int, ...]
     pixel_rules: int = FIRST_PIXEL_RULES
     digests: Tensor | None = None
+    held_out_groups: Tensor | None = None
+    grouped: bool = False
 
 
 # What a servable is for: the task that is given (None: no task) and the way to classify.
@@ -90,12 +95,14 @@ class Remaining:
     """What stays when classes are forgotten. Columns are those after the removal.
 
     `held_out` uint8 [H, 3, S, S], of classes `held_out_columns` [H], are measured on; `kept[c]`
-    counts the exemplars of class c.
+    counts the exemplars of class c. `held_out_groups` and `grouped` are as in `StepData`.
     """
 
     held_out: Tensor
     held_out_columns: Tensor
     kept: tuple[int, ...]
+    held_out_groups: Tensor | None = None
+    grouped: bool = False
 
 
 class Correction(NamedTuple):

@@ -1,6 +1,7 @@
 """What a client should know of a new version before trusting it, whatever its method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from models.fit import Fit
 
@@ -36,10 +37,16 @@ def of_training(steps: int, fit: Fit | None, accuracy: float | None) -> list[str
     return found
 
 
-def of_accuracy(classes: int, held_out: int) -> list[str]:
-    """Warn of an accuracy that says little: of one class, or on few held-out images."""
+def of_accuracy(
+    classes: int, held_out: int, left_out: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Warn of an accuracy that says little: of one class, or on few held-out images.
+
+    `left_out` is the leave-one-out accuracy of the metrics, where there is one.
+    """
+    stands_in = "" if left_out is None else _stands_in(left_out)
     if not held_out:
-        return []
+        return [f"no image is held out, so there is no accuracy: {stands_in}"] if stands_in else []
     if classes == 1:
         return [
             "there is a single class, so the accuracy of 100 % says nothing: no answer can be "
@@ -51,8 +58,18 @@ def of_accuracy(classes: int, held_out: int) -> list[str]:
     return [
         f"the accuracy rests on {images}, so chance alone moves it by up to "
         f"{50 / held_out**0.5:.0f} points: send more images, raise validation_fraction, or send an "
-        "upload with split=test"
+        "upload with split=test" + (f"; {stands_in}" if stands_in else "")
     ]
+
+
+def _stands_in(left_out: Mapping[str, Any]) -> str:
+    text = (
+        f"leave_one_out in the metrics is the accuracy on {left_out['images']} training images, "
+        f"each left out of what judges it: {left_out['accuracy']:.1%}"
+    )
+    if left_out["grouped"]:
+        text += ", which is too high, since each is judged by other images of its group"
+    return text
 
 
 def of_forgetting(before: Sequence[int], after: Sequence[int]) -> list[str]:

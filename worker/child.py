@@ -204,6 +204,8 @@ def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:
         held_out=reading.decode_all(attempt, hashes),
         held_out_columns=columns,
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
+        held_out_groups=reading.groups_of(plan),
+        grouped=plan.grouped,
     )
     base = reading.base(attempt, plan.base_tasks)
     attempt.reporter.quiet(_START_SECONDS)

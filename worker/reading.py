@@ -12,7 +12,7 @@ from torch import Tensor
 from app.imaging import rules
 from app.imaging.decode import decode
 from app.imaging.reading import STORED
-from app.services.steps.plans import ClassifierPlan, CorrectPlan, LearnPlan
+from app.services.steps.plans import ClassifierPlan, CorrectPlan, LearnPlan, Plan
 from models.errors import Cancelled
 from models.judging import without_judged
 from models.preprocess import pixel_rules
@@ -31,6 +31,22 @@ def held_out_of(plan: ClassifierPlan) -> tuple[list[str], Tensor]:
     ]
     columns = torch.tensor([column for _, column in held_out], dtype=torch.int64)
     return [sha256 for sha256, _ in held_out], columns
+
+
+def groups_of(plan: Plan) -> Tensor | None:
+    """Return numbers [H] of the groups of the images to measure on, None where none has one.
+
+    An image without a group has a number of its own.
+    """
+    numbers: dict[str, int] = {}
+    found: list[int] = []
+    for planned in plan.classes:
+        for sha256 in (*planned.held_out, *planned.new_held_out):
+            group = plan.groups.get((planned.label, sha256))
+            found.append(
+                -len(found) - 1 if group is None else numbers.setdefault(group, len(numbers))
+            )
+    return torch.tensor(found) if numbers else None
 
 
 def read(attempt: Attempt, plan: LearnPlan) -> StepData:
@@ -53,6 +69,8 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         tasks=tuple(planned.task for planned in plan.classes),
         pixel_rules=rules_of(attempt),
         digests=digests([sha256 for sha256, *_ in train]),
+        held_out_groups=groups_of(plan),
+        grouped=plan.grouped,
     )
 
 
@@ -81,6 +99,8 @@ def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
         held_out_columns=held_out_columns,
         tasks=tuple(planned.task for planned in plan.classes),
         pixel_rules=rules_of(attempt),
+        held_out_groups=groups_of(plan),
+        grouped=plan.grouped,
     )
     column_of = {planned.label: column for column, planned in enumerate(plan.classes)}
     images = tuple(

@@ -1,26 +1,45 @@
 """A multipart form as a source of labelled images."""
 
 import json
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
+from typing import IO, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from app.api import file_names, json_text
 from app.api.form_parts import parts
 from app.api.problems import InvalidRequestError, field_errors
 from app.errors import FieldError
-from app.services.labels import clean_label
+from app.services.labels import clean_group, clean_label
+from app.services.requests import RequestBody
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 _FIELD_BYTES = 4 * 10**6
 
-_Manifest = TypeAdapter(dict[str, str])
+
+class ManifestEntry(RequestBody):
+    """What a manifest says of a file."""
+
+    label: str
+    group: str | None = None
+
+
+def _entry(given: Any) -> Any:
+    """Take a class name for an entry that says nothing else."""
+    if isinstance(given, str):
+        return {"label": given}
+    if not isinstance(given, (dict, ManifestEntry)):
+        raise ValueError("is not a class name, nor an object with label and group")
+    return given
+
+
+_Manifest = TypeAdapter(dict[str, Annotated[ManifestEntry, BeforeValidator(_entry)]])
 
 
 class FormSource:
     """Parts named `files`, with one `label` for all or a `manifest` from file name to label.
 
+    A manifest may name a group beside the label, and `group` that of all others.
     The fields may follow the files, so the body is read twice.
     """
 
@@ -30,7 +49,7 @@ class FormSource:
 
     def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
         """Yield the files in their order."""
-        label, manifest, names = self._fields()
+        for_all, manifest, names = self._fields()
         matched = file_names.match(manifest, names)
         sent = iter(names)
         for part in parts(self._file, self._boundary, wanted=("files",), limit=limits.image.bytes):
@@ -38,70 +57,84 @@ class FormSource:
                 continue
             name = next(sent)
             key = matched.get(name)
-            named = label if key is None else manifest[key]
-            if named is None:
+            entry = for_all if key is None else manifest[key]
+            if entry is None:
                 yield Rejection(name, "not in the manifest")
             elif part.size > limits.image.bytes:
-                yield Rejection(name, f"the file is larger than {limits.image.bytes} bytes", named)
+                reason = f"the file is larger than {limits.image.bytes} bytes"
+                yield Rejection(name, reason, entry.label)
             else:
-                yield Item(name, named, bytes(part.data))
+                yield Item(name, entry.label, bytes(part.data), group=entry.group)
         found = set(matched.values())
-        for key, label in manifest.items():
+        for key, entry in manifest.items():
             if key not in found:
-                yield Rejection(key, "in the manifest, but not sent", label)
+                yield Rejection(key, "in the manifest, but not sent", entry.label)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _fields(self) -> tuple[str | None, dict[str, str], list[str]]:
-        """Return the label, or None and the manifest; and the names of the files."""
+    def _fields(self) -> tuple[ManifestEntry | None, dict[str, ManifestEntry], list[str]]:
+        """Return what holds for all files, or None and the manifest; and the files' names."""
         fields: dict[str, bytes] = {}
         names: list[str] = []
-        wanted = ("label", "manifest")
+        wanted = ("label", "manifest", "group")
         for part in parts(self._file, self._boundary, wanted=wanted, limit=_FIELD_BYTES):
             if part.name == "files":
                 names.append(part.filename or f"files[{len(names)}]")
                 continue
             if part.name not in wanted:
-                raise _invalid(part.name, "unknown field: send label or manifest, and files")
+                raise _invalid(part.name, "unknown field: send label or manifest, group, and files")
             if part.name in fields:
                 raise _invalid(part.name, "given twice")
             if part.size > _FIELD_BYTES:
                 raise _invalid(part.name, f"larger than {_FIELD_BYTES} bytes")
             fields[part.name] = bytes(part.data)
+        group = fields.pop("group", None)
+        named = None if group is None else _name("group", group, clean_group)
         if len(fields) != 1:
             raise _invalid("label", "give either label or manifest")
         if "manifest" in fields:
-            return None, _manifest(fields["manifest"]), names
-        return _label(fields["label"]), {}, names
+            manifest = _manifest(fields["manifest"])
+            return None, {key: _of_group(entry, named) for key, entry in manifest.items()}, names
+        return (
+            ManifestEntry(label=_name("label", fields["label"], clean_label), group=named),
+            {},
+            names,
+        )
 
 
-def _label(value: bytes) -> str:
+def _of_group(entry: ManifestEntry, group: str | None) -> ManifestEntry:
+    return entry if entry.group is not None else entry.model_copy(update={"group": group})
+
+
+def _name(field: str, value: bytes, clean: Callable[[str], str]) -> str:
     try:
-        return clean_label(value.decode("utf-8-sig"))
+        return clean(value.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise _invalid("label", "not UTF-8") from error
+        raise _invalid(field, "not UTF-8") from error
     except ValueError as error:
-        raise _invalid("label", str(error)) from error
+        raise _invalid(field, str(error)) from error
 
 
-def _manifest(value: bytes) -> dict[str, str]:
+def _manifest(value: bytes) -> dict[str, ManifestEntry]:
     value = json_text.utf8(value)
     try:
         manifest = _Manifest.validate_json(value)
     except ValidationError as error:
         raise InvalidRequestError(
-            "The manifest must be a JSON object from file name to class name.",
+            "The manifest must be a JSON object from file name to class name, or to an object with "
+            "label and group.",
             errors=[
                 FieldError("/manifest" + wrong.pointer, wrong.detail)
                 for wrong in field_errors(error.errors())
             ],
         ) from error
-    # Of a name that is there twice, `validate_json` takes the last label.
-    for name, label in json.loads(value, object_pairs_hook=list):
-        if manifest.get(name) != label:
-            raise _invalid("manifest", f"gives {name[:100]!r} two labels")
+    # Of a name that is there twice, `validate_json` takes the last entry.
+    for name, pairs in json.loads(value, object_pairs_hook=list):
+        given = {"label": pairs} if isinstance(pairs, str) else dict(pairs)
+        if manifest[name] != ManifestEntry(**given):
+            raise _invalid("manifest", f"gives {name[:100]!r} two labels or groups")
     return manifest
 
 

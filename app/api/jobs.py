@@ -14,7 +14,7 @@ from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
-from app.api.uploads import NamesOption, SplitOption, StrictOption
+from app.api.uploads import GroupOption, NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
@@ -104,6 +104,7 @@ async def learn(
     pending: StreamedOnce,
     split: SplitOption = "train",
     names: NamesOption = None,
+    group_by: GroupOption = None,
     strict: StrictOption = False,
     on_existing: OnExisting = "error",
     base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
@@ -112,11 +113,13 @@ async def learn(
     if not pending.keyed:  # with a key, a stored answer comes before any check
         await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
-    source, once = await read_source(request, settings, metrics.uploads, pending, names)
+    source, once = await read_source(request, settings, metrics.uploads, pending, names, group_by)
 
     def create() -> LearnView:
         limits = UploadLimits.of(settings)
-        collected = collecting.collect(store, source, limits=limits, strict=strict, split=split)
+        collected = collecting.collect(
+            store, source, limits=limits, strict=strict, split=split, group_by=group_by
+        )
         return creation.create_with_upload(
             db,
             caller.workspace,

@@ -18,6 +18,11 @@ class JsonImage(RequestBody):
 
     label: str
     b64: str = Field(description="The image file, base64.")
+    group: str | None = Field(
+        None,
+        description="What it was taken in, such as a video track or a patient. The images of a "
+        "group are trained on together or held out together.",
+    )
 
 
 class JsonUpload(RequestBody):
@@ -49,7 +54,7 @@ class JsonSource:
             except ValueError as error:
                 yield Rejection(name, str(error), image.label)
             else:
-                yield Item(name, image.label, data)
+                yield Item(name, image.label, data, group=image.group)
 
     def close(self) -> None:
         """Close the file."""

@@ -16,9 +16,9 @@ from app.api.form_parts import FORM_ERRORS, boundary_of
 from app.api.form_source import FormSource
 from app.api.idempotency import Pending
 from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
-from app.api.problems import BodyTooLargeError
+from app.api.problems import BodyTooLargeError, InvalidRequestError
 from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
-from app.errors import ServiceError
+from app.errors import FieldError, ServiceError
 from app.monitoring.uploads import UploadMetrics
 from app.security.archive_names import NameEncoding
 from app.security.archives import ARCHIVE_ERRORS
@@ -27,7 +27,7 @@ from app.services.stored import StorageFullError
 from app.services.uploads import collecting
 from app.services.uploads.archive_source import ArchiveSource
 from app.services.uploads.contradictory import ContradictoryLabelsError
-from app.services.uploads.sources import MEGABYTE, Source
+from app.services.uploads.sources import MEGABYTE, GroupBy, Source
 from app.settings import Settings
 
 # A JSON document is read into memory as a whole.
@@ -52,8 +52,10 @@ SOURCE_BODY = raw_body(
             label={"type": "string", "description": "The class of all files."},
             manifest={
                 "type": "string",
-                "description": "Instead of label: JSON from file name to class.",
+                "description": "Instead of label: JSON from file name to class, or to an object "
+                "with label and group.",
             },
+            group={"type": "string", "description": "The group of files that have no other."},
         ),
         "application/json": images_schema(JsonImage, maxItems=MAX_IMAGES),
         "application/zip": BINARY,
@@ -69,16 +71,20 @@ async def read_source(
     metrics: UploadMetrics,
     pending: Pending,
     names: NameEncoding | None,
+    group_by: GroupBy | None,
 ) -> tuple[Source, Once]:
     """Spool the body to a file, take the request's idempotency key, and return the source.
 
-    `names` is the encoding of names in an archive. `uploads.collect` closes the source. Raises
+    `names` is the encoding of names in an archive, `group_by` what names groups there.
+    `uploads.collect` closes the source. Raises
     UnsupportedBodyError, MalformedFormError, BodyTooLargeError, StorageFullError and the errors
     of `Pending.take`; the other errors of `SOURCE_ERRORS` are raised when the source is read.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     media_type = kind.decode("latin-1").lower()
-    choose = partial(_choose, media_type, options, settings=settings, names=names)
+    choose = partial(
+        _choose, media_type, options, settings=settings, names=names, group_by=group_by
+    )
     file, form = await _receive(request, choose, metrics)
     try:
         digest = b""
@@ -106,17 +112,32 @@ def _choose(
     *,
     settings: Settings,
     names: NameEncoding | None,
+    group_by: GroupBy | None,
 ) -> _BodyForm:
-    """Raises UnsupportedBodyError and MalformedFormError."""
+    """Raises UnsupportedBodyError, MalformedFormError and InvalidRequestError."""
     megabytes = settings.max_body_megabytes
+    grouped = group_by == "folder"
     match kind_of(media_type, head):
+        case "form" | "json" if grouped:
+            raise InvalidRequestError(
+                "The query is not valid: see errors.",
+                errors=[
+                    FieldError(
+                        "/group",
+                        "folders name groups in archives only: name the group of each image, in "
+                        "the manifest or beside its label",
+                    )
+                ],
+            )
         case "form":
             boundary = boundary_of(options)
             return _BodyForm(partial(FormSource, boundary=boundary), megabytes, boundary)
         case "json":
             return _BodyForm(JsonSource, min(megabytes, _JSON_MEGABYTES))
         case "zip" | "tar" | "tar.gz" as kind:
-            return _BodyForm(partial(ArchiveSource, kind=kind, names=names), megabytes)
+            return _BodyForm(
+                partial(ArchiveSource, kind=kind, names=names, grouped=grouped), megabytes
+            )
         case "image":
             raise UnsupportedBodyError(
                 "An image alone has no class. Send it in a form: label=CLASS, and files=@FILE."

@@ -16,8 +16,9 @@ from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
 from app.security.archive_names import NameEncoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
-from app.services.uploads import uploads
-from app.services.uploads.sources import Split, UploadLimits
+from app.services.uploads import images, uploads
+from app.services.uploads.images import UploadImageView
+from app.services.uploads.sources import GroupBy, Split, UploadLimits
 from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, UploadView
 
 router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])
@@ -33,7 +34,18 @@ NamesOption = Annotated[
         "of a Japanese Windows. Without it: UTF-8, or else cp437 in a zip."
     ),
 ]
+GroupOption = Annotated[
+    GroupBy | None,
+    Query(
+        alias="group",
+        description="What names the group of images for which none is given: `upload`: the whole "
+        "upload is one; `folder`: in an archive, the folder inside that of the class.",
+    ),
+]
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
+
+
+Position = Annotated[int | None, Query(ge=0, lt=10**9, description="`next` of the previous page.")]
 
 
 @dataclass
@@ -49,6 +61,7 @@ class UploadRequest:
     pending: StreamedOnce
     split: SplitOption = "train"
     names: NamesOption = None
+    group_by: GroupOption = None
     strict: StrictOption = False
 
     async def receive(self, put: Callable[..., UploadView], *where: str, status: int) -> UploadView:
@@ -57,7 +70,7 @@ class UploadRequest:
         if not self.pending.keyed:  # with a key, a stored answer comes before any check
             await run_in_threadpool(require_room, self.db, caller.workspace, caller.quota)
         source, once = await read_source(
-            self.request, self.settings, uploaded, self.pending, self.names
+            self.request, self.settings, uploaded, self.pending, self.names, self.group_by
         )
         return await run_in_threadpool(
             put,
@@ -69,6 +82,7 @@ class UploadRequest:
             limits=UploadLimits.of(self.settings),
             strict=self.strict,
             split=self.split,
+            group_by=self.group_by,
             quota=caller.quota,
             on_created=lambda session, view: once.store_answer(session, status, view),
         )
@@ -102,6 +116,19 @@ async def create_upload(sent: Sent) -> UploadView:
 async def add_images(upload_id: str, sent: Sent) -> UploadView:
     """Add images to an upload that no job has used. Returns the whole upload."""
     return await sent.receive(uploads.add_images, upload_id, status=200)
+
+
+@router.get("/{upload_id}/images", responses=responses(UploadNotFoundError))
+def list_images(
+    upload_id: str,
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Position = None,
+) -> Page[UploadImageView]:
+    """List an upload's images in the order in which they are learnt."""
+    found = images.page(db, workspace, upload_id, limit=limit + 1, after=after)
+    return Page[UploadImageView].of(found, limit, lambda image: str(image.position))
 
 
 @router.get("", responses=responses())

@@ -14,7 +14,9 @@ from app.client.uploads import rejected_lines
 _SHOWN_SKIPPED = 100
 
 
-def send(client: Client, images: list[ImageFile], console: Console, *, strict: bool = False) -> Any:
+def send(
+    client: Client, images: list[ImageFile], console: Console, query: Mapping[str, Any] = {}
+) -> Any:
     """Make an upload of images, with a progress bar, and return it. Raises ClientError."""
     stream = TarStream(images)
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
@@ -27,7 +29,7 @@ def send(client: Client, images: list[ImageFile], console: Console, *, strict: b
                 yield chunk
                 progress.advance(row, len(chunk))
 
-        return client.post_bytes("/v1/uploads", chunks(), stream.headers, strict=strict)
+        return client.post_bytes("/v1/uploads", chunks(), stream.headers, **query)
 
 
 def describe_skipped(listing: Listing, console: Console) -> None:
@@ -44,7 +46,8 @@ def describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     """Print what became of an upload's files."""
     console.print(
         f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
-        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)."
+        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)"
+        + (f", in {groups} groups." if (groups := upload.get("groups")) else ".")
     )
     if upload["wrapping_folder"] is not None:
         console.print(

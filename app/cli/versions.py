@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.client.client import classifier_path
-from app.client.text import forgetting, forgetting_phrase, percent, size, utc
+from app.client.text import forgetting, forgetting_phrase, percent, share_with_error, size, utc
 
 
 def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
@@ -46,13 +46,31 @@ def described(name: str, version: Mapping[str, Any]) -> str:
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
     lost = metrics["forgetting"]  # null after the first task
-    images = metrics["measured_on"]  # null for a version of an earlier release
     return (
         f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
-        f"classes: accuracy {percent(metrics['accuracy'])}"
-        + (f" on {images} image{'s' * (images > 1)}" if images else "")
+        f"classes: accuracy {_accuracy(metrics)}"
         + ("." if lost is None else f", {forgetting_phrase(lost)}.")
     )
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> str:
+    """Return the accuracy with what it rests on, and the leave-one-out accuracy where that helps.
+
+    Fields are missing or null in versions of earlier releases.
+    """
+    images, groups = metrics["measured_on"], metrics.get("measured_on_groups")
+    held_out = share_with_error(metrics["accuracy"], metrics.get("standard_error"))
+    if images:
+        of_groups = f" of {groups} group{'s' * (groups > 1)}" if groups else ""
+        held_out += f" on {images} image{'s' * (images > 1)}{of_groups} never trained on"
+    left_out = metrics.get("leave_one_out")
+    if left_out is None:
+        return held_out
+    figure = share_with_error(left_out["accuracy"], left_out["standard_error"])
+    how = f"leaving out each of {left_out['images']} training images in turn"
+    if left_out["grouped"]:
+        how += ", which is too high as others of its group stay"
+    return f"{held_out} ({figure} by {how})" if images else f"{figure} by {how}"
 
 
 def rollback(

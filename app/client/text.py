@@ -8,6 +8,15 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
+def share_with_error(share: float | None, error: float | None) -> str:
+    """Return a share in [0, 1] as a percentage with its standard error in points.
+
+    An error of 0 is left out: where all images are right it is not known, and not zero.
+    """
+    shown = percent(share)
+    return f"{shown} ± {100 * error:.1f}" if error is not None and error >= 0.0005 else shown
+
+
 def forgetting(share: float | None) -> str:
     """Return a version's forgetting as a cell of a table: below zero it is a gain, and said so."""
     if share is None or not _is_gain(share):

@@ -1,4 +1,4 @@
-"""Labels of classes: any Unicode text without control characters."""
+"""Labels of classes and names of groups: any Unicode text without control characters."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,14 +12,23 @@ def clean_label(label: str) -> str:
     File systems differ in how they write an accent; NFC makes the same class of both ways.
     Raises ValueError with what is wrong.
     """
-    cleaned = unicodedata.normalize("NFC", label).strip()
+    return _clean(label, "a class name")
+
+
+def clean_group(group: str) -> str:
+    """Return the name of a group as it is stored, as `clean_label` does. Raises ValueError."""
+    return _clean(group, "the name of a group")
+
+
+def _clean(name: str, what: str) -> str:
+    cleaned = unicodedata.normalize("NFC", name).strip()
     if not cleaned:
-        raise ValueError("a class name must not be empty")
+        raise ValueError(f"{what} must not be empty")
     if len(cleaned) > MAX_LABEL_LENGTH:
-        raise ValueError(f"a class name has at most {MAX_LABEL_LENGTH} characters")
+        raise ValueError(f"{what} has at most {MAX_LABEL_LENGTH} characters")
     # Cc: control characters; Cs: halves of surrogate pairs, which no UTF-8 can hold.
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned):
-        raise ValueError("a class name must not hold control characters")
+        raise ValueError(f"{what} must not hold control characters")
     return cleaned
 
 

@@ -123,7 +123,8 @@ def publish(
             parent_id=parent,
             method=spec.method,
             spec=spec.model_dump(mode="json"),
-            metrics={**result.metrics, "per_class": {}},
+            metrics=result.metrics
+            | {name: {} for name in result.metrics if name.startswith("per_class")},
             memory={"exemplars": len(images), "bytes": 0, "held_out": 0},
             created_at=now,
         )

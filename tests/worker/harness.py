@@ -53,7 +53,7 @@ def nothing(_session: Session, _view: Any) -> None:
 class Pictures:
     """A source of tiny images: each class has its own colour, each image its own noise.
 
-    `like` gives every class the pictures of one name.
+    `like` gives every class the pictures of one name; `groups` is how many each class is of.
     """
 
     def __init__(
@@ -63,8 +63,10 @@ class Pictures:
         *,
         split: Split | None = None,
         like: str | None = None,
+        groups: int | None = None,
     ) -> None:
         self.labels, self.count, self.split, self.like = labels, count, split, like
+        self.groups = groups
 
     def items(self, _limits: UploadLimits) -> Iterator[Item]:
         for label in self.labels:
@@ -77,7 +79,8 @@ class Pictures:
                 noise = draw.integers(-40, 40, (SIZE, SIZE, 3))
                 buffer = io.BytesIO()
                 Image.fromarray((colour + noise).astype(np.uint8)).save(buffer, "PNG")
-                yield Item(f"{label}/{number}.png", label, buffer.getvalue(), self.split)
+                group = f"{label} {number % self.groups}" if self.groups else None
+                yield Item(f"{label}/{number}.png", label, buffer.getvalue(), self.split, group)
 
     def close(self) -> None:
         pass

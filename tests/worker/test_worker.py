@@ -76,6 +76,28 @@ def test_versions_follow_each_other(running: tuple[Service, psutil.Process]) -> 
     assert set(last.metrics["per_class"]) == {"a", "b", "c", "d"}
 
 
+def test_metrics_rest_on_groups_after_learning_and_forgetting(
+    running: tuple[Service, psutil.Process],
+) -> None:
+    service, _ = running
+    service.classifier("grouped", validation_fraction=0.5)
+    upload = service.upload("a", "b", "c", count=12, groups=4)
+    learnt = service.learn(upload, "grouped")
+    assert service.end(learnt).version == 1
+    forgotten = service.forget("b", name="grouped")
+    assert service.end(forgotten).version == 2
+    found = {version.job_id: version.metrics for version in service.versions()}
+    for job, labels in ((learnt, "abc"), (forgotten, "ac")):
+        metrics = found[job]
+        # Two of the four groups of each class, with three images each.
+        assert metrics["per_class_measured_on"] == dict.fromkeys(labels, 6)
+        assert metrics["measured_on_groups"] == 2 * len(labels)
+        assert metrics["standard_error_kind"] == "cluster_robust"
+        assert metrics["standard_error"] is not None
+        assert set(metrics["per_class_standard_error"]) == set(labels)
+        assert metrics["leave_one_out"] is None  # this method cannot leave images out
+
+
 def test_cancel_ends_training_at_once(running: tuple[Service, psutil.Process]) -> None:
     service, worker = running
     job_id = train_forever(service, "cancelled")

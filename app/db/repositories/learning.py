@@ -37,7 +37,10 @@ class IdentifiedImage(NamedTuple):
 
 
 class LabelledImage(NamedTuple):
-    """An image of an upload, its size in bytes, its split (``train`` or ``test``) and its name."""
+    """An image of an upload, its size in bytes, its split (``train`` or ``test``) and its name.
+
+    `group` is what it was taken in, if that is known.
+    """
 
     sha256: str
     size: int
@@ -46,6 +49,7 @@ class LabelledImage(NamedTuple):
     name: str = ""
     pixels_sha256: str | None = None
     perceptual_hash: str | None = None
+    group: str | None = None
 
 
 def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage]:
@@ -60,6 +64,7 @@ def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage
             UploadImage.name,
             Image.pixels_sha256,
             Image.perceptual_hash,
+            UploadImage.group,
         )
         .join(Blob, Blob.sha256 == UploadImage.sha256)
         .join(Image, Image.sha256 == UploadImage.sha256)

@@ -23,6 +23,7 @@ class TrainedRow(NamedTuple):
     perceptual_hash: str | None = None
     class_index: int | None = None
     taken_out: bool = False
+    group: str | None = None
 
     @property
     def identity(self) -> IdentifiedImage:
@@ -37,6 +38,7 @@ _TRAINED = (
     TrainedImage.perceptual_hash,
     TrainedImage.class_index,
     TrainedImage.taken_out,
+    TrainedImage.group,
 )
 
 
@@ -65,17 +67,21 @@ def record_trained(
     version_id: str,
     hashes: Mapping[str, Collection[str]],
     indices: Mapping[str, int],
+    groups: Mapping[tuple[str, str], str],
 ) -> None:
     """Remember the images, by label, that a version was trained on, however long they are kept.
 
-    `indices` are those of the labels' classes.
+    `indices` are those of the labels' classes, `groups` those of (label, image).
     """
     known = {image.sha256: image for image in identities(session, set().union(*hashes.values()))}
     add_trained(
         session,
         version_id,
         {
-            label: [TrainedRow(*known[sha256], indices[label]) for sha256 in images]
+            label: [
+                TrainedRow(*known[sha256], indices[label], group=groups.get((label, sha256)))
+                for sha256 in images
+            ]
             for label, images in hashes.items()
         },
     )

@@ -120,6 +120,22 @@ def count_images(session: Session, upload_id: str) -> int:
     return session.scalar(query) or 0
 
 
+def count_groups(session: Session, upload_id: str) -> int:
+    """Return how many different groups the images of an upload are of."""
+    query = select(func.count(UploadImage.group.distinct()))
+    return session.scalar(query.where(UploadImage.upload_id == upload_id)) or 0
+
+
+def page_of_images(
+    session: Session, upload_id: str, *, limit: int, after: int | None
+) -> list[UploadImage]:
+    """Return up to `limit` labelled images of an upload, behind the position `after`."""
+    query = select(UploadImage).where(UploadImage.upload_id == upload_id)
+    if after is not None:
+        query = query.where(UploadImage.position > after)
+    return list(session.scalars(query.order_by(UploadImage.position).limit(limit)))
+
+
 def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tuple[int, int]:
     """Return how many labelled images uploads have without a side over `side`, and in all."""
     small = and_(Image.width <= side, Image.height <= side)

@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import classifiers as classifier_rows, trained as trained_rows
+from app.db.repositories import (
+    classifiers as classifier_rows,
+    groups as group_rows,
+    trained as trained_rows,
+)
 from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
@@ -58,11 +63,13 @@ def add(
     parts: Mapping[str, str],
     classes: Sequence[VersionClass],
     held_out: Mapping[int, Sequence[str]],
+    groups: Mapping[tuple[int, str], str] = MappingProxyType({}),
 ) -> None:
     """Insert a version.
 
     `parts` are hashes by name; `classes` have the version's id already; `held_out` are the images
-    of the version's own uploads that were held out, by class index.
+    of the version's own uploads that were held out, by class index; `groups` are those of (index,
+    held-out image).
     """
     session.add(version)
     session.flush()
@@ -72,7 +79,7 @@ def add(
         for name, sha256 in parts.items()
     )
     session.flush()
-    _add_held_out(session, version.id, held_out)
+    _add_held_out(session, version.id, held_out, groups)
     classifier_rows.bump_revision(session, version.classifier_id)
 
 
@@ -241,11 +248,12 @@ def _take_over_held_out(session: Session, parent: str, child: str) -> None:
     }
     if not inherited:
         return
+    groups = group_rows.own_held_out(session, parent) | group_rows.own_held_out(session, child)
     own = and_(HeldOut.version_id == child, HeldOut.index.in_(inherited))
     for index, hashes in _held_out_of(session, own).items():
         inherited[index] += hashes
     session.execute(delete(HeldOut).where(own))
-    _add_held_out(session, child, inherited)
+    _add_held_out(session, child, inherited, groups)
 
 
 def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, list[str]]:
@@ -253,9 +261,20 @@ def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, lis
     return group(session.execute(query.order_by(HeldOut.index, HeldOut.position)))
 
 
-def _add_held_out(session: Session, version_id: str, held_out: Mapping[int, Sequence[str]]) -> None:
+def _add_held_out(
+    session: Session,
+    version_id: str,
+    held_out: Mapping[int, Sequence[str]],
+    groups: Mapping[tuple[int, str], str],
+) -> None:
     rows = [
-        {"version_id": version_id, "index": index, "position": position, "sha256": sha256}
+        {
+            "version_id": version_id,
+            "index": index,
+            "position": position,
+            "sha256": sha256,
+            "group": groups.get((index, sha256)),
+        }
         for index, images in held_out.items()
         for position, sha256 in enumerate(images)
     ]

@@ -45,3 +45,6 @@ class UploadImage(Base):
     label: Mapped[str]
     split: Mapped[str] = mapped_column(String(8))
     name: Mapped[str]
+    # What it was taken in: a video track, a session, a patient. The images of one are held out
+    # together.
+    group: Mapped[str | None]

@@ -110,6 +110,8 @@ class TrainedImage(Base):
     class_index: Mapped[int | None]
     # Whether the image is one of the label no longer.
     taken_out: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # As of the upload's image.
+    group: Mapped[str | None]
 
 
 class HeldOut(Base):
@@ -123,3 +125,4 @@ class HeldOut(Base):
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sha256: Mapped[str] = mapped_column(ForeignKey("images.sha256"), index=True)
+    group: Mapped[str | None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -38,15 +38,47 @@ class UnknownView(BaseModel):
     )
 
 
+class LeaveOneOutView(BaseModel):
+    """Accuracy on training images, each left out of what judges it: not on held-out images."""
+
+    accuracy: float
+    images: int = Field(description="How many images were left out in turn.")
+    standard_error: float | None = Field(description="Binomial; null with `grouped`.")
+    grouped: bool = Field(
+        description="Training images have groups. Each is judged by others of its group, so that "
+        "the accuracy is too high."
+    )
+
+
 class MetricsView(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
     accuracy: float | None = Field(None, description="Over all classes so far.")
+    standard_error: float | None = Field(
+        None, description="Of `accuracy`; null in versions of older releases."
+    )
+    standard_error_kind: Literal["binomial", "cluster_robust"] | None = Field(
+        None,
+        description="`cluster_robust` where images have groups, since those of a group are not "
+        "independent.",
+    )
     measured_on: int | None = Field(None, description="How many held-out images they rest on.")
+    measured_on_groups: int | None = Field(
+        None,
+        description="How many groups these are of, an image without a group being one; null "
+        "without groups.",
+    )
+    leave_one_out: LeaveOneOutView | None = Field(
+        None,
+        description="Where fewer than 20 images are held out and the method can leave images out.",
+    )
     training_accuracy: float | None = Field(
         None,
         description="On new images that were trained on, among the classes that got some. At "
         "chance, training has failed.",
+    )
+    training_measured_on: int | None = Field(
+        None, description="How many images `training_accuracy` rests on."
     )
     average_incremental_accuracy: float | None = Field(
         None, description="Mean of `accuracy` over the chain of parents."
@@ -63,9 +95,15 @@ class MetricsView(BaseModel):
         default_factory=list, description="[i][j]: accuracy on task j after task i."
     )
     task_aware_accuracy: float | None = Field(None, description="With the task given.")
+    task_aware_standard_error: float | None = None
     task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
     router_accuracy: float | None = Field(None, description="How often the right task is picked.")
+    router_standard_error: float | None = None
     per_class: dict[str, float | None] = Field(default_factory=dict)
+    per_class_measured_on: dict[str, int] = Field(
+        default_factory=dict, description="How many held-out images each class has."
+    )
+    per_class_standard_error: dict[str, float | None] = Field(default_factory=dict)
     unknown: UnknownView | None = Field(
         None, description="Of images of other classes; null in versions of older releases."
     )

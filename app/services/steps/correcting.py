@@ -54,6 +54,8 @@ def plan(
         classes=_classes(base, images),
         last_index=base.last_index,
         last_task=base.last_task,
+        groups={**base.held_out_groups, **_moved_groups(base, images)},
+        grouped=bool(base.trained_groups),
         images=images,
         record=_record(base, images),
     )
@@ -268,10 +270,35 @@ def _record(
     identities = {image.sha256: image for image in base.identities}
     rows: list[tuple[str, TrainedRow]] = []
     for image in images:
-        known = [identities[sha256] for sha256 in image.files]
-        for label in image.before:
-            if label != image.label:
-                rows += [(label, TrainedRow(*each, index_of[label], True)) for each in known]
-        if image.label is not None and not image.held_out:
-            rows += [(image.label, TrainedRow(*each, index_of[image.label])) for each in known]
+        own = _group_of(base, image)
+        for sha256 in image.files:
+            for label in image.before:
+                if label != image.label:
+                    row = TrainedRow(*identities[sha256], index_of[label], True, own)
+                    rows.append((label, row))
+            if image.label is not None and not image.held_out:
+                row = TrainedRow(*identities[sha256], index_of[image.label], False, own)
+                rows.append((image.label, row))
     return {label: tuple(found) for label, found in group(rows).items()}
+
+
+def _group_of(base: BaseVersion, image: CorrectedImage) -> str | None:
+    """Return the group of an image that was trained on, None where it has none."""
+    names = (
+        base.trained_group.get((label, sha256)) for label in image.before for sha256 in image.files
+    )
+    return next((name for name in names if name is not None), None)
+
+
+def _moved_groups(
+    base: BaseVersion, images: Sequence[CorrectedImage]
+) -> dict[tuple[str, str], str]:
+    """Return the groups, by (new label, image), of held-out images that get another label."""
+    return {
+        (image.label, sha256): name
+        for image in images
+        if image.label is not None and image.held_out
+        for sha256 in image.files
+        for label in image.before
+        if (name := base.held_out_groups.get((label, sha256))) is not None
+    }

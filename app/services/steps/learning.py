@@ -1,23 +1,21 @@
 """What a learning step trains on and measures on: decided by pure functions, without a session.
 
 No image is ever both trained on and measured on, under whichever labels and in whichever files it
-is sent, nor one that looks like it.
+is sent, nor one that looks like it or is of its group.
 """
 
-import hashlib
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import NamedTuple
 
 from app.db.repositories.learning import IdentifiedImage, LabelledImage
 from app.errors import ServiceError
 from app.services.labels import named
-from app.services.steps import twins
+from app.services.steps import drawing, sides as group_sides, twins
 from app.services.steps.pictures import Pictures
 from app.services.steps.plans import BaseVersion, FreshImage, PlannedClass
+from app.services.steps.sides import Sides
 
 
 class ClassAlreadyLearntError(ServiceError, status=409, code="class-already-learnt"):
@@ -59,11 +57,15 @@ def train_counts(images: Iterable[LabelledImage]) -> dict[str, int]:
 
 
 class Decision(NamedTuple):
-    """What a learning step does: the new version's classes, by column, and what it trains on."""
+    """What a learning step does: the new version's classes, by column, and what it trains on.
+
+    `groups` are those of (label, image), of the images to train on and of those held out.
+    """
 
     classes: tuple[PlannedClass, ...]
     fresh: tuple[FreshImage, ...]
     warnings: tuple[str, ...]
+    groups: Mapping[tuple[str, str], str]
 
 
 def plan(
@@ -80,7 +82,7 @@ def plan(
     if not train:
         raise NoTrainingImagesError(
             "Every image has been learnt already or is held out to measure on, looks like one that "
-            "is, or has a label that a correction took from it. Send new images."
+            "is or is of its group, or has a label that a correction took from it. Send new images."
         )
     known = set(base.labels)
     new = [label for label in dict.fromkeys(image.label for image in images) if label not in known]
@@ -100,11 +102,29 @@ def plan(
         for image in train
     ]
     used = {image.sha256 for image in train}.union(*held_out.values())
-    warnings = [
+    measured = [image for image in images if image.sha256 in held_out.get(image.label, ())]
+    warnings = (
         *twins.corrected(sent, images),
         *twins.warnings(images, base, pictures, used),
-    ]
-    return Decision(tuple(classes), tuple(fresh), tuple(warnings))
+        *group_sides.warnings(images, base, train, measured),
+    )
+    groups = {**base.held_out_groups, **_groups([*train, *measured], images, pictures)}
+    return Decision(tuple(classes), tuple(fresh), warnings, groups)
+
+
+def _groups(
+    used: Iterable[LabelledImage], images: Iterable[LabelledImage], pictures: Pictures
+) -> dict[tuple[str, str], str]:
+    """Return the groups of (label, image): of a picture in several files, the first one named."""
+    by_picture: dict[tuple[str, str], str] = {}
+    for image in images:
+        if image.group is not None:
+            by_picture.setdefault((image.label, pictures.same(image.sha256)), image.group)
+    found = {
+        (image.label, image.sha256): by_picture.get((image.label, pictures.same(image.sha256)))
+        for image in used
+    }
+    return {key: group for key, group in found.items() if group is not None}
 
 
 def _without_corrected(
@@ -158,7 +178,8 @@ def _new_classes(
     for label in labels:
         if not counts[label]:
             raise NoTrainingImagesError(
-                f"Every image of {label!r} is held out to measure on. Send more images of it."
+                f"Every image of {label!r} is held out to measure on. Send more images of it, "
+                "of other groups if they have groups."
             )
     return [
         PlannedClass(
@@ -177,7 +198,7 @@ def _new_classes(
 
 
 def _split(
-    images: Iterable[LabelledImage],
+    images: Sequence[LabelledImage],
     base: BaseVersion,
     pictures: Pictures,
     fraction: float,
@@ -186,43 +207,43 @@ def _split(
     """Return the images to train on, in order, and the hashes of those to hold out, by label.
 
     A picture that is held out under one label is not trained on under another. Images that look
-    alike are on the same side: those like one that is held out are not trained on, and those like
-    one that is trained on are not measured on.
+    alike are on the same side, and so are those of a group: those like one that is held out are not
+    trained on, and those like one that is trained on are not measured on.
     """
-    same, alike = pictures.same, pictures.alike
+    same = pictures.same
+    sides = Sides(images, base, pictures)
     unique: dict[tuple[str, str, str], LabelledImage] = {}
     for image in images:
         unique.setdefault((image.label, same(image.sha256), image.split), image)
-    held_out = _held_out_as_sent(unique.values(), base, pictures)
-    aside = {same(sha256) for sha256 in base.held_out.union(*held_out.values())}
-    aside_alike = {alike(sha256) for sha256 in base.held_out}
+    as_sent = _held_out_as_sent(unique.values(), base, pictures)
+    aside = {same(sha256) for sha256 in base.held_out}
+    aside.update(same(image.sha256) for image in as_sent)
     exemplars = {(label, same(sha256)) for label, sha256 in base.exemplars}
-    train = [
+    sent = [
         image
         for (label, picture, split), image in unique.items()
-        if split == "train"
-        and picture not in aside
-        and (label, picture) not in exemplars
-        and alike(picture) not in aside_alike
+        if split == "train" and picture not in aside and (label, picture) not in exemplars
     ]
-    learnt = {alike(sha256) for sha256 in base.learnt}
-    trained = learnt.union(alike(image.sha256) for image in train)
-    measured = {
-        label: [sha256 for sha256 in hashes if alike(sha256) not in trained]
-        for label, hashes in held_out.items()
-    }
-    new = [image for image in train if alike(image.sha256) not in learnt]
-    drawn = _drawn(new, pictures, fraction, seed)
+    train = [image for image in sent if sides.may_be_trained_on(image)]
+    trained = {sides.cluster(image) for image in train}
+    measured: dict[str, list[str]] = {}
+    for image in [*as_sent, *filter(sides.must_be_held_out, sent)]:
+        unseen = not sides.is_learnt(image) and sides.cluster(image) not in trained
+        if unseen and sides.may_be_measured_on(image):
+            measured.setdefault(image.label, []).append(image.sha256)
+    new = [image for image in train if not sides.is_learnt(image)]
+    drawn = drawing.drawn(new, sides.cluster, fraction, seed)
     for label, hashes in drawn.items():
         measured.setdefault(label, []).extend(hashes)
-    aside_alike = {alike(sha256) for hashes in drawn.values() for sha256 in hashes}
-    return [image for image in train if alike(image.sha256) not in aside_alike], measured
+    chosen = {sha256 for hashes in drawn.values() for sha256 in hashes}
+    out = {sides.cluster(image) for image in new if image.sha256 in chosen}
+    return [image for image in train if sides.cluster(image) not in out], measured
 
 
 def _held_out_as_sent(
     images: Iterable[LabelledImage], base: BaseVersion, pictures: Pictures
-) -> dict[str, list[str]]:
-    """Return the images of the test split, and those held out of forgotten classes, by label.
+) -> list[LabelledImage]:
+    """Return the images of the test split, and those held out of forgotten classes.
 
     An image that was learnt is not held out. One that was held out of a class that has been
     forgotten since is held out again, under whichever label and split it is sent.
@@ -230,41 +251,10 @@ def _held_out_as_sent(
     same = pictures.same
     learnt = {same(sha256) for sha256 in base.learnt}
     held_out_before = {same(sha256) for sha256 in base.ever_held_out - base.held_out}
-    held_out: dict[str, dict[str, str]] = {}
+    held_out: dict[tuple[str, str], LabelledImage] = {}
     for image in images:
         picture = same(image.sha256)
         test = image.split == "test" and picture not in learnt
         if test or picture in held_out_before:
-            held_out.setdefault(image.label, {}).setdefault(picture, image.sha256)
-    return {label: list(found.values()) for label, found in held_out.items()}
-
-
-def _drawn(
-    images: Iterable[LabelledImage], pictures: Pictures, fraction: float, seed: int
-) -> dict[str, list[str]]:
-    """Return the images that the seed chooses to be held out, by label."""
-    by_label: dict[str, dict[str, list[str]]] = {}
-    for image in images:
-        groups = by_label.setdefault(image.label, {})
-        groups.setdefault(pictures.alike(image.sha256), []).append(image.sha256)
-    return {
-        label: _chosen(list(groups.values()), fraction, seed) for label, groups in by_label.items()
-    }
-
-
-def _chosen(groups: Sequence[Sequence[str]], fraction: float, seed: int) -> list[str]:
-    """Return at most floor(fraction · n) of the groups' n images, whole groups of those alike.
-
-    They are the same ones whatever their order, and as many as that where no images are alike.
-    """
-    # The decimal that was written, not the binary fraction next to it: 0.29 · 100 is 29.
-    room = math.floor(Fraction(str(fraction)) * sum(map(len, groups)))
-
-    def draw(sha256: str) -> str:
-        return hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
-
-    chosen: list[str] = []
-    for group in sorted(groups, key=lambda group: min(map(draw, group))):
-        if len(chosen) + len(group) <= room:
-            chosen += sorted(group, key=draw)
-    return chosen
+            held_out.setdefault((image.label, picture), image)
+    return list(held_out.values())

@@ -15,7 +15,7 @@ class Pictures:
     def __init__(
         self, new: Iterable[IdentifiedImage], known: Iterable[IdentifiedImage] = ()
     ) -> None:
-        self._same, self._alike = _Sets(), _Sets()
+        self._same, self._alike = Sets(), Sets()
         looks: tuple[dict[str, str], dict[str, str]] = ({}, {})
         by_pixels: dict[str, str] = {}
         for images, hashes in ((new, looks[0]), (known, looks[1])):
@@ -40,7 +40,7 @@ class Pictures:
         return self._alike.find(sha256)
 
 
-class _Sets:
+class Sets:
     """Disjoint sets of names (union-find)."""
 
     def __init__(self) -> None:

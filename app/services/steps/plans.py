@@ -3,6 +3,7 @@
 A plan names every image, class and tensor by value, so that process needs no database.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -77,6 +78,10 @@ class BaseVersion:
     taken_out: frozenset[tuple[str, str]] = frozenset()
     # What these images are recognised by in other files.
     identities: tuple[IdentifiedImage, ...] = ()
+    # By (label then, image), the groups of images that it and its ancestors were trained on, and by
+    # (label, image) those of the images held out of its classes.
+    trained_group: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    held_out_groups: Mapping[tuple[str, str], str] = field(default_factory=dict)
     # The highest class index and task that the version and its ancestors have used.
     last_index: int = -1
     last_task: int = -1
@@ -90,6 +95,16 @@ class BaseVersion:
     def held_out(self) -> frozenset[str]:
         """Images held out of its classes."""
         return frozenset(sha256 for planned in self.classes for sha256 in planned.held_out)
+
+    @cached_property
+    def trained_groups(self) -> frozenset[str]:
+        """The groups that it and its ancestors were trained on images of."""
+        return frozenset(self.trained_group.values())
+
+    @cached_property
+    def held_out_group_names(self) -> frozenset[str]:
+        """The groups that images were held out of."""
+        return frozenset(self.held_out_groups.values())
 
     @cached_property
     def exemplars(self) -> frozenset[tuple[str, str]]:
@@ -135,6 +150,10 @@ class Plan(ClassifierPlan):
     # The highest class index and task that the new version and its ancestors have used.
     last_index: int
     last_task: int
+    # By (label, image), the groups of the images to train on and of those held out, where known.
+    groups: Mapping[tuple[str, str], str] = field(default_factory=dict, kw_only=True)
+    # Whether images that are or were trained on have groups.
+    grouped: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,12 @@ def _add_version(
     Raises StorageChangedError.
     """
     labels = [planned.label for planned in plan.classes]
-    per_class = dict(zip(labels, outcome.metrics["per_class"], strict=True))
-    metrics = outcome.metrics | {"per_class": per_class}
+    by_label = {
+        name: dict(zip(labels, values, strict=True))
+        for name, values in outcome.metrics.items()
+        if name.startswith("per_class")
+    }
+    metrics = outcome.metrics | by_label
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -140,10 +144,16 @@ def _add_version(
         parts={name: part.sha256 for name, part in outcome.parts.items()},
         classes=classes,
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
+        groups={
+            (planned.index, sha256): plan.groups[planned.label, sha256]
+            for planned in plan.classes
+            for sha256 in planned.new_held_out
+            if (planned.label, sha256) in plan.groups
+        },
     )
     if isinstance(plan, LearnPlan):
         indices = {planned.label: planned.index for planned in plan.classes}
-        trained_rows.record_trained(session, version.id, plan.trained, indices)
+        trained_rows.record_trained(session, version.id, plan.trained, indices, plan.groups)
     if isinstance(plan, CorrectPlan):
         trained_rows.add_trained(session, version.id, plan.record)
     return version, MetricsView.model_validate(metrics)
@@ -278,6 +288,8 @@ def _events(
 ) -> list[Event]:
     accuracy = metrics.accuracy
     measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"
+    if metrics.measured_on:
+        measured += f" on {metrics.measured_on} images never trained on"
     live, reason = promotion
     data = {"version": number, "live": live}
     became = f"Version {number} is {'live' if live else 'ready'}"

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.repositories import (
+    groups as group_rows,
     jobs as job_rows,
     learning as learning_rows,
     leases as lease_rows,
@@ -80,7 +81,7 @@ def _learn_plan(
     """Return what a job learns. Raises ClassAlreadyLearntError and NoTrainingImagesError."""
     learning.check_labels(set(base.labels), learning.train_counts(images), request.on_existing)
     spec = classifier.for_training(request.options)
-    classes, fresh, warnings = learning.plan(
+    classes, fresh, warnings, groups = learning.plan(
         images, base, classifier.validation_fraction, spec.seed
     )
     return LearnPlan(
@@ -94,6 +95,9 @@ def _learn_plan(
         classes=classes,
         last_index=max(base.last_index, *(planned.index for planned in classes)),
         last_task=max(base.last_task, *(planned.task for planned in classes)),
+        groups=groups,
+        grouped=bool(base.trained_groups)
+        or any((classes[image.column].label, image.sha256) in groups for image in fresh),
         fresh=fresh,
         warnings=warnings,
     )
@@ -128,6 +132,8 @@ def _forget_plan(
         ),
         last_index=base.last_index,
         last_task=base.last_task,
+        groups=base.held_out_groups,
+        grouped=bool(base.trained_groups),
         labels=tuple(dict.fromkeys([*labels, *request.classes])),
         columns=columns,
         base_tasks=tuple(planned.task for planned in base.classes),
@@ -173,6 +179,8 @@ def load(session: Session, version: Version | None) -> BaseVersion:
     last_index, last_task = learning_rows.last_used(session, version.id)
     classes = lineage.classes_of(session, version)
     index_of = {row.label: row.index for row in classes}
+    labels = {row.index: row.label for row in classes}
+    groups = group_rows.held_out(session, version.id)
     return BaseVersion(
         version_id=version.id,
         spec=Spec.stored(version.spec),
@@ -210,6 +218,14 @@ def load(session: Session, version: Version | None) -> BaseVersion:
             if image.taken_out and image.sha256 not in held_out.get(index_of.get(label, -1), ())
         ),
         identities=(*(image.identity for _, image in trained), *identities),
+        trained_group={
+            (label, image.sha256): image.group
+            for label, image in trained
+            if image.group is not None
+        },
+        held_out_groups={
+            (labels[index], sha256): group for (index, sha256), group in groups.items()
+        },
         last_index=last_index,
         last_task=last_task,
     )

@@ -77,12 +77,13 @@ def _left_out(
     if unmeasured:
         yield (
             f"{len(unmeasured)} test images are not measured on, since the same or nearly the same "
-            f"picture is trained on: {named(unmeasured)}"
+            f"picture, or an image of their group, is trained on: {named(unmeasured)}"
         )
     if untrained:
         yield (
             f"{len(untrained)} images are not trained on, since they look like images that are "
-            f"held out to measure on: {named(untrained)}"
+            f"held out to measure on, or like images of a group on the other side: "
+            f"{named(untrained)}"
         )
 
 

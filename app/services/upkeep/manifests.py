@@ -5,10 +5,10 @@ one document for the classifier and its aliases, one for each version and one fo
 database is authoritative; manifests follow it within seconds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from app.db.engine import Database
 from app.db.repositories import (
     aliases as alias_rows,
     classifiers as classifier_rows,
+    groups as group_rows,
     manifests as manifest_rows,
     trained as trained_rows,
     versions as version_rows,
@@ -31,6 +32,8 @@ FOLDER = "classifiers/"
 _OWN = "classifier.json"
 # A page size that covers all versions or aliases of a classifier.
 _ALL = 10**9
+
+K = TypeVar("K", int, str)
 
 
 class Part(BaseModel):
@@ -82,6 +85,8 @@ class VersionManifest(BaseModel):
     held_out: dict[int, list[ImageRow]]
     # Missing in documents of releases that did not remember it.
     trained: dict[str, list[TrainedRow]] = {}
+    # The groups of held-out images that have one, by hash. Missing likewise.
+    held_out_groups: dict[int, dict[str, str]] = {}
 
 
 class AliasEntry(BaseModel):
@@ -176,7 +181,15 @@ def _version(session: Session, version: Version) -> VersionManifest:
         classes=[KnownClass(**columns_of(row), ranking=row.ranking_id) for row in rows],
         held_out=manifest_rows.own_held_out(session, version.id),
         trained=trained_rows.own_trained(session, version.id),
+        held_out_groups=_nested(group_rows.own_held_out(session, version.id)),
     )
+
+
+def _nested(groups: Mapping[tuple[K, str], str]) -> dict[K, dict[str, str]]:
+    nested: dict[K, dict[str, str]] = {}
+    for (key, sha256), name in sorted(groups.items()):
+        nested.setdefault(key, {})[sha256] = name
+    return nested
 
 
 def _classifier(session: Session, classifier: Classifier) -> ClassifierManifest:

@@ -4,6 +4,7 @@ It restores classifiers, versions with their class maps, exemplars, held-out ima
 aliases. It cannot restore uploads, jobs and events.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ from app.services.upkeep.manifests import (
 from app.storage import BlobStore, each
 
 M = TypeVar("M", bound=BaseModel)
+K = TypeVar("K")
 
 
 class DatabaseNotEmptyError(Exception):
@@ -169,7 +171,10 @@ def _add_version(
         session,
         Version(
             **manifest.model_dump(
-                exclude={"format", "parent", "parts", "classes", "held_out", "trained"}
+                exclude={
+                    *("format", "parent", "parts", "classes"),
+                    *("held_out", "held_out_groups", "trained", "trained_groups"),
+                }
             ),
             classifier_id=owner.id,
             parent_id=parent,
@@ -187,6 +192,7 @@ def _add_version(
         held_out={
             index: [image.sha256 for image in images] for index, images in manifest.held_out.items()
         },
+        groups=_flat(manifest.held_out_groups),
     )
     trained_rows.add_trained(session, manifest.id, _trained(manifest))
     return problems
@@ -205,6 +211,10 @@ def _trained(manifest: VersionManifest) -> dict[str, list[TrainedRow]]:
         ]
         for label, rows in manifest.trained.items()
     }
+
+
+def _flat(nested: Mapping[K, Mapping[str, str]]) -> dict[tuple[K, str], str]:
+    return {(key, sha256): name for key, own in nested.items() for sha256, name in own.items()}
 
 
 def _missing(

@@ -28,14 +28,23 @@ _IMAGE_SUFFIXES = (
 
 
 class ArchiveSource:
-    """A zip or tar in a seekable file. `names` is the encoding of names that declare none."""
+    """A zip or tar in a seekable file. `names` is the encoding of names that declare none.
+
+    With `grouped`, folders inside those of the classes are groups.
+    """
 
     def __init__(
-        self, file: IO[bytes], kind: ArchiveKind, names: NameEncoding | None = None
+        self,
+        file: IO[bytes],
+        kind: ArchiveKind,
+        names: NameEncoding | None = None,
+        *,
+        grouped: bool = False,
     ) -> None:
         self._file = file
         self._kind = kind
         self._names = names
+        self._grouped = grouped
 
     def items(self, limits: UploadLimits) -> Iterator[Found]:
         """Yield the members, labelled with the name of their folder.
@@ -50,7 +59,7 @@ class ArchiveSource:
                 guessed.append(shown(member.name))
             known = tree.has_images(member.path)
             tree.add(member.path, is_image=known or _is_image(member, limits.image))
-        layout = Layout.of(tree)
+        layout = Layout.of(tree, grouped=self._grouped)
         if layout.wrapping:
             yield WrappingFolder("/".join(layout.wrapping))
         if guessed:
@@ -63,12 +72,12 @@ class ArchiveSource:
             )
         for member in self._members(limits):
             try:
-                label, split = layout.class_of(member.path)
+                label, split, group = layout.place_of(member.path)
             except MisplacedError as error:
                 yield Rejection(member.name, str(error), error.label)
                 continue
             try:
-                yield Item(member.name, label, member.read(), split)
+                yield Item(member.name, label, member.read(), split, group)
             except MemberError as error:
                 yield Rejection(member.name, str(error), label)
 

@@ -17,10 +17,11 @@ from app.db.repositories.blobs import ImageRow
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
 from app.imaging.sanitise import sanitise
-from app.services.labels import clean_label
+from app.services.labels import clean_group, clean_label, named
 from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
 from app.services.uploads import rejections
 from app.services.uploads.sources import (
+    GroupBy,
     Item,
     Rejection,
     Source,
@@ -76,6 +77,7 @@ class PreparedImage:
     label: str
     split: Split
     name: str
+    group: str | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class Collected:
     warnings: tuple[str, ...]
     # Whether an image with two labels is to be refused.
     strict: bool
+    # Whether the upload is the group of the images that have no other.
+    one_group: bool
     store: BlobStore
 
     @property
@@ -105,6 +109,7 @@ def collect(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    group_by: GroupBy | None = None,
 ) -> Collected:
     """Sanitise and store every image of the source, write no row, and close the source.
 
@@ -128,13 +133,16 @@ def collect(
     images: dict[tuple[str, str], PreparedImage] = {}
     rejected: list[Rejection] = []
     duplicates = 0
+    regrouped: list[str] = []
     try:
         items = _counted(files(), limits.images)
         for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
             if isinstance(result, Rejection):
                 rejected.append(result)
-            elif (key := (result.label, result.row.picture)) in images:
+            elif first := images.get(key := (result.label, result.row.picture)):
                 duplicates += 1
+                if result.group not in (None, first.group):
+                    regrouped.append(result.name)
             else:
                 images[key] = result
     finally:
@@ -151,6 +159,7 @@ def collect(
         raise NoUsableImagesError(
             f"Nothing that was sent is an image under a class name{why}.", errors=_listed(rejected)
         )
+    warnings += regrouped_warnings(regrouped)
     return Collected(
         images=tuple(images.values()),
         duplicates=duplicates,
@@ -158,8 +167,20 @@ def collect(
         wrapping_folder=wrapping_folder,
         warnings=tuple(warnings),
         strict=strict,
+        one_group=group_by == "upload",
         store=store,
     )
+
+
+def regrouped_warnings(names: Sequence[str]) -> list[str]:
+    """Return what is said of images that were left out, as their class has them in other groups."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} images are the same as another one of their class that is in another group, "
+        f"or in none, and that one counts: {named(names)}. If their groups are the same thing, "
+        "send them again under one name."
+    ]
 
 
 def _prepare(
@@ -174,6 +195,7 @@ def _prepare(
         return _as_shown(item)
     try:
         label = clean_label(item.label)
+        group = None if item.group is None else clean_group(item.group)
     except ValueError as error:
         return Rejection(shown(item.name), str(error))
     try:
@@ -201,6 +223,7 @@ def _prepare(
         label=label,
         split=item.split or split,
         name=shown(item.name),
+        group=group,
     )
 
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Self, cast, get_args
+from typing import NamedTuple, Self, cast, get_args
 
 from app.services.uploads.sources import Split
 
@@ -68,6 +68,14 @@ class FolderTree:
         return nested > 0
 
 
+class Place(NamedTuple):
+    """What the folders of a file say: its class, its split and its group."""
+
+    label: str
+    split: Split | None
+    group: str | None
+
+
 @dataclass(frozen=True)
 class Layout:
     """What an archive's folders mean."""
@@ -76,27 +84,35 @@ class Layout:
     wrapping: tuple[str, ...]
     # Whether the classes are inside train/ and test/.
     splits: bool
+    # Whether folders inside those of the classes are groups.
+    grouped: bool = False
 
     @classmethod
-    def of(cls, tree: FolderTree) -> Self:
-        """Take off the wrapping folders: each is alone and has only folders inside."""
+    def of(cls, tree: FolderTree, *, grouped: bool = False) -> Self:
+        """Take off the wrapping folders: each is alone and has only folders inside.
+
+        With `grouped` one of these has folders inside: else it is a class, and they are groups.
+        """
         wrapping: _Folder = ()
         while not (splits := tree.has_splits(wrapping)):
             inside = tree.inside(wrapping)
-            if len(inside) != 1 or not tree.is_wrapper((*wrapping, *inside)):
+            within = (*wrapping, *inside)
+            if len(inside) != 1 or not tree.is_wrapper(within):
                 break
-            wrapping = (*wrapping, *inside)
-        return cls(wrapping, splits)
+            if grouped and not (tree.has_splits(within) or any(tree.inside(within).values())):
+                break
+            wrapping = within
+        return cls(wrapping, splits, grouped)
 
-    def class_of(self, path: tuple[str, ...]) -> tuple[str, Split | None]:
-        """Return the class and split of the file at `path`. Raises MisplacedError."""
+    def place_of(self, path: tuple[str, ...]) -> Place:
+        """Return the class, split and group of the file at `path`. Raises MisplacedError."""
         folders = path[len(self.wrapping) : -1]
         split: Split | None = None
         if self.splits and folders:
             split, folders = cast(Split, folders[0]), folders[1:]
         if not folders:
             raise MisplacedError("not in a folder named after a class")
-        if len(folders) > 1:
+        if len(folders) > 1 and not self.grouped:
             reason = "in a folder inside a class's folder"
             if not self.splits and folders[0].lower() in _LIKE_SPLITS:
                 reason += (
@@ -104,7 +120,7 @@ class Layout:
                     "with split=train or split=test, or as train/ or test/"
                 )
             raise MisplacedError(reason, folders[0])
-        return folders[0], split
+        return Place(folders[0], split, folders[1] if len(folders) > 1 else None)
 
 
 def _normalised(folder: _Folder) -> _Folder:

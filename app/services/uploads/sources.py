@@ -9,6 +9,9 @@ from app.security.archive_members import ArchiveLimits
 from app.settings import Settings
 
 Split = Literal["train", "test"]
+# What names the group of images for which none is given: their upload, or the folder inside that of
+# their class.
+GroupBy = Literal["upload", "folder"]
 
 MEGABYTE = 10**6
 _SHOWN_LENGTH = 300
@@ -42,6 +45,8 @@ class Item:
     data: bytes
     # None where the source does not say: the split of the request applies.
     split: Split | None = None
+    # What it was taken in: a video track, a session, a patient.
+    group: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,15 @@ from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
 from app.services.stored import StorageUnavailableError
 from app.services.uploads import contradictory, rejections
-from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.collecting import (
+    Collected,
+    TooManyImagesError,
+    collect,
+    regrouped_warnings,
+)
 from app.services.uploads.contradictory import ContradictoryLabelsError
 from app.services.uploads.rejections import RejectedReason, RejectedView
-from app.services.uploads.sources import Rejection, Source, Split, UploadLimits
+from app.services.uploads.sources import GroupBy, Rejection, Source, Split, UploadLimits
 from app.storage import BlobStore
 
 # Rejected files and empty classes that an upload lists at most: a folder may hold 100,000 of them.
@@ -57,6 +62,7 @@ class UploadView(RejectedView):
     rejected: list[RejectionView] = Field(
         description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
     )
+    groups: int = Field(0, description="Different groups that images are of.")
     wrapping_folder: str | None = Field(
         None,
         description="The folder around the folders of classes in the archive. It was taken off, "
@@ -90,6 +96,7 @@ def create(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    group_by: GroupBy | None = None,
     quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
@@ -98,7 +105,7 @@ def create(
     `on_created` is called in the same transaction. Raises StorageQuotaError, what `collect`
     raises, and ContradictoryLabelsError where `strict`; no row is written then.
     """
-    collected = collect(store, source, limits=limits, strict=strict, split=split)
+    collected = collect(store, source, limits=limits, strict=strict, split=split, group_by=group_by)
     with db.transaction() as session:
         upload_id = insert(session, workspace, collected)
         quotas.check_stored(session, workspace, quota)
@@ -118,6 +125,7 @@ def add_images(
     limits: UploadLimits,
     strict: bool = False,
     split: Split = "train",
+    group_by: GroupBy | None = None,
     quota: Quota = NO_QUOTA,
     on_created: OnCreated | None = None,
 ) -> UploadView:
@@ -133,7 +141,7 @@ def add_images(
     except ServiceError:
         source.close()
         raise
-    collected = collect(store, source, limits=limits, strict=strict, split=split)
+    collected = collect(store, source, limits=limits, strict=strict, split=split, group_by=group_by)
     with db.transaction() as session:
         upload = _require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
@@ -211,6 +219,7 @@ def _view(session: Session, upload: Upload) -> UploadView:
         rejected_count=upload.rejected_count,
         rejected_reasons=upload.rejected_reasons,
         empty_classes=upload.empty_classes,
+        groups=upload_rows.count_groups(session, upload.id),
         wrapping_folder=upload.wrapping_folder,
         warnings=upload.warnings,
         created_at=upload.created_at,
@@ -223,8 +232,13 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     Raises ContradictoryLabelsError for a `strict` request.
     """
     before = learning_rows.images_of(session, [upload.id])
-    present = {(image.label, image.pixels_sha256 or image.sha256) for image in before}
+    present = {(image.label, image.pixels_sha256 or image.sha256): image.group for image in before}
     new = [image for image in collected.images if (image.label, image.row.picture) not in present]
+    regrouped = [
+        image.name
+        for image in collected.images
+        if image.group not in (None, present.get((image.label, image.row.picture), image.group))
+    ]
     now = datetime.now(UTC)
     try:
         sizes = {image.row.sha256: image.row.size for image in new}
@@ -242,6 +256,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 label=image.label,
                 split=image.split,
                 name=image.name,
+                group=image.group or (upload.id if collected.one_group else None),
             )
             for position, image in enumerate(new, start=len(before))
         ],
@@ -257,7 +272,7 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     labels = dict.fromkeys(image.label for image in images)
     _append_rejected(upload, collected.rejected, labels)
     warnings = [
-        *(*upload.warnings, *collected.warnings),
+        *(*upload.warnings, *collected.warnings, *regrouped_warnings(regrouped)),
         *contradictory.warnings(contradictions),
         *similar_labels.warnings(labels),
     ]

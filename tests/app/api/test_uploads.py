@@ -566,3 +566,77 @@ def test_every_problem_is_declared(client: TestClient) -> None:
     assert {"400", "413", "415", "422", "507"} <= set(post["responses"])
     assert "application/zip" in post["requestBody"]["content"]
     assert "$defs" not in json.dumps(post)
+
+
+def groups_of(client: TestClient, view: dict[str, Any]) -> list[tuple[str, str | None]]:
+    found = client.get(f"/v1/uploads/{view['id']}/images").raise_for_status().json()["data"]
+    groups = [(image["name"], image["group"]) for image in found]
+    assert view["groups"] == len({group for _, group in groups} - {None})
+    return groups
+
+
+@ONE_KIND_AT_FIRST
+def test_groups_are_named_in_every_form(client: TestClient) -> None:
+    files = [("files", (f"{seed}.png", png(seed))) for seed in (1, 2)]
+    form = {"label": "stop", "group": " track 7 "}
+    view = client.post("/v1/uploads", data=form, files=files).json()
+    assert groups_of(client, view) == [("1.png", "track 7"), ("2.png", "track 7")]
+    manifest = {"1.png": "stop", "2.png": {"label": "go", "group": "b"}}
+    for group, first in ((None, None), ("rest", "rest")):
+        form = {"manifest": json.dumps(manifest)} | ({"group": group} if group else {})
+        view = client.post("/v1/uploads", data=form, files=files).json()
+        assert view["classes"] == {"stop": 1, "go": 1}
+        assert groups_of(client, view) == [("1.png", first), ("2.png", "b")]
+    images = [
+        {"label": "a", "b64": b64(png(1)), "group": "one"},
+        {"label": "a", "b64": b64(png(2))},
+    ]
+    view = client.post("/v1/uploads", json={"images": images}).json()
+    assert groups_of(client, view) == [("images/0", "one"), ("images/1", None)]
+    # The whole upload is the group of what has no other, also of what is added.
+    view = client.post("/v1/uploads?group=upload", json={"images": images}).json()
+    more = f"/v1/uploads/{view['id']}/images?group=upload"
+    view = client.post(more, data={"label": "a"}, files={"files": ("3.png", png(3))}).json()
+    assert [group for _, group in groups_of(client, view)] == ["one", view["id"], view["id"]]
+    packed = zipped({"a/t1/1.png": png(1), "a/t2/2.png": png(2), "b/3.png": png(3)})
+    view = client.post("/v1/uploads?group=folder", content=packed, headers=ZIP).json()
+    assert [group for _, group in groups_of(client, view)] == ["t1", "t2", None]
+    first = client.get(f"/v1/uploads/{view['id']}/images?limit=2").json()
+    assert (first["next"], first["has_more"]) == ("1", True)
+    (last,) = client.get(f"/v1/uploads/{view['id']}/images?after=1").json()["data"]
+    assert {**last, "sha256": ""} == {
+        "position": 2,
+        "name": "b/3.png",
+        "sha256": "",
+        "label": "b",
+        "split": "train",
+        "group": None,
+    }
+
+
+@ONE_KIND_AT_FIRST
+def test_what_is_wrong_with_groups_is_said(client: TestClient) -> None:
+    body = {"images": [{"label": "a", "b64": b64(png(1))}]}
+    wrong = problem(client.post("/v1/uploads?group=folder", json=body), 422, "invalid-request")
+    assert wrong["errors"][0]["pointer"] == "/group"
+    for group in (" ", "\x07", "x" * 201):
+        images = [{"label": "a", "b64": b64(png(2)), "group": group}, *body["images"]]
+        view = client.post("/v1/uploads", json={"images": images}).json()
+        assert "the name of a group" in view["rejected"][0]["reason"]
+    file = {"files": ("1.png", png(1))}
+    form = {"label": "a", "group": " "}
+    wrong = problem(client.post("/v1/uploads", data=form, files=file), 422, "invalid-request")
+    assert wrong["errors"][0]["pointer"] == "/group"
+    for manifest, pointer in (
+        ('{"1.png": 7}', "/manifest/1.png"),
+        ('{"1.png": {"group": "g"}}', "/manifest/1.png/label"),
+        ('{"1.png": {"label": "a", "gruop": "g"}}', "/manifest/1.png/gruop"),
+        ('{"1.png": "a", "1.png": {"label": "a", "group": "g"}}', "/manifest"),
+    ):
+        answer = client.post("/v1/uploads", data={"manifest": manifest}, files=file)
+        assert problem(answer, 422, "invalid-request")["errors"][0]["pointer"] == pointer
+    # The same image in two groups is in the first.
+    images = [{"label": "a", "b64": b64(png(1)), "group": group} for group in ("one", "two")]
+    view = client.post("/v1/uploads", json={"images": images}).json()
+    assert (view["duplicates"], view["groups"]) == (1, 1)
+    assert "in another group" in view["warnings"][0]

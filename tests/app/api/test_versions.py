@@ -38,6 +38,15 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "unknown",
         "router_accuracy",
         "per_class",
+        "standard_error",
+        "standard_error_kind",
+        "measured_on_groups",
+        "leave_one_out",
+        "training_measured_on",
+        "task_aware_standard_error",
+        "router_standard_error",
+        "per_class_measured_on",
+        "per_class_standard_error",
     }
     # What both versions have is stored once.
     assert 0 < version["new_bytes"] < version["size_bytes"]

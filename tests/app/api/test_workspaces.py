@@ -59,6 +59,7 @@ PROBES = {
     "PUT /v1/classifiers/{name}/aliases/{alias}": Probe(given={"json": {"version": 1}}),
     "GET /v1/uploads": Probe("empty"),
     "GET /v1/uploads/{upload_id}": Probe(),
+    "GET /v1/uploads/{upload_id}/images": Probe(),
     "GET /v1/jobs": Probe("empty"),
     "GET /v1/jobs/{job_id}": Probe(),
     "GET /v1/jobs/{job_id}/report": Probe(),

@@ -175,5 +175,33 @@ def test_folders_without_end() -> None:
     assert len(rejected) == 1
 
 
+def grouped(*names: str) -> tuple[str | None, list[tuple[str, str | None, str | None]]]:
+    """The folder that is taken off, and (label, split, group) of each item."""
+    read = ArchiveSource(source(*names)._file, "zip", grouped=True)
+    found = list(read.items(LIMITS))
+    assert not [each for each in found if isinstance(each, Rejection)]
+    said = [each.name for each in found if isinstance(each, WrappingFolder)]
+    items = [(i.label, i.split, i.group) for i in found if isinstance(i, Item)]
+    return said[0] if said else None, items
+
+
+def test_folders_inside_those_of_the_classes_are_groups() -> None:
+    assert grouped("go/t1/1.png", "go/t1/deep/2.png", "go/3.png", "stop/t1/4.png") == (
+        None,
+        [("go", None, "t1"), ("go", None, "t1"), ("go", None, None), ("stop", None, "t1")],
+    )
+    assert grouped("signs/go/t1/1.png", "signs/stop/2.png") == (
+        "signs",
+        [("go", None, "t1"), ("stop", None, None)],
+    )
+    # The only class is not around the classes, as it would be without groups.
+    assert grouped("go/t1/1.png", "go/t2/2.png") == (
+        None,
+        [("go", None, "t1"), ("go", None, "t2")],
+    )
+    names = ("signs/train/go/t1/1.png", "signs/test/go/t2/1.png")
+    assert grouped(*names) == ("signs", [("go", "train", "t1"), ("go", "test", "t2")])
+
+
 def test_a_file_outside_any_folder_has_no_class() -> None:
     assert read("1.png") == ([], {"1.png": "not in a folder named after a class"})
