@@ -7,7 +7,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.classify import Output, fit_temperature
 from models.discriminant import Discriminant, Statistics
 from models.state import Tensors
 
@@ -27,7 +26,8 @@ class ExemplarDiscriminant:
 
     `features` [N, D] are of exemplars and their mirror images, class by class, L2-normalised, in
     float16; `counts` [C] how many each class has; `alpha` is a scalar. The scores of normalised
-    features z are (`weight` z + `bias`) / `temperature`, with weights [C, D] and biases [C].
+    features z are (`weight` z + `bias`) / `temperature`, with weights [C, D] and biases [C];
+    the temperature is 1, but in versions of releases that fitted it.
     """
 
     features: Tensor
@@ -61,10 +61,6 @@ class ExemplarDiscriminant:
         parts = self.features.split(self.counts.tolist())
         features = torch.cat([parts[column] for column in kept])
         return ExemplarDiscriminant._solved(features, self.counts[kept], self.alpha)
-
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
-        """Fit the temperature to the scores at 1 of held-out images of classes `columns` [H]."""
-        self.temperature.fill_(fit_temperature(-held_out.log_scores, columns))
 
     def part(self) -> Tensors:
         """Return the tensors, from which `ExemplarDiscriminant(**part)` restores it."""

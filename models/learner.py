@@ -7,12 +7,13 @@ import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from models import evaluate, fit, known, matrices, methods, networks, version_warnings
+from models import calibrated, evaluate, fit, known, matrices, methods, networks, version_warnings
+from models.calibrated import ERRORS, Curves
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
@@ -23,7 +24,7 @@ from models.methods import Method
 from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
-from models.state import State, clone, load_into, on_device
+from models.state import State, Tensors, clone, load_into, on_device
 from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
 from models.trainer import Progress, Trainer, at_epoch_ends
 
@@ -87,7 +88,7 @@ def learn(
     fitted = fit.measure(method, step) if steps else None
     method.end(step)
     pause = pause_in("evaluating")
-    metrics, held_out = _measure(
+    metrics, judged = _measure(
         spec, method, data.held_out, data.held_out_columns, compute, history, pause
     )
     metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
@@ -97,7 +98,7 @@ def learn(
         *method.warnings(),
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
-    return _result(method, held_out, step.memory, metrics, warnings, image)
+    return _result(method, judged, step.memory, metrics, warnings, image)
 
 
 def forget(
@@ -131,7 +132,7 @@ def forget(
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    metrics, held_out = _measure(
+    metrics, judged = _measure(
         spec, method, data.held_out, data.held_out_columns, compute, history, pause
     )
     tasks = method.network.head.tasks
@@ -141,8 +142,8 @@ def forget(
     ]
     return StepResult(
         metrics=metrics | {"warnings": warnings},
-        state=_state(method, held_out),
-        sample=_sample(method, data.held_out[:1] if len(data.held_out) else grey),
+        state=_state(method, judged),
+        sample=_sample(method, judged.curves, data.held_out[:1] if len(data.held_out) else grey),
         rankings={},
         kept=data.kept,
         warnings=warnings,
@@ -174,6 +175,16 @@ def _pause(
     return pause
 
 
+class _Judged(NamedTuple):
+    """What the held-out images are kept for: calibration, and scores that tell what is known.
+
+    `curves` are those of `models.calibrated`, by name; `scores` by kind.
+    """
+
+    curves: Tensors
+    scores: known.Scores
+
+
 def _measure(
     spec: Spec,
     method: Method[Any],
@@ -182,50 +193,51 @@ def _measure(
     compute: Compute,
     history: dict[str, Any] | None,
     pause: Pause,
-) -> tuple[dict[str, Any], Output | None]:
-    """Calibrate the method and return the metrics, from one pass over the held-out images.
-
-    Each other way to classify that is calibrated takes a pass of its own. Also return the
-    predictions as they are once calibrated, None without images.
-    """
+) -> tuple[dict[str, Any], _Judged]:
+    """Return the metrics, and calibrate each way to classify, by a pass over held-out images."""
     pause()
     tasks = method.network.head.tasks
-    held_out, calibrated, with_task = None, None, None
+    held_out, curves, with_task = None, None, None
+    default = method.way("auto")
 
-    def servable(task: int | None = None) -> Servable:
-        return to_device(method.servable(task), compute.device)
-
-    def predict(module: Servable) -> Output:
-        return evaluate.predict(to_device(module, compute.device), images, compute.device, pause)
+    def servable(task: int | None = None, classify: str = "auto") -> Servable:
+        return to_device(method.servable(task, classify), compute.device)
 
     if len(images):
-        held_out = predict(servable())
-        if bool(held_out.log_scores.isnan().any()):
-            raise diverged("its scores are no longer finite")
-        calibrated = method.calibrate(held_out, columns)
-        method.calibrate_others(predict, columns)
+        outputs = {}
+        for way in method.offered(method.state()):
+            outputs[way] = evaluate.predict(servable(classify=way), images, compute.device, pause)
+            if bool(outputs[way].log_scores.isnan().any()):
+                raise diverged("its scores are no longer finite")
+        held_out = outputs[default]
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
                 servable, images, columns, tasks, compute.device, pause
             )
+        pause()
+        curves = Curves.of(outputs, columns, tasks, with_task)
     pause()
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
-    unknown = known.measure(calibrated, columns, spec.false_alarms)
-    return {**metrics, "unknown": unknown, "report": method.report()}, calibrated
+    metrics |= dict.fromkeys(ERRORS) if curves is None else curves.errors(columns)
+    found = None if curves is None else curves.calibrated[default]
+    metrics["unknown"] = known.measure(found, columns, spec.false_alarms)
+    metrics["report"] = method.report()
+    scores = {} if found is None else known.ascending(known.scores(found))
+    return metrics, _Judged({} if curves is None else curves.parts, scores)
 
 
 def _result(
     method: Method[Any],
-    held_out: Output | None,
+    judged: _Judged,
     memory: ExemplarMemory,
     metrics: dict[str, Any],
     warnings: list[str],
     image: Tensor,
 ) -> StepResult:
-    state = _state(method, held_out)
+    state = _state(method, judged)
     if not state.finite:
         raise diverged("its weights are no longer finite")
-    sample = _sample(method, image)
+    sample = _sample(method, judged.curves, image)
     if any(bool(scores.isnan().any()) for scores in sample.log_scores.values()):
         raise diverged("its scores are no longer finite")
     return StepResult(
@@ -242,22 +254,24 @@ def _result(
     )
 
 
-def _state(method: Method[Any], held_out: Output | None) -> State:
-    """Return the method's state with the scores of held-out images, where there are some."""
+def _state(method: Method[Any], judged: _Judged) -> State:
+    """Return the method's state with what was found by held-out images, where there are some."""
     parts = {name: clone(part) for name, part in method.state().items()}
-    if held_out is not None and (scores := known.scores(held_out)):
-        parts[known.PART] = known.ascending(scores)
+    if judged.scores:
+        parts[known.PART] = dict(judged.scores)
+    if judged.curves:
+        parts[calibrated.PART] = judged.curves
     return State(parts, method.network.head.tasks)
 
 
-def _sample(method: Method[Any], image: Tensor) -> Sample:
+def _sample(method: Method[Any], curves: Tensors, image: Tensor) -> Sample:
     """Return what the method predicts on the CPU for an image uint8 [1, 3, S, S]."""
     variants: list[Variant] = [(None, way) for way in method.offered(method.state())]
     if method.needs.task_id:
         variants += [(task, "auto") for task in dict.fromkeys(method.network.head.tasks)]
 
     def output(variant: Variant) -> Output:
-        servable = method.servable(*variant)
+        servable = calibrated.servable(method, curves, *variant)
         if method.preprocess.mean.device != CPU:
             # A copy: methods mix the tensors of their modules with others on the device.
             servable = copy.deepcopy(servable)

@@ -5,7 +5,7 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from models import evaluate
+from models import calibrated, evaluate
 from models.classify import Servable
 from models.compute import to_device
 from models.errors import LearningError
@@ -39,7 +39,8 @@ def load_servable(
     It is frozen and in eval mode. Raises ValueError for a task or a way to classify that the
     method does not have.
     """
-    servable = restore(spec, state, torch.device(device)).servable(task, classify)
+    method = restore(spec, state, torch.device(device))
+    servable = calibrated.servable(method, state.parts.get(calibrated.PART, {}), task, classify)
     servable.requires_grad_(False).eval()
     return to_device(servable, torch.device(device))
 
@@ -59,7 +60,8 @@ def check_read_back(spec: Spec, state: State, sample: Sample) -> None:
     """
     method = restore(spec, state)
     for (task, classify), expected in sample.log_scores.items():
-        servable = to_device(method.servable(task, classify).requires_grad_(False), CPU)
+        servable = calibrated.servable(method, state.parts.get(calibrated.PART, {}), task, classify)
+        servable = to_device(servable.requires_grad_(False), CPU)
         output = evaluate.predict(servable, sample.image, CPU)
         found = output.log_scores
         within = "" if task is None else f" within task {task}"

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from models import networks
-from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
+from models.classify import Servable, SoftmaxNearMeans
 from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
 from models.errors import InvalidSpecError
 from models.kept_features import KeptFeatures
@@ -122,16 +122,6 @@ class Analytic(Method[AnalyticOptions]):
                 block.weight.copy_(weight[rows] / self.choice.temperature)
                 block.bias.copy_(bias[rows] / self.choice.temperature)
             first = rows.stop
-
-    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
-        """Fit τ to held-out images."""
-        temperature = fit_temperature(-held_out.log_scores, columns)
-        for block in self.network.head.blocks.values():
-            with torch.no_grad():
-                block.weight.div_(temperature)
-                block.bias.div_(temperature)
-        calibrated = (held_out.log_scores / temperature).log_softmax(dim=1)
-        return held_out._replace(log_scores=calibrated)
 
     def forget(self, columns: Sequence[int]) -> list[str]:
         """Subtract what the classes added: exactly, where their features were kept.

@@ -66,6 +66,12 @@ class MetricsView(BaseModel):
     task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
     router_accuracy: float | None = Field(None, description="How often the right task is picked.")
     per_class: dict[str, float | None] = Field(default_factory=dict)
+    calibration_error: float | None = Field(
+        None,
+        description="How far scores are from the share that is right: the expected calibration "
+        "error, with each image's score calibrated by the others.",
+    )
+    task_aware_calibration_error: float | None = Field(None, description="With the task given.")
     unknown: UnknownView | None = Field(
         None, description="Of images of other classes; null in versions of older releases."
     )

@@ -38,6 +38,8 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "unknown",
         "router_accuracy",
         "per_class",
+        "calibration_error",
+        "task_aware_calibration_error",
     }
     # What both versions have is stored once.
     assert 0 < version["new_bytes"] < version["size_bytes"]
