@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import calibrated
 from models.errors import LearningError
 from models.known import PART
 from models.learner import forget, restore
@@ -87,7 +88,8 @@ def test_a_class_goes_and_its_neighbours_stay(chain: Callable[..., Chain], metho
     assert after.state.parts.keys() == before.state.parts.keys()
     # The scores of held-out images are those of the classes that are left.
     assert all(len(values) == 50 for values in after.state.parts[PART].values())
-    same(before.state, after.state, sorted(before.state.parts.keys() - changed - {PART}))
+    judged = {PART, calibrated.PART}
+    same(before.state, after.state, sorted(before.state.parts.keys() - changed - judged))
     for name in changed - {"discriminant"}:
         for key, tensor in before.state.parts[name].items():
             if key != "temperature":
@@ -213,16 +215,17 @@ def test_piggyback_tasks_do_not_know_of_each_other(chain: Callable[..., Chain]) 
     before = learner.results[-1]
     after = remove(learner, 0, 1)
     assert after.state.parts.keys() == before.state.parts.keys() - {"head.0", "router.0"}
-    same(before.state, after.state, sorted(after.state.parts.keys() - {PART}))
+    same(before.state, after.state, sorted(after.state.parts.keys() - {PART, calibrated.PART}))
 
 
-def test_icarl_fits_its_temperature_anew(chain: Callable[..., Chain]) -> None:
+def test_scores_are_calibrated_anew(chain: Callable[..., Chain]) -> None:
     learner = learnt(chain, "icarl", tasks=2)
-    fitted = learner.results[-1].state.parts["means"]["temperature"]
-    assert remove(learner, 3).state.parts["means"]["temperature"] != 1
-    assert fitted != 1
+    fitted = learner.results[-1].state.parts[calibrated.PART]["nearest_mean"]
+    again = remove(learner, 3).state.parts[calibrated.PART]["nearest_mean"]
+    assert not torch.equal(fitted, again)
     unmeasured = remove(learner, 2, measured=False)
-    assert unmeasured.state.parts["means"]["temperature"] == 1
+    assert calibrated.PART not in unmeasured.state.parts
+    assert unmeasured.metrics["calibration_error"] is None
     assert unmeasured.metrics["accuracy"] is None
     assert unmeasured.metrics["per_class"] == [None, None]
 
