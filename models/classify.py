@@ -93,25 +93,34 @@ class Sigmoid(Servable):
 class NearestMean(Servable):
     """Nearest mean of exemplars (iCaRL Alg. 1): scores are softmax(−distance²/τ).
 
-    `means` [C, D] are unit vectors, `temperature` τ a scalar.
+    `means` [C, D] are unit vectors, `temperature` τ a scalar. `deviation` gives distances [B, C] of
+    features; without it, they are those to the means.
     """
 
     means: Tensor
     temperature: Tensor
 
     def __init__(
-        self, preprocess: Preprocess, network: Network, means: Tensor, temperature: Tensor
+        self,
+        preprocess: Preprocess,
+        network: Network,
+        means: Tensor,
+        temperature: Tensor,
+        deviation: nn.Module | None = None,
     ) -> None:
         super().__init__(preprocess, network)
+        self.deviation = deviation
         self.register_buffer("means", means)
         self.register_buffer("temperature", temperature)
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores and distances of uint8 images [B, 3, S, S]."""
-        features = functional.normalize(self.network(self.preprocess(images)).features)
-        squared = squared_distances(features, self.means)
+        features = self.network(self.preprocess(images)).features
+        squared = squared_distances(functional.normalize(features), self.means)
+        distances = squared.sqrt()
+        deviations = distances if self.deviation is None else self.deviation(features)
         log_scores = (-squared / self.temperature).log_softmax(dim=1)
-        return Output(log_scores, distances=squared.sqrt(), deviations=squared.sqrt())
+        return Output(log_scores, distances=distances, deviations=deviations)
 
 
 class LinearDiscriminant(Servable):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models import calibrated, evaluate, fit, known, matrices, methods, networks, version_warnings
 from models.calibrated import ERRORS, Curves
+from models.calibration import calibrate
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
@@ -176,7 +177,7 @@ def _pause(
 
 
 class _Judged(NamedTuple):
-    """What the held-out images are kept for: calibration, and scores that tell what is known.
+    """What is found by held-out images: calibration, and the scores that tell what is known.
 
     `curves` are those of `models.calibrated`, by name; `scores` by kind.
     """
@@ -220,7 +221,12 @@ def _measure(
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task)
     metrics |= dict.fromkeys(ERRORS) if curves is None else curves.errors(columns)
     found = None if curves is None else curves.calibrated[default]
-    metrics["unknown"] = known.measure(found, columns, spec.false_alarms)
+    rests_on = "held_out"
+    if not known.promises(found, spec.false_alarms) and (left := method.left_out()) is not None:
+        rests_on, (found, columns) = "left_out", left
+        if curves is not None:
+            found = calibrate(found, curves.parts[default])
+    metrics["unknown"] = known.measure(found, columns, spec.false_alarms, rests_on)
     metrics["report"] = method.report()
     scores = {} if found is None else known.ascending(known.scores(found))
     return metrics, _Judged({} if curves is None else curves.parts, scores)

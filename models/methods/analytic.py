@@ -8,8 +8,16 @@ from pydantic import Field
 from torch import Tensor
 
 from models import networks
-from models.classify import Servable, SoftmaxNearMeans
-from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
+from models.classify import Output, Servable, SoftmaxNearMeans
+from models.discriminant import (
+    ALPHAS,
+    DEFAULT_ALPHA,
+    Choice,
+    Discriminant,
+    Statistics,
+    choose,
+    judged,
+)
 from models.errors import InvalidSpecError
 from models.kept_features import KeptFeatures
 from models.mahalanobis import Mahalanobis
@@ -59,6 +67,8 @@ class Analytic(Method[AnalyticOptions]):
 
     statistics: Statistics | None = None
     choice: Choice | None = None
+    # What was solved last, with images that it rests on; not stored.
+    solved: tuple[Discriminant, Tensor, Tensor] | None = None
     # None in versions of releases that had no distances.
     deviation: Mahalanobis | None = None
 
@@ -109,6 +119,7 @@ class Analytic(Method[AnalyticOptions]):
     def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
         discriminant = Discriminant(statistics)
+        self.solved = discriminant, features, columns
         alphas = ALPHAS if self.options.alpha is None else (self.options.alpha,)
         # Where no image can be left out: as before.
         before = self.choice or Choice(self.options.alpha or DEFAULT_ALPHA, 1.0, 0, 0)
@@ -140,6 +151,23 @@ class Analytic(Method[AnalyticOptions]):
         self.kept = self.kept.without(columns)
         self._solve(self.statistics, *self.kept.all())
         return []
+
+    def left_out(self) -> tuple[Output, Tensor] | None:
+        """Return exact predictions: statistics without an image are solved in closed form."""
+        if self.statistics is None or self.choice is None:
+            return None
+        if self.solved is None and self.kept is not None:
+            self.solved = Discriminant(self.statistics), *self.kept.all()
+        if self.solved is None:
+            return None
+        discriminant, features, columns = self.solved
+        chosen = judged(features, columns, discriminant.counts)
+        if not len(chosen):
+            return None
+        columns = columns[chosen]
+        scores, squared = discriminant.judged_without(features[chosen], columns, self.choice.alpha)
+        log_scores = (scores / self.choice.temperature).log_softmax(dim=1).float()
+        return Output(log_scores.cpu(), deviations=squared.sqrt().float().cpu()), columns.cpu()
 
     def report(self) -> dict[str, Any]:
         """Return α, and how many left-out images got the right class."""

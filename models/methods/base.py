@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from models import regularizers
 from models.batches import Batch, ImageSet
-from models.classify import Servable, Softmax
+from models.classify import Output, Servable, Softmax
 from models.errors import LearningError
 from models.networks import Activations, Network
 from models.options import Options
@@ -179,6 +179,14 @@ class Method(ABC, Generic[OptionsT]):
         """
         self.network.head.remove(columns)
         return ["backbone", "head"]
+
+    def left_out(self) -> tuple[Output, Tensor] | None:
+        """Return predictions of training images, each left out of what judges it, and columns.
+
+        They stand in for predictions of held-out images. None where the method cannot leave images
+        out: a network was trained on all of them.
+        """
+        return None
 
     def report(self) -> dict[str, Any]:
         """Return the method's own figures, for the version's metrics."""

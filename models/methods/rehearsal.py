@@ -8,7 +8,14 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from models.classify import LinearDiscriminant, NearestMean, Servable, Softmax, class_mean
+from models.classify import (
+    LinearDiscriminant,
+    NearestMean,
+    Servable,
+    Softmax,
+    SoftmaxNearMeans,
+    class_mean,
+)
 from models.errors import LearningError
 from models.exemplar_discriminant import ExemplarDiscriminant
 from models.methods.base import Method, Needs, OptionsT
@@ -84,16 +91,17 @@ class Rehearsal(Method[OptionsT]):
 
         Raises ValueError for the discriminant in a version that has none.
         """
-        way = self.way(classify)
+        way, solved = self.way(classify), self.discriminant
+        # What is known is told in the default way.
+        deviation = None if solved is None or way != self.classify[0] else solved.deviation
+        given = self.preprocess, self.network
         if way == "nearest_mean":
-            return NearestMean(self.preprocess, self.network, self.means, self.temperature)
+            return NearestMean(*given, self.means, self.temperature, deviation)
         if way == "softmax":
-            return self.head()
-        if (solved := self.discriminant) is None:
+            return self.head() if deviation is None else SoftmaxNearMeans(*given, deviation)
+        if solved is None:
             raise ValueError("this version was learnt without a discriminant")
-        return LinearDiscriminant(
-            self.preprocess, self.network, solved.weight, solved.bias, solved.temperature
-        )
+        return LinearDiscriminant(*given, solved.weight, solved.bias, solved.temperature)
 
     def head(self) -> Servable:
         """Return the module that predicts with the trained head."""

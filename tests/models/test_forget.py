@@ -84,13 +84,23 @@ def test_a_class_goes_and_its_neighbours_stay(chain: Callable[..., Chain], metho
     assert after.kept == before.kept[:2] + before.kept[3:]
     assert after.rankings == {}
     # What the discriminant is solved from and solved for is in test_exemplar_discriminant.py.
-    changed = {"head.1", "router.1", "means", "discriminant"} & before.state.parts.keys()
+    changed = {
+        "head.1",
+        "router.1",
+        "means",
+        "discriminant",
+        "deviation",
+    } & before.state.parts.keys()
     assert after.state.parts.keys() == before.state.parts.keys()
     # The scores of held-out images are those of the classes that are left.
     assert all(len(values) == 50 for values in after.state.parts[PART].values())
     judged = {PART, calibrated.PART}
     same(before.state, after.state, sorted(before.state.parts.keys() - changed - judged))
-    for name in changed - {"discriminant"}:
+    if method == "joint":  # the covariance is of all images
+        one, other = (result.state.parts["deviation"] for result in (before, after))
+        assert torch.equal(other["root"], one["root"])
+        assert torch.equal(other["means"], one["means"][[0, 1, 3, 4, 5]])
+    for name in changed - {"discriminant", "deviation"}:
         for key, tensor in before.state.parts[name].items():
             if key != "temperature":
                 left = [1] if name != "means" else [0, 1, 3, 4, 5]
@@ -171,7 +181,7 @@ def test_something_must_be_left(method: str) -> None:
         ("icarl", (2, 3), ("backbone", "head")),
         ("replay", (2, 3), ("backbone", "head")),
         ("finetune", (0,), ("backbone", "head")),
-        ("joint", (0,), ("backbone", "head")),
+        ("joint", (0,), ("backbone", "head", "deviation")),
         ("mas", (4, 5), ("backbone", "importance")),
         ("mas", (3, 4, 5), ("backbone", "head", "importance")),
         ("piggyback", (2, 3), ()),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -28,7 +28,12 @@ class UnknownView(BaseModel):
     false_alarms: float = Field(
         description="The share of images of known classes that may be called unknown."
     )
-    images: int = Field(description="How many held-out images the promise rests on.")
+    images: int = Field(description="How many images the promise rests on.")
+    rests_on: Literal["held_out", "left_out"] = Field(
+        "held_out",
+        description="Which images: held out of learning, or learnt and each left out of what "
+        "judges it.",
+    )
     scores: list[str] = Field(
         description="What is compared with them: `doubt`, and `distance` to the class means."
     )
