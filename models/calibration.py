@@ -1,7 +1,47 @@
-"""Whether scores mean what they say: the expected calibration error."""
+"""Whether scores mean what they say: the calibration of confidence, and the error that is left.
+
+The confidence of a prediction is its largest score p. It is calibrated if of the images with a
+confidence of 0.8, say, 80 % are right. A temperature τ scales the scores; then the curve of beta
+calibration (Kull, Silva Filho & Flach, AISTATS 2017, eq. 3) makes of p the confidence ::
+
+    σ(a·log p − b·log(1 − p) + c)      with a, b > 0
+
+which for a = b, c = 0 is again a temperature of two classes. A curve is needed where heads of
+different steps were never trained against each other, and for sigmoids: no temperature gets the
+confidence of those right. Neither changes which class is the best: see `calibrate`.
+"""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from models.classify import Output, fit_temperature
+
+# τ, a, b and c where nothing is known.
+_NEUTRAL = (1.0, 1.0, 1.0, 0.0)
+# a and b are no smaller, so that more confidence before is more confidence after.
+_LEAST_SLOPE = 0.01
+_NEWTON_STEPS = 50
+_FOLDS = 5
+# Logarithms of p and 1 − p are cut off there: what lies beyond is rounding.
+_CERTAIN = -30.0
+# How much above an equal share, and above the next score, the best is kept, as a share of itself.
+_LEAD, _GAP = 1e-3, 1e-4
+
+
+class Curve(NamedTuple):
+    """τ, a, b and c."""
+
+    temperature: float
+    low: float
+    high: float
+    shift: float
+
+    def tensor(self) -> Tensor:
+        """Return the curve as it is stored, float64 [4]."""
+        return torch.tensor(self, dtype=torch.float64)
 
 
 def expected_calibration_error(log_scores: Tensor, columns: Tensor, bins: int = 15) -> float | None:
@@ -21,3 +61,126 @@ def expected_calibration_error(log_scores: Tensor, columns: Tensor, bins: int = 
     gaps = torch.zeros(bins, dtype=torch.float64, device=confidence.device)
     gaps.index_add_(0, number, right - confidence)
     return float(gaps.abs().sum() / len(columns))
+
+
+def fit(log_scores: Tensor, columns: Tensor) -> Curve:
+    """Return the curve for predictions with log-scores [n, C] of images of classes `columns` [n].
+
+    τ is the likeliest: see `fit_temperature`; 1 where some columns were not considered. a, b and c
+    maximise the likelihood of which predictions are right, times normal distributions of a and b
+    around 1 and of c around 0, all of variance 1: a few images hardly bend the curve.
+    """
+    if not len(columns) or log_scores.shape[1] == 1:
+        return Curve(*_NEUTRAL)
+    right = (log_scores.argmax(dim=1) == columns).double()
+    temperature = 1.0
+    if bool(log_scores.isfinite().all()):
+        temperature = fit_temperature(-log_scores, columns)
+    features = _features((log_scores.double() / temperature).log_softmax(dim=1))
+    return Curve(temperature, *_beta(features, right))
+
+
+def calibrate(output: Output, curve: Tensor) -> Output:
+    """Return predictions with their log-scores calibrated by a curve [4].
+
+    The best class stays the best, and the others keep their order: they share what the best leaves,
+    in proportion to their scores, but evened out as far as none exceeds the best. Where a router
+    chose the task, what the best loses goes to the classes of other tasks, in equal shares.
+    """
+    temperature, low, high, shift = curve.to(output.log_scores).unbind()
+    logs = (output.log_scores / temperature).log_softmax(dim=1)
+    # By the scores before, since a large τ makes some equal.
+    best = output.log_scores.argmax(dim=1, keepdim=True)
+    top, rest = _features(logs).unsqueeze(-1).unbind(dim=1)
+    considered = torch.ones_like(logs) if output.tasks is not None else logs.isfinite().to(logs)
+    others = considered.scatter(1, best, 0)
+    count = others.sum(dim=1, keepdim=True)
+    odds = low * top + high * rest + shift
+    # Never below an equal share.
+    least = torch.log1p(count.new_tensor(_LEAD)) - torch.log1p(count)
+    log_p = torch.maximum(functional.logsigmoid(odds), least)
+    left = torch.log(-torch.expm1(log_p.clamp_max(-1e-7)))
+    left = torch.where(odds > 0, torch.minimum(functional.logsigmoid(-odds), left), left)
+    # Of what is left, the part of each: in logarithms, since some are too small for a float.
+    share = logs.scatter(1, best, -torch.inf)
+    if output.tasks is not None:
+        moved = (top.exp() - log_p.exp()).clamp_min(0)
+        outside = others * logs.isinf()
+        even = (moved * outside / outside.sum(dim=1, keepdim=True).clamp_min(1)).log()
+        share = torch.where(outside > 0, even, share)
+    share = (share - share.logsumexp(dim=1, keepdim=True)).nan_to_num(neginf=-torch.inf)
+    # (1 − w)·share + w/count is at most the cap.
+    cap = (log_p - left).exp() * (1 - _GAP)
+    largest, equal = share.amax(dim=1, keepdim=True).exp(), 1 / count.clamp_min(1)
+    w = ((largest - cap) / (largest - equal).clamp_min(1e-12)).clamp(0, 1)
+    evened = torch.where(w > 0, torch.log((1 - w) * share.exp() + w * equal * others), share)
+    found = (left + evened).scatter(1, best, log_p)
+    # A class that is the only one considered.
+    return output._replace(log_scores=torch.where(count > 0, found, logs))
+
+
+def cross_fitted(output: Output, columns: Tensor) -> Output:
+    """Return predictions of images, each calibrated by a curve that others were fitted to.
+
+    Images and curves are those of `fit`, in 5 folds. Fitting and measuring on the same images would
+    find too small an error. Every class is spread over the folds.
+    """
+    order = columns.argsort(stable=True)
+    folds = torch.empty_like(order)
+    folds[order] = torch.arange(len(order), device=order.device) % _FOLDS
+    log_scores = output.log_scores.clone()
+    for fold in range(min(_FOLDS, len(order))):
+        own = folds == fold
+        curve = fit(output.log_scores[~own], columns[~own]).tensor()
+        tasks = None if output.tasks is None else output.tasks[own]
+        log_scores[own] = calibrate(Output(output.log_scores[own], tasks=tasks), curve).log_scores
+    return output._replace(log_scores=log_scores)
+
+
+def _features(log_scores: Tensor) -> Tensor:
+    """Return log p and −log(1 − p) [n, 2] for the largest scores p."""
+    top, best = log_scores.max(dim=1, keepdim=True)
+    # Not by 1 − p, which is 0 too soon.
+    rest = log_scores.scatter(1, best, -torch.inf).logsumexp(dim=1, keepdim=True)
+    return torch.cat([top, -rest.clamp_min(_CERTAIN)], dim=1)
+
+
+def _beta(features: Tensor, right: Tensor) -> list[float]:
+    """Return a, b, c of the greatest posterior, with a and b at least `_LEAST_SLOPE`."""
+    inputs = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    found = []
+    # Convex: where a solution without the bounds is outside them, it is on one of them.
+    for held in ((), (0,), (1,), (0, 1)):
+        values = _newton(inputs, right, held)
+        if bool((values[:2] >= _LEAST_SLOPE).all()):
+            found.append((_cost(inputs, right, values), values.tolist()))
+        if found and not held:
+            break
+    return min(found)[1]
+
+
+def _cost(inputs: Tensor, right: Tensor, values: Tensor) -> float:
+    fitted = functional.binary_cross_entropy_with_logits(inputs @ values, right, reduction="sum")
+    return float(fitted + 0.5 * (values - values.new_tensor(_NEUTRAL[1:])).square().sum())
+
+
+def _newton(inputs: Tensor, right: Tensor, held: tuple[int, ...]) -> Tensor:
+    """Return the best values [3] where those at `held` are `_LEAST_SLOPE`, by Newton's method."""
+    prior = inputs.new_tensor(_NEUTRAL[1:])
+    values = prior.clone()
+    values[list(held)] = _LEAST_SLOPE
+    free = [place for place in range(3) if place not in held]
+    cost = _cost(inputs, right, values)
+    for _ in range(_NEWTON_STEPS):
+        p = (inputs @ values).sigmoid()
+        slope = inputs.T @ (p - right) + values - prior
+        bend = inputs.T @ (inputs * (p * (1 - p))[:, None]) + torch.eye(3).to(inputs)
+        step = torch.zeros_like(values)
+        step[free] = torch.linalg.solve(bend[free][:, free], slope[free])
+        scale = 1.0
+        while (lower := _cost(inputs, right, values - scale * step)) > cost and scale > 1e-9:
+            scale /= 2
+        if lower >= cost:
+            break
+        values, cost = values - scale * step, lower
+    return values

@@ -93,25 +93,34 @@ class Sigmoid(Servable):
 class NearestMean(Servable):
     """Nearest mean of exemplars (iCaRL Alg. 1): scores are softmax(−distance²/τ).
 
-    `means` [C, D] are unit vectors, `temperature` τ a scalar.
+    `means` [C, D] are unit vectors, `temperature` τ a scalar. `deviation` gives distances [B, C] of
+    features; without it, they are those to the means.
     """
 
     means: Tensor
     temperature: Tensor
 
     def __init__(
-        self, preprocess: Preprocess, network: Network, means: Tensor, temperature: Tensor
+        self,
+        preprocess: Preprocess,
+        network: Network,
+        means: Tensor,
+        temperature: Tensor,
+        deviation: nn.Module | None = None,
     ) -> None:
         super().__init__(preprocess, network)
+        self.deviation = deviation
         self.register_buffer("means", means)
         self.register_buffer("temperature", temperature)
 
     def forward(self, images: Tensor) -> Output:
         """Return the scores and distances of uint8 images [B, 3, S, S]."""
-        features = functional.normalize(self.network(self.preprocess(images)).features)
-        squared = squared_distances(features, self.means)
+        features = self.network(self.preprocess(images)).features
+        squared = squared_distances(functional.normalize(features), self.means)
+        distances = squared.sqrt()
+        deviations = distances if self.deviation is None else self.deviation(features)
         log_scores = (-squared / self.temperature).log_softmax(dim=1)
-        return Output(log_scores, distances=squared.sqrt(), deviations=squared.sqrt())
+        return Output(log_scores, distances=distances, deviations=deviations)
 
 
 class LinearDiscriminant(Servable):
@@ -200,23 +209,29 @@ def fit_temperature(squared: Tensor, columns: Tensor) -> float:
     `squared` [H, C] are squared distances of held-out images, `columns` [H] their classes. Labels
     are smoothed: by Laplace's rule of succession the right class has probability (H+1)/(H+2). Else
     all scores would be 0 or 1 where H images show no mistake. The negative log-likelihood is convex
-    in 1/τ, so a golden-section search finds its one minimum.
+    in 1/τ, so a golden-section search over τ from 10⁻³ to 10³ finds its one minimum.
     """
     images, classes = squared.shape
     if images == 0 or classes == 1:
         return 1.0
-    doubt = classes / (classes - 1) / (images + 2)
+    doubt = min(classes / (classes - 1) / (images + 2), 1.0)
+    logits = -squared.double()
 
-    def cost(inverse: float) -> float:
-        logits = -squared.double() * inverse
-        return float(functional.cross_entropy(logits, columns, label_smoothing=min(doubt, 1.0)))
+    def cost(exponent: float) -> float:
+        found = functional.cross_entropy(logits / 10**exponent, columns, label_smoothing=doubt)
+        return float(found)
 
     golden = (5**0.5 - 1) / 2
-    low, high = 0.0, 1000.0
-    for _ in range(60):
-        width = golden * (high - low)
-        if cost(high - width) <= cost(low + width):
-            high = low + width
+    low, high = -3.0, 3.0
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = cost(left), cost(right)
+    for _ in range(40):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = cost(left)
         else:
-            low = high - width
-    return 2 / (low + high)
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = cost(right)
+    return float(10 ** ((low + high) / 2))

@@ -126,16 +126,27 @@ class Discriminant:
         return diagonal
 
     def left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
-        """Return the scores [n, C] of images where each is left out of the statistics.
+        """Return the scores [n, C] of images where each is left out: see `judged_without`."""
+        return self.judged_without(features, columns, alpha)[0]
 
-        `features` [n, M] are of images that the statistics contain, `columns` [n] their classes,
-        which have two images or more. Equal to solving anew without each image, by the formula of
-        Sherman and Morrison: without it S loses a matrix of rank one.
+    def judged_without(
+        self, features: Tensor, columns: Tensor, alpha: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the scores and squared Mahalanobis distances [n, C] of images.
+
+        Each is left out of the statistics that judge it. `features` [n, M] are of images that the
+        statistics contain, `columns` [n] their classes, which have two images or more. Equal to
+        solving anew without each image, by the formula of Sherman and Morrison: without it S loses
+        a matrix of rank one.
         """
         batches = zip(features.split(_ROWS), columns.split(_ROWS), strict=True)
-        return torch.cat([self._left_out(rows, own, alpha) for rows, own in batches])
+        found = [self._judged_without(rows, own, alpha) for rows, own in batches]
+        scores, squared = zip(*found, strict=True)
+        return torch.cat(scores), torch.cat(squared)
 
-    def _left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
+    def _judged_without(
+        self, features: Tensor, columns: Tensor, alpha: float
+    ) -> tuple[Tensor, Tensor]:
         rows = features.double() @ self.basis
         own = self.counts[columns]
         delta = rows - self.means[columns]
@@ -164,8 +175,11 @@ class Discriminant:
         with_image = torch.where(is_own, with_image - step * delta_image, with_image)
         with_delta = torch.where(is_own, with_delta - step * delta_self, with_delta)
         more = v / (1 - v * delta_self)
-        scores = with_image + more * with_delta * delta_image
-        scores -= 0.5 * (with_self + more * with_delta.square())
+        inner = with_image + more * with_delta * delta_image
+        norms = with_self + more * with_delta.square()
+        own_norm = (rows * scaled).sum(dim=1, keepdim=True) + more * delta_image.square()
+        squared = (own_norm - 2 * inner + norms).clamp_min(0)
+        scores = inner - 0.5 * norms
         # tr(R'⁻¹S'), for the correction.
         of_spread = (inverse * self.values).sum(dim=1, keepdim=True)
         of_spread += more * (inverse.square() * self.values * delta.square()).sum(
@@ -175,8 +189,7 @@ class Discriminant:
         trace_left = (freedom * of_spread - lost[:, None] * of_delta) / freedom_left
         counts = torch.where(is_own, own[:, None] - 1, self.counts)
         correction = torch.where(spread[:, None], 0.5 * trace_left / counts, 0)
-        left: Tensor = scores + correction
-        return left
+        return scores + correction, squared
 
 
 class Choice(NamedTuple):

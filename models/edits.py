@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from models import left_out, matrices, methods, version_warnings
+from models import matrices, methods, version_warnings
 from models.compute import Compute
 from models.inference import Pause
 from models.learner import measure, pause_between, restore, sample_of, state_of
@@ -130,19 +130,8 @@ def _measured_again(
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    metrics, measured = measure(
-        spec,
-        method,
-        held_out,
-        data.held_out_columns,
-        compute,
-        history,
-        pause,
-        data.held_out_groups,
-    )
-    metrics["leave_one_out"] = left_out.accuracy(
-        metrics["report"], len(held_out), grouped=data.grouped
-    )
+    measured = measure(spec, method, data, compute, history, pause)
+    metrics = measured.metrics
     tasks = method.network.head.tasks
     warned = [
         *warnings,
@@ -151,11 +140,11 @@ def _measured_again(
     return StepResult(
         metrics=metrics | {"warnings": warned},
         state=state_of(method, measured),
-        sample=sample_of(method, held_out[:1] if len(held_out) else grey),
+        sample=sample_of(method, measured.curves, held_out[:1] if len(held_out) else grey),
         rankings=rankings or {},
         kept=kept,
         warnings=warned,
         residual=tuple(residual),
-        held_out=measured,
-        left_out=method.left_out(),
+        held_out=measured.held_out,
+        left_out=measured.left_out,
     )

@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.classify import Output, fit_temperature
 from models.discriminant import Discriminant, Statistics
+from models.mahalanobis import UnitMahalanobis
 from models.state import Tensors
 
 
@@ -27,7 +27,9 @@ class ExemplarDiscriminant:
 
     `features` [N, D] are of exemplars and their mirror images, class by class, L2-normalised, in
     float16; `counts` [C] how many each class has; `alpha` is a scalar. The scores of normalised
-    features z are (`weight` z + `bias`) / `temperature`, with weights [C, D] and biases [C].
+    features z are (`weight` z + `bias`) / `temperature`, with weights [C, D] and biases [C];
+    the temperature is 1, but in versions of releases that fitted it. `root` [D, D] and `centres`
+    [C, D] are a `UnitMahalanobis`; versions of older releases have none.
     """
 
     features: Tensor
@@ -36,6 +38,8 @@ class ExemplarDiscriminant:
     weight: Tensor
     bias: Tensor
     temperature: Tensor
+    root: Tensor | None = None
+    centres: Tensor | None = None
 
     @classmethod
     def of(cls, views: Sequence[Tensor], exemplars: int) -> Self:
@@ -48,12 +52,14 @@ class ExemplarDiscriminant:
     @classmethod
     def _solved(cls, features: Tensor, counts: Tensor, alpha: Tensor) -> Self:
         columns = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        statistics = Statistics.of(features, columns, len(counts))
-        weight, bias = Discriminant(statistics).solve(float(alpha))
+        discriminant = Discriminant(Statistics.of(features, columns, len(counts)))
+        weight, bias = discriminant.solve(float(alpha))
+        distances = UnitMahalanobis.of(discriminant, float(alpha))
         # What all classes have in common changes no score; without it, float32 keeps more digits
         # of what they differ in.
         weight, bias = (weight - weight.mean(dim=0)).float(), (bias - bias.mean()).float()
-        return cls(features, counts, alpha, weight, bias, torch.ones_like(bias[0]))
+        one = torch.ones_like(bias[0])
+        return cls(features, counts, alpha, weight, bias, one, distances.root, distances.means)
 
     def without(self, columns: Sequence[int]) -> "ExemplarDiscriminant":
         """Return the discriminant of the other classes, solved anew from their features."""
@@ -62,10 +68,13 @@ class ExemplarDiscriminant:
         features = torch.cat([parts[column] for column in kept])
         return ExemplarDiscriminant._solved(features, self.counts[kept], self.alpha)
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> None:
-        """Fit the temperature to the scores at 1 of held-out images of classes `columns` [H]."""
-        self.temperature.fill_(fit_temperature(-held_out.log_scores, columns))
-
     def part(self) -> Tensors:
         """Return the tensors, from which `ExemplarDiscriminant(**part)` restores it."""
-        return dict(vars(self))
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+
+    @property
+    def deviation(self) -> UnitMahalanobis | None:
+        """The distances to the classes, None in versions of releases that had none."""
+        if self.root is None or self.centres is None:
+            return None
+        return UnitMahalanobis(self.root, self.centres)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from models.classify import Output
 from models.state import Tensors
 
 # The parts of a version that have what it says of its held-out images, and of images that it was
@@ -91,6 +92,26 @@ class Judged(NamedTuple):
         names = [bytes(digest).hex() for digest in self.digests.numpy()]
         rows = zip(names, *(tensor.tolist() for tensor in self[1:]), strict=True)
         return sorted((Judgement(*row) for row in rows), key=lambda judgement: judgement.rank)
+
+
+class LeftOut(NamedTuple):
+    """Predictions of n images that were trained on, each left out of what judges it.
+
+    `columns` [n] are their classes, `digests` uint8 [n, 32] their SHA-256: zeros where it is not
+    known, None where it is not of any.
+    """
+
+    output: Output
+    columns: Tensor
+    digests: Tensor | None
+
+    def judged(self) -> Judged | None:
+        """Return what is said of those images that are known by their SHA-256."""
+        if self.digests is None:
+            return None
+        known = self.digests.any(dim=1)
+        found = (self.output.log_scores[known], self.columns[known], self.digests[known])
+        return Judged.of(*found) if bool(known.any()) else None
 
 
 def usual_scores(sets: Sequence[Judged], classes: int) -> list[float | None]:

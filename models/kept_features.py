@@ -95,22 +95,16 @@ class KeptFeatures:
         columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         return features, columns.to(features.device)
 
-    def identified(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features [n, M], columns [n] and digests [n, 32] of the images that have one."""
+    def digests(self) -> Tensor:
+        """Return the digests uint8 [N, 32] of `all`, zeros where an older release kept none."""
         found = [
-            (rows.features, rows.digests, column)
-            for column, kept in enumerate(self.by_column)
+            torch.zeros(len(rows.features), 32, dtype=torch.uint8)
+            if rows.digests is None
+            else rows.digests.cpu()
+            for kept in self.by_column
             for rows in kept
-            if rows.digests is not None
         ]
-        none = self.all()[0][:0]
-        features = torch.cat([none, *(rows for rows, _, _ in found)])
-        counts = torch.tensor([len(rows) for rows, _, _ in found], dtype=torch.int64)
-        columns = torch.tensor([column for *_, column in found], dtype=torch.int64)
-        digests = torch.cat(
-            [torch.empty(0, 32, dtype=torch.uint8), *(each.cpu() for _, each, _ in found)]
-        )
-        return features, columns.repeat_interleave(counts).to(features.device), digests
+        return torch.cat([torch.zeros(0, 32, dtype=torch.uint8), *found])
 
     def corrected(self, images: Sequence[Correction]) -> "tuple[KeptFeatures, Moved, Moved]":
         """Return the features with images in other classes or left out, and what went and came.

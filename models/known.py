@@ -9,6 +9,9 @@ never trained on, the share with a score at least as high is the p-value of a sc
 For an image that is exchangeable with the held-out ones, p ≤ α with a probability of at most α,
 whatever the network and the distribution (Vovk, Gammerman & Shafer: Algorithmic Learning in a
 Random World, 2005). Of k scores, min(1, k·min p) keeps that promise, by Bonferroni's inequality.
+
+Where too few images are held out, images that were learnt may stand in, each left out of what
+judges it. They are nearly exchangeable with a new image, which one image more judges.
 """
 
 from collections.abc import Mapping
@@ -58,15 +61,24 @@ def smallest_p(held_out: Scores) -> float | None:
     return max((len(held_out) / (len(values) + 1) for values in held_out.values()), default=None)
 
 
-def measure(output: Output | None, columns: Tensor, false_alarms: float) -> dict[str, Any]:
+def promises(output: Output | None, false_alarms: float) -> bool:
+    """Say whether the images of these predictions are enough for a share of false alarms."""
+    least = None if output is None else smallest_p(scores(output))
+    return least is not None and least <= false_alarms
+
+
+def measure(
+    output: Output | None, columns: Tensor, false_alarms: float, rests_on: str = "held_out"
+) -> dict[str, Any]:
     """Return what is promised of known images, and the estimated share of unknown ones found.
 
-    `output` are the calibrated predictions of the held-out images (None without images), `columns`
-    [n] their classes.
+    `output` are the calibrated predictions of images (None without images), `columns` [n] their
+    classes. They were held out or, with ``left_out``, each left out of what judges it.
     """
     return {
         "false_alarms": false_alarms,
         "images": len(columns),
+        "rests_on": rests_on,
         "scores": [] if output is None else list(scores(output)),
         "detected": None if output is None else _detected(output, columns, false_alarms),
     }

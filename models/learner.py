@@ -4,24 +4,27 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from models import evaluate, fit, known, left_out, methods, networks, version_warnings
+from models import calibrated, evaluate, fit, known, left_out, methods, networks, version_warnings
+from models.calibrated import ERRORS, Curves
+from models.calibration import calibrate
 from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
 from models.errors import Cancelled, LearningError, diverged
 from models.inference import Pause
+from models.judging import Judged
 from models.memory import ExemplarMemory
 from models.methods import Method
 from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
 from models.spec import Spec
-from models.state import State, clone, load_into, on_device
-from models.step import Sample, Step, StepData, StepResult, Variant
+from models.state import State, Tensors, clone, load_into, on_device
+from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
 from models.trainer import Progress, Trainer, at_epoch_ends
 
 CPU = torch.device("cpu")
@@ -84,19 +87,8 @@ def learn(
     fitted = fit.measure(method, step) if steps else None
     method.end(step)
     pause = pause_in("evaluating")
-    metrics, held_out = measure(
-        spec,
-        method,
-        data.held_out,
-        data.held_out_columns,
-        compute,
-        history,
-        pause,
-        data.held_out_groups,
-    )
-    metrics["leave_one_out"] = left_out.accuracy(
-        metrics["report"], len(data.held_out), grouped=data.grouped
-    )
+    measured = measure(spec, method, data, compute, history, pause)
+    metrics = measured.metrics
     metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
     metrics["training_measured_on"] = None if fitted is None else fitted.images
     warnings = [
@@ -107,7 +99,7 @@ def learn(
         *method.warnings(),
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
-    return _result(method, held_out, step.memory, metrics, warnings, image)
+    return _result(method, measured, step.memory, warnings, image)
 
 
 def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:
@@ -136,59 +128,87 @@ def pause_between(
     return pause
 
 
+class Measured(NamedTuple):
+    """What is found by held-out images: metrics, calibration, and what tells what is known.
+
+    `curves` are those of `models.calibrated`, by name; `scores` those of `models.known`, by kind.
+    `held_out` are the calibrated predictions of the held-out images, None without images;
+    `left_out` is what is said of images that were trained on.
+    """
+
+    metrics: dict[str, Any]
+    curves: Tensors
+    scores: known.Scores
+    held_out: Output | None
+    left_out: Judged | None
+
+
 def measure(
     spec: Spec,
     method: Method[Any],
-    images: Tensor,
-    columns: Tensor,
+    data: StepData | Remaining,
     compute: Compute,
     history: dict[str, Any] | None,
     pause: Pause,
-    groups: Tensor | None,
-) -> tuple[dict[str, Any], Output | None]:
-    """Calibrate the method and return the metrics, from one pass over the held-out images.
-
-    Each other way to classify that is calibrated takes a pass of its own. Also return the
-    predictions as they are once calibrated, None without images.
-    """
+) -> Measured:
+    """Measure a method, and calibrate each way to classify, by a pass over held-out images."""
     pause()
+    images, columns = data.held_out, data.held_out_columns
     tasks = method.network.head.tasks
-    held_out, calibrated, with_task = None, None, None
+    held_out, curves, with_task = None, None, None
+    default = method.way("auto")
 
-    def servable(task: int | None = None) -> Servable:
-        return to_device(method.servable(task), compute.device)
-
-    def predict(module: Servable) -> Output:
-        return evaluate.predict(to_device(module, compute.device), images, compute.device, pause)
+    def servable(task: int | None = None, classify: str = "auto") -> Servable:
+        return to_device(method.servable(task, classify), compute.device)
 
     if len(images):
-        held_out = predict(servable())
-        if bool(held_out.log_scores.isnan().any()):
-            raise diverged("its scores are no longer finite")
-        calibrated = method.calibrate(held_out, columns)
-        method.calibrate_others(predict, columns)
+        outputs = {}
+        for way in method.offered(method.state()):
+            outputs[way] = evaluate.predict(servable(classify=way), images, compute.device, pause)
+            if bool(outputs[way].log_scores.isnan().any()):
+                raise diverged("its scores are no longer finite")
+        held_out = outputs[default]
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(
                 servable, images, columns, tasks, compute.device, pause
             )
+        pause()
+        curves = Curves.of(outputs, columns, tasks, with_task)
     pause()
-    metrics = evaluate.measure(held_out, columns, tasks, history, with_task, groups)
-    unknown = known.measure(calibrated, columns, spec.false_alarms)
-    return {**metrics, "unknown": unknown, "report": method.report()}, calibrated
+    metrics = evaluate.measure(held_out, columns, tasks, history, with_task, data.held_out_groups)
+    metrics |= dict.fromkeys(ERRORS) if curves is None else curves.errors(columns)
+    calibrated_output = None if curves is None else curves.calibrated[default]
+    left = method.left_out()
+    if left is not None and curves is not None:
+        left = left._replace(output=calibrate(left.output, curves.parts[default]))
+    found, rests_on = calibrated_output, "held_out"
+    if left is not None and not known.promises(found, spec.false_alarms):
+        found, columns, rests_on = left.output, left.columns, "left_out"
+    metrics["unknown"] = known.measure(found, columns, spec.false_alarms, rests_on)
+    metrics["report"] = method.report()
+    metrics["leave_one_out"] = left_out.accuracy(
+        metrics["report"], len(images), grouped=data.grouped
+    )
+    return Measured(
+        metrics=metrics,
+        curves={} if curves is None else curves.parts,
+        scores={} if found is None else known.ascending(known.scores(found)),
+        held_out=calibrated_output,
+        left_out=None if left is None else left.judged(),
+    )
 
 
 def _result(
     method: Method[Any],
-    held_out: Output | None,
+    measured: Measured,
     memory: ExemplarMemory,
-    metrics: dict[str, Any],
     warnings: list[str],
     image: Tensor,
 ) -> StepResult:
-    state = state_of(method, held_out)
+    state = state_of(method, measured)
     if not state.finite:
         raise diverged("its weights are no longer finite")
-    sample = sample_of(method, image)
+    sample = sample_of(method, measured.curves, image)
     if any(bool(scores.isnan().any()) for scores in sample.log_scores.values()):
         raise diverged("its scores are no longer finite")
     return StepResult(
@@ -200,29 +220,31 @@ def _result(
             if memory.changed[column] and kept
         },
         kept=memory.kept,
-        metrics=metrics | {"warnings": warnings},
+        metrics=measured.metrics | {"warnings": warnings},
         warnings=warnings,
-        held_out=held_out,
-        left_out=method.left_out(),
+        held_out=measured.held_out,
+        left_out=measured.left_out,
     )
 
 
-def state_of(method: Method[Any], held_out: Output | None) -> State:
-    """Return the method's state with the scores of held-out images, where there are some."""
+def state_of(method: Method[Any], measured: Measured) -> State:
+    """Return the method's state with what was found by held-out images, where there are some."""
     parts = {name: clone(part) for name, part in method.state().items()}
-    if held_out is not None and (scores := known.scores(held_out)):
-        parts[known.PART] = known.ascending(scores)
+    if measured.scores:
+        parts[known.PART] = dict(measured.scores)
+    if measured.curves:
+        parts[calibrated.PART] = measured.curves
     return State(parts, method.network.head.tasks)
 
 
-def sample_of(method: Method[Any], image: Tensor) -> Sample:
+def sample_of(method: Method[Any], curves: Tensors, image: Tensor) -> Sample:
     """Return what the method predicts on the CPU for an image uint8 [1, 3, S, S]."""
     variants: list[Variant] = [(None, way) for way in method.offered(method.state())]
     if method.needs.task_id:
         variants += [(task, "auto") for task in dict.fromkeys(method.network.head.tasks)]
 
     def output(variant: Variant) -> Output:
-        servable = method.servable(*variant)
+        servable = calibrated.servable(method, curves, *variant)
         if method.preprocess.mean.device != CPU:
             # A copy: methods mix the tensors of their modules with others on the device.
             servable = copy.deepcopy(servable)

@@ -4,6 +4,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.discriminant import Discriminant
 from models.state import Tensors
@@ -39,3 +40,11 @@ class Mahalanobis(nn.Module):
         return torch.cdist(
             features @ self.root, self.means, compute_mode="donot_use_mm_for_euclid_dist"
         )
+
+
+class UnitMahalanobis(Mahalanobis):
+    """The same of features that are L2-normalised first."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the distances [B, C] of features [B, D] of any length."""
+        return super().forward(functional.normalize(features))

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models import evaluate, known, methods
-from models.classify import Servable, restrict
+from models import calibrated, evaluate, known, methods
+from models.calibration import calibrate
+from models.classify import Output, Servable, restrict
 from models.compute import to_device
 from models.errors import LearningError
 from models.inference import Pause, no_pause
@@ -41,7 +42,8 @@ def load_servable(
     It is frozen and in eval mode. Raises ValueError for a task or a way to classify that the
     method does not have.
     """
-    servable = restore(spec, state, torch.device(device)).servable(task, classify)
+    method = restore(spec, state, torch.device(device))
+    servable = calibrated.servable(method, state.parts.get(calibrated.PART, {}), task, classify)
     servable.requires_grad_(False).eval()
     return to_device(servable, torch.device(device))
 
@@ -81,6 +83,10 @@ def predictions(
     if task != given:
         within = torch.tensor([each == task for each in state.tasks])
         log_scores = restrict(log_scores, within)
+        way = method.classify[0] if classify == "auto" else classify
+        curve = state.parts.get(calibrated.PART, {}).get(calibrated.name(way, task))
+        if curve is not None:
+            log_scores = calibrate(Output(log_scores), curve).log_scores
     # Images are known among all classes, by the default way to classify.
     default = task is None and classify in ("auto", method.classify[0])
     held_out = state.parts.get(known.PART, {}) if default else {}
@@ -103,7 +109,8 @@ def check_read_back(spec: Spec, state: State, sample: Sample) -> None:
     """
     method = restore(spec, state)
     for (task, classify), expected in sample.log_scores.items():
-        servable = to_device(method.servable(task, classify).requires_grad_(False), CPU)
+        servable = calibrated.servable(method, state.parts.get(calibrated.PART, {}), task, classify)
+        servable = to_device(servable.requires_grad_(False), CPU)
         output = evaluate.predict(servable, sample.image, CPU)
         found = output.log_scores
         within = "" if task is None else f" within task {task}"

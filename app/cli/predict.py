@@ -28,18 +28,28 @@ def predict(
         int | None, typer.Option(min=0, help="Consider only the classes of this task.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of images of known classes that may be called not known, above 0 and "
+            "below 1; the version's if left out."
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
     """Show what a classifier sees in images. Exit status 1 if an image cannot be read."""
     path = f"{classifier_path(name)}/predict"
-    query = {"version": version, "top_k": top_k} | ({} if task is None else {"task": task})
+    chosen = {"task": task, "false_alarms": false_alarms}
+    query: dict[str, Any] = {"version": version, "top_k": top_k}
+    query |= {key: value for key, value in chosen.items() if value is not None}
     table = Table(box=None, header_style="dim")
     table.add_column("image", overflow="fold")
-    for column in ("label", "score", "then"):
+    for column in ("label", "score", "known", "then"):
         table.add_column(column)
     answered_by = None
     unreadable = []
+    reasons: dict[str, None] = {}
     with connect(url, key_file) as client:
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
@@ -51,9 +61,13 @@ def predict(
                     unreadable.append(f"{image}: {result['error']['detail']}")
                 else:
                     table.add_row(escape(str(image)), *_describe(result))
+                    if "known_why" in result:
+                        reasons[result["known_why"]] = None
     console = Console(highlight=False)
     console.print(table)
     console.print(f"[dim]{name} version {answered_by}[/]")
+    for reason in reasons:
+        console.print(f"[dim]known is -: {escape(reason)}[/]")
     if unreadable:
         raise CommandError("\n".join(unreadable))
 
@@ -65,7 +79,16 @@ def _read(image: Path) -> bytes:
         raise CommandError(f"Cannot read {image}: {error.strerror}.") from error
 
 
-def _describe(result: dict[str, Any]) -> tuple[str, str, str]:
+def _describe(result: dict[str, Any]) -> tuple[str, str, str, str]:
     _, *others = result["ranked"]
     then = ", ".join(f"{escape(other['label'])} {percent(other['score'])}" for other in others)
-    return f"[bold]{escape(result['label'])}[/]", percent(result["score"]), then
+    label = f"[bold]{escape(result['label'])}[/]"
+    return label, percent(result["score"]), _known(result), then
+
+
+def _known(result: dict[str, Any]) -> str:
+    """Say whether an image is known, and if not, how rarely known images are as strange."""
+    known = result.get("known")  # older releases do not say
+    if known is None:
+        return "-"
+    return "yes" if known else f"[yellow]not known: p = {result['p_known']:.2g}[/]"

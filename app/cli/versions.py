@@ -50,6 +50,17 @@ def described(name: str, version: Mapping[str, Any]) -> str:
         f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
         f"classes: accuracy {_accuracy(metrics)}"
         + ("." if lost is None else f", {forgetting_phrase(lost)}.")
+        + _unknown(metrics.get("unknown"))  # null for a version of an earlier release
+    )
+
+
+def _unknown(unknown: Mapping[str, Any] | None) -> str:
+    """Return a sentence on the images of other classes that are found, if that was measured."""
+    if not unknown or unknown["detected"] is None:
+        return ""
+    return (
+        f" Of images of other classes about {percent(unknown['detected'])} are called not known, "
+        f"at {percent(unknown['false_alarms'])} false alarms."
     )
 
 

@@ -18,8 +18,9 @@ from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, Vers
 from app.inference.lru import LruCache
 from app.inference.stored import StoredVersion
 from app.storage import TensorStore
-from models import known, methods, state
-from models.classify import Servable, restrict
+from models import calibrated, known, methods, state
+from models.calibration import calibrate
+from models.classify import Output, Servable, restrict
 from models.compute import is_out_of_memory
 from models.preprocess import pixel_rules
 from models.serving import load_servable, size_of, why
@@ -104,11 +105,17 @@ class ServablePredictor:
 
 
 class RestrictedPredictor:
-    """Another predictor, with the scores restricted to the columns of one task."""
+    """Another predictor, with the scores restricted to the columns of one task.
 
-    def __init__(self, whole: ServablePredictor, columns: torch.Tensor) -> None:
+    They are calibrated by a curve, where the version has one.
+    """
+
+    def __init__(
+        self, whole: ServablePredictor, columns: torch.Tensor, curve: torch.Tensor | None
+    ) -> None:
         self._whole = whole
         self._columns = columns
+        self._curve = curve
 
     def run(self, images: Sequence[bytes]) -> Run:
         """Return a `Prediction` or an UnreadableImageError for each image."""
@@ -120,9 +127,11 @@ class RestrictedPredictor:
     ) -> Prediction | UnreadableImageError:
         if isinstance(outcome, UnreadableImageError):
             return outcome
-        scores = restrict(torch.from_numpy(outcome.log_scores)[None], self._columns)[0]
+        scores = restrict(torch.from_numpy(outcome.log_scores)[None], self._columns)
+        if self._curve is not None:
+            scores = calibrate(Output(scores), self._curve).log_scores
         # How surely it is known was judged among all classes.
-        return Prediction(scores.numpy(), outcome.distances)
+        return Prediction(scores[0].numpy(), outcome.distances)
 
 
 AnyPredictor = ServablePredictor | RestrictedPredictor
@@ -152,6 +161,7 @@ class LoadedVersion:
         self._built: WeakSet[ServablePredictor] = WeakSet()
         # The scores of its held-out images, by which images are known.
         self.held_out: known.Scores = {}
+        self._curves: state.Tensors = {}
         self._default = self._build(None, "auto", warm=True)
 
     @property
@@ -198,7 +208,9 @@ class LoadedVersion:
         if task is None or methods.needs(self._spec.method).task_id:
             return self._build(task, classify)
         whole = self._default if classify == "auto" else self._build(None, classify)
-        return RestrictedPredictor(whole, self._columns == task)
+        way = methods.get(self._spec.method).classify[0] if classify == "auto" else classify
+        curve = self._curves.get(calibrated.name(way, task))
+        return RestrictedPredictor(whole, self._columns == task, curve)
 
     def _build(self, task: int | None, classify: str, *, warm: bool = False) -> ServablePredictor:
         loaded = state.State(self._stored.tensors(self._store), self.tasks)
@@ -222,6 +234,7 @@ class LoadedVersion:
             ) from error
         if warm:
             self.held_out = own
+            self._curves = loaded.parts.get(calibrated.PART, {})
         self._built.add(predictor)
         return predictor
 

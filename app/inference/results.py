@@ -62,6 +62,6 @@ def _too_few(version: LoadedVersion, false_alarms: float) -> str:
     held_out = len(next(iter(version.held_out.values())))
     needed = math.ceil(round(len(version.held_out) / false_alarms, 9)) - 1
     return (
-        f"the version has {held_out} held-out images, and a share of {false_alarms:g} false alarms "
-        f"takes {needed}: hold out more, or allow more false alarms"
+        f"the version has {held_out} images to compare with, and a share of {false_alarms:g} false "
+        f"alarms takes {needed}: hold out more, or allow more false alarms"
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from models import networks
-from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
+from models.classify import Output, Servable, SoftmaxNearMeans
 from models.discriminant import (
     ALPHAS,
     DEFAULT_ALPHA,
@@ -19,7 +19,7 @@ from models.discriminant import (
     to_leave_out,
 )
 from models.errors import InvalidSpecError, LearningError
-from models.judging import Judged
+from models.judging import LeftOut
 from models.kept_features import KeptFeatures
 from models.mahalanobis import Mahalanobis
 from models.methods.base import Method, Needs, Phase, Setup
@@ -72,8 +72,8 @@ class Analytic(Method[AnalyticOptions]):
 
     statistics: Statistics | None = None
     choice: Choice | None = None
-    # What this step solved the head by; None where it changed nothing.
-    discriminant: Discriminant | None = None
+    # What was solved last, with images that it rests on; not stored.
+    solved: tuple[Discriminant, Tensor, Tensor] | None = None
     # None in versions of releases that had no distances.
     deviation: Mahalanobis | None = None
 
@@ -123,7 +123,8 @@ class Analytic(Method[AnalyticOptions]):
 
     def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
-        discriminant = self.discriminant = Discriminant(statistics)
+        discriminant = Discriminant(statistics)
+        self.solved = discriminant, features, columns
         alphas = ALPHAS if self.options.alpha is None else (self.options.alpha,)
         # Where no image can be left out: as before.
         before = self.choice or Choice(self.options.alpha or DEFAULT_ALPHA, 1.0, 0, 0)
@@ -137,16 +138,6 @@ class Analytic(Method[AnalyticOptions]):
                 block.weight.copy_(weight[rows] / self.choice.temperature)
                 block.bias.copy_(bias[rows] / self.choice.temperature)
             first = rows.stop
-
-    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
-        """Fit τ to held-out images."""
-        temperature = fit_temperature(-held_out.log_scores, columns)
-        for block in self.network.head.blocks.values():
-            with torch.no_grad():
-                block.weight.div_(temperature)
-                block.bias.div_(temperature)
-        calibrated = (held_out.log_scores / temperature).log_softmax(dim=1)
-        return held_out._replace(log_scores=calibrated)
 
     def forget(self, columns: Sequence[int]) -> list[str]:
         """Subtract what the classes added: exactly, where their features were kept.
@@ -206,19 +197,24 @@ class Analytic(Method[AnalyticOptions]):
         self.choice = None
         self._solve(self.statistics, *self.kept.all())
 
-    def left_out(self) -> Judged | None:
-        """Return what the head would say of images if it had been solved without each."""
-        if self.kept is None or self.statistics is None or self.choice is None:
+    def left_out(self) -> LeftOut | None:
+        """Return exact predictions: the statistics without an image are solved in closed form."""
+        if self.statistics is None or self.choice is None:
             return None
-        features, columns, digests = self.kept.identified()
-        judged = to_leave_out(features, columns, self.statistics.counts, _LEFT_OUT)
-        if not len(judged) or len(self.statistics.counts) == 1:
+        if self.solved is None and self.kept is not None:
+            self.solved = Discriminant(self.statistics), *self.kept.all()
+        if self.solved is None:
             return None
-        features, columns = features[judged], columns[judged]
-        discriminant = self.discriminant or Discriminant(self.statistics)
-        scores = discriminant.left_out(features, columns, self.choice.alpha)
-        log_scores = (scores / self.choice.temperature).log_softmax(dim=1)
-        return Judged.of(log_scores, columns, digests[judged.cpu()])
+        discriminant, features, columns = self.solved
+        chosen = to_leave_out(features, columns, discriminant.counts, _LEFT_OUT)
+        if not len(chosen):
+            return None
+        columns = columns[chosen]
+        scores, squared = discriminant.judged_without(features[chosen], columns, self.choice.alpha)
+        log_scores = (scores / self.choice.temperature).log_softmax(dim=1).float()
+        output = Output(log_scores.cpu(), deviations=squared.sqrt().float().cpu())
+        digests = None if self.kept is None else self.kept.digests()[chosen.cpu()]
+        return LeftOut(output, columns.cpu(), digests)
 
     def report(self) -> dict[str, Any]:
         """Return α, and how many left-out images got the right class."""

@@ -4,10 +4,9 @@ A method knows nothing of loops, devices, precision, files or jobs; the trainer 
 losses. Hooks are called in this order::
 
     begin → phases → (forward, loss, after_optimizer_step)… → end_phase → … → end
-    → calibrate → calibrate_others
 
-Forgetting classes and correcting labels are hooks of their own, `forget` and `correct`, with
-`calibrate` and the rest after them.
+Forgetting classes and correcting labels are hooks of their own, `forget` and `correct`. What
+`servable` returns is calibrated afterwards, whatever the method: see `models.calibrated`.
 
 Devices: a method never names a device and never moves a tensor. The learner puts the network and
 the preprocessing on the device before it makes the method; what `load` and `load_working` get, and
@@ -17,7 +16,7 @@ the device as well. What `state` and `working_state` return is copied to the CPU
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -27,9 +26,9 @@ from torch.optim import Optimizer
 
 from models import regularizers
 from models.batches import Batch, ImageSet
-from models.classify import Output, Servable, Softmax
+from models.classify import Servable, Softmax
 from models.errors import LearningError
-from models.judging import Judged
+from models.judging import LeftOut
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
@@ -162,19 +161,6 @@ class Method(ABC, Generic[OptionsT]):
     def end(self, step: Step) -> None:
         """Finish the step: choose exemplars, measure importance, pack masks."""
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
-        """Fit the scores to the predictions of held-out images and their classes, columns [H].
-
-        Return these predictions with the scores that the images have from now on.
-        """
-        return held_out
-
-    def calibrate_others(self, predict: Callable[[Servable], Output], columns: Tensor) -> None:
-        """Fit the scores of the ways to classify that are not the default.
-
-        `predict` gives a module's predictions of held-out images, `columns` [H] are their classes.
-        """
-
     @classmethod
     def check_forget(cls, tasks: Sequence[int], columns: Sequence[int]) -> None:
         """Check, before there is a job, that this method can forget `columns`.
@@ -197,8 +183,8 @@ class Method(ABC, Generic[OptionsT]):
         self.network.head.remove(columns)
         return ["backbone", "head"]
 
-    def left_out(self) -> Judged | None:
-        """Return what is said of images that were trained on, each left out in turn.
+    def left_out(self) -> LeftOut | None:
+        """Return predictions of images that were trained on, each left out of what judges it.
 
         It is asked after `end`, `forget` or `correct`. None where that would take training again:
         here.

@@ -3,7 +3,7 @@
 All of it is iCaRL's (Rebuffi et al., CVPR 2017) but the discriminant.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -11,11 +11,10 @@ from torch import Tensor
 from models.classify import (
     LinearDiscriminant,
     NearestMean,
-    Output,
     Servable,
     Softmax,
+    SoftmaxNearMeans,
     class_mean,
-    fit_temperature,
 )
 from models.errors import LearningError
 from models.exemplar_discriminant import ExemplarDiscriminant
@@ -30,6 +29,7 @@ class Rehearsal(Method[OptionsT]):
     needs = Needs(exemplars=True, teacher=True)
 
     means: Tensor  # [C, D], unit vectors
+    # 1, but in versions of releases that fitted it.
     temperature: Tensor
     # None in versions of releases that had none.
     discriminant: ExemplarDiscriminant | None = None
@@ -77,29 +77,8 @@ class Rehearsal(Method[OptionsT]):
             features = torch.cat([features, step.features(exemplars, flip=True)])
         return features
 
-    def calibrate(self, held_out: Output, columns: Tensor) -> Output:
-        """Fit τ of the scores softmax(−distance²/τ), where these are of the nearest mean."""
-        if held_out.distances is None:
-            return held_out
-        squared = held_out.distances.square()
-        temperature = fit_temperature(squared, columns)
-        self.temperature.fill_(temperature)
-        return held_out._replace(log_scores=(-squared / temperature).log_softmax(dim=1))
-
-    def calibrate_others(self, predict: Callable[[Servable], Output], columns: Tensor) -> None:
-        """Fit the temperatures of nearest mean and discriminant."""
-        if self.classify[0] != "nearest_mean":
-            self.calibrate(predict(self.servable(classify="nearest_mean")), columns)
-        if self.discriminant is not None:
-            self.discriminant.temperature.fill_(1)
-            scores = predict(self.servable(classify="discriminant"))
-            self.discriminant.calibrate(scores, columns)
-
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Remove rows of the head and means; solve the discriminant for the classes that are left.
-
-        Their temperatures are fitted again, on the classes left.
-        """
+        """Remove rows of head and means; solve the discriminant for the classes that are left."""
         kept = [column for column in range(len(self.means)) if column not in columns]
         self.means = self.means[kept]
         self.temperature = torch.ones_like(self.temperature)
@@ -119,16 +98,17 @@ class Rehearsal(Method[OptionsT]):
 
         Raises ValueError for the discriminant in a version that has none.
         """
-        way = self.way(classify)
+        way, solved = self.way(classify), self.discriminant
+        # What is known is told in the default way.
+        deviation = None if solved is None or way != self.classify[0] else solved.deviation
+        given = self.preprocess, self.network
         if way == "nearest_mean":
-            return NearestMean(self.preprocess, self.network, self.means, self.temperature)
+            return NearestMean(*given, self.means, self.temperature, deviation)
         if way == "softmax":
-            return self.head()
-        if (solved := self.discriminant) is None:
+            return self.head() if deviation is None else SoftmaxNearMeans(*given, deviation)
+        if solved is None:
             raise ValueError("this version was learnt without a discriminant")
-        return LinearDiscriminant(
-            self.preprocess, self.network, solved.weight, solved.bias, solved.temperature
-        )
+        return LinearDiscriminant(*given, solved.weight, solved.bias, solved.temperature)
 
     def head(self) -> Servable:
         """Return the module that predicts with the trained head."""

@@ -32,6 +32,19 @@ def _solved(features: Tensor, columns: Tensor, classes: int, alpha: float) -> tu
     return weight, correction - 0.5 * (means * weight).sum(dim=1)
 
 
+def _squared_distances(
+    image: Tensor, features: Tensor, columns: Tensor, classes: int, alpha: float
+) -> Tensor:
+    """Return the squared Mahalanobis distances [C] of an image to the means of classes."""
+    rows = features.double()
+    means = torch.stack([rows[columns == column].mean(dim=0) for column in range(classes)])
+    centred = rows - means[columns]
+    spread = centred.T @ centred / (len(rows) - classes)
+    ridge = alpha * spread.trace() / len(spread) * torch.eye(len(spread)).double()
+    shrunk = (1 - alpha) * spread + ridge
+    return torch.stack([(image - m) @ torch.linalg.solve(shrunk, image - m) for m in means])
+
+
 def _close(found: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
@@ -55,13 +68,17 @@ def test_left_out_is_solving_without_the_image(
     features, columns = _images(counts, dimensions)
     able = torch.tensor(counts)[columns] > 1
     discriminant = Discriminant(Statistics.of(features, columns, len(counts)))
-    found = discriminant.left_out(features[able], columns[able], alpha)
-    expected = []
+    found, squared = discriminant.judged_without(features[able], columns[able], alpha)
+    expected, distances = [], []
     for index in able.nonzero().flatten().tolist():
         others = torch.arange(len(features)) != index
-        weight, bias = _solved(features[others], columns[others], len(counts), alpha)
-        expected.append(weight @ features[index].double() + bias)
+        left = features[others], columns[others], len(counts), alpha
+        weight, bias = _solved(*left)
+        image = features[index].double()
+        expected.append(weight @ image + bias)
+        distances.append(_squared_distances(image, *left))
     _close(found, torch.stack(expected), 1e-8)
+    _close(squared, torch.stack(distances), 1e-8)
 
 
 def test_parts_in_any_order_give_the_same() -> None:

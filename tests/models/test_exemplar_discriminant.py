@@ -54,7 +54,7 @@ def exemplar_features(learner: Chain, state: State) -> list[NDArray[np.float64]]
 
 def scores(learner: Chain, state: State, images: Tensor) -> Tensor:
     with torch.inference_mode():
-        return load_servable(learner.spec, state, classify="discriminant")(images).log_scores
+        return restore(learner.spec, state).servable(classify="discriminant")(images).log_scores
 
 
 def expected(
@@ -62,9 +62,7 @@ def expected(
 ) -> Tensor:
     solution = torch.from_numpy(solved(classes, ALPHA))
     rows = features_of(learner, state, images).double()
-    raw = rows @ solution[:, :-1].T + solution[:, -1]
-    temperature = state.parts["discriminant"]["temperature"]
-    return (raw / temperature).log_softmax(dim=1).float()
+    return (rows @ solution[:, :-1].T + solution[:, -1]).log_softmax(dim=1).float()
 
 
 def close(found: Tensor, wanted: Tensor) -> None:
@@ -137,25 +135,6 @@ def test_forgetting_leaves_what_the_other_classes_alone_give(
     rows = parts[0]["features"].split(counts.tolist())
     assert torch.equal(parts[1]["features"], torch.cat([rows[column] for column in left]))
     assert torch.equal(parts[1]["counts"], counts[left])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_its_temperature_is_the_likeliest_for_held_out_images(
-    chain: Callable[..., Chain], method: str
-) -> None:
-    learner = three_tasks(chain, method)
-    state = learner.results[-1].state
-    temperature = float(state.parts["discriminant"]["temperature"])
-    columns = torch.tensor([column for column, own in learner.held_out.items() for _ in own])
-    held_out = torch.cat(list(learner.held_out.values()))
-    raw = scores(learner, state, held_out).double() * temperature
-    # By Laplace's rule of succession the right one of C classes has probability (H + 1)/(H + 2).
-    doubt = 6 / 5 / (len(columns) + 2)
-
-    def cost(at: float) -> float:
-        return float(functional.cross_entropy(raw / at, columns, label_smoothing=doubt))
-
-    assert cost(temperature) < min(cost(0.95 * temperature), cost(1.05 * temperature))
 
 
 def test_one_image_of_each_class_is_the_nearest_mean() -> None:

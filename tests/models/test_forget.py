@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import calibrated
 from models.edits import forget
 from models.errors import LearningError
 from models.known import PART
@@ -84,12 +85,23 @@ def test_a_class_goes_and_its_neighbours_stay(chain: Callable[..., Chain], metho
     assert after.kept == before.kept[:2] + before.kept[3:]
     assert after.rankings == {}
     # What the discriminant is solved from and solved for is in test_exemplar_discriminant.py.
-    changed = {"head.1", "router.1", "means", "discriminant"} & before.state.parts.keys()
+    changed = {
+        "head.1",
+        "router.1",
+        "means",
+        "discriminant",
+        "deviation",
+    } & before.state.parts.keys()
     assert after.state.parts.keys() == before.state.parts.keys()
     # The scores of held-out images are those of the classes that are left.
     assert all(len(values) == 50 for values in after.state.parts[PART].values())
-    same(before.state, after.state, sorted(before.state.parts.keys() - changed - {PART}))
-    for name in changed - {"discriminant"}:
+    judged = {PART, calibrated.PART}
+    same(before.state, after.state, sorted(before.state.parts.keys() - changed - judged))
+    if method == "joint":  # the covariance is of all images
+        one, other = (result.state.parts["deviation"] for result in (before, after))
+        assert torch.equal(other["root"], one["root"])
+        assert torch.equal(other["means"], one["means"][[0, 1, 3, 4, 5]])
+    for name in changed - {"discriminant", "deviation"}:
         for key, tensor in before.state.parts[name].items():
             if key != "temperature":
                 left = [1] if name != "means" else [0, 1, 3, 4, 5]
@@ -170,7 +182,7 @@ def test_something_must_be_left(method: str) -> None:
         ("icarl", (2, 3), ("backbone", "head")),
         ("replay", (2, 3), ("backbone", "head")),
         ("finetune", (0,), ("backbone", "head")),
-        ("joint", (0,), ("backbone", "head")),
+        ("joint", (0,), ("backbone", "head", "deviation")),
         ("mas", (4, 5), ("backbone", "importance")),
         ("mas", (3, 4, 5), ("backbone", "head", "importance")),
         ("piggyback", (2, 3), ()),
@@ -214,16 +226,17 @@ def test_piggyback_tasks_do_not_know_of_each_other(chain: Callable[..., Chain]) 
     before = learner.results[-1]
     after = remove(learner, 0, 1)
     assert after.state.parts.keys() == before.state.parts.keys() - {"head.0", "router.0"}
-    same(before.state, after.state, sorted(after.state.parts.keys() - {PART}))
+    same(before.state, after.state, sorted(after.state.parts.keys() - {PART, calibrated.PART}))
 
 
-def test_icarl_fits_its_temperature_anew(chain: Callable[..., Chain]) -> None:
+def test_scores_are_calibrated_anew(chain: Callable[..., Chain]) -> None:
     learner = learnt(chain, "icarl", tasks=2)
-    fitted = learner.results[-1].state.parts["means"]["temperature"]
-    assert remove(learner, 3).state.parts["means"]["temperature"] != 1
-    assert fitted != 1
+    fitted = learner.results[-1].state.parts[calibrated.PART]["nearest_mean"]
+    again = remove(learner, 3).state.parts[calibrated.PART]["nearest_mean"]
+    assert not torch.equal(fitted, again)
     unmeasured = remove(learner, 2, measured=False)
-    assert unmeasured.state.parts["means"]["temperature"] == 1
+    assert calibrated.PART not in unmeasured.state.parts
+    assert unmeasured.metrics["calibration_error"] is None
     assert unmeasured.metrics["accuracy"] is None
     assert unmeasured.metrics["per_class"] == [None, None]
 

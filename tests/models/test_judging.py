@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.classify import Output
 from models.discriminant import Discriminant, Statistics
-from models.judging import Judged, suspects, usual_scores
+from models.judging import Judged, LeftOut, suspects, usual_scores
 from models.kept_features import KeptFeatures
 from models.methods.analytic import Analytic
 from models.state import decode, encode
@@ -70,7 +71,9 @@ def test_left_out_images_are_judged_as_if_the_head_had_been_solved_without_them(
     assert isinstance(method, Analytic)
     step.digests = digests(10)
     method.end(step)
-    found = method.left_out()
+    left = method.left_out()
+    assert left is not None
+    found = left.judged()
     assert found is not None
     assert method.kept is not None
     assert method.choice is not None
@@ -95,6 +98,8 @@ def test_images_of_older_releases_have_no_names_and_are_not_judged() -> None:
     kept = KeptFeatures()
     kept.add(torch.zeros(2, 3).half(), torch.tensor([0, 1]), None, 2)
     kept.add(torch.ones(1, 3).half(), torch.tensor([1]), digests(1), 2)
-    features, columns, names = kept.identified()
-    assert (features.tolist(), columns.tolist()) == ([[1.0] * 3], [1])
-    assert torch.equal(names, digests(1))
+    output = Output(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]).log())
+    found = LeftOut(output, kept.all()[1], kept.digests()).judged()
+    assert found is not None
+    assert torch.equal(found.digests, digests(1))
+    assert (found.columns.tolist(), found.predicted.tolist()) == ([1], [0])

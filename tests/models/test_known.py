@@ -6,13 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from models import evaluate, known
 from models.classify import Output
-from models.discriminant import Discriminant, Statistics
+from models.discriminant import Discriminant, Statistics, choose
 from models.edits import forget
 from models.errors import LearningError
-from models.learner import CPU
+from models.learner import CPU, learn, restore
 from models.mahalanobis import Mahalanobis
 from models.methods import describe_methods
 from models.serving import check_read_back, load_servable
@@ -21,7 +22,7 @@ from models.step import Remaining, StepResult
 from tests.models.conftest import Chain, pictures, task_images
 
 METHODS = [method.name for method in describe_methods()]
-WITH_MEANS = {"analytic", "icarl", "piggyback", "packnet"}
+WITH_MEANS = {"analytic", "icarl", "joint", "packnet", "piggyback", "replay"}
 
 
 def brute(score: float, held_out: list[float]) -> float:
@@ -137,6 +138,7 @@ def test_detection_leaves_each_class_out(with_means: bool) -> None:
     assert found == {
         "false_alarms": alpha,
         "images": 120,
+        "rests_on": "held_out",
         "scores": ["doubt", "distance"] if with_means else ["doubt"],
         "detected": pytest.approx(hits / 120),
     }
@@ -146,7 +148,7 @@ def test_detection_is_not_estimated_without_images_enough() -> None:
     output = Output(torch.randn(12, 3).log_softmax(dim=1))
     assert known.measure(output, torch.arange(3).repeat(4), 0.05)["detected"] is None
     nothing = known.measure(None, torch.empty(0, dtype=torch.int64), 0.05)
-    assert nothing == {"false_alarms": 0.05, "images": 0, "scores": [], "detected": None}
+    assert (nothing["images"], nothing["scores"], nothing["detected"]) == (0, [], None)
 
 
 def test_a_single_class_is_never_in_doubt() -> None:
@@ -170,6 +172,13 @@ def stored(result: StepResult) -> State:
     return State(parts, result.state.tasks)
 
 
+def promising(chain: Callable[..., Chain], method: str) -> Chain:
+    """A chain whose held-out images, 10 of a class, are enough for what it promises."""
+    steps = chain(method)
+    steps.spec = steps.spec.model_copy(update={"false_alarms": 0.2})
+    return steps
+
+
 def assert_scores_are_those_served(
     chain: Chain, result: StepResult, held_out: torch.Tensor
 ) -> None:
@@ -186,7 +195,7 @@ def assert_scores_are_those_served(
 def test_a_version_keeps_the_scores_of_its_held_out_images(
     chain: Callable[..., Chain], method: str
 ) -> None:
-    steps = chain(method)
+    steps = promising(chain, method)
     for task in (0, 1):
         result = steps.learn(task_images(task))
         held_out = torch.cat(list(steps.held_out.values()))
@@ -200,7 +209,7 @@ def test_a_version_keeps_the_scores_of_its_held_out_images(
 
 @pytest.mark.parametrize("method", ["analytic", "icarl", "finetune"])
 def test_forgetting_computes_the_scores_again(chain: Callable[..., Chain], method: str) -> None:
-    steps = chain(method)
+    steps = promising(chain, method)
     steps.learn(task_images(0))
     result = steps.learn(task_images(1))
     left = [steps.held_out[column] for column in (0, 2, 3)]
@@ -248,3 +257,95 @@ def test_versions_of_releases_without_distances_still_predict(chain: Callable[..
     assert found.deviations is None
     now = evaluate.predict(load_servable(steps.spec, result.state), images, CPU)
     torch.testing.assert_close(found.log_scores, now.log_scores)
+
+
+@pytest.mark.parametrize(("counts", "dimensions"), [([12, 20, 9], 6), ([15, 15, 15], 80)])
+def test_left_out_images_keep_the_promise(counts: list[int], dimensions: int) -> None:
+    """Fresh images of Gaussian classes, judged by what left-out images of few were judged by."""
+    trials, tested, alpha = 150, 20, 0.1
+    draws = torch.Generator().manual_seed(11)
+    alarms: dict[str, int] = {"doubt": 0, "distance": 0, "both": 0}
+    share = torch.tensor(counts, dtype=torch.float64)
+    for _ in range(trials):
+        means = 1.5 * torch.randn(3, dimensions, generator=draws)
+        columns = torch.arange(3).repeat_interleave(torch.tensor(counts))
+        features = means[columns] + torch.randn(len(columns), dimensions, generator=draws)
+        discriminant = Discriminant(Statistics.of(features, columns, 3))
+        chosen = choose(discriminant, features, columns)
+        assert chosen is not None
+        scores, squared = discriminant.judged_without(features, columns, chosen.alpha)
+        logs = (scores / chosen.temperature).log_softmax(dim=1)
+        held_out = known.ascending(known.scores(Output(logs, deviations=squared.sqrt())))
+        drawn = torch.multinomial(share, tested, replacement=True, generator=draws)
+        fresh = means[drawn] + torch.randn(tested, dimensions, generator=draws)
+        weight, bias = discriminant.solve(chosen.alpha)
+        new = (fresh.double() @ weight.T + bias) / chosen.temperature
+        deviations = Mahalanobis.of(discriminant, chosen.alpha)(fresh).double()
+        found = known.scores(Output(new.log_softmax(dim=1), deviations=deviations))
+        for kind, values in held_out.items():
+            p = known.p_values({kind: found[kind]}, {kind: values})
+            alarms[kind] += int((p <= alpha).sum())
+        alarms["both"] += int((known.p_values(found, held_out) <= alpha).sum())
+    # Images of a trial share those that they are compared with.
+    error = (alpha * (1 - alpha) / (trials * tested) * (1 + tested / sum(counts))) ** 0.5
+    for alarm in alarms.values():
+        assert alpha / 4 < alarm / (trials * tested) < alpha + 3 * error
+
+
+@pytest.mark.parametrize("held_out", [0, 4])
+def test_left_out_images_stand_in_for_few_held_out(
+    chain: Callable[..., Chain], held_out: int
+) -> None:
+    steps = chain("analytic")
+    data = steps.data(task_images(0, 30))
+    few = torch.arange(20)[:held_out]
+    data = dataclasses.replace(
+        data, held_out=data.held_out[few], held_out_columns=data.held_out_columns[few]
+    )
+    result = learn(steps.spec, None, data, device="cpu")
+    unknown = result.metrics["unknown"]
+    assert (unknown["images"], unknown["rests_on"]) == (60, "left_out")
+    assert result.metrics["measured_on"] == held_out
+    # A fresh image is judged alike: those that were learnt are nearly as strange as others.
+    state = stored(result)
+    fresh = torch.cat([pictures(column, 100, seed=7) for column in (0, 1)])
+    found = known.scores(evaluate.predict(load_servable(steps.spec, state), fresh, CPU))
+    p = known.p_values(found, state.parts[known.PART])
+    assert float((p <= 0.1).double().mean()) < 0.1 + 3 * (0.1 * 0.9 * (1 / 200 + 1 / 60)) ** 0.5
+    noise = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+    strange = known.scores(evaluate.predict(load_servable(steps.spec, state), noise, CPU))
+    assert float((known.p_values(strange, state.parts[known.PART]) <= 0.1).double().mean()) > 0.8
+    # Measured again from what is stored, without an image, it is the same.
+    empty = Remaining(data.held_out, data.held_out_columns, result.kept)
+    again = forget(steps.spec, state, [], empty, device="cpu")
+    assert again.metrics["unknown"] == unknown
+
+
+@pytest.mark.parametrize("method", ["icarl", "replay", "joint"])
+def test_distances_of_trained_networks_by_numpy(chain: Callable[..., Chain], method: str) -> None:
+    steps = chain(method, exemplars=24)
+    result = steps.learn(task_images(0))
+    network = restore(steps.spec, result.state)
+
+    def features(images: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            found = network.network(network.preprocess(images)).features
+        return functional.normalize(found).double().numpy()
+
+    kept = [images for _, images in sorted(steps.memory.items())]
+    if method != "joint":
+        kept = [torch.cat([images, images.flip(3)]) for images in kept]
+    classes = [features(images) for images in kept]
+    means = [each.mean(axis=0) for each in classes]
+    apart = np.concatenate([each - mean for each, mean in zip(classes, means, strict=True)])
+    spread = apart.T @ apart / (len(apart) - 2)
+    # 12 exemplars of a class, or all 16 images.
+    alpha = {"joint": 0.5 - 0.4 * 8 / 12}.get(method, 0.5 - 0.4 * 4 / 12)
+    shrunk = (1 - alpha) * spread + alpha * np.trace(spread) / len(spread) * np.eye(len(spread))
+    images = torch.cat([pictures(column, 5, seed=4) for column in (0, 1, 7)])
+    expected = [
+        [(z - mean) @ np.linalg.solve(shrunk, z - mean) for mean in means] for z in features(images)
+    ]
+    output = evaluate.predict(load_servable(steps.spec, result.state), images, CPU)
+    assert output.deviations is not None
+    np.testing.assert_allclose(output.deviations.square().numpy(), expected, rtol=2e-2)

@@ -218,7 +218,7 @@ def test_distillation_holds_the_old_head(chain: Callable[..., Chain]) -> None:
         within = restrict(after, torch.tensor([True, True, False, False]))[:, :2]
         return float((before.exp() - within.exp()).abs().mean())
 
-    assert drift(3.0) < 0.5 * drift(0.0)
+    assert drift(3.0) < 0.6 * drift(0.0)
 
 
 def test_a_lone_class_is_warned_of(chain: Callable[..., Chain]) -> None:

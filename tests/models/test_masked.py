@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.calibrated import Calibrated
 from models.checkpoint import Checkpoint
 from models.classify import Output, Routed, TaskSoftmax
 from models.compute import to_device
@@ -62,7 +63,8 @@ def test_older_tasks_are_the_same_to_the_bit(
             again = load_servable(learner.spec, state, task=task)
             columns = [2 * task, 2 * task + 1]
             for servable in (first, again):
-                assert isinstance(servable, TaskSoftmax)
+                assert isinstance(servable, Calibrated)
+                assert isinstance(servable.servable, TaskSoftmax)
             assert torch.equal(first(images).scores[:, columns], again(images).scores[:, columns])
             assert not again(images).scores[:, [c for c in range(4) if c not in columns]].any()
 
@@ -76,7 +78,7 @@ def test_evaluation_changes_nothing(
     taught = masked(learner)
     before = {name: encode(part) for name, part in taught.state().items()}
     images = mixed()
-    alone = [load_servable(learner.spec, learner.results[-1].state, task=t) for t in range(3)]
+    alone = [masked(learner).servable(t).eval() for t in range(3)]
     for task in (2, 0, None, 1, 0):
         servable = to_device(taught.servable(task).eval(), CPU)
         with torch.inference_mode():
@@ -133,7 +135,8 @@ def test_the_router_against_one_image_at_a_time(
     chain: Callable[..., Chain], method: str, options: dict[str, Any]
 ) -> None:
     learner = learnt(chain, method, 3, **options)
-    servable = load_servable(learner.spec, learner.results[-1].state)
+    taught = masked(learner)
+    servable = taught.servable().eval()
     assert isinstance(servable, Routed)
     images = mixed()
     output = servable(images)
@@ -141,7 +144,6 @@ def test_the_router_against_one_image_at_a_time(
     assert set(output.tasks.tolist()) == {0, 1, 2}  # else there is little to see here
     parts = learner.results[-1].state.parts
     means = torch.cat([parts[f"router.{task}"]["means"] for task in range(3)])
-    taught = masked(learner)
     # Features that no later task moves: those of the first task's network.
     first = taught.network_of(0).eval()
     for row, image in enumerate(images):
@@ -150,7 +152,7 @@ def test_the_router_against_one_image_at_a_time(
             feature = functional.normalize(first(pixels).features)[0]
         task = int((means - feature).norm(dim=1).argmin()) // 2
         assert int(output.tasks[row]) == task
-        alone = load_servable(learner.spec, learner.results[-1].state, task=task)
+        alone = taught.servable(task).eval()
         torch.testing.assert_close(output.scores[row], alone(image[None]).scores[0])
 
 

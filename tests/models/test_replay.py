@@ -1,9 +1,7 @@
 """Replay: the balanced softmax, distillation without its prior, and ways to classify."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,7 +11,6 @@ from models.learner import restore
 from models.methods.icarl import ICaRL
 from models.networks import Activations
 from models.serving import load_servable
-from models.step import StepData
 
 from .conftest import Chain, pictures
 
@@ -112,7 +109,7 @@ def test_predictions_have_no_prior(chain: Callable[..., Chain]) -> None:
     method = restore(learner.spec, state)
     with torch.inference_mode():
         logits = method.network(method.preprocess(images)).logits
-        found = load_servable(learner.spec, state)(images)
+        found = method.servable()(images)
     torch.testing.assert_close(found.scores, logits.softmax(dim=1))
     assert found.distances is None
 
@@ -133,27 +130,6 @@ def test_the_nearest_mean_is_icarls(chain: Callable[..., Chain]) -> None:
         found = load_servable(learner.spec, own, classify="nearest_mean")(images)
         expected = icarl.servable()(images)
     assert torch.equal(found.distances, expected.distances)
-
-
-@pytest.mark.parametrize("measured", [True, False])
-def test_the_nearest_mean_has_a_temperature_of_its_own(
-    chain: Callable[..., Chain], measured: bool
-) -> None:
-    learner = chain("replay", exemplars=12)
-    if not measured:
-        learner.data = without_held_out(learner)  # type: ignore[method-assign]
-    learner.learn(new({0: 20, 1: 20}))
-    fitted = learner.results[-1].state.parts["means"]["temperature"]
-    assert (fitted != 1) == measured
-
-
-def without_held_out(learner: Chain) -> Callable[[dict[int, Tensor]], StepData]:
-    made = learner.data
-    return lambda images: replace(
-        made(images),
-        held_out=torch.empty(0, 3, 8, 8, dtype=torch.uint8),
-        held_out_columns=torch.empty(0, dtype=torch.int64),
-    )
 
 
 def test_old_classes_hold_out_against_many_images_of_a_new_one(

@@ -28,7 +28,12 @@ class UnknownView(BaseModel):
     false_alarms: float = Field(
         description="The share of images of known classes that may be called unknown."
     )
-    images: int = Field(description="How many held-out images the promise rests on.")
+    images: int = Field(description="How many images the promise rests on.")
+    rests_on: Literal["held_out", "left_out"] = Field(
+        "held_out",
+        description="Which images: held out of learning, or learnt and each left out of what "
+        "judges it.",
+    )
     scores: list[str] = Field(
         description="What is compared with them: `doubt`, and `distance` to the class means."
     )
@@ -104,6 +109,12 @@ class MetricsView(BaseModel):
         default_factory=dict, description="How many held-out images each class has."
     )
     per_class_standard_error: dict[str, float | None] = Field(default_factory=dict)
+    calibration_error: float | None = Field(
+        None,
+        description="How far scores are from the share that is right: the expected calibration "
+        "error, with each image's score calibrated by the others.",
+    )
+    task_aware_calibration_error: float | None = Field(None, description="With the task given.")
     unknown: UnknownView | None = Field(
         None, description="Of images of other classes; null in versions of older releases."
     )

@@ -47,6 +47,8 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "router_standard_error",
         "per_class_measured_on",
         "per_class_standard_error",
+        "calibration_error",
+        "task_aware_calibration_error",
     }
     # What both versions have is stored once.
     assert 0 < version["new_bytes"] < version["size_bytes"]
