@@ -12,7 +12,8 @@ from app.db.engine import Database
 from app.db.repositories import blobs as blob_rows, versions as version_rows
 from app.db.tables import Version, VersionPart
 from app.imaging.reading import ImageLimits
-from app.inference import loaded
+from app.inference.loaded import LoadedVersion
+from app.inference.stored import StoredVersion
 from app.storage import BlobStore
 from models.judging import HELD_OUT, LEFT_OUT, Judged
 from models.state import encode
@@ -101,7 +102,8 @@ def test_predictions_do_not_need_it(
         parts = version_rows.parts(session, version.id)
     for part in (HELD_OUT, LEFT_OUT):
         store.delete(parts[part])
-    loaded.load(database, version.id, store, ImageLimits(10**9, 10**6))
+    stored = StoredVersion.read(database, version.id)
+    LoadedVersion(stored, store, ImageLimits(10**9, 10**6))
     gone = api.get(f"{VERSION}/held-out")
     assert (gone.status_code, gone.json()["code"]) == (503, "tensors-unreadable")
 

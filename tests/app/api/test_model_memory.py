@@ -225,7 +225,7 @@ def test_other_ways_to_classify_count_too(settings: Settings, classifiers: list[
         predict(client, classifiers[0]).raise_for_status()
         before = registry.cache.bytes
         predict(client, classifiers[0], classify="softmax").raise_for_status()
-        assert registry.cache.bytes > 1.9 * before
+        assert registry.cache.bytes > 1.8 * before
 
 
 def test_an_evicted_version_frees_its_tensors_at_once(

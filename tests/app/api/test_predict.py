@@ -173,8 +173,8 @@ def p_by_counting(seed: int) -> float:
     }
     image = torch.from_numpy(pixels(SIZE, SIZE, seed)).permute(2, 0, 1)[None]
     output = evaluate.predict(load_servable(spec, state), image, torch.device("cpu"))
-    assert output.distances is not None
-    own = {"doubt": -float(output.scores.max()), "distance": float(output.distances.min())}
+    assert output.deviations is not None
+    own = {"doubt": -float(output.scores.max()), "distance": float(output.deviations.min())}
     ps = [
         (1 + sum(other >= own[kind] - 1e-6 for other in values.tolist())) / 61
         for kind, values in state.parts["known"].items()
@@ -222,7 +222,7 @@ def test_too_few_held_out_images_promise_nothing(api: TestClient, publish: Publi
     (few,) = predict(api, png())["results"]
     assert few["known"] is None
     assert 0 < few["p_known"] <= 1
-    assert "38 held-out images" in few["known_why"]
+    assert "has 38 images to compare with" in few["known_why"]
     assert "takes 39" in few["known_why"]
     (enough,) = predict(api, png(), false_alarms=0.06)["results"]
     assert enough["known"] is (enough["p_known"] > 0.06)

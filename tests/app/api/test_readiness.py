@@ -1,7 +1,9 @@
 """Readiness where what the service needs answers, and is not whole."""
 
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,9 +58,12 @@ def test_a_damaged_file_of_the_database_is_found_at_the_start(
 ) -> None:
     database.close()
     path = Path(database_url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(path)) as connection:
+        # Of a table that the first requests do not need.
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'trained_images'"
+        ((page,),) = connection.execute(query).fetchall()
     data = bytearray(path.read_bytes())
-    # The last pages are indices and tables that the first requests do not need.
-    data[-4 * 4096 :] = os.urandom(4 * 4096)
+    data[(page - 1) * 4096 : page * 4096] = os.urandom(4096)
     path.write_bytes(data)
     with TestClient(create_app(settings), raise_server_exceptions=False) as api:
 

@@ -92,7 +92,7 @@ def test_a_job_is_asked_for_and_ends_with_a_report(service: Service) -> None:
     assert (plan.labels, plan.seconds, plan.small, len(plan.images)) == (("a", "b"), 120, True, 10)
     with pytest.raises(NoReportError):
         jobs.report(service.db, WORKSPACE, job_id)
-    assert lease.advised(Advised(ADVICE))
+    assert lease.record(Advised(ADVICE))
     ended = service.job(job_id)
     assert (ended.state, ended.version) == ("succeeded", None)
     assert jobs.report(service.db, WORKSPACE, job_id) == ADVICE
@@ -104,11 +104,11 @@ def test_an_attempt_that_lost_its_job_or_is_cancelled_reports_nothing(service: S
     lost = claim(service, job_id := ask(service, upload))
     lost.hand_back()
     claim(service, job_id)
-    assert not lost.advised(Advised(ADVICE))
+    assert not lost.record(Advised(ADVICE))
     assert service.job(job_id).state == "running"
     cancelled = claim(service, other := ask(service, upload))
     service.cancel(other)
-    assert not cancelled.advised(Advised(ADVICE))
+    assert not cancelled.record(Advised(ADVICE))
     assert service.job(other).state == "cancelled"
     service.retry(other)
     assert service.job(other).state == "queued"
@@ -173,10 +173,10 @@ def test_its_uploads_stay_until_it_has_ended_and_are_not_gone_for_its_sake(
     service.classifier(epochs=1)
     run(service, service.learn(upload))
     assert retention.expire_uploads(service.db, 0) == []  # advice has not ended
-    claim(service, job_id).advised(Advised(ADVICE))
+    claim(service, job_id).record(Advised(ADVICE))
     assert retention.expire_uploads(service.db, 0) == [upload]
     only_asked = service.upload("c", "d", count=5)
-    claim(service, ask(service, only_asked)).advised(Advised(ADVICE))
+    claim(service, ask(service, only_asked)).record(Advised(ADVICE))
     assert retention.expire_uploads(service.db, 0) == []  # it is yet to be learnt
     with service.db.transaction() as session:
         ago = service.db.now(session) - timedelta(days=8)
@@ -190,7 +190,7 @@ def test_images_are_kept_for_their_classifier_whatever_advice_was_asked_for(
     service.classifier(epochs=1, keep_images=True)
     upload = service.upload("a", "b", count=5)
     run(service, service.learn(upload))
-    claim(service, ask(service, upload)).advised(Advised(ADVICE))
+    claim(service, ask(service, upload)).record(Advised(ADVICE))
     assert retention.expire_uploads(service.db, 0) == []
 
 
@@ -206,7 +206,7 @@ def test_old_advice_is_deleted_once_its_uploads_are_gone(service: Service) -> No
     gone, kept = service.upload("a", "b", count=5), service.upload("c", "d", count=5)
     jobs_ = [ask(service, upload) for upload in (gone, kept)]
     for job_id in jobs_:
-        claim(service, job_id).advised(Advised(ADVICE))
+        claim(service, job_id).record(Advised(ADVICE))
     uploads.delete(service.db, WORKSPACE, gone)
     with service.db.transaction() as session:
         now = service.db.now(session)
