@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.trainer import Progress
+from models.progress import Progress
 from worker.protocol import Report
 from worker.reporter import Reporter
 
