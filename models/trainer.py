@@ -3,8 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from models.early_stopping import Plateaus
 from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
+from models.optimizing import gradients_of, in_float32, set_rates, trained
 from models.progress import Progress
 from models.seeds import derive
 from models.step import Step
@@ -123,7 +123,7 @@ class Trainer:
         first = Position(0, 0, 0) if resume is None else self._restore(phases, per_epoch, resume)
         for index, phase in enumerate(phases[first.phase :], start=first.phase):
             done, total = sum(work[:index]), sum(work)
-            with _gradients_of(phase, self.method.network):
+            with gradients_of(phase, self.method.network):
                 for epoch in range(first.epoch, phase.epochs):
                     if self._is_over(phase, index):
                         break
@@ -186,7 +186,7 @@ class Trainer:
                 self._save_if_due(phase, position, summed, epoch_end=False)
                 raise Cancelled
             fraction = (start.epoch * epoch.steps + index) / (phase.epochs * epoch.steps)
-            _set_rates(phase, fraction, self._scale(phase, start.phase))
+            set_rates(phase, fraction, self._scale(phase, start.phase))
             # Dropout draws from the global generator; its draws too depend on the position alone.
             torch.manual_seed(derive(step.seed, "step", *position))
             summed += self._train_on(phase, chosen, pairs[index] if pairs else None)
@@ -273,14 +273,14 @@ class Trainer:
             ask_teacher=self._ask_teacher,
         )
         with step.compute.autocast():
-            outputs = _in_float32(method.forward(batch.images))
+            outputs = in_float32(method.forward(batch.images))
         loss = method.loss(step, batch, outputs)
         if pairs is not None:
             loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if phase.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(_trained(phase), phase.max_grad_norm)
+            nn.utils.clip_grad_norm_(trained(phase), phase.max_grad_norm)
         phase.optimizer.step()
         method.after_optimizer_step(step, phase)
         return loss.detach()
@@ -293,7 +293,7 @@ class Trainer:
         assert self.regularizer is not None  # noqa: S101 - else there are no pairs
         step, method = self.step, self.method
         with torch.no_grad(), step.compute.autocast():
-            others = _in_float32(method.forward(pairs))
+            others = in_float32(method.forward(pairs))
         own, pair = (method.view(step, of.logits, batch.columns) for of in (outputs, others))
         return self.regularizer.loss(own, pair)
 
@@ -305,7 +305,7 @@ class Trainer:
             )
         with torch.set_grad_enabled(images.requires_grad), self.step.compute.autocast():
             outputs: Activations = self.teacher(images)
-        return _in_float32(outputs)
+        return in_float32(outputs)
 
     def _save_if_due(
         self, phase: Phase, position: Position, summed: Tensor, *, epoch_end: bool
@@ -337,36 +337,3 @@ class Trainer:
         self.plateaus = {index: replace(seen) for index, seen in checkpoint.plateaus.items()}
         self.best = checkpoint.best
         return position
-
-
-def _trained(phase: Phase) -> list[nn.Parameter]:
-    return [each for group in phase.optimizer.param_groups for each in group["params"]]
-
-
-@contextmanager
-def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
-    """Compute gradients only of the parameters that the training phase trains, to save time."""
-    trained = {id(each) for each in _trained(phase)}
-    spared = [p for p in network.parameters() if p.requires_grad and id(p) not in trained]
-    for parameter in spared:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in spared:
-            parameter.requires_grad_(True)
-
-
-def _in_float32(outputs: Activations) -> Activations:
-    """Return activations for losses, which are computed in float32.
-
-    The feature map stays the tensor that the logits came from: attention differentiates by it.
-    """
-    return outputs._replace(features=outputs.features.float(), logits=outputs.logits.float())
-
-
-def _set_rates(phase: Phase, fraction: float, scale: float = 1.0) -> None:
-    """Set the rates from the fraction of the training phase that is done, times `scale`."""
-    factor = phase.schedule.factor(fraction) * scale
-    for group in phase.optimizer.param_groups:
-        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
