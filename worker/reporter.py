@@ -58,6 +58,8 @@ class Reporter:
             epoch, where = saved.epoch + 1, f"in epoch {saved.epoch + 1}, after step {saved.step}"
         else:
             epoch, where = saved.epoch, f"after epoch {saved.epoch}"
+        if saved.progress.get("second_try"):
+            where += " of the second try"
         data = {"epoch": epoch, "step": saved.step or None}
         level = "warning" if caveat else "info"
         self._send_events(Event("resumed", f"Resumed {where}.{caveat}", level, data))

@@ -41,6 +41,16 @@ def test_progress_never_runs_backwards_in_a_second_try() -> None:
     ]
 
 
+def test_a_resumed_second_try_says_so() -> None:
+    sent: list[Any] = []
+    progress = {"fraction": 0.92, "epoch": 3, "second_try": True}
+    Reporter(sent.append).resumed(
+        SavedCheckpoint("0" * 64, 1, "f", 0, 3, 0, "cpu", 1, progress), ""
+    )
+    (event,) = sent[0].events
+    assert event.message == "Resumed after epoch 3 of the second try."
+
+
 def test_progress_of_an_older_checkpoint_is_gone_on_from() -> None:
     sent: list[Any] = []
     reporter = Reporter(sent.append)
