@@ -15,10 +15,10 @@ from models.compute import Compute
 from models.inference import Pause
 from models.learner import measure, pause_between, restore, sample_of, state_of
 from models.methods import Method
+from models.progress import Progress
 from models.spec import Spec
 from models.state import State
 from models.step import Corrected, Remaining, Step, StepData, StepResult
-from models.trainer import Progress
 
 
 def forget(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.inference import inference_batches
+from models.inference import Pause, inference_batches, no_pause
 from models.methods import Method
 from models.step import Step
 
@@ -39,10 +39,11 @@ class Fit:
         return self.accuracy <= self.chance + max(error, min(self.chance, (1 - self.chance) / 10))
 
 
-def measure(method: Method[Any], step: Step) -> Fit | None:
+def measure(method: Method[Any], step: Step, pause: Pause = no_pause) -> Fit | None:
     """Measure a method between training and its `end`, on images as they are served.
 
-    Return None where fewer than two classes got images, so that there is nothing to confuse.
+    The network is left in eval mode. Return None where fewer than two classes got images, so that
+    there is nothing to confuse.
     """
     new = step.data.where(step.data.fresh)
     taught, counts = new.columns.unique(return_counts=True)
@@ -50,17 +51,34 @@ def measure(method: Method[Any], step: Step) -> Fit | None:
         return None
     chosen = torch.linspace(0, len(new) - 1, min(len(new), IMAGES)).round().long()
     chosen = chosen.to(new.columns.device)
-    method.network.eval()
-    with torch.no_grad():
-        batches = inference_batches(new.images[chosen], step.compute.device, step.pause)
-        logits = torch.cat([_logits(method, batch) for batch in batches])
-    right = taught[logits[:, taught].argmax(dim=1)] == new.columns[chosen]
     return Fit(
-        accuracy=float(right.double().mean()),
+        accuracy=_accuracy(method, step, new.images[chosen], new.columns[chosen], taught, pause),
         images=len(chosen),
         classes=len(taught),
         chance=int(counts.max()) / len(new),
     )
+
+
+def held_out_accuracy(method: Method[Any], step: Step, pause: Pause = no_pause) -> float:
+    """Return the share of the step's held-out images, at least one, that the head names rightly.
+
+    The classes that the step trains on compete, and no others: a method with weights for each task
+    now has those of the task that it learns. The network is left in eval mode.
+    """
+    taught, held_out = step.data.columns.unique(), step.held_out
+    return _accuracy(method, step, held_out.images, held_out.columns, taught, pause)
+
+
+def _accuracy(
+    method: Method[Any], step: Step, images: Tensor, columns: Tensor, taught: Tensor, pause: Pause
+) -> float:
+    """Return the share of uint8 images [N, 3, S, S] that are named by their `columns` [N]."""
+    method.network.eval()
+    with torch.no_grad():
+        batches = inference_batches(images, step.compute.device, pause)
+        logits = torch.cat([_logits(method, batch) for batch in batches])
+    right = taught[logits[:, taught].argmax(dim=1)] == columns
+    return float(right.double().mean())
 
 
 def _logits(method: Method[Any], images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models import calibrated, evaluate, fit, known, left_out, methods, networks, version_warnings
+from models import calibrated, evaluate, known, left_out, methods, networks, version_warnings
 from models.calibrated import ERRORS, Curves
 from models.calibration import calibrate
 from models.checkpoint import Checkpoint
@@ -22,10 +22,12 @@ from models.memory import ExemplarMemory
 from models.methods import Method
 from models.networks import Network, WeightsUnavailableError, WeightsUnfitError
 from models.preprocess import Preprocess
+from models.progress import Progress
 from models.spec import Spec
 from models.state import State, Tensors, clone, load_into, on_device
 from models.step import Remaining, Sample, Step, StepData, StepResult, Variant
-from models.trainer import Progress, Trainer, at_epoch_ends
+from models.trainer import at_epoch_ends
+from models.training import Training
 
 CPU = torch.device("cpu")
 
@@ -39,6 +41,7 @@ def learn(
     history: dict[str, Any] | None = None,
     weights_dir: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     save: Callable[[Checkpoint], None] | None = None,
     save_due: Callable[[bool], bool] = at_epoch_ends,
@@ -46,10 +49,11 @@ def learn(
 ) -> StepResult:
     """Learn new classes on top of `base` (None at the first step).
 
-    `history` are the metrics of the base. `save` is called with a checkpoint when `save_due`, whose
-    argument says whether an epoch ends, returns True (see `Trainer`). `resume` is a checkpoint to
-    resume from: on the CPU, with the same number of threads, the result is the same to the bit as
-    without interruption.
+    `history` are the metrics of the base. `warn` is told at once that training failed and is tried
+    once more, which the result's warnings say later in other words. `save` is called with a
+    checkpoint when `save_due`, whose argument says whether an epoch ends, returns True (see
+    `Trainer`). `resume` is a checkpoint to resume from: on the CPU, with the same number of
+    threads, the result is the same to the bit as without interruption.
 
     Raises LearningError where the step cannot be done, Cancelled when `should_stop` returns True,
     CheckpointMismatchError where `resume` does not fit this training.
@@ -57,42 +61,44 @@ def learn(
     if not len(data.images):
         raise LearningError("no-training-images", "there is no image to train on")
     compute = Compute.on(device)
-    if base is None:
-        network, normalisation = _initial(spec, weights_dir)
-        preprocess = (
-            Preprocess.fitted(data.images, data.pixel_rules)
-            if normalisation is None
-            else Preprocess(*normalisation, data.pixel_rules)
-        )
-        method = _method(spec, network, preprocess, compute.device)
-    else:
-        method = restore(spec, base, compute.device)
-
     pause_in = partial(pause_between, report=report, should_stop=should_stop)
-    step = Step(
-        spec,
-        data,
-        method.network,
-        method.preprocess,
-        compute,
-        lambda: _initial(spec, weights_dir)[0],
-        pause_in(method.job_phase),
+
+    def start() -> tuple[Method[Any], Step]:
+        if base is None:
+            method = _untaught(spec, data, compute.device, weights_dir)
+        else:
+            method = restore(spec, base, compute.device)
+        step = Step(
+            spec,
+            data,
+            method.network,
+            method.preprocess,
+            compute,
+            lambda: _initial(spec, weights_dir)[0],
+            pause_in(method.job_phase),
+        )
+        return method, step
+
+    training = Training(
+        start,
+        report=report,
+        warn=warn,
+        should_stop=should_stop,
+        save=save,
+        save_due=save_due,
     )
-    trainer = Trainer(
-        method, step, report=report, should_stop=should_stop, save=save, save_due=save_due
-    )
-    steps = trainer.run(resume)
+    trained = training.run(resume)
+    method, step = trained.method, trained.step
     step.pause()
-    # Some methods train nothing.
-    fitted = fit.measure(method, step) if steps else None
     method.end(step)
     pause = pause_in("evaluating")
     measured = measure(spec, method, data, compute, history, pause)
     metrics = measured.metrics
-    metrics["training_accuracy"] = None if fitted is None else fitted.accuracy
-    metrics["training_measured_on"] = None if fitted is None else fitted.images
+    metrics["training_accuracy"] = None if trained.fit is None else trained.fit.accuracy
+    metrics["training_measured_on"] = None if trained.fit is None else trained.fit.images
+    metrics["report"] |= trained.report()
     warnings = [
-        *version_warnings.of_training(steps, fitted, metrics["accuracy"]),
+        *trained.warnings(metrics["accuracy"]),
         *version_warnings.of_accuracy(
             len(data.tasks), len(data.held_out), metrics["leave_one_out"]
         ),
@@ -260,6 +266,19 @@ def sample_of(method: Method[Any], curves: Tensors, image: Tensor) -> Sample:
             if found.deviations is not None
         },
     )
+
+
+def _untaught(
+    spec: Spec, data: StepData, device: torch.device, weights_dir: Path | None
+) -> Method[Any]:
+    """Make the method as it is before its first step."""
+    network, normalisation = _initial(spec, weights_dir)
+    preprocess = (
+        Preprocess.fitted(data.images, data.pixel_rules)
+        if normalisation is None
+        else Preprocess(*normalisation, data.pixel_rules)
+    )
+    return _method(spec, network, preprocess, device)
 
 
 def _initial(spec: Spec, weights_dir: Path | None) -> tuple[Network, tuple[Tensor, Tensor] | None]:

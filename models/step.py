@@ -132,13 +132,26 @@ class Corrected:
     kept: tuple[int, ...]
 
 
+# The most held-out images to measure on while training, evenly from all: enough for two points.
+MEASURED = 500
+
+
+def _measured(data: StepData, device: torch.device) -> ImageSet:
+    positions = torch.isin(data.held_out_columns, data.columns).nonzero().flatten()
+    count = len(positions)
+    chosen = positions[torch.linspace(0, count - 1, min(count, MEASURED)).round().long()]
+    columns = data.held_out_columns[chosen].to(device)
+    return ImageSet(data.held_out[chosen].to(device), columns, torch.ones_like(columns).bool())
+
+
 class Step:
     """What a method is given of a learning step.
 
-    `data` are the images to train on, on the device; `tasks` has the task of every column; `known`
-    is the number of columns before the step; `memory` are the exemplars, which the method selects
-    at the end; `digests` [N, 32], on the CPU, are as in `StepData`. A method calls `pause` within
-    long work other than training.
+    `data` are the images to train on, on the device; `held_out` are held-out images of the classes
+    that these are of, at most `MEASURED`, to measure on while training; `tasks` has the task of
+    every column; `known` is the number of columns before the step; `memory` are the exemplars,
+    which the method selects at the end; `digests` [N, 32], on the CPU, are as in `StepData`. A
+    method calls `pause` within long work other than training.
     """
 
     def __init__(
@@ -158,6 +171,7 @@ class Step:
         self.known = len(network.head.tasks)
         device = compute.device
         self.data = ImageSet(data.images.to(device), data.columns.to(device), data.fresh.to(device))
+        self.held_out = _measured(data, device)
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
         self.digests = data.digests
         self.initial_network = initial_network

@@ -3,14 +3,14 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models import working_state
 from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
 from models.checkpoint import (
     Checkpoint,
@@ -19,34 +19,19 @@ from models.checkpoint import (
     optimizer_tensors,
 )
 from models.compute import to_device
+from models.early_stopping import Plateaus
 from models.errors import Cancelled, diverged
 from models.methods.base import Method, Phase
 from models.networks import Activations
+from models.optimizing import gradients_of, in_float32, set_rates, trained
+from models.progress import Progress
 from models.seeds import derive
-from models.state import clone, load_into, on_device
 from models.step import Step
+from models.watching import Watch
+from models.working_state import Parts
 
 # Reading the loss waits for the device, so it is read only this often.
 REPORT_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a learning step is. `phase` is a job phase: ``training``, ``evaluating`` and so on.
-
-    `fraction` is the part of it that is done. `epoch` and `step`, an optimizer step of the epoch,
-    count from 1; `loss` is the mean of the epoch so far.
-    """
-
-    phase: str
-    fraction: float = 0.0
-    epoch: int | None = None
-    epochs: int | None = None
-    step: int | None = None
-    steps: int | None = None
-    loss: float | None = None
-    images_per_second: float | None = None
-    eta_seconds: float | None = None
 
 
 class Position(NamedTuple):
@@ -92,8 +77,11 @@ class Trainer:
         should_stop: Callable[[], bool],
         save: Callable[[Checkpoint], None] | None = None,
         save_due: Callable[[bool], bool] = at_epoch_ends,
+        rate: float = 1.0,
     ) -> None:
         """Take the method before its `begin`, when its network is still the teacher.
+
+        All learning rates are multiplied by `rate`.
 
         `should_stop` is called before every optimizer step. `save_due` is called after each one,
         with whether the epoch ends there, and before a stop; where it returns True, `save` is
@@ -105,6 +93,11 @@ class Trainer:
         self.should_stop = should_stop
         self.save = save
         self.save_due = save_due
+        self.rate = rate
+        self.plateaus: dict[int, Plateaus] = {}  # of the training phases that may stop early
+        self.best: Parts | None = None  # working state after the best epoch of such a phase
+        self.watch = Watch(method, step, self.show_life)
+        self.told: Progress | None = None
         self.unsaved = False
         self.summed = 0.0  # the loss over steps of the first epoch that a checkpoint contains
         self.teacher: nn.Module | None = None
@@ -124,22 +117,58 @@ class Trainer:
         Return the number of optimizer steps, those before the checkpoint included. Raises Cancelled
         when `should_stop` returns True, CheckpointMismatchError where the checkpoint does not fit.
         """
-        self.method.begin(self.step)
-        to_device(self.step.network, self.step.compute.device)
-        phases = list(self.method.phases(self.step))
+        phases = self._begin()
         per_epoch = [steps_per_epoch(len(phase.images), phase.batch_size) for phase in phases]
         work = [phase.epochs * steps for phase, steps in zip(phases, per_epoch, strict=True)]
         first = Position(0, 0, 0) if resume is None else self._restore(phases, per_epoch, resume)
         for index, phase in enumerate(phases[first.phase :], start=first.phase):
             done, total = sum(work[:index]), sum(work)
-            with _gradients_of(phase, self.method.network):
+            with gradients_of(phase, self.method.network):
                 for epoch in range(first.epoch, phase.epochs):
+                    if self._is_over(phase, index):
+                        break
                     start = Position(index, epoch, first.step)
                     self._epoch(phase, start, done + epoch * per_epoch[index], total)
                     first = Position(index, epoch + 1, 0)
+            if self.best is not None:
+                working_state.load(self.method, self.best, self.step.compute.device)
+                self.best = None
             self.method.end_phase(self.step, phase)
             first = Position(index + 1, 0, 0)
-        return sum(work)
+        return self._taken(phases)
+
+    def restore_ended(self, parts: Parts, plateaus: dict[int, Plateaus]) -> int:
+        """Bring the method into the working state at the end of an earlier training.
+
+        Return the number of that training's optimizer steps.
+        """
+        phases = self._begin()
+        working_state.load(self.method, parts, self.step.compute.device)
+        self.plateaus = plateaus
+        return self._taken(phases)
+
+    def show_life(self, done: float = 0.0) -> None:
+        """Report once more how far training is: a `Pause` within it."""
+        if self.told is not None:
+            self.report(replace(self.told, step=None))
+
+    def _begin(self) -> list[Phase]:
+        self.method.begin(self.step)
+        to_device(self.step.network, self.step.compute.device)
+        return list(self.method.phases(self.step))
+
+    def _is_over(self, phase: Phase, index: int) -> bool:
+        """Say whether the training phase, number `index`, has stopped early."""
+        seen = self.plateaus.get(index)
+        return phase.stopping is not None and seen is not None and seen.over(phase.stopping)
+
+    def _taken(self, phases: Sequence[Phase]) -> int:
+        """Return how many optimizer steps the training phases have taken in all."""
+        return sum(
+            (self.plateaus[index].epochs if index in self.plateaus else phase.epochs)
+            * steps_per_epoch(len(phase.images), phase.batch_size)
+            for index, phase in enumerate(phases)
+        )
 
     def _epoch(self, phase: Phase, start: Position, done: int, total: int) -> None:
         """Train an epoch from `start` on; `done` of `total` optimizer steps are of earlier ones."""
@@ -156,19 +185,41 @@ class Trainer:
             if self.should_stop():
                 self._save_if_due(phase, position, summed, epoch_end=False)
                 raise Cancelled
-            _set_rates(phase, (start.epoch * epoch.steps + index) / (phase.epochs * epoch.steps))
+            fraction = (start.epoch * epoch.steps + index) / (phase.epochs * epoch.steps)
+            set_rates(phase, fraction, self._scale(phase, start.phase))
             # Dropout draws from the global generator; its draws too depend on the position alone.
             torch.manual_seed(derive(step.seed, "step", *position))
             summed += self._train_on(phase, chosen, pairs[index] if pairs else None)
             self.unsaved = True
             epoch.images += len(chosen.order)
             last = index == epoch.steps - 1
+            if last:
+                self._measure(phase, epoch)
             if last or time.monotonic() - self.reported >= REPORT_SECONDS:
                 self._report(phase, epoch, index + 1)
             following = Position(start.phase, start.epoch + 1, 0)
             if not last:
                 following = position._replace(step=index + 1)
             self._save_if_due(phase, following, summed, epoch_end=last)
+
+    def _scale(self, phase: Phase, index: int) -> float:
+        """Return what the schedule's rate is multiplied by in training phase number `index`."""
+        seen = self.plateaus.get(index)
+        if phase.stopping is None or seen is None:
+            return self.rate
+        return self.rate * phase.stopping.decay**seen.fallen
+
+    def _measure(self, phase: Phase, epoch: _Epoch) -> None:
+        """Measure the held-out accuracy after an epoch, and keep the best epoch's state."""
+        float(epoch.summed)  # waits for the device: what it has yet to do is training
+        seconds = time.monotonic() - epoch.started
+        rule = phase.stopping if len(self.step.held_out) else None
+        accuracy = self.watch.after_epoch(seconds, epoch.images, always=rule is not None)
+        if rule is None or accuracy is None:
+            return
+        seen = self.plateaus.setdefault(epoch.start.phase, Plateaus())
+        if seen.add(accuracy, rule):
+            self.best = working_state.copied(self.method)
 
     def _batches(self, phase: Phase, start: Position) -> tuple[list[EpochPlan], list[EpochPlan]]:
         """Return an epoch's batches and, for a regularizer, their pairs: images of like classes."""
@@ -190,19 +241,20 @@ class Trainer:
         if not math.isfinite(loss):
             raise diverged(f"its loss is {loss} in epoch {number}")
         left = epoch.total - epoch.done - steps
-        self.report(
-            Progress(
-                phase="training",
-                fraction=(epoch.done + steps) / epoch.total,
-                epoch=number,
-                epochs=phase.epochs,
-                step=steps,
-                steps=epoch.steps,
-                loss=loss,
-                images_per_second=epoch.images / elapsed,
-                eta_seconds=elapsed / (steps - epoch.start.step) * left,
-            )
+        self.told = Progress(
+            phase="training",
+            fraction=(epoch.done + steps) / epoch.total,
+            epoch=number,
+            epochs=phase.epochs,
+            step=steps,
+            steps=epoch.steps,
+            loss=loss,
+            images_per_second=epoch.images / elapsed,
+            eta_seconds=elapsed / (steps - epoch.start.step) * left,
+            held_out_accuracy=self.watch.last,
+            best_held_out_accuracy=self.watch.best,
         )
+        self.report(self.told)
 
     def _images(self, phase: Phase, chosen: EpochPlan) -> Tensor:
         """Return images of the training phase, augmented and normalised [B, 3, S, S]."""
@@ -221,14 +273,14 @@ class Trainer:
             ask_teacher=self._ask_teacher,
         )
         with step.compute.autocast():
-            outputs = _in_float32(method.forward(batch.images))
+            outputs = in_float32(method.forward(batch.images))
         loss = method.loss(step, batch, outputs)
         if pairs is not None:
             loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if phase.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(_trained(phase), phase.max_grad_norm)
+            nn.utils.clip_grad_norm_(trained(phase), phase.max_grad_norm)
         phase.optimizer.step()
         method.after_optimizer_step(step, phase)
         return loss.detach()
@@ -241,7 +293,7 @@ class Trainer:
         assert self.regularizer is not None  # noqa: S101 - else there are no pairs
         step, method = self.step, self.method
         with torch.no_grad(), step.compute.autocast():
-            others = _in_float32(method.forward(pairs))
+            others = in_float32(method.forward(pairs))
         own, pair = (method.view(step, of.logits, batch.columns) for of in (outputs, others))
         return self.regularizer.loss(own, pair)
 
@@ -253,7 +305,7 @@ class Trainer:
             )
         with torch.set_grad_enabled(images.requires_grad), self.step.compute.autocast():
             outputs: Activations = self.teacher(images)
-        return _in_float32(outputs)
+        return in_float32(outputs)
 
     def _save_if_due(
         self, phase: Phase, position: Position, summed: Tensor, *, epoch_end: bool
@@ -262,8 +314,10 @@ class Trainer:
         if self.save is None or not self.unsaved or not self.save_due(epoch_end):
             return
         loss = float(summed) if position.step else 0.0
-        parts = {name: clone(part) for name, part in self.method.working_state().items()}
-        self.save(Checkpoint(*position, loss, parts, optimizer_tensors(phase.optimizer)))
+        optimizer = optimizer_tensors(phase.optimizer)
+        plateaus = {index: replace(seen) for index, seen in self.plateaus.items()}
+        state = working_state.copied(self.method)
+        self.save(Checkpoint(*position, loss, state, optimizer, plateaus, self.best))
         self.unsaved = False
 
     def _restore(
@@ -271,52 +325,15 @@ class Trainer:
     ) -> Position:
         """Restore method and optimiser from a checkpoint. Raises CheckpointMismatchError."""
         position = Position(checkpoint.phase, checkpoint.epoch, checkpoint.step)
-        network = self.method.network
-        parts = on_device(checkpoint.parts, self.step.compute.device)
         try:
             phase = phases[position.phase]
             if position.epoch > phase.epochs or position.step >= per_epoch[position.phase]:
                 raise CheckpointMismatchError(f"{position} is beyond the end of training")
-            load_into(network.backbone, parts["backbone"])
-            for task, block in network.head.blocks.items():
-                load_into(block, parts[f"head.{task}"])
-            self.method.load_working(parts)
+            working_state.load(self.method, checkpoint.parts, self.step.compute.device)
             load_optimizer_tensors(phase.optimizer, checkpoint.optimizer)
         except (LookupError, RuntimeError, ValueError) as error:  # what loading raises
             raise CheckpointMismatchError(f"the checkpoint does not fit: {error}") from error
         self.summed = checkpoint.loss
+        self.plateaus = {index: replace(seen) for index, seen in checkpoint.plateaus.items()}
+        self.best = checkpoint.best
         return position
-
-
-def _trained(phase: Phase) -> list[nn.Parameter]:
-    return [each for group in phase.optimizer.param_groups for each in group["params"]]
-
-
-@contextmanager
-def _gradients_of(phase: Phase, network: nn.Module) -> Iterator[None]:
-    """Compute gradients only of the parameters that the training phase trains, to save time."""
-    trained = {id(each) for each in _trained(phase)}
-    spared = [p for p in network.parameters() if p.requires_grad and id(p) not in trained]
-    for parameter in spared:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in spared:
-            parameter.requires_grad_(True)
-
-
-def _in_float32(outputs: Activations) -> Activations:
-    """Return activations for losses, which are computed in float32.
-
-    The feature map stays the tensor that the logits came from: attention differentiates by it.
-    """
-    return outputs._replace(features=outputs.features.float(), logits=outputs.logits.float())
-
-
-def _set_rates(phase: Phase, fraction: float) -> None:
-    """Set the learning rate from the fraction of the training phase that is done."""
-    # Without the tolerance, rounding would move 7/10 of 70 epochs away from epoch 49.
-    passed = sum(fraction >= milestone - 1e-9 for milestone in phase.milestones)
-    for group in phase.optimizer.param_groups:
-        group["lr"] = group.setdefault("initial_lr", group["lr"]) * phase.lr_decay**passed

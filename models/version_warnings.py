@@ -13,20 +13,23 @@ WELL_LEARNT = 0.9
 FEW_HELD_OUT = 20
 
 
-def of_training(steps: int, fit: Fit | None, accuracy: float | None) -> list[str]:
+def of_training(
+    steps: int, fit: Fit | None, accuracy: float | None, second: float | None = None
+) -> list[str]:
     """Warn of a training that ended at chance, or was too short to learn much.
 
-    `accuracy` over all classes stands in where there is no `fit`. Without `steps` nothing was
-    trained.
+    `accuracy` over all classes stands in where there is no `fit`; `second` is the accuracy on its
+    own images that a second try reached, where there was one. Without `steps` nothing was trained.
     """
     if not steps:
         return []
     found = []
     if fit is not None and fit.at_chance:
+        tried, lower = "", "a tenth of the lr, "
+        if second is not None:
+            tried, lower = f"; a second try at a tenth of the lr reached {second:.0%}", ""
         found.append(
-            f"training ended near chance: of {fit.images} of its own images {fit.accuracy:.0%} are "
-            f"named rightly among {fit.classes} classes, where guessing gets {fit.chance:.0%}; try "
-            "a tenth of the lr, more epochs, more images or pretrained weights"
+            f"{_near_chance(fit)}{tried}; try {lower}more epochs, more images or pretrained weights"
         )
     reached = accuracy if fit is None else fit.accuracy
     if steps < FEW_STEPS and (reached is None or reached < WELL_LEARNT):
@@ -35,6 +38,49 @@ def of_training(steps: int, fit: Fit | None, accuracy: float | None) -> list[str
             "epochs or a smaller batch_size"
         )
     return found
+
+
+def second_try(fit: Fit) -> str:
+    """Return what is said when a training is tried once more."""
+    return f"{_near_chance(fit)}; it is tried once more at a tenth of the lr"
+
+
+def of_second_try(first: float, second: float, fit: Fit) -> list[str]:
+    """Warn of a second try that is kept, where it is not warned of as near chance itself."""
+    if second <= first or fit.at_chance:
+        return []
+    return [
+        f"training ended near chance at first: of its own images {first:.0%} were named rightly, "
+        f"where guessing gets {fit.chance:.0%}; a second try at a tenth of the lr reached "
+        f"{second:.0%} and is kept: set that lr in the options to spare the time of the first"
+    ]
+
+
+def of_epochs(chosen: Sequence[int], *, left_open: bool) -> list[str]:
+    """Warn of what comes of `epochs: null`, in options where that is `left_open`.
+
+    `chosen` are the epochs that held-out images chose, one for each training phase.
+    """
+    if not left_open:
+        return []
+    if not chosen:
+        return [
+            "epochs is null, but there is no held-out image of the classes to say when to stop, so "
+            "the method's usual number of epochs was trained: give epochs, or raise "
+            "validation_fraction"
+        ]
+    numbers = " and ".join(map(str, chosen))
+    return [
+        f"held-out images chose the epoch to keep ({numbers}), so the accuracy on them is a little "
+        "too high: give a number of epochs where you need one that is not"
+    ]
+
+
+def _near_chance(fit: Fit) -> str:
+    return (
+        f"training ended near chance: of {fit.images} of its own images {fit.accuracy:.0%} are "
+        f"named rightly among {fit.classes} classes, where guessing gets {fit.chance:.0%}"
+    )
 
 
 def of_accuracy(

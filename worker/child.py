@@ -182,6 +182,7 @@ def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
             history=plan.history,
             weights_dir=resources.weights_dir,
             report=attempt.reporter.learning,
+            warn=lambda warning: attempt.reporter.warn([warning]),
             should_stop=attempt.stop.is_set,
             save=saver.save,
             save_due=saver.due,

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db.repositories.events import Event
 from app.services.jobs.checkpoints import SavedCheckpoint
-from models.trainer import Progress
+from models.progress import Progress
 from worker.protocol import Quiet, Report, Send
 
 # How long reading or writing a part of up to some gigabytes may take on a slow disk.
@@ -25,6 +25,10 @@ _SPANS = {
 }
 
 
+# A second try of training is an addition to it: what is shown goes on and not back.
+_SECOND_TRY = (0.9, 0.95)
+
+
 class Reporter:
     """Turns what happens into reports, throttled so that they cost training nothing."""
 
@@ -33,7 +37,7 @@ class Reporter:
         self._sent = float("-inf")
         self._phase: str | None = None
         self._progress = _none_yet()
-        # The fraction that an earlier attempt reached: what is shown never falls below it.
+        # The fraction that was reached: what is shown never falls below it.
         self._done = 0.0
 
     @property
@@ -47,11 +51,15 @@ class Reporter:
 
     def resumed(self, saved: SavedCheckpoint, caveat: str) -> None:
         """Report that training resumes from a checkpoint; a `caveat` makes it a warning."""
-        self._progress, self._done = dict(saved.progress), saved.progress["fraction"]
+        # A release before may have saved fewer figures.
+        self._progress = _none_yet() | saved.progress
+        self._done = saved.progress["fraction"]
         if saved.step:
             epoch, where = saved.epoch + 1, f"in epoch {saved.epoch + 1}, after step {saved.step}"
         else:
             epoch, where = saved.epoch, f"after epoch {saved.epoch}"
+        if saved.progress.get("second_try"):
+            where += " of the second try"
         data = {"epoch": epoch, "step": saved.step or None}
         level = "warning" if caveat else "info"
         self._send_events(Event("resumed", f"Resumed {where}.{caveat}", level, data))
@@ -85,8 +93,13 @@ class Reporter:
         events: tuple[Event, ...] = ()
         if progress.step is not None and progress.step == progress.steps:
             data = {name: fields[name] for name in ("epoch", "epochs", "loss")}
-            message = f"Epoch {progress.epoch} of {progress.epochs}: loss {progress.loss:.4f}."
+            again = "Second try, epoch" if progress.second_try else "Epoch"
+            message = f"{again} {progress.epoch} of {progress.epochs}: loss {progress.loss:.4f}."
             events = (Event("epoch", message, data=data),)
+        best = self._progress["best_held_out_accuracy"]
+        if best is not None and progress.best_held_out_accuracy is not None:
+            # An earlier attempt, or try, may have been better.
+            fields["best_held_out_accuracy"] = max(best, progress.best_held_out_accuracy)
         self._report(fields.pop("phase"), fields, events)
 
     def _report(
@@ -100,11 +113,12 @@ class Reporter:
         if phase == self._phase and not events and now - self._sent < _REPORT_SECONDS:
             return
         self._phase, self._sent = phase, now
-        start, end = span or _SPANS[phase]
+        again = phase == "training" and fields.get("second_try")
+        start, end = span or (_SECOND_TRY if again else _SPANS[phase])
         # The last figures of training stay while later job phases run.
         self._progress |= {name: value for name, value in fields.items() if value is not None}
         fraction = round(start + (end - start) * fields["fraction"], 4)
-        self._progress["fraction"] = max(fraction, self._done)
+        self._progress["fraction"] = self._done = max(fraction, self._done)
         self._send(Report(phase, dict(self._progress), events))
 
     def _send_events(self, *events: Event) -> None:

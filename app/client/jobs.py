@@ -82,16 +82,20 @@ class JobProgress(Progress):
 
 
 def _doing(job: dict[str, Any], progress: dict[str, Any]) -> str:
-    """Return the state or phase of a job; in training, the epoch, its loss and the time left."""
+    """Return the state or phase of a job; in training, the epoch and how it goes."""
     if job["state"] == "queued" and job.get("not_before"):
         return f"to be tried again: {job['last_failure']['detail']}"
     if job["state"] != "running":
         return str(job["state"])
     if job["phase"] != "training" or not progress.get("epoch"):
         return (job["phase"] or "").replace("_", " ")
-    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    again = "second try, " if progress.get("second_try") else ""
+    parts = [f"{again}epoch {progress['epoch']}/{progress['epochs']}"]
     if progress.get("loss") is not None:
         parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("held_out_accuracy") is not None:
+        last, best = progress["held_out_accuracy"], progress["best_held_out_accuracy"]
+        parts.append(f"held out {last:.0%}, best {best:.0%}")
     if progress.get("eta_seconds") is not None:
         parts.append(f"{progress['eta_seconds']:.0f} s left")
     return " · ".join(parts)

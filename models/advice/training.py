@@ -12,9 +12,9 @@ from models.advice.candidates import Candidate
 from models.advice.images import JudgedImages
 from models.advice.rows import Row
 from models.advice.trials import TimeUpError, Trials
+from models.progress import Progress
 from models.spec import Budget, Spec
 from models.step import StepResult
-from models.trainer import Progress
 
 # Images, and passes over them, that tell how fast this machine trains.
 _PROBE = 64

@@ -13,10 +13,10 @@ from models.advice.rows import Clock, Row, Serving, bytes_per_class
 from models.errors import Cancelled
 from models.figures import standard_error
 from models.learner import learn
+from models.progress import Progress
 from models.spec import Spec
 from models.state import State
 from models.step import StepData, StepResult
-from models.trainer import Progress
 
 
 class TimeUpError(Exception):

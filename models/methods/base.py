@@ -17,7 +17,7 @@ the device as well. What `state` and `working_state` return is copied to the CPU
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
@@ -27,12 +27,14 @@ from torch.optim import Optimizer
 from models import regularizers
 from models.batches import Batch, ImageSet
 from models.classify import Servable, Softmax
+from models.early_stopping import EarlyStopping
 from models.errors import LearningError
 from models.judging import LeftOut
 from models.networks import Activations, Network
 from models.options import Options
 from models.preprocess import Preprocess
 from models.regularizers import CSKDRegularizer
+from models.schedules import Schedule, Steps
 from models.spec import Spec
 from models.state import Tensors
 from models.step import Corrected, Step
@@ -73,10 +75,11 @@ class Setup:
 class Phase:
     """A training phase: a part of a step's training with one optimiser.
 
-    The learning rate is multiplied by `lr_decay` at each of `milestones`, fractions of the phase's
-    optimizer steps. A gradient longer than `max_grad_norm`, over all parameters of the optimiser,
-    is scaled down to it. Modules in `frozen` stay in eval mode, so that batch norm's statistics do
-    not move. (A job phase is another thing: what a job is at, such as ``training``.)
+    The learning rate is multiplied by the factors of `schedule`, and with `stopping` the phase may
+    end before its last epoch, with the weights of the best. A gradient longer than `max_grad_norm`,
+    over all parameters of the optimiser, is scaled down to it. Modules in `frozen` stay in eval
+    mode, so that batch norm's statistics do not move. (A job phase is another thing: what a job is
+    at, such as ``training``.)
     """
 
     name: str
@@ -84,10 +87,10 @@ class Phase:
     epochs: int
     batch_size: int
     optimizer: Optimizer
-    milestones: tuple[float, ...] = ()
-    lr_decay: float = 0.1
+    schedule: Schedule = field(default_factory=Steps)
     max_grad_norm: float | None = None
     frozen: Sequence[nn.Module] = ()
+    stopping: EarlyStopping | None = None
 
 
 class Method(ABC, Generic[OptionsT]):

@@ -10,9 +10,10 @@ from models.batches import Batch
 from models.methods.base import Needs, Phase
 from models.methods.distillation import soft_cross_entropy_by_task
 from models.methods.heads import TaskHeads
-from models.methods.sgd import sgd_phase
+from models.methods.sgd import sgd_phase, usual_epochs
 from models.networks import Activations
 from models.options import SGDOptions
+from models.schedules import Steps
 from models.step import Step
 
 
@@ -57,15 +58,17 @@ class LwF(TaskHeads[LwFOptions]):
         options = self.options
         block = self.network.head.blocks[str(step.tasks[-1])]
         phase = sgd_phase(options, step, block.parameters())
-        epochs = max(1, options.epochs // 10) if options.warm_up is None else options.warm_up
+        usual = max(1, usual_epochs(options) // 10)
+        epochs = usual if options.warm_up is None else options.warm_up
         grown = len(step.tasks) > step.known
         trained = bool(step.known) or step.spec.weights is not None
         return replace(
             phase,
             name="warm-up",
             epochs=epochs if grown and trained else 0,
-            milestones=(),
+            schedule=Steps(),
             frozen=[self.network.backbone],
+            stopping=None,
         )
 
     def loss(self, step: Step, batch: Batch, outputs: Activations) -> Tensor:

@@ -68,7 +68,13 @@ class MAS(TaskHeads[MASOptions]):
 
     @classmethod
     def check(cls, spec: Spec, options: MASOptions) -> None:
-        """Refuse `local` where part of the backbone would have no importance."""
+        """Refuse AdamW, and `local` where part of the backbone would have no importance."""
+        if options.optimizer != "sgd":
+            raise InvalidSpecError(
+                "/options/optimizer",
+                "mas pulls weights back by the rate that SGD moves them at, and "
+                f"{options.optimizer} gives each weight a rate of its own: use sgd",
+            )
         if options.scope != "local":
             return
         unruled = without_local_rule(networks.outline(spec.backbone))

@@ -25,7 +25,13 @@ MAX_TASKS = 254  # owners are stored in a byte, 0 for none
 class PackNetOptions(SGDOptions):
     """Options of PackNet."""
 
-    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the images before pruning.")
+    epochs: int | None = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="Passes over the images before pruning. null: until the accuracy on held-out "
+        "images stops rising, at most 200.",
+    )
     batch_size: int | None = Field(
         32, ge=2, le=8192, description="Images a step; where null, 32 under 2,000 and 128 above."
     )
@@ -105,13 +111,13 @@ class PackNet(Masked[PackNetOptions]):
         learnt = backbone.parameters() if first else maskable(backbone).values()
         parameters = [*learnt, *self.network.head.blocks[str(self.task)].parameters()]
         frozen = [] if first else batch_norms(backbone)
-        lr = options.lr or (None if step.spec.weights is None else 1e-3)
-        train = sgd_phase(options.model_copy(update={"lr": lr}), step, parameters)
+        lr = None if step.spec.weights is None else 1e-3
+        train = sgd_phase(options, step, parameters, default_lr=lr, own_recipe=True)
         rate = options.retrain_lr or train.optimizer.param_groups[0]["lr"] / 10
         again = options.model_copy(
             update={"lr": rate, "epochs": options.retrain_epochs, "milestones": ()}
         )
-        retrain = sgd_phase(again, step, parameters)
+        retrain = sgd_phase(again, step, parameters, own_recipe=True)
         return [
             replace(train, name="train", frozen=frozen),
             replace(retrain, name="retrain", frozen=frozen),

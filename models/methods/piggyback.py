@@ -16,6 +16,7 @@ from models.methods.sgd import sgd_phase
 from models.networks import Activations, Network, batch_norms
 from models.options import Options, SGDOptions
 from models.preprocess import Preprocess
+from models.schedules import Steps
 from models.state import Tensors
 from models.step import Corrected, Step
 
@@ -102,7 +103,7 @@ class Piggyback(Masked[PiggybackOptions]):
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 optimizer=torch.optim.Adam(groups, lr=options.lr, fused=True),
-                milestones=(0.5,),
+                schedule=Steps((0.5,)),
                 frozen=[] if self.norms else batch_norms(self.network),
             )
         ]

@@ -12,11 +12,11 @@ from models.edits import forget
 from models.errors import InvalidSpecError
 from models.learner import learn, restore
 from models.methods import get, validate
+from models.progress import Progress
 from models.serving import check_read_back, load_servable
 from models.spec import Spec
 from models.state import State, encode
 from models.step import Remaining, StepData, StepResult
-from models.trainer import Progress
 
 SIZE = 32
 # Classes in two tasks; odd counts, since those of classes differ in life.

@@ -10,8 +10,8 @@ import torch
 from models import methods
 from models.checkpoint import Checkpoint, CheckpointMismatchError
 from models.errors import Cancelled
+from models.progress import Progress
 from models.state import State, decode, encode
-from models.trainer import Progress
 
 from .conftest import Chain, task_images
 from .test_trainer import assert_identical

@@ -17,8 +17,9 @@ from models.methods.distillation import (
 )
 from models.methods.heads import lone_class_warnings, task_columns, within_task
 from models.methods.lwf import LwF, LwFOptions
+from models.optimizing import gradients_of
 from models.serving import load_servable
-from models.trainer import Trainer, _gradients_of
+from models.trainer import Trainer
 
 from .conftest import Chain, pictures, task_images
 from .test_trainer import assert_identical
@@ -168,7 +169,7 @@ def test_gradients_are_taken_of_what_a_phase_trains(chain: Callable[..., Chain])
     parameters = dict(method.network.named_parameters())
     parameters["backbone.convs.0.weight"].requires_grad_(False)
     warm_up, _ = method.phases(step)
-    with _gradients_of(warm_up, method.network):
+    with gradients_of(warm_up, method.network):
         asked = {name for name, parameter in parameters.items() if parameter.requires_grad}
     assert asked == {"head.blocks.1.weight", "head.blocks.1.bias"}
     spared = {name for name, parameter in parameters.items() if not parameter.requires_grad}

@@ -17,8 +17,8 @@ from models.errors import InvalidSpecError
 from models.methods import validate
 from models.methods.lwm import LwM, LwMOptions, attention_loss, class_activation_map, grad_cam
 from models.networks import Activations, Features, Network
+from models.optimizing import in_float32
 from models.spec import Spec
-from models.trainer import _in_float32
 
 from .conftest import Chain, pictures, task_images
 from .test_trainer import assert_identical
@@ -320,7 +320,7 @@ def test_the_map_can_be_differentiated_by_in_bf16() -> None:
     network = Network(backbone)  # type: ignore[arg-type]
     network.head.grow(0, 3, 0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = _in_float32(network(torch.randn(4, 3, 8, 8)))
+        outputs = in_float32(network(torch.randn(4, 3, 8, 8)))
     assert outputs.feature_map is not None
     assert outputs.feature_map.dtype == torch.bfloat16
     found = grad_cam(outputs.feature_map, outputs.logits.amax(dim=1), create_graph=True)

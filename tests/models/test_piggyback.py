@@ -20,6 +20,7 @@ from models.methods.masks import maskable, pack, unpack
 from models.methods.piggyback import Piggyback, threshold
 from models.networks import batch_norms, build
 from models.networks.torchvision import resolve_weights
+from models.schedules import Steps
 from models.serving import load_servable
 from models.spec import Spec
 from models.state import State, encode
@@ -281,7 +282,7 @@ def test_the_schedule(chain: Callable[..., Chain]) -> None:
     method, step = begun(learnt(chain, 1))
     (phase,) = method.phases(step)
     assert isinstance(phase.optimizer, torch.optim.Adam)
-    assert (phase.milestones, phase.lr_decay) == ((0.5,), 0.1)
+    assert phase.schedule == Steps((0.5,), 0.1)
 
 
 def test_a_start_below_the_threshold_is_refused() -> None:

@@ -7,8 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from models.errors import InvalidSpecError
 from models.learner import restore
-from models.methods import Method
+from models.methods import Method, validate
+from models.methods.sgd import ADAMW_LR, PRETRAINED_WARM_UP
+from models.networks import batch_norms
+from models.schedules import Steps
+from models.spec import Spec
 from models.step import Step
 
 from .conftest import Chain, task_images
@@ -99,3 +104,43 @@ def test_default_norms(
     ):
         begun, step = learner.begin(FIRST)
         assert [phase.max_grad_norm for phase in begun.phases(step)][-1] == norm
+
+
+def test_pretrained_weights_are_trained_gently(chain: Callable[..., Chain]) -> None:
+    """A warm-up, and with small batches the batch norm of the pretraining."""
+    for size, frozen in ((16, True), (32, True), (64, False)):
+        taught, step = pretrained(chain("finetune", batch_size=size)).begin(FIRST)
+        (phase,) = taught.phases(step)
+        assert phase.schedule == Steps((0.6, 0.85), 0.1, PRETRAINED_WARM_UP)
+        assert set(phase.frozen) == (set(batch_norms(taught.network)) if frozen else set())
+    result = chain("finetune", batch_size=16).learn(FIRST)
+    assert result.state.parts["backbone"]["norms.0.running_mean"].any()  # from scratch they move
+
+
+@pytest.mark.parametrize(
+    "method", ["icarl", "replay", "lwf", "lwm", "mas", "packnet", "cs_kd", "finetune", "joint"]
+)
+def test_the_papers_recipes_are_the_defaults(chain: Callable[..., Chain], method: str) -> None:
+    begun, step = chain(method).begin(FIRST)
+    for phase in begun.phases(step):
+        assert type(phase.optimizer) is torch.optim.SGD
+        assert phase.schedule == Steps(phase.schedule.milestones, phase.schedule.decay)  # type: ignore[attr-defined]
+        assert (list(phase.frozen), phase.stopping) == ([], None)
+
+
+def test_adamw_against_its_formula(chain: Callable[..., Chain]) -> None:
+    """The first step: m/(√v + ε) with both bias corrections is the gradient's sign."""
+    options = {"optimizer": "adamw", "epochs": 1, "batch_size": 64, "weight_decay": 0.1}
+    learner = chain("finetune", **options)
+    before, _ = learner.begin(FIRST)
+    result = learner.learn(FIRST)
+    was = before.network.head.blocks["0"].bias.detach()
+    now = result.state.parts["head.0"]["bias"]
+    moved = now - was * (1 - ADAMW_LR * 0.1)
+    assert moved.abs() == pytest.approx(torch.full((2,), ADAMW_LR), rel=1e-3)
+
+
+def test_mas_refuses_adamw() -> None:
+    with pytest.raises(InvalidSpecError, match="use sgd") as refused:
+        validate(Spec(method="mas", options={"optimizer": "adamw"}))
+    assert refused.value.pointer == "/options/optimizer"

@@ -10,9 +10,11 @@ from models.batches import EpochPlan, batch_size, batch_sizes, crop_and_flip, st
 from models.checkpoint import Checkpoint
 from models.errors import Cancelled, LearningError
 from models.methods.base import Phase
+from models.optimizing import set_rates
+from models.progress import Progress
+from models.schedules import Steps
 from models.seeds import derive
 from models.step import StepResult
-from models.trainer import Progress, _set_rates
 
 from .conftest import Chain, pictures
 
@@ -123,10 +125,10 @@ def test_progress_is_told_in_order(chain: Callable[..., Chain]) -> None:
 def rates(milestones: Sequence[float], steps: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
     images = None  # the schedule does not look at them
-    phase = Phase("main", images, 1, 1, optimizer, tuple(milestones), 0.2)  # type: ignore[arg-type]
+    phase = Phase("main", images, 1, 1, optimizer, Steps(tuple(milestones), 0.2))  # type: ignore[arg-type]
     seen = []
     for step in range(steps):
-        _set_rates(phase, step / steps)
+        set_rates(phase, step / steps)
         seen.append(optimizer.param_groups[0]["lr"])
     return seen
 

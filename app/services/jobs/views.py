@@ -25,12 +25,21 @@ class ProgressView(BaseModel):
 
     fraction: float = Field(description="Done part of the whole job, from 0 to 1.")
     epoch: int | None = Field(description="Counts from 1; null while the job does not train.")
-    epochs: int | None
+    epochs: int | None = Field(description="The most there are; fewer may do with `epochs: null`.")
     step: int | None
     steps: int | None
     loss: float | None = Field(description="Mean over the epoch so far.")
     images_per_second: float | None
     eta_seconds: float | None = Field(description="Estimated seconds until training ends.")
+    held_out_accuracy: float | None = Field(
+        None, description="Of the head on held-out images, when it was last measured in training."
+    )
+    best_held_out_accuracy: float | None = Field(None, description="The best of these so far.")
+    second_try: bool | None = Field(
+        None,
+        description="True once training is tried again at a tenth of the rate: the first try ended "
+        "near chance.",
+    )
 
 
 class JobErrorView(BaseModel):
