@@ -28,6 +28,8 @@ class StepData:
     stored bytes, `fresh` [N] whether they are new. `held_out` uint8 [H, 3, S, S], of classes
     `held_out_columns` [H], are for measuring only. `tasks[c]` is the task of column c; new columns
     are last. `pixel_rules` is the number of the rules by which files became the pixels.
+    `reencoded` uint8 [F, 3, S, S] are the new images as exemplars of them would be stored, where
+    that is not as they were sent; `sizes` then counts those bytes.
     """
 
     images: Tensor
@@ -38,6 +40,7 @@ class StepData:
     held_out_columns: Tensor
     tasks: tuple[int, ...]
     pixel_rules: int = FIRST_PIXEL_RULES
+    reencoded: Tensor | None = None
 
 
 # What a servable is for: the task that is given (None: no task) and the way to classify.
@@ -114,7 +117,10 @@ class Step:
         self.tasks = data.tasks
         self.known = len(network.head.tasks)
         device = compute.device
-        self.data = ImageSet(data.images.to(device), data.columns.to(device), data.fresh.to(device))
+        reencoded = None if data.reencoded is None else data.reencoded.to(device)
+        self.data = ImageSet(
+            data.images.to(device), data.columns.to(device), data.fresh.to(device), reencoded
+        )
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
         self.initial_network = initial_network
         self.pause = pause
@@ -144,11 +150,12 @@ class Step:
     ) -> Tensor:
         """Return float32 features [n, D] of the training images at positions [n].
 
-        Images are not augmented, but mirrored with `flip`. The backbone, here the network's as it
-        is now, runs in eval mode. `whole` is as in `inference_batches`.
+        Images are in the form in which exemplars are stored. They are not augmented, but mirrored
+        with `flip`. The backbone, here the network's as it is now, runs in eval mode. `whole` is as
+        in `inference_batches`.
         """
         backbone = (backbone or self.network.backbone).eval()
-        images = self.data.images[positions.to(self.data.images.device)]
+        images = self.data.pixels(positions.to(self.data.images.device))
         found = []
         with torch.inference_mode():
             for batch in inference_batches(images, self.compute.device, self.pause, whole=whole):
