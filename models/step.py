@@ -27,7 +27,8 @@ class StepData:
     then the new images in the order they came; `columns` [N] are their classes, `sizes` [N] their
     stored bytes, `fresh` [N] whether they are new. `held_out` uint8 [H, 3, S, S], of classes
     `held_out_columns` [H], are for measuring only. `tasks[c]` is the task of column c; new columns
-    are last. `pixel_rules` is the number of the rules by which files became the pixels.
+    are last. `pixel_rules` is the number of the rules by which files became the pixels. `digests`
+    uint8 [N, 32] identify the images that are trained on, for methods that keep something of each.
     `reencoded` uint8 [F, 3, S, S] are the new images as exemplars of them would be stored, where
     that is not as they were sent; `sizes` then counts those bytes.
     """
@@ -40,6 +41,7 @@ class StepData:
     held_out_columns: Tensor
     tasks: tuple[int, ...]
     pixel_rules: int = FIRST_PIXEL_RULES
+    digests: Tensor | None = None
     reencoded: Tensor | None = None
 
 
@@ -98,7 +100,8 @@ class Step:
 
     `data` are the images to train on, on the device; `tasks` has the task of every column; `known`
     is the number of columns before the step; `memory` are the exemplars, which the method selects
-    at the end. A method calls `pause` within long work other than training.
+    at the end; `digests` [N, 32], on the CPU, are as in `StepData`. A method calls `pause` within
+    long work other than training.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Step:
             data.images.to(device), data.columns.to(device), data.fresh.to(device), reencoded
         )
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
+        self.digests = data.digests
         self.initial_network = initial_network
         self.pause = pause
         self._preprocess = preprocess

@@ -50,7 +50,14 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         held_out_columns=held_out_columns,
         tasks=tuple(planned.task for planned in plan.classes),
         pixel_rules=rules_of(attempt),
+        digests=digests([sha256 for sha256, *_ in train]),
     )
+
+
+def digests(hashes: Sequence[str]) -> Tensor:
+    """Return hexadecimal SHA-256 hashes as bytes, uint8 [N, 32]."""
+    raw = bytearray().join(map(bytes.fromhex, hashes))
+    return torch.frombuffer(raw, dtype=torch.uint8).view(-1, 32)
 
 
 def rules_of(attempt: Attempt) -> int:

@@ -11,6 +11,7 @@ from models import networks
 from models.classify import Output, Servable, SoftmaxNearMeans, fit_temperature
 from models.discriminant import ALPHAS, DEFAULT_ALPHA, Choice, Discriminant, Statistics, choose
 from models.errors import InvalidSpecError
+from models.kept_features import KeptFeatures
 from models.mahalanobis import Mahalanobis
 from models.methods.base import Method, Phase, Setup
 from models.networks import Network
@@ -63,8 +64,8 @@ class Analytic(Method[AnalyticOptions]):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        # By column, the features [n, M] in float16 of each step's images.
-        self.kept: list[list[Tensor]] = []
+        # None where nothing is kept of single images.
+        self.kept = KeptFeatures() if self.options.forgettable == "features" else None
 
     @classmethod
     def check(cls, spec: Spec, options: AnalyticOptions) -> None:
@@ -100,18 +101,10 @@ class Analytic(Method[AnalyticOptions]):
         features = step.pooled(torch.arange(len(step.data)), whole=True).half()
         added = Statistics.of(features, columns, classes)
         self.statistics = added if self.statistics is None else self.statistics + added
-        if self.options.forgettable == "features":
-            self.kept += [[] for _ in range(classes - len(self.kept))]
-            for column in columns.unique().tolist():
-                self.kept[column].append(features[columns == column])
-            features, columns = self._kept()
+        if self.kept is not None:
+            self.kept.add(features, columns, step.digests, classes)
+            features, columns = self.kept.all()
         self._solve(self.statistics, features, columns)
-
-    def _kept(self) -> tuple[Tensor, Tensor]:
-        """Return the features [N, M] and columns [N] of all images."""
-        counts = torch.tensor([sum(map(len, parts)) for parts in self.kept])
-        features = torch.cat([part for parts in self.kept for part in parts])
-        return features, torch.arange(len(counts)).repeat_interleave(counts).to(features.device)
 
     def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
@@ -148,15 +141,15 @@ class Analytic(Method[AnalyticOptions]):
         assert self.statistics is not None  # noqa: S101 - there are classes to forget
         self.network.head.remove(columns)
         none = self.statistics.sums.new_zeros(0, self.statistics.sums.shape[1])
-        forgotten = [part for column in columns for part in self._parts(column)]
-        self.statistics = self.statistics.without(columns, torch.cat([none, *forgotten]))
-        self.kept = [parts for c, parts in enumerate(self.kept) if c not in columns]
-        features, own = self._kept() if self.kept else (none, none[:, 0].long())
-        self._solve(self.statistics, features, own)
-        return [] if self.kept else ["analytic"]
-
-    def _parts(self, column: int) -> list[Tensor]:
-        return self.kept[column] if self.kept else []
+        if self.kept is None:
+            self.statistics = self.statistics.without(columns, none)
+            self._solve(self.statistics, none, none[:, 0].long())
+            return ["analytic"]
+        forgotten = torch.cat([none, *self.kept.of(columns)])
+        self.statistics = self.statistics.without(columns, forgotten)
+        self.kept = self.kept.without(columns)
+        self._solve(self.statistics, *self.kept.all())
+        return []
 
     def report(self) -> dict[str, Any]:
         """Return α, and how many left-out images got the right class."""
@@ -188,10 +181,7 @@ class Analytic(Method[AnalyticOptions]):
         }
         if self.deviation is not None:
             parts["deviation"] = self.deviation.state()
-        for column, kept in enumerate(self.kept):
-            for index, features in enumerate(kept):
-                parts[f"features.{column}.{index}"] = {"features": features}
-        return parts
+        return parts if self.kept is None else parts | dict(self.kept.parts())
 
     def load(self, parts: dict[str, Tensors]) -> None:
         """Restore the statistics and the features."""
@@ -203,8 +193,5 @@ class Analytic(Method[AnalyticOptions]):
         self.choice = Choice(alpha, temperature, 0, 0)
         if "deviation" in parts:
             self.deviation = Mahalanobis(**parts["deviation"])
-        if self.options.forgettable == "features":
-            self.kept = [[] for _ in self.statistics.counts]
-            for column, kept in enumerate(self.kept):
-                while (name := f"features.{column}.{len(kept)}") in parts:
-                    kept.append(parts[name]["features"])
+        if self.kept is not None:
+            self.kept = KeptFeatures.load(parts, len(self.statistics.counts))
