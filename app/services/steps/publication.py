@@ -17,10 +17,12 @@ from app.db.repositories import (
     leases as lease_rows,
     versions as version_rows,
 )
+from app.db.repositories.blobs import ImageRow
 from app.db.repositories.events import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
+from app.imaging.webp import WebP
 from app.services import stored
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.version_views import MemoryView, MetricsView
@@ -33,6 +35,21 @@ from app.storage import BlobStore
 from models.spec import Spec
 
 
+class ReencodedImage(NamedTuple):
+    """The size in bytes of a re-encoded image, and the hash of the image that it was."""
+
+    size: int
+    original: str
+
+
+@dataclass(frozen=True)
+class Reencoded:
+    """The exemplars that were re-encoded, by the hash of their new form, and what encoded them."""
+
+    encoder: WebP
+    images: dict[str, ReencodedImage]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the training process made. Blobs are in the store already; sequences go by column.
@@ -43,6 +60,7 @@ class Outcome:
     - `kept` is how many exemplars each class has now.
     - `metrics` are those of `models.evaluate`.
     - `residual` names the parts that were learnt from images of forgotten classes too, and stay.
+    - `reencoded` are those of the exemplars in `rankings` that are not images of an upload.
     """
 
     spec: Spec
@@ -52,6 +70,7 @@ class Outcome:
     metrics: dict[str, Any]
     warnings: list[str]
     residual: tuple[str, ...] = ()
+    reencoded: Reencoded | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,12 @@ def _add_version(
     labels = [planned.label for planned in plan.classes]
     per_class = dict(zip(labels, outcome.metrics["per_class"], strict=True))
     metrics = outcome.metrics | {"per_class": per_class}
+    sizes = {part.sha256: part.size for part in outcome.parts.values()}
+    if outcome.reencoded:
+        sizes |= {sha256: image.size for sha256, image in outcome.reencoded.images.items()}
+    stored.record(session, store, sizes, now)
+    if outcome.reencoded:
+        _record_reencoded(session, outcome.reencoded, outcome.spec.image_size)
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -129,8 +154,6 @@ def _add_version(
     )
     for row in classes:
         row.version_id = version.id
-    sizes = {part.sha256: part.size for part in outcome.parts.values()}
-    stored.record(session, store, sizes, now)
     version_rows.add(
         session,
         version,
@@ -143,6 +166,30 @@ def _add_version(
     return version, MetricsView.model_validate(metrics)
 
 
+def _record_reencoded(session: Session, reencoded: Reencoded, side: int) -> None:
+    """Record re-encoded images, of `side` pixels, as the pictures that they were.
+
+    Each is recognised by what its original is recognised by: sent again, that is an exemplar.
+    """
+    originals = {image.original for image in reencoded.images.values()}
+    known = {image.sha256: image for image in learning_rows.identities(session, originals)}
+    blob_rows.record_images(
+        session,
+        (
+            ImageRow(
+                sha256,
+                image.size,
+                media_type=f"image/{reencoded.encoder.format}",
+                width=side,
+                height=side,
+                pixels_sha256=known[image.original].pixels_sha256,
+                perceptual_hash=known[image.original].perceptual_hash,
+            )
+            for sha256, image in reencoded.images.items()
+        ),
+    )
+
+
 def _classes(
     session: Session, plan: Plan, outcome: Outcome
 ) -> tuple[list[VersionClass], MemoryView]:
@@ -150,6 +197,9 @@ def _classes(
     fresh = plan.fresh if isinstance(plan, LearnPlan) else ()
     sizes = {image.sha256: image.size for image in fresh}
     rows, memory = [], MemoryView()
+    if outcome.reencoded and outcome.reencoded.images:
+        memory.encoder = outcome.reencoded.encoder
+        sizes.update((key, image.size) for key, image in outcome.reencoded.images.items())
     for column, planned in enumerate(plan.classes):
         kept = outcome.kept[column]
         ranked = [image.sha256 for image in planned.exemplars]
