@@ -1,8 +1,8 @@
 """What keeping exemplars as WebP gains and costs: CIFAR-100, 20 classes in 5 tasks, with replay.
 
-    ACCRUE_DATASETS=… python -m benchmarks.exemplar_format [NAME…]
+    ACCRUE_DATASETS=… python -m benchmarks.exemplar_format {whole,half} [NAME…]
 
-Names are those of `VARIANTS`. Prints a table and adds to benchmarks/results/exemplar_format.json.
+`half` has half of the images and exemplars, and fewer epochs. Names are those of `VARIANTS`. Prints a table and adds to benchmarks/results/exemplar_format.json.
 """
 
 import io
@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,18 @@ from worker.reencoding import Reencoder
 
 RESULTS = Path(__file__).parent / "results" / "exemplar_format.json"
 SEED = 1993
-CLASSES, AT_ONCE, IMAGES, EPOCHS = 20, 4, 200, 16
-EXEMPLARS = 160
+CLASSES, AT_ONCE = 20, 4
+
+
+class Protocol(NamedTuple):
+    """Images of a class to train on, exemplars in all, and epochs."""
+
+    images: int
+    exemplars: int
+    epochs: int
+
+
+PROTOCOLS = {"whole": Protocol(200, 160, 16), "half": Protocol(100, 80, 12)}
 
 
 @dataclass
@@ -91,20 +101,19 @@ def png_size(image: Tensor) -> int:
     return len(file.getvalue())
 
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "original": {"memory": Budget(exemplars=EXEMPLARS)},
-    "webp, 4 times as many": {"memory": Budget(exemplars=4 * EXEMPLARS, format="webp")},
-    "webp, as many": {"memory": Budget(exemplars=EXEMPLARS, format="webp")},
-    "original, 4 times as many": {"memory": Budget(exemplars=4 * EXEMPLARS)},
-    "original, policy auto": {
-        "memory": Budget(exemplars=EXEMPLARS),
-        "augment": Augment(policy="auto"),
-    },
+# How many times the protocol's exemplars, and the fields of memory and augmentation.
+VARIANTS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
+    "original": (1, {}, {}),
+    "webp, 4 times as many": (4, {"format": "webp"}, {}),
+    "webp, as many": (1, {"format": "webp"}, {}),
+    "original, 4 times as many": (4, {}, {}),
+    "original, policy auto": (1, {}, {"policy": "auto"}),
 }
 
 
-def course(fields: dict[str, Any]) -> Course:
+def course(protocol: Protocol, variant: str) -> Course:
     """Return a course over the first classes of the seed's order, with nothing learnt yet."""
+    times, memory, augment = VARIANTS[variant]
     train_x, train_y, test_x, test_y, names = load_module().load("cifar100")
     order = np.random.default_rng(SEED).permutation(len(names))[:CLASSES]
 
@@ -116,16 +125,17 @@ def course(fields: dict[str, Any]) -> Course:
         method="replay",
         backbone="convnet",
         image_size=32,
-        options={"epochs": EPOCHS},
+        options={"epochs": protocol.epochs},
+        memory=Budget(exemplars=times * protocol.exemplars, **memory),
+        augment=Augment(**augment),
         seed=SEED,
-        **fields,
     )
-    return Course(validate(spec), of(train_x, train_y, IMAGES), of(test_x, test_y, 100))
+    return Course(validate(spec), of(train_x, train_y, protocol.images), of(test_x, test_y, 100))
 
 
-def measured(fields: dict[str, Any]) -> dict[str, Any]:
+def measured(protocol: Protocol, variant: str) -> dict[str, Any]:
     """Learn a variant's five tasks and return its figures."""
-    learner = course(fields)
+    learner = course(protocol, variant)
     began = time.process_time()
     for first in range(0, CLASSES, AT_ONCE):
         learner.learn(range(first, first + AT_ONCE))
@@ -147,10 +157,12 @@ def measured(fields: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write."""
     torch.set_num_threads(1)
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    for name in sys.argv[1:] or VARIANTS:
-        print(name, flush=True)
-        found[name] = measured(VARIANTS[name])
+    chosen, *names = sys.argv[1:]
+    for name in names or VARIANTS:
+        print(f"{chosen}: {name}", flush=True)
+        row = measured(PROTOCOLS[chosen], name)
+        found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+        found[f"{chosen}: {name}"] = row
         RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     table = Table("variant", "average, %", "last, %", "exemplars", "kB", "CPU s")
     for name, row in found.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.imaging.decode import decode
 from app.imaging.webp import WebP
-from app.services.steps.publication import Reencoded, ReencodedImage
+from app.services.steps.reencoded import Reencoded, ReencodedImage
 from models import methods
 from models.errors import Cancelled
 from models.spec import Spec

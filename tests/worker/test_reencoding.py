@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import learning as learning_rows, versions as version_rows
@@ -103,16 +102,11 @@ class Teaching:
 
     def pictures(self, images: Sequence[SizedImage]) -> list[str | None]:
         """Return the pixels' hashes that images are recognised by, in their order."""
-        with self.service.db.reading() as session:
-            return [self._row(session, image).pixels_sha256 for image in images]
+        return [self.row(image).pixels_sha256 for image in images]
 
     def row(self, image: SizedImage) -> Image:
         with self.service.db.reading() as session:
-            return self._row(session, image)
-
-    @staticmethod
-    def _row(session: Session, image: SizedImage) -> Image:
-        return session.get_one(Image, image.sha256)
+            return session.get_one(Image, image.sha256)
 
 
 @pytest.fixture

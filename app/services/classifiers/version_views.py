@@ -86,8 +86,8 @@ class MemoryView(BaseModel):
     held_out: int = 0
     encoder: WebP | None = Field(
         None,
-        description="What encoded the exemplars that the version added; null where they are kept "
-        "as they were sent.",
+        description="What encoded the exemplars that the version added; null where it added none "
+        "in another form than they were sent in.",
     )
 
 

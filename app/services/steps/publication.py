@@ -17,37 +17,21 @@ from app.db.repositories import (
     leases as lease_rows,
     versions as version_rows,
 )
-from app.db.repositories.blobs import ImageRow
 from app.db.repositories.events import Event
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
-from app.imaging.webp import WebP
 from app.services import stored
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.version_views import MemoryView, MetricsView
 from app.services.jobs import endings
 from app.services.jobs.jobs import PurgedView, ReportView
-from app.services.steps import purging
+from app.services.steps import purging, reencoded
 from app.services.steps.plans import ForgetPlan, LearnPlan, Plan
 from app.services.steps.purging import Purged
+from app.services.steps.reencoded import Reencoded
 from app.storage import BlobStore
 from models.spec import Spec
-
-
-class ReencodedImage(NamedTuple):
-    """The size in bytes of a re-encoded image, and the hash of the image that it was."""
-
-    size: int
-    original: str
-
-
-@dataclass(frozen=True)
-class Reencoded:
-    """The exemplars that were re-encoded, by the hash of their new form, and what encoded them."""
-
-    encoder: WebP
-    images: dict[str, ReencodedImage]
 
 
 @dataclass(frozen=True)
@@ -136,7 +120,7 @@ def _add_version(
         sizes |= {sha256: image.size for sha256, image in outcome.reencoded.images.items()}
     stored.record(session, store, sizes, now)
     if outcome.reencoded:
-        _record_reencoded(session, outcome.reencoded, outcome.spec.image_size)
+        reencoded.record(session, outcome.reencoded, outcome.spec.image_size)
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -164,30 +148,6 @@ def _add_version(
     if isinstance(plan, LearnPlan):
         learning_rows.record_trained(session, version.id, plan.trained)
     return version, MetricsView.model_validate(metrics)
-
-
-def _record_reencoded(session: Session, reencoded: Reencoded, side: int) -> None:
-    """Record re-encoded images, of `side` pixels, as the pictures that they were.
-
-    Each is recognised by what its original is recognised by: sent again, that is an exemplar.
-    """
-    originals = {image.original for image in reencoded.images.values()}
-    known = {image.sha256: image for image in learning_rows.identities(session, originals)}
-    blob_rows.record_images(
-        session,
-        (
-            ImageRow(
-                sha256,
-                image.size,
-                media_type=f"image/{reencoded.encoder.format}",
-                width=side,
-                height=side,
-                pixels_sha256=known[image.original].pixels_sha256,
-                perceptual_hash=known[image.original].perceptual_hash,
-            )
-            for sha256, image in reencoded.images.items()
-        ),
-    )
 
 
 def _classes(
