@@ -2,7 +2,8 @@
 
     ACCRUE_DATASETS=… python -m benchmarks.exemplar_format {whole,half} [NAME…]
 
-`half` has half of the images and exemplars, and fewer epochs. Names are those of `VARIANTS`. Prints a table and adds to benchmarks/results/exemplar_format.json.
+`half` has half of the images and exemplars, and fewer epochs. Names are those of `VARIANTS`.
+Prints a table and adds to benchmarks/results/exemplar_format.json.
 """
 
 import io
