@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from models.augment.policy import PolicyDraws
 from models.networks import Activations
 from models.seeds import generator
 
@@ -23,19 +24,43 @@ SMALL_SET = 2000
 class ImageSet:
     """uint8 images [N, 3, S, S] and the column [N] of each one's class.
 
-    `fresh` [N] marks images of this step's uploads, as opposed to exemplars.
+    `fresh` [N] marks images of this step's uploads, as opposed to exemplars. `reencoded`
+    uint8 [F, 3, S, S] are the fresh ones, in order, as the exemplar memory would keep them; None
+    where it keeps images as they were sent.
     """
 
     images: Tensor
     columns: Tensor
     fresh: Tensor
+    reencoded: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def where(self, chosen: Tensor) -> "ImageSet":
         """Return the images that a boolean [N] selects, in order."""
-        return ImageSet(self.images[chosen], self.columns[chosen], self.fresh[chosen])
+        reencoded = None if self.reencoded is None else self.reencoded[chosen[self.fresh]]
+        return ImageSet(self.images[chosen], self.columns[chosen], self.fresh[chosen], reencoded)
+
+    def pixels(self, positions: Tensor, reencoded: Tensor | None = None) -> Tensor:
+        """Return the images [n, 3, S, S] at positions [n].
+
+        Of those that the boolean `reencoded` [n] marks, or of all where it is None, it is the
+        re-encoded form, as far as there is one: exemplars are in their form already.
+        """
+        images = self.images[positions]
+        if self.reencoded is None or not len(self.reencoded):
+            return images
+        wanted = self.fresh[positions]
+        if reencoded is not None:
+            wanted = wanted & reencoded
+        found = self.reencoded[self._fresh_ranks[positions]]
+        return torch.where(wanted[:, None, None, None], found, images)
+
+    @cached_property
+    def _fresh_ranks(self) -> Tensor:
+        """By position, the row in `reencoded` of a fresh image, and some row for others [N]."""
+        return (self.fresh.cumsum(0) - 1).clamp_min(0)
 
 
 @dataclass
@@ -62,13 +87,17 @@ class EpochPlan(NamedTuple):
     """The order and the augmentation of the images in one epoch.
 
     `order` [N] are positions in the image set, `rows` and `cols` [N] the corner of each crop in the
-    padded image, `flips` [N] whether it is mirrored.
+    padded image, `flips` [N] whether it is mirrored. `reencoded` [N] is whether its re-encoded form
+    is taken, where there are such; `policy` are the draws of AutoAugment and Cutout, where these
+    are asked for.
     """
 
     order: Tensor
     rows: Tensor
     cols: Tensor
     flips: Tensor
+    reencoded: Tensor | None = None
+    policy: PolicyDraws | None = None
 
     @classmethod
     def draw(cls, count: int, crop: int, flip: bool, seed: int, phase: int, epoch: int) -> Self:
@@ -110,14 +139,42 @@ class EpochPlan(NamedTuple):
         flips = torch.rand(len(order), generator=draws) < (0.5 if flip else 0.0)
         return cls(order, rows, cols, flips)
 
+    def with_reencoded(self, count: int, seed: int, phase: int, epoch: int) -> "EpochPlan":
+        """Draw for each of the set's `count` images whether the epoch sees its re-encoded form.
+
+        Half of them, so that the network does not learn that compression means an old class.
+        """
+        chances = torch.rand(count, generator=generator(seed, "reencoded", phase, epoch))
+        return self._replace(reencoded=(chances < 0.5)[self.order])
+
+    def with_policy(
+        self, size: int, seed: int, phase: int, epoch: int, use: str = "epoch"
+    ) -> "EpochPlan":
+        """Draw AutoAugment and Cutout for images of `size` pixels; `use` tells apart plans."""
+        draws = generator(seed, "policy", use, phase, epoch)
+        return self._replace(policy=PolicyDraws.draw(len(self.order), size, draws))
+
     def to(self, device: torch.device) -> "EpochPlan":
-        """Return the plan on a device."""
-        return EpochPlan(*(part.to(device, non_blocking=True) for part in self))
+        """Return the plan on a device. The policy's draws stay: they say what to do there."""
+
+        def moved(part: Tensor) -> Tensor:
+            return part.to(device, non_blocking=True)
+
+        return EpochPlan(
+            moved(self.order),
+            moved(self.rows),
+            moved(self.cols),
+            moved(self.flips),
+            None if self.reencoded is None else moved(self.reencoded),
+            self.policy,
+        )
 
     def batches(self, size: int) -> "list[EpochPlan]":
         """Split the plan into batches of `batch_sizes`."""
         sizes = batch_sizes(len(self.order), size)
-        return [EpochPlan(*each) for each in zip(*(p.split(sizes) for p in self), strict=True)]
+        absent = [None] * len(sizes)
+        parts = (absent if part is None else part.split(sizes) for part in self)
+        return [EpochPlan(*each) for each in zip(*parts, strict=True)]
 
 
 def batch_sizes(count: int, size: int) -> list[int]:

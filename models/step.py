@@ -34,6 +34,8 @@ class StepData:
     `held_out_groups` [H] number the groups of held-out images (one without has a number of its
     own), None where there are no groups; `grouped` says whether images that are or were trained on
     have groups.
+    `reencoded` uint8 [F, 3, S, S] are the new images as exemplars of them would be stored, where
+    that is not as they were sent; `sizes` then counts those bytes.
     """
 
     images: Tensor
@@ -47,6 +49,7 @@ class StepData:
     digests: Tensor | None = None
     held_out_groups: Tensor | None = None
     grouped: bool = False
+    reencoded: Tensor | None = None
 
 
 # What a servable is for: the task that is given (None: no task) and the way to classify.
@@ -170,7 +173,10 @@ class Step:
         self.tasks = data.tasks
         self.known = len(network.head.tasks)
         device = compute.device
-        self.data = ImageSet(data.images.to(device), data.columns.to(device), data.fresh.to(device))
+        reencoded = None if data.reencoded is None else data.reencoded.to(device)
+        self.data = ImageSet(
+            data.images.to(device), data.columns.to(device), data.fresh.to(device), reencoded
+        )
         self.held_out = _measured(data, device)
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
         self.digests = data.digests
@@ -202,11 +208,12 @@ class Step:
     ) -> Tensor:
         """Return float32 features [n, D] of the training images at positions [n].
 
-        Images are not augmented, but mirrored with `flip`. The backbone, here the network's as it
-        is now, runs in eval mode. `whole` is as in `inference_batches`.
+        Images are in the form in which exemplars are stored. They are not augmented, but mirrored
+        with `flip`. The backbone, here the network's as it is now, runs in eval mode. `whole` is as
+        in `inference_batches`.
         """
         backbone = (backbone or self.network.backbone).eval()
-        images = self.data.images[positions.to(self.data.images.device)]
+        images = self.data.pixels(positions.to(self.data.images.device))
         found = []
         with torch.inference_mode():
             for batch in inference_batches(images, self.compute.device, self.pause, whole=whole):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models import working_state
+from models.augment.auto import auto_augment
 from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
 from models.checkpoint import (
     Checkpoint,
@@ -225,12 +226,22 @@ class Trainer:
         """Return an epoch's batches and, for a regularizer, their pairs: images of like classes."""
         step, spec = self.step, self.step.spec
         draws = spec.crop, spec.augment.flip, step.seed, start.phase, start.epoch
-        plan = EpochPlan.draw(len(phase.images), *draws)
+        plan = self._completed(EpochPlan.draw(len(phase.images), *draws), phase, start, "epoch")
         batches = plan.to(step.compute.device).batches(phase.batch_size)
         if self.regularizer is None:
             return batches, []
         pairs = EpochPlan.draw_pairs(plan.order, phase.images.columns.cpu(), *draws)
+        pairs = self._completed(pairs, phase, start, "pairs")
         return batches, pairs.to(step.compute.device).batches(phase.batch_size)
+
+    def _completed(self, plan: EpochPlan, phase: Phase, start: Position, use: str) -> EpochPlan:
+        """Return the plan with the draws that `memory.format` and `augment.policy` ask for."""
+        spec, key = self.step.spec, (self.step.seed, start.phase, start.epoch)
+        if phase.images.reencoded is not None:
+            plan = plan.with_reencoded(len(phase.images), *key)
+        if spec.augment.policy == "auto":
+            plan = plan.with_policy(spec.image_size, *key, use)
+        return plan
 
     def _report(self, phase: Phase, epoch: _Epoch, steps: int) -> None:
         """Report progress after `steps` of the epoch. Raises LearningError for an infinite loss."""
@@ -258,8 +269,10 @@ class Trainer:
 
     def _images(self, phase: Phase, chosen: EpochPlan) -> Tensor:
         """Return images of the training phase, augmented and normalised [B, 3, S, S]."""
-        images = phase.images.images[chosen.order]
+        images = phase.images.pixels(chosen.order, chosen.reencoded)
         images = crop_and_flip(images, chosen, self.step.spec.crop, self.fill)
+        if chosen.policy is not None:
+            images = auto_augment(images, chosen.policy, self.fill)
         normalised: Tensor = self.method.preprocess(images)
         return normalised
 

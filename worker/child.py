@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
@@ -44,6 +45,7 @@ from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
 from worker.evaluating import evaluate, judged_parts
 from worker.protocol import Failure, Message, Resources, Result, Stopped
+from worker.reencoding import Reencoder
 from worker.reporter import PART_SECONDS
 from worker.saving import Saver
 
@@ -163,11 +165,15 @@ def _failure(error: Exception) -> Failure:
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
     plan = preflight.without_learnt(plan, spec)
-    preflight.check_memory(plan, spec)
-    fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt))
+    reencoder = Reencoder.of(spec, len(plan.fresh))
+    if reencoder is None:
+        preflight.check_memory(plan, spec, [image.size for image in plan.fresh])
+    fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt), reencoder)
     checkpoint = resuming.read(attempt, fingerprint)
     attempt.reporter.warn(preflight.warnings(plan))
-    data = reading.read(attempt, plan)
+    data = reading.read(attempt, plan, reencoder)
+    if reencoder is not None:
+        preflight.check_memory(plan, spec, reencoder.sizes)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     base = reading.base(attempt, tasks) if plan.parts else None
     saver = Saver(attempt, fingerprint)
@@ -196,7 +202,10 @@ def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
         result = train(None)
     trained_on = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     trained_on += [image.sha256 for image in plan.fresh]
-    return _stored(attempt, result, trained_on)
+    if reencoder is None:
+        return _stored(attempt, result, trained_on)
+    trained_on, reencoded = reencoder.store(attempt, result, trained_on)
+    return replace(_stored(attempt, result, trained_on), reencoded=reencoded)
 
 
 def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:

@@ -3,7 +3,7 @@
 The training process makes them, not the plan, since what a method needs is known where PyTorch is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -34,11 +34,14 @@ def without_learnt(plan: LearnPlan, spec: Spec) -> LearnPlan:
     return replace(plan, fresh=fresh)
 
 
-def check_memory(plan: LearnPlan, spec: Spec) -> None:
-    """Raise LearningError where the memory budget is sure to leave a class without exemplars."""
+def check_memory(plan: LearnPlan, spec: Spec, sizes: Sequence[int]) -> None:
+    """Raise LearningError where the memory budget is sure to leave a class without exemplars.
+
+    `sizes` are the bytes of the new images, in the plan's order, as exemplars of them are stored.
+    """
     if not methods.needs(spec.method).exemplars:
         return
-    firsts = _firsts(plan)
+    firsts = _firsts(plan, sizes)
     kept = trim([torch.tensor(sizes) for sizes in firsts], spec.memory)
     left_out = [
         planned.label
@@ -80,13 +83,13 @@ def _budget(spec: Spec) -> tuple[str, float]:
     return "megabytes", spec.memory.megabytes
 
 
-def _firsts(plan: LearnPlan) -> list[list[int]]:
+def _firsts(plan: LearnPlan, new: Sequence[int]) -> list[list[int]]:
     """Return the fewest bytes that each class's first exemplar can have; empty without images.
 
     A class that gets no new images keeps its ranking, and so its first exemplar.
     """
     sizes = [[image.size for image in planned.exemplars] for planned in plan.classes]
-    for image in plan.fresh:
-        sizes[image.column].append(image.size)
+    for image, size in zip(plan.fresh, new, strict=True):
+        sizes[image.column].append(size)
     got = {image.column for image in plan.fresh}
     return [[min(own)] if column in got else own[:1] for column, own in enumerate(sizes)]

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.imaging import rules
@@ -19,6 +20,7 @@ from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
 from models.step import Corrected, Correction, StepData
 from worker.attempt import Attempt
+from worker.reencoding import Reencoder
 from worker.reporter import PART_SECONDS
 
 
@@ -49,8 +51,11 @@ def groups_of(plan: Plan) -> Tensor | None:
     return torch.tensor(found) if numbers else None
 
 
-def read(attempt: Attempt, plan: LearnPlan) -> StepData:
-    """Decode every image of the plan once, in the order that `StepData` asks for."""
+def read(attempt: Attempt, plan: LearnPlan, reencoder: Reencoder | None = None) -> StepData:
+    """Decode every image of the plan once, in the order that `StepData` asks for.
+
+    The new images go through the `reencoder`.
+    """
     exemplars = [
         (image.sha256, image.size, column)
         for column, planned in enumerate(plan.classes)
@@ -58,11 +63,23 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
     ]
     train = [*exemplars, *((image.sha256, image.size, image.column) for image in plan.fresh)]
     held_out, held_out_columns = held_out_of(plan)
-    pixels = decode_all(attempt, [sha256 for sha256, *_ in train] + held_out)
+    hashes = [sha256 for sha256, *_ in train] + held_out
+    sizes = [size for _, size, _ in train]
+    if reencoder is None:
+        pixels = decode_all(attempt, hashes)
+    else:
+        take, new = reencoder.take, range(len(exemplars), len(train))
+
+        def also(position: int, image: NDArray[np.uint8]) -> None:
+            if position in new:
+                take(position - new.start, image)
+
+        pixels = decode_all(attempt, hashes, also)
+        sizes[new.start :] = reencoder.sizes
     return StepData(
         images=pixels[: len(train)],
         columns=torch.tensor([column for *_, column in train]),
-        sizes=torch.tensor([size for _, size, _ in train]),
+        sizes=torch.tensor(sizes),
         fresh=torch.arange(len(train)) >= len(exemplars),
         held_out=pixels[len(train) :],
         held_out_columns=held_out_columns,
@@ -71,6 +88,7 @@ def read(attempt: Attempt, plan: LearnPlan) -> StepData:
         digests=digests([sha256 for sha256, *_ in train]),
         held_out_groups=groups_of(plan),
         grouped=plan.grouped,
+        reencoded=None if reencoder is None else reencoder.images,
     )
 
 
@@ -128,11 +146,18 @@ def rules_of(attempt: Attempt) -> int:
     return rules.CURRENT if part is None else pixel_rules(decode_part(attempt.tensors.get(part)))
 
 
-def decode_all(attempt: Attempt, hashes: Sequence[str]) -> Tensor:
-    """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does."""
+def decode_all(
+    attempt: Attempt,
+    hashes: Sequence[str],
+    also: Callable[[int, NDArray[np.uint8]], None] = lambda _position, _image: None,
+) -> Tensor:
+    """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does.
+
+    `also` is called with the position of each and the image uint8 [S, S, 3], in any order.
+    """
     to_pixels = partial(decode, limits=STORED, resize=attempt.spec.resize, rules=rules_of(attempt))
     reported = partial(attempt.reporter.phase, "preparing")
-    return decode_as(attempt, hashes, to_pixels, attempt.spec.image_size, reported)
+    return decode_as(attempt, hashes, to_pixels, attempt.spec.image_size, reported, also)
 
 
 def decode_as(
@@ -141,10 +166,12 @@ def decode_as(
     to_pixels: Callable[[bytes, int], np.ndarray],
     size: int,
     report: Callable[[float], None],
+    also: Callable[[int, NDArray[np.uint8]], None] = lambda _position, _image: None,
 ) -> Tensor:
     """Return the images as uint8 [N, 3, S, S], each made of its bytes by `to_pixels`.
 
-    `report` takes the fraction done. Raises Cancelled, and what reading a blob does.
+    `also` is as in `decode_all`. `report` takes the fraction done. Raises Cancelled, and what
+    reading a blob does.
     """
     store, stop = attempt.store, attempt.stop
     threads = attempt.resources.threads
@@ -157,7 +184,9 @@ def decode_as(
         if not stop.is_set():
             data = store.get(hashes[position])
             with decoding:
-                rows[position] = to_pixels(data, size).transpose(2, 0, 1)
+                image = to_pixels(data, size)
+                rows[position] = image.transpose(2, 0, 1)
+                also(position, image)
 
     report(0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:

@@ -14,19 +14,23 @@ from models.checkpoint import Checkpoint
 from models.spec import Spec
 from worker.attempt import Attempt
 from worker.protocol import Resources
+from worker.reencoding import Reencoder
 from worker.reporter import PART_SECONDS
 
 
-def fingerprint(plan: LearnPlan, spec: Spec, pixel_rules: int) -> str:
+def fingerprint(
+    plan: LearnPlan, spec: Spec, pixel_rules: int, reencoder: Reencoder | None = None
+) -> str:
     """Return a hash of all that training depends on, as hexadecimal SHA-256.
 
     That is the options, every default filled in, the base version's tensors, the images in their
-    order, and the rules by which they become pixels.
+    order, and the rules and the encoder by which they become pixels.
     """
     inputs = {
         "spec": spec.model_dump(mode="json"),
         "parts": plan.parts,
         "pixel_rules": pixel_rules,
+        "encoder": None if reencoder is None else reencoder.encoder.model_dump(),
         "classes": [
             [planned.task, planned.exemplars, planned.held_out, planned.new_held_out]
             for planned in plan.classes

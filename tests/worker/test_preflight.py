@@ -63,17 +63,17 @@ def test_a_memory_that_must_be_too_small_is_found_before_training(
 ) -> None:
     plan = a_plan(KNOWN, NEW, fresh={1: [700, 500]})
     if too_small is None:
-        preflight.check_memory(plan, Spec(memory=memory))
+        preflight.check_memory(plan, Spec(memory=memory), [700, 500])
         return
     with pytest.raises(LearningError, match=too_small) as refused:
-        preflight.check_memory(plan, Spec(memory=memory))
+        preflight.check_memory(plan, Spec(memory=memory), [700, 500])
     assert refused.value.code == "memory-too-small"
-    preflight.check_memory(plan, Spec(method="finetune", memory=memory))
+    preflight.check_memory(plan, Spec(method="finetune", memory=memory), [700, 500])
 
 
 def test_new_images_may_replace_the_first_exemplar() -> None:
     plan = a_plan(KNOWN, NEW, fresh={0: [900], 1: [500]})
-    preflight.check_memory(plan, Spec(memory={"megabytes": 0.001}))
+    preflight.check_memory(plan, Spec(memory={"megabytes": 0.001}), [900, 500])
 
 
 def test_what_accuracy_suffers_from_is_said() -> None:

@@ -205,6 +205,9 @@ def _with_crop(spec: ClassifierSpec) -> ClassifierSpec:
 def _changed(spec: ClassifierSpec, patch: ClassifierPatch) -> ClassifierSpec:
     """Return the spec with the fields that the patch names. Raises InvalidOptionsError."""
     changes = {name: value for name, value in patch if value is not None}
+    if patch.memory is not None:  # another limit does not change the form of what is kept
+        form = spec.memory.model_dump(include={"format", "quality"})
+        changes["memory"] = Budget(**form | patch.memory.model_dump(exclude_unset=True))
     options = {**spec.options, **(patch.options or {})}
     for name, value in (patch.options or {}).items():
         if value is None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.repositories import versions as version_rows
 from app.db.rows import columns_of
 from app.db.tables import Version
+from app.imaging.webp import WebP
 
 
 class ClassView(BaseModel):
@@ -132,6 +133,11 @@ class MemoryView(BaseModel):
     exemplars: int = 0
     bytes: int = 0
     held_out: int = 0
+    encoder: WebP | None = Field(
+        None,
+        description="What encoded the exemplars that the version added; null where it added none "
+        "in another form than they were sent in.",
+    )
 
 
 class VersionView(BaseModel):

@@ -28,9 +28,10 @@ from app.services.classifiers.references import LIVE
 from app.services.classifiers.version_views import MemoryView, MetricsView
 from app.services.jobs import endings
 from app.services.jobs.reports import ForgottenView, PurgedView
-from app.services.steps import correcting, purging
+from app.services.steps import correcting, purging, reencoded
 from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
 from app.services.steps.purging import Purged
+from app.services.steps.reencoded import Reencoded
 from app.storage import BlobStore
 from models.spec import Spec
 
@@ -46,6 +47,7 @@ class Outcome:
     - `metrics` are those of `models.evaluate`.
     - `residual` names the parts that stay although they were learnt from images of forgotten
       classes too, or with labels that are corrected.
+    - `reencoded` are those of the exemplars in `rankings` that are not images of an upload.
     """
 
     spec: Spec
@@ -55,6 +57,7 @@ class Outcome:
     metrics: dict[str, Any]
     warnings: list[str]
     residual: tuple[str, ...] = ()
+    reencoded: Reencoded | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,12 @@ def _add_version(
         if name.startswith("per_class")
     }
     metrics = outcome.metrics | by_label
+    sizes = {part.sha256: part.size for part in outcome.parts.values()}
+    if outcome.reencoded:
+        sizes |= {sha256: image.size for sha256, image in outcome.reencoded.images.items()}
+    stored.record(session, store, sizes, now)
+    if outcome.reencoded:
+        reencoded.record(session, outcome.reencoded, outcome.spec.image_size)
     classes, memory = _classes(session, plan, outcome)
     version = Version(
         id=new_id("ver"),
@@ -136,8 +145,6 @@ def _add_version(
     )
     for row in classes:
         row.version_id = version.id
-    sizes = {part.sha256: part.size for part in outcome.parts.values()}
-    stored.record(session, store, sizes, now)
     version_rows.add(
         session,
         version,
@@ -166,6 +173,9 @@ def _classes(
     fresh = plan.fresh if isinstance(plan, LearnPlan) else ()
     sizes = {image.sha256: image.size for image in fresh}
     rows, memory = [], MemoryView()
+    if outcome.reencoded and outcome.reencoded.images:
+        memory.encoder = outcome.reencoded.encoder
+        sizes.update((key, image.size) for key, image in outcome.reencoded.images.items())
     for column, planned in enumerate(plan.classes):
         kept = outcome.kept[column]
         ranked = [image.sha256 for image in planned.exemplars]

@@ -29,7 +29,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
     assert (made["method"], made["backbone"]) == ("analytic", "efficientnet_lite0")
     assert (made["weights"], made["image_size"]) == ("DEFAULT", None)
     assert made["options"]["dimensions"] == 1024
-    assert made["augment"] == {"crop": None, "flip": True}
+    assert made["augment"] == {"crop": None, "flip": True, "policy": "none"}
     assert made["live"] is None
     assert api.get(f"{URL}/signs").json() == made
 
@@ -39,7 +39,7 @@ def test_a_method_s_name_is_enough(api: TestClient) -> None:
     assert (made["backbone"], made["weights"], made["image_size"]) == ("resnet32", None, 32)
     assert made["options"]["epochs"] == 70
     assert made["memory"]["exemplars"] == 2000
-    assert made["augment"] == {"crop": 4, "flip": True}
+    assert made["augment"] == {"crop": 4, "flip": True, "policy": "none"}
     assert made["live"] is None
     assert api.get(f"{URL}/signs").json() == made
 
@@ -62,6 +62,9 @@ def test_a_method_s_name_is_enough(api: TestClient) -> None:
         ({"options": {"lr": float("nan")}}, "invalid-request", "/options/lr"),
         ({"options": {"milestones": [float("inf")]}}, "invalid-request", "/options/milestones"),
         ({"memory": {"megabytes": float("inf")}}, "invalid-request", "/memory/megabytes"),
+        ({"memory": {"exemplars": 1, "format": "jpeg"}}, "invalid-request", "/memory/format"),
+        ({"memory": {"exemplars": 1, "quality": 101}}, "invalid-request", "/memory/quality"),
+        ({"augment": {"policy": "cifar10"}}, "invalid-request", "/augment/policy"),
         ({"validation_fraction": float("nan")}, "invalid-request", "/validation_fraction"),
         ({"regularizer": {"name": "\ud800"}}, "invalid-request", "/regularizer/name"),
         ({"method": "\ud800"}, "invalid-request", "/method"),
@@ -132,7 +135,8 @@ def test_change_holds_for_later_jobs(api: TestClient) -> None:
     patch = {"options": {"epochs": 3}, "memory": {"megabytes": 2}, "keep_images": True}
     changed = api.patch(f"{URL}/signs", json=patch).json()
     assert (changed["options"]["epochs"], changed["options"]["lr"]) == (3, 0.5)
-    assert changed["memory"] == {"exemplars": None, "megabytes": 2}
+    limit = {"exemplars": None, "megabytes": 2}
+    assert changed["memory"] == {**limit, "format": "original", "quality": 75}
     assert changed["keep_images"]
     assert api.get(f"{URL}/signs").json() == changed
 

@@ -1,0 +1,1 @@
+"""The augmentation policy `auto`: AutoAugment's operations, and Cutout."""

@@ -1,0 +1,86 @@
+"""New images in the form in which the exemplar memory keeps them, where that is not as sent.
+
+Each is encoded once, when it is read: training, herding and the byte budget need pixels and sizes.
+Only those that become exemplars are stored. Exemplars of the base version stay as they are.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.imaging.decode import decode
+from app.imaging.webp import WebP
+from app.services.steps.reencoded import Reencoded, ReencodedImage
+from models import methods
+from models.errors import Cancelled
+from models.spec import Spec
+from models.step import StepResult
+from worker.attempt import Attempt
+
+
+class Reencoder:
+    """Encodes a step's new images as they are read.
+
+    `images` uint8 [F, 3, S, S] are their pixels after that, `files` their bytes.
+    """
+
+    def __init__(self, encoder: WebP, count: int, size: int) -> None:
+        self.encoder = encoder
+        self.images = torch.empty((count, 3, size, size), dtype=torch.uint8)
+        self.files = [b""] * count
+        self._size = size
+
+    @classmethod
+    def of(cls, spec: Spec, count: int) -> Self | None:
+        """Return one for `count` images; None where the memory keeps none, or those sent."""
+        needs = methods.needs(spec.method)
+        if spec.memory.format == "original" or not (needs.exemplars or needs.all_images):
+            return None
+        return cls(WebP(quality=spec.memory.quality), count, spec.image_size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each file."""
+        return list(map(len, self.files))
+
+    def take(self, index: int, pixels: NDArray[np.uint8]) -> None:
+        """Encode a new image, uint8 [S, S, 3]."""
+        data = self.encoder.encode(pixels)
+        self.files[index] = data
+        # As the next step will read it.
+        self.images.numpy()[index] = decode(data, self._size).transpose(2, 0, 1)
+
+    def store(
+        self, attempt: Attempt, result: StepResult, trained_on: Sequence[str]
+    ) -> tuple[list[str], Reencoded]:
+        """Store the new images that became exemplars. Raises Cancelled and OSError.
+
+        `trained_on` are the hashes of the images in the order of `StepData.images`. Return them
+        with those of the stored files in place of their originals', and what was stored.
+        """
+        first = len(trained_on) - len(self.files)
+        chosen = [
+            position
+            for column, ranking in result.rankings.items()
+            for position in ranking[: result.kept[column]]
+            if position >= first
+        ]
+
+        def put(position: int) -> str:
+            if attempt.stop.cancels:
+                raise Cancelled
+            return attempt.store.put(self.files[position - first])
+
+        hashes = list(trained_on)
+        images: dict[str, ReencodedImage] = {}
+        with ThreadPoolExecutor(attempt.store.parallel) as pool:
+            for position, sha256 in zip(chosen, pool.map(put, chosen), strict=True):
+                attempt.reporter.phase("publishing", 0.0)
+                size = len(self.files[position - first])
+                images.setdefault(sha256, ReencodedImage(size, trained_on[position]))
+                hashes[position] = sha256
+        return hashes, Reencoded(self.encoder, images)
