@@ -8,7 +8,9 @@ import pytest
 from app.db.engine import Database
 from app.db.repositories import evaluated as evaluated_rows
 from app.imaging.reading import ImageLimits
-from app.inference import loaded, results
+from app.inference import results
+from app.inference.loaded import LoadedVersion
+from app.inference.stored import StoredVersion
 from app.services.classifiers import judgements
 from app.services.jobs import evaluation_view, jobs
 from app.services.jobs.evaluation_view import (
@@ -56,9 +58,8 @@ def images_of(service: Service, job_id: str, wrong: bool | None = None) -> list[
 def served(service: Service, number: int, hashes: list[str]) -> list[dict[str, Any]]:
     """What `/predict` would answer for stored images."""
     store = open_store(service.settings.storage_url)
-    version = loaded.load(
-        service.db, service.versions()[number - 1].id, store, ImageLimits(10**9, 10**6)
-    )
+    rows = StoredVersion.read(service.db, service.versions()[number - 1].id)
+    version = LoadedVersion(rows, store, ImageLimits(10**9, 10**6))
     run = version.predictor(None, "auto").run([store.get(sha256) for sha256 in hashes])
     return [results.describe(version, outcome, 10, 0.2) for outcome in run.outcomes]
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.db.tables import Job
 from app.inference.loaded import LoadedVersion, Prediction
+from app.inference.stored import StoredVersion
 from app.services.steps.plans import LearnPlan
 from app.services.steps.publication import Outcome
 from app.services.steps.starting import planner
@@ -126,16 +127,18 @@ def test_prediction_sees_what_the_version_was_trained_on(service: Service, resiz
     assert min(means) < float(stored["preprocess"]["mean"][0]) < max(means)
 
     def log_scores(hashes: dict[str, str]) -> np.ndarray:
-        version = LoadedVersion(
-            version_id="ver_1",
+        rows = StoredVersion(
+            id="ver_1",
             number=1,
             spec=outcome.spec,
             labels=("a", "b"),
             tasks=(0, 0),
+            part_names=frozenset(hashes),
             parts=hashes,
-            store=attempt.store,
-            limits=UploadLimits.of(service.settings).image,
+            bytes=0,
         )
+        limits = UploadLimits.of(service.settings).image
+        version = LoadedVersion(rows, attempt.store, limits)
         predictor = version.predictor(None, "auto")
         (prediction,) = predictor.run([photograph(LEVELS[3], resize)]).outcomes
         assert isinstance(prediction, Prediction)

@@ -97,7 +97,7 @@ class Teaching:
     def trained(self, version: Version) -> set[str | None]:
         """Return the pixels' hashes of what a version itself was trained on."""
         with self.service.db.reading() as session:
-            found = learning_rows.own_trained(session, version.id)
+            found = trained_rows.own_trained(session, version.id)
         return {image.pixels_sha256 for images in found.values() for image in images}
 
     def pictures(self, images: Sequence[SizedImage]) -> list[str | None]:
