@@ -15,10 +15,15 @@ from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from tests.disk import small_disk  # noqa: F401 - a fixture
+from tests.memory import use_memory
 from tests.s3 import BUCKET, S3Server
 from tests.servers import own_postgres, own_redis, server_folder  # noqa: F401 - fixtures
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+
+def pytest_configure() -> None:
+    use_memory()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +48,9 @@ def new_postgres_schema() -> Iterator[Callable[[], str]]:
         except Exception as error:
             pytest.skip(f"no PostgreSQL at ACCRUE_TEST_POSTGRES ({POSTGRES}): {error}")
         made.append(name)
-        url = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"})
+        # No test here crashes this server, so commits need not wait for its disk.
+        options = f"-csearch_path={name} -csynchronous_commit=off"
+        url = make_url(POSTGRES).update_query_dict({"options": options})
         return url.render_as_string(hide_password=False)
 
     yield make
