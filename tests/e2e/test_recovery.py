@@ -4,10 +4,13 @@ import signal
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from tests.e2e.harness import Digits, Service, gone, wait_for
 
 
+# With a restore between stop and start, test_restore does so in make test.
+@pytest.mark.slow
 def test_a_restart_changes_no_answer(start: Callable[..., Service], digits: Digits) -> None:
     service = start()
     service.create("kept")
