@@ -4,9 +4,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import create_loader
 from sqlalchemy import make_url
 
 import migrations
@@ -128,9 +130,12 @@ def store(settings: Settings) -> BlobStore:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server that speaks S3, shared by the tests of this worker: each has a prefix of its own."""
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # Every client would parse the description of S3 again, which takes longer than its test.
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        server = S3Server(tmp_path_factory.mktemp("s3"))
+        yield server
+        server.stop()
 
 
 @pytest.fixture

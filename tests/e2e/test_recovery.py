@@ -42,7 +42,7 @@ def test_a_job_survives_the_death_of_its_worker(
     start: Callable[..., Service], digits: Digits
 ) -> None:
     service = start(ACCRUE_LEASE_SECONDS="2")
-    service.create("killed", options={"epochs": 150})
+    service.create("killed", options={"epochs": 60})
     job_id = service.queue("killed", digits.zip([0, 1], train=100))["id"]
 
     def in_training() -> bool:

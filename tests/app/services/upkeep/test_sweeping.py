@@ -147,15 +147,15 @@ def test_a_sweep_rests_for_longer_than_it_works(
     for name in "abcdefgh":
         service.classifier(name)
     keeper = Housekeeper(service.db, store, settings)
-    monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.05))
+    monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.02))
     monkeypatch.setattr(housekeeper, "_is_compared", lambda _hour, _id: True)
     begun, used = time.monotonic(), time.thread_time()
     keeper.tick()
     took, worked = time.monotonic() - begun, time.thread_time() - used
-    # Eight classifiers of 0.05 s, each followed by a rest of 0.2 s; changes are followed at once,
-    # without a rest, which takes 0.4 s more.
-    assert worked >= 0.8
-    assert took >= 0.8 + 8 * 0.2
+    # Eight classifiers of 0.02 s, each followed by a rest of 0.08 s; changes are followed at once,
+    # without a rest, which takes 0.16 s more.
+    assert worked >= 0.32
+    assert took >= 0.32 + 8 * 0.08
 
 
 def burn(seconds: float) -> None:
@@ -270,7 +270,9 @@ def test_bytes_sent_again_while_the_sweep_decides_stay(
     assert store.exists(orphan)
 
 
-@pytest.mark.parametrize("storage_url", ["folder", "s3"], indirect=True)
+@pytest.mark.parametrize(
+    ("database_url", "storage_url"), [("sqlite", "folder"), ("postgresql", "s3")], indirect=True
+)
 def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
     service: Service, store: BlobStore
 ) -> None:
