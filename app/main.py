@@ -4,11 +4,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from app import logs
 from app.api import (
@@ -114,7 +116,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=health.VERSION,
         summary="Teaches an image classifier new classes without forgetting, and serves it.",
         lifespan=lifespan,
-        dependencies=[Depends(require_known)],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
         # Behind a TLS proxy a redirect would send clients, and their keys, to plain HTTP.
@@ -126,6 +127,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.in_progress = RequestsInProgress()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
+    app.router.routes.extend(_routes())
+    app.webhooks.include_router(deliveries.sent)
+    access.check_routes(app)
+    _add_middleware(app, settings, process_metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """Return the routes of all resources: every application of a process has the same.
+
+    FastAPI analyses a route when it is first used, which takes milliseconds for each.
+    """
+    router = APIRouter(dependencies=[Depends(require_known)])
     # Routes are tried in this order; most requests are predictions.
     for resource in (
         predict,
@@ -143,12 +159,8 @@ def create_app(settings: Settings) -> FastAPI:
         health,
         metrics,
     ):
-        app.include_router(resource.router)
-    app.webhooks.include_router(deliveries.sent)
-    access.check_routes(app)
-    _add_middleware(app, settings, process_metrics)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return app
+        router.include_router(resource.router)
+    return router.routes
 
 
 def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMetrics) -> None:

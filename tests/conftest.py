@@ -4,9 +4,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import create_loader
 from sqlalchemy import make_url
 
 import migrations
@@ -15,10 +17,15 @@ from app.db.tables import Base
 from app.settings import Settings
 from app.storage import BlobStore, open_store
 from tests.disk import small_disk  # noqa: F401 - a fixture
+from tests.memory import use_memory
 from tests.s3 import BUCKET, S3Server
 from tests.servers import own_postgres, own_redis, server_folder  # noqa: F401 - fixtures
 
 POSTGRES = os.environ.get("ACCRUE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+
+def pytest_configure() -> None:
+    use_memory()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +50,9 @@ def new_postgres_schema() -> Iterator[Callable[[], str]]:
         except Exception as error:
             pytest.skip(f"no PostgreSQL at ACCRUE_TEST_POSTGRES ({POSTGRES}): {error}")
         made.append(name)
-        url = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"})
+        # No test here crashes this server, so commits need not wait for its disk.
+        options = f"-csearch_path={name} -csynchronous_commit=off"
+        url = make_url(POSTGRES).update_query_dict({"options": options})
         return url.render_as_string(hide_password=False)
 
     yield make
@@ -121,9 +130,12 @@ def store(settings: Settings) -> BlobStore:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server that speaks S3, shared by the tests of this worker: each has a prefix of its own."""
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # Every client would parse the description of S3 again, which takes longer than its test.
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        server = S3Server(tmp_path_factory.mktemp("s3"))
+        yield server
+        server.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from importlib.metadata import version
 
 import pytest
 
-from app.demo.digits import write_digits
 from tests.deploy.docker import ROOT, docker, what_is_missing
 from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
@@ -53,6 +52,8 @@ def image(engine: None, report: DeployReport) -> str:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    from app.demo.digits import write_digits  # slow to load
+
     folder = tmp_path_factory.mktemp("digits")
     write_digits(folder)
     return Digits(folder)

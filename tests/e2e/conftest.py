@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from app.demo.digits import write_digits
 from tests.e2e.harness import Digits, Service
 from tests.servers import OwnPostgres, OwnRedis
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    from app.demo.digits import write_digits  # slow to load
+
     folder = tmp_path_factory.mktemp("digits")
     write_digits(folder)
     return Digits(folder)

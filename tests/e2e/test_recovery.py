@@ -4,10 +4,13 @@ import signal
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from tests.e2e.harness import Digits, Service, gone, wait_for
 
 
+# With a restore between stop and start, test_restore does so in make test.
+@pytest.mark.slow
 def test_a_restart_changes_no_answer(start: Callable[..., Service], digits: Digits) -> None:
     service = start()
     service.create("kept")
@@ -39,7 +42,7 @@ def test_a_job_survives_the_death_of_its_worker(
     start: Callable[..., Service], digits: Digits
 ) -> None:
     service = start(ACCRUE_LEASE_SECONDS="2")
-    service.create("killed", options={"epochs": 150})
+    service.create("killed", options={"epochs": 60})
     job_id = service.queue("killed", digits.zip([0, 1], train=100))["id"]
 
     def in_training() -> bool:

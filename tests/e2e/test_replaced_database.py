@@ -50,6 +50,8 @@ def test_nothing_is_accepted_until_the_file_is_back(
     assert service.learn("kept", digits.zip([2, 3])) == 2
 
 
+# What a process does of the two files, tests/app/db/test_sqlite_file.py shows in make test.
+@pytest.mark.slow
 def test_another_file_is_used_after_a_start(
     start: Callable[..., Service], digits: Digits, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """A service restored after the loss of its database, or of all data, answers as before."""
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -40,6 +41,8 @@ def reindex(data_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+# From a bucket, test_object_storage does the same in make test.
+@pytest.mark.slow
 def test_the_database_is_made_again_from_the_storage(
     start: Callable[..., Service], digits: Digits
 ) -> None:
@@ -91,7 +94,7 @@ def test_the_commands_back_up_and_restore(
     made = accrue("backup")
     assert made.returncode == 0, made
     service.finished(job["id"])
-    service.stop()
+    assert service.stop(signal.SIGINT) == 0  # Ctrl-C
     refused = accrue("restore")
     assert (refused.returncode, "--replace" in refused.stderr) == (1, True), refused
     shutil.rmtree(service.data_dir)
@@ -111,6 +114,8 @@ def assert_restored(service: Service, digits: Digits, before: Any) -> None:
     assert found == before
 
 
+# Of both orders, tests/app/services/upkeep/test_backup.py tells in make test.
+@pytest.mark.slow
 def test_a_backup_made_while_running_is_restored(
     start: Callable[..., Service], digits: Digits, tmp_path: Path
 ) -> None:

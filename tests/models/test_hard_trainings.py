@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from benchmarks import datasets, squeezenet
@@ -22,6 +21,8 @@ from .conftest import Chain
 
 def digits(label: int, count: int) -> Tensor:
     """uint8 [count, 3, 8, 8]: the first digits of a label."""
+    from sklearn.datasets import load_digits  # slow to load
+
     read = load_digits()
     grey = torch.from_numpy(read.images[read.target == label][:count] * 255 / 16)
     return grey.to(torch.uint8)[:, None].expand(-1, 3, 8, 8).contiguous()

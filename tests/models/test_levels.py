@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from models.networks import build, describe_backbones, outline
+from models.networks import build, outline
+from tests.models.backbones import ONE_OF_EACH_FAMILY_AT_FIRST
 
 _WITHOUT = ("swin", "vit")
 
 
-@pytest.mark.parametrize("name", [info.name for info in describe_backbones()])
+@ONE_OF_EACH_FAMILY_AT_FIRST
 def test_every_backbone_has_levels(name: str) -> None:
     backbone = outline(name).eval().backbone
     with torch.device("meta"):

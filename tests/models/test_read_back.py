@@ -13,11 +13,12 @@ from models.edits import forget
 from models.errors import LearningError
 from models.learner import CPU
 from models.methods import describe_methods, validate
-from models.networks import describe_backbones, outline
+from models.networks import outline
 from models.serving import check_read_back, load_servable
 from models.spec import Augment, Spec
 from models.state import State, Tensors, decode, encode, load_into
 from models.step import Remaining, StepResult
+from tests.models.backbones import ONE_OF_EACH_FAMILY_AT_FIRST
 from tests.models.conftest import SIZE, Chain, pictures, task_images
 
 METHODS = [method.name for method in describe_methods()]
@@ -38,7 +39,7 @@ def assert_reads_back(spec: Spec, result: StepResult) -> None:
         assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("name", [info.name for info in describe_backbones()])
+@ONE_OF_EACH_FAMILY_AT_FIRST
 def test_every_backbone_takes_back_its_tensors(name: str) -> None:
     # Names and types go through storage, shapes do not: the largest networks have gigabytes.
     written = outline(name).backbone.state_dict()

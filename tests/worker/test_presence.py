@@ -158,6 +158,7 @@ def test_workers_silent_for_long_are_forgotten_and_enter_again(service: Service)
     assert service.worker_ids() == set()
 
 
+@pytest.mark.slow
 def test_containers_of_one_name_leave_each_other_alone(place: Place, tmp_path: Path) -> None:
     """Each worker is process 1 of a host called "same", over one data folder."""
     container = ["unshare", "--fork", "--pid", "--kill-child", "--uts", "--mount-proc"]

@@ -32,8 +32,14 @@ LONG = {
     "joint": {"epochs": 60},
     "cs_kd": {"epochs": 60},
 }
-FIRST = ("icarl", "lwf", "mas", "piggyback", "packnet")
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LONG if name not in FIRST]
+
+
+def at_first(first: str) -> Any:
+    """Run one method in make test: tests/models/test_checkpoint.py resumes every method there."""
+    return pytest.mark.parametrize(
+        "method",
+        [pytest.param(name, marks=() if name == first else pytest.mark.slow) for name in LONG],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +126,7 @@ def assert_twins(service: Service, whole: str, broken: str, interruptions: int) 
     assert row(service, broken) is None
 
 
-@pytest.mark.parametrize("method", [*FIRST, *SLOW])
+@at_first("icarl")
 def test_a_killed_training_process_changes_nothing(
     service: Service, worker: psutil.Process, method: str
 ) -> None:
@@ -143,10 +149,7 @@ def test_a_killed_training_process_changes_nothing(
     assert epochs == sorted(epochs)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=() if name == "packnet" else pytest.mark.slow) for name in LONG],
-)
+@at_first("packnet")
 def test_killed_and_stopped_workers_change_nothing(own_service: Service, method: str) -> None:
     service = own_service
     whole, broken = twins(service, method)

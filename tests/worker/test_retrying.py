@@ -19,6 +19,7 @@ from app.db.tables import Job
 from app.services.queue.broker import DEFAULT_QUEUE
 from app.services.queue.dispatcher import Dispatcher
 from app.settings import Settings
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.servers import OwnPostgres
 from tests.worker.harness import NO_CACHE, Service
 from worker import retrying
@@ -123,6 +124,7 @@ def test_a_dispatcher_sends_it_once_its_pause_is_over(service: Service) -> None:
     assert sent()
 
 
+@ONE_KIND_AT_FIRST
 def test_outages_do_not_count_as_failures_within_a_bound(service: Service) -> None:
     job_id = service.learn(service.upload("a", count=2), service.classifier())
     # One more failure would end the job.

@@ -180,6 +180,8 @@ def test_a_process_that_does_nothing_dies_with_its_worker_too(service: Service) 
                 child.kill()
 
 
+# In make test, test_resume stops and kills workers of one job.
+@pytest.mark.slow
 def test_a_job_survives_stopped_and_killed_workers(service: Service) -> None:
     with service.worker() as worker:
         job_id = train_forever(service, "survivor")

@@ -38,6 +38,7 @@ def shown(api: TestClient) -> tuple[int | None, int | None]:
     return found["image_size"], found["augment"]["crop"]
 
 
+@ONE_KIND_AT_FIRST
 def test_the_size_is_open_until_there_are_images(api: TestClient) -> None:
     assert shown(api) == (None, None)
     changed = api.patch(URL, json={"options": {"alpha": 0.5}, "keep_images": True}).json()
@@ -65,6 +66,7 @@ def test_the_median_image_decides(api: TestClient, sides: list[tuple[int, int]],
     assert shown(api) == (size, size // 8)
 
 
+@ONE_KIND_AT_FIRST
 def test_later_images_change_nothing(api: TestClient) -> None:
     learn(api, (20, 20))
     first = api.get(URL).json()
@@ -73,6 +75,7 @@ def test_later_images_change_nothing(api: TestClient) -> None:
     assert api.patch(URL, json={"keep_images": True}).json()["image_size"] == 96
 
 
+@ONE_KIND_AT_FIRST
 def test_all_uploads_of_the_first_job_count(api: TestClient) -> None:
     uploads = [
         api.post("/v1/uploads", json=body).json()["id"]
@@ -82,6 +85,7 @@ def test_all_uploads_of_the_first_job_count(api: TestClient) -> None:
     assert shown(api) == (160, 20)
 
 
+@ONE_KIND_AT_FIRST
 def test_a_refused_job_decides_nothing(api: TestClient) -> None:
     upload = api.post("/v1/uploads", json=images((20, 20))).json()["id"]
     for body in ({"uploads": [upload], "options": {"epochs": 1}}, {"uploads": [upload, "upl_no"]}):
@@ -91,6 +95,7 @@ def test_a_refused_job_decides_nothing(api: TestClient) -> None:
     assert shown(api) == (None, None)
 
 
+@ONE_KIND_AT_FIRST
 def test_the_job_says_what_learns(api: TestClient, database: Database) -> None:
     def revision() -> int:
         with database.reading() as session:

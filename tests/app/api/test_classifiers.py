@@ -21,6 +21,7 @@ URL = "/v1/classifiers"
 JSON = {"content-type": "application/json"}
 
 
+@ONE_KIND_AT_FIRST
 def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
     answer = api.post(URL, json={"name": "signs"})
     assert answer.status_code == 201, answer.text
@@ -34,6 +35,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
     assert api.get(f"{URL}/signs").json() == made
 
 
+@ONE_KIND_AT_FIRST
 def test_a_method_s_name_is_enough(api: TestClient) -> None:
     made = api.post(URL, json={"name": "signs", "method": "icarl"}).json()
     assert (made["backbone"], made["weights"], made["image_size"]) == ("resnet32", None, 32)
@@ -130,6 +132,7 @@ def test_list_goes_page_by_page(api: TestClient) -> None:
     assert seen == ["a", "b", "c", "d", "e"]
 
 
+@ONE_KIND_AT_FIRST
 def test_change_holds_for_later_jobs(api: TestClient) -> None:
     api.post(URL, json={"name": "signs", "options": {"lr": 0.5}}).raise_for_status()
     patch = {"options": {"epochs": 3}, "memory": {"megabytes": 2}, "keep_images": True}

@@ -5,10 +5,12 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from tests.databases import ONE_KIND_AT_FIRST
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(
     "host", ["rebound.example.org", "127.0.0.1.example.org:8000", "[::1", "a.b"]
 )
@@ -18,6 +20,7 @@ def test_names_that_other_sites_can_have_are_refused(api: TestClient, host: str)
     assert answer.headers["X-Request-ID"] == answer.json()["instance"]
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1:8000", "[::1]:8000", "localhost", "LOCALHOST:8000", "accrue.localhost", "api"],
@@ -30,6 +33,7 @@ def test_addresses_and_names_of_this_machine_are_not(api: TestClient, host: str)
     assert answer.json()["code"] == "malformed-form"
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("origin", ["https://example.org", "http://localhost:3000", "null", ""])
 def test_forms_of_other_sites_are_refused(api: TestClient, origin: str) -> None:
     given = {"Host": "localhost:8000", "Origin": origin}
@@ -41,12 +45,14 @@ def test_forms_of_other_sites_are_refused(api: TestClient, origin: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
+@ONE_KIND_AT_FIRST
 def test_the_name_that_it_listens_on_is_its_own(settings: Settings) -> None:
     named = settings.model_copy(update={"host": "accrue.home.example"})
     with TestClient(create_app(named), base_url="http://accrue.home.example:8000") as client:
         assert client.get("/v1/classifiers").status_code == 200
 
 
+@ONE_KIND_AT_FIRST
 def test_with_keys_any_name_will_do(settings: Settings) -> None:
     keyed = settings.model_copy(update={"keys": "required"})
     with TestClient(create_app(keyed), base_url="https://accrue.example.org") as client:

@@ -9,6 +9,7 @@ import pytest
 from app.cli.http_protocol import MAX_HEAD_BYTES
 from app.settings import Settings
 from tests.app.api.test_event_stream import Running, serving
+from tests.databases import ONE_KIND_AT_FIRST
 
 LINE = b"GET /version HTTP/1.1\r\nHost: accrue\r\n"
 BODY = b"POST /v1/uploads HTTP/1.1\r\nHost: accrue\r\nTransfer-Encoding: chunked\r\n"
@@ -46,6 +47,7 @@ def sent(running: Running, *parts: bytes) -> bytes:
         return bytes(answers)
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(
     "parts",
     [
@@ -63,6 +65,7 @@ def test_what_has_no_end_is_cut_off(running: Running, parts: list[bytes]) -> Non
     assert running.http.get("/version").status_code == 200
 
 
+@ONE_KIND_AT_FIRST
 def test_it_is_told_why(running: Running) -> None:
     # In one write, so that nothing is left unread when the server closes.
     answer = sent(running, LINE + b"X-Endless: ", b"a" * MAX_HEAD_BYTES)
@@ -71,6 +74,7 @@ def test_it_is_told_why(running: Running) -> None:
     assert b"head-too-large" in answer
 
 
+@ONE_KIND_AT_FIRST
 def test_what_is_large_and_ends_is_read(running: Running) -> None:
     head = LINE + b"X-Large: " + b"a" * (MAX_HEAD_BYTES - 1000) + b"\r\n\r\n"
     pieces = [head[at : at + 5000] for at in range(0, len(head), 5000)]

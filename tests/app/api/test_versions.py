@@ -9,11 +9,13 @@ from fastapi.testclient import TestClient
 
 from app.storage import BlobStore
 from tests.app.learnt import LABELS, Published, png
+from tests.databases import ONE_KIND_AT_FIRST
 
 CLASSIFIER = "/v1/classifiers/signs"
 Publish = Callable[..., Published]
 
 
+@ONE_KIND_AT_FIRST
 def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
     first = publish(0)
     publish(1, parent=first.id)
@@ -65,6 +67,7 @@ def test_versions_are_listed_newest_first(api: TestClient, publish: Publish) -> 
     assert (rest["has_more"], rest["next"]) == (False, None)
 
 
+@ONE_KIND_AT_FIRST
 def test_exemplars_come_in_order_with_their_bytes(api: TestClient, publish: Publish) -> None:
     images = [png(seed) for seed in range(5)]
     publish(0, exemplars=images)
@@ -84,6 +87,7 @@ def test_exemplars_come_in_order_with_their_bytes(api: TestClient, publish: Publ
     assert (missing.status_code, missing.json()["code"]) == (404, "image-not-found")
 
 
+@ONE_KIND_AT_FIRST
 def test_tensors_are_no_images(api: TestClient, publish: Publish) -> None:
     version = publish(0)
     answer = api.get(f"/v1/images/{version.parts['backbone']}")
@@ -110,6 +114,7 @@ def test_only_a_version_that_nothing_needs_is_deleted(api: TestClient, publish: 
     assert (answer.status_code, answer.json()["code"]) == (404, "version-not-found")
 
 
+@ONE_KIND_AT_FIRST
 def test_alias_moves_forth_and_back(api: TestClient, publish: Publish) -> None:
     publish(0)
     publish(0, alias=None)
@@ -123,6 +128,7 @@ def test_alias_moves_forth_and_back(api: TestClient, publish: Publish) -> None:
     assert (unknown.status_code, unknown.json()["code"]) == (404, "version-not-found")
 
 
+@ONE_KIND_AT_FIRST
 def test_aliases_are_made_listed_and_deleted(api: TestClient, publish: Publish) -> None:
     publish(0)
     url = f"{CLASSIFIER}/aliases"
@@ -153,6 +159,7 @@ def test_one_of_many_who_expect_the_same_wins(api: TestClient, publish: Publish)
     assert statuses == [200, 409, 409, 409]
 
 
+@ONE_KIND_AT_FIRST
 def test_damaged_images_are_503(api: TestClient, publish: Publish, store: BlobStore) -> None:
     publish(0, exemplars=[png(1), png(2)])
     for seed, content in ((1, b"damaged"), (2, None)):
@@ -169,6 +176,7 @@ def test_damaged_images_are_503(api: TestClient, publish: Publish, store: BlobSt
         assert api.get(f"/v1/images/{sha256}").status_code == 200
 
 
+@ONE_KIND_AT_FIRST
 def test_exemplars_are_found_however_the_label_is_written(
     api: TestClient, publish: Publish
 ) -> None:

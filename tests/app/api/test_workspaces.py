@@ -15,6 +15,7 @@ from app.inference.registry import Registry
 from app.settings import Settings
 from tests.app.keyed import bearer, new_key
 from tests.app.learnt import Published, png
+from tests.databases import ONE_KIND_AT_FIRST
 
 PNG = {"Content-Type": "image/png"}
 
@@ -124,6 +125,7 @@ def owned(api: TestClient, publish: Callable[..., Published]) -> dict[str, str]:
     }
 
 
+@ONE_KIND_AT_FIRST
 def test_there_is_a_probe_of_every_route(api: TestClient) -> None:
     app: Any = api.app
     every = {
@@ -135,6 +137,7 @@ def test_there_is_a_probe_of_every_route(api: TestClient) -> None:
     assert every - NOT_OWNED == set(PROBES)
 
 
+@ONE_KIND_AT_FIRST
 def test_nothing_of_another_workspace_is_seen_or_changed(
     api: TestClient, owned: dict[str, str], other: dict[str, str]
 ) -> None:
@@ -179,6 +182,7 @@ def test_nothing_of_another_workspace_is_seen_or_changed(
         assert own, f"{route}: {answer.text}"
 
 
+@ONE_KIND_AT_FIRST
 def test_what_belongs_to_another_cannot_be_named(
     api: TestClient, owned: dict[str, str], other: dict[str, str]
 ) -> None:
@@ -190,6 +194,7 @@ def test_what_belongs_to_another_cannot_be_named(
     assert listed == []
 
 
+@ONE_KIND_AT_FIRST
 def test_the_one_classifier_is_that_of_the_workspace(
     api: TestClient, registry: Registry, owned: dict[str, str], other: dict[str, str]
 ) -> None:

@@ -20,6 +20,7 @@ from app.security import tokens
 from app.services.access import keys as service
 from app.services.access.keys import KeySpec
 from tests.app.keyed import new_key
+from tests.databases import ONE_KIND_AT_FIRST
 
 Run = Callable[..., Result]
 
@@ -47,6 +48,7 @@ def refused(result: Result, said: str) -> None:
     assert result.stdout == ""
 
 
+@ONE_KIND_AT_FIRST
 def test_the_key_alone_is_on_standard_output(run: Run, database: Database) -> None:
     result = run("create", "ci", "--scope", "train", "--scope", "predict", "--expires-days", "9")
     token = ok(result).removesuffix("\n")
@@ -58,6 +60,7 @@ def test_the_key_alone_is_on_standard_output(run: Run, database: Database) -> No
     assert token not in result.stderr
 
 
+@ONE_KIND_AT_FIRST
 def test_limits_and_workspace_are_the_keys_own(run: Run, database: Database) -> None:
     limits = ("--images-per-second=2.5", "--waiting-jobs=3", "--stored-megabytes=100")
     ok(run("create", "ci", "--scope=train", "--workspace=team", *limits))
@@ -96,6 +99,7 @@ def test_what_no_key_can_be_is_named(run: Run, arguments: tuple[str, ...], said:
     refused(run("create", *arguments), said)
 
 
+@ONE_KIND_AT_FIRST
 def test_a_name_in_use_is_refused(run: Run, tmp_path: Path) -> None:
     ok(run("create", "ci", "--scope=train"))
     file = tmp_path / "key"
@@ -103,6 +107,7 @@ def test_a_name_in_use_is_refused(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*key*")) == []
 
 
+@ONE_KIND_AT_FIRST
 def test_the_first_admin_key_is_made_once(run: Run, database: Database, tmp_path: Path) -> None:
     file = tmp_path / "secrets" / "key"
     file.parent.mkdir()
@@ -148,6 +153,7 @@ def test_of_two_that_make_the_first_key_one_does(
     assert len(service.every(database)) == 1
 
 
+@ONE_KIND_AT_FIRST
 def test_a_file_that_is_there_is_not_overwritten(
     run: Run, database: Database, tmp_path: Path
 ) -> None:
@@ -171,6 +177,7 @@ def test_a_file_that_is_there_is_not_overwritten(
     assert len(service.every(database)) == 1
 
 
+@ONE_KIND_AT_FIRST
 def test_a_file_with_a_revoked_key_gets_the_next_one_where_scripts_ask(
     run: Run, database: Database, tmp_path: Path
 ) -> None:
@@ -197,6 +204,7 @@ main()
 """
 
 
+@ONE_KIND_AT_FIRST
 def test_what_a_crash_left_in_the_file_becomes_the_key(
     run: Run, database: Database, tmp_path: Path
 ) -> None:
@@ -213,6 +221,7 @@ def test_what_a_crash_left_in_the_file_becomes_the_key(
     assert file.read_text() == left
 
 
+@ONE_KIND_AT_FIRST
 def test_a_commit_that_fails_costs_no_key(run: Run, database: Database, tmp_path: Path) -> None:
     file = tmp_path / "key"
 
@@ -241,6 +250,7 @@ def test_a_database_without_tables_is_named(
         refused(run(*arguments), "accrue migrate")
 
 
+@ONE_KIND_AT_FIRST
 def test_a_password_file_that_cannot_be_read(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +259,7 @@ def test_a_password_file_that_cannot_be_read(
     refused(run("list"), "database_password")
 
 
+@ONE_KIND_AT_FIRST
 def test_a_password_in_the_query_of_a_url_is_not_shown(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +270,7 @@ def test_a_password_in_the_query_of_a_url_is_not_shown(
     assert "opensesame" not in str(result.exception)
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_key_that_cannot_be_shown_is_not_made(
     database: Database, database_url: str, unbuffered: str

@@ -25,7 +25,7 @@ from app.services.uploads import uploads
 from app.services.uploads.uploads import UploadNotFoundError
 from app.settings import Settings
 from app.storage import open_store
-from tests.databases import images_of_upload
+from tests.databases import ONE_KIND_AT_FIRST, images_of_upload
 from tests.worker.harness import WORKSPACE, Service
 from worker.lease import Lease
 
@@ -140,6 +140,7 @@ def test_a_class_leaves_the_plan_and_the_version(service: Service) -> None:
     }
 
 
+@ONE_KIND_AT_FIRST
 def test_indices_and_tasks_are_never_used_again(service: Service) -> None:
     taught(service, "ab", "cd")
     job_id = service.forget("d", "c")
@@ -149,6 +150,7 @@ def test_indices_and_tasks_are_never_used_again(service: Service) -> None:
     assert class_map(service, 4) == [("a", 0, 0), ("b", 1, 0), ("e", 4, 2), ("c", 5, 2)]
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(("accuracy", "now_live"), [(0.5, 3), (0.3, 2)])
 def test_a_forgotten_class_is_no_loss_to_the_guard(
     service: Service, accuracy: float, now_live: int
@@ -159,6 +161,7 @@ def test_a_forgotten_class_is_no_loss_to_the_guard(
     assert live(service) == now_live
 
 
+@ONE_KIND_AT_FIRST
 def test_a_purge_goes_live_whatever_the_guard_says(service: Service) -> None:
     taught(service, "ab", promotion={"policy": "guarded", "max_accuracy_drop": 0.05})
     lease, plan = claimed(service, service.forget("b", purge=True))
@@ -166,6 +169,7 @@ def test_a_purge_goes_live_whatever_the_guard_says(service: Service) -> None:
     assert live(service) == 2
 
 
+@ONE_KIND_AT_FIRST
 def test_a_purge_that_is_being_cancelled_deletes_nothing(service: Service) -> None:
     (upload,) = taught(service, "ab")
     lease, plan = claimed(service, service.forget("b", purge=True))
@@ -176,6 +180,7 @@ def test_a_purge_that_is_being_cancelled_deletes_nothing(service: Service) -> No
     assert uploads.get(service.db, WORKSPACE, upload).id == upload
 
 
+@ONE_KIND_AT_FIRST
 def test_what_cannot_be_forgotten(service: Service) -> None:
     service.classifier()
     with pytest.raises(UnknownClassError):
@@ -195,6 +200,7 @@ def test_what_cannot_be_forgotten(service: Service) -> None:
         lease.plan()
 
 
+@ONE_KIND_AT_FIRST
 def test_what_was_held_out_of_a_forgotten_class_is_held_out_of_it_again(service: Service) -> None:
     service.classifier(validation_fraction=0.25)
     upload = service.upload("a", "b", count=8)
@@ -209,6 +215,7 @@ def test_what_was_held_out_of_a_forgotten_class_is_held_out_of_it_again(service:
     assert {image.sha256 for image in plan.fresh} == images_of(service, upload, "b") - set(before)
 
 
+@ONE_KIND_AT_FIRST
 def test_what_was_held_out_is_held_out_under_another_label(service: Service) -> None:
     service.classifier(validation_fraction=0.25)
     first = [service.upload("a", count=8), service.upload("b", count=8, like="b")]
@@ -220,6 +227,7 @@ def test_what_was_held_out_is_held_out_under_another_label(service: Service) -> 
     assert len(plan.fresh) == 6
 
 
+@ONE_KIND_AT_FIRST
 def test_what_may_be_left_is_said_again_when_a_class_comes_back(service: Service) -> None:
     taught(service, "ab")
     first, second = ("masks",), ("backbone",)
@@ -236,6 +244,7 @@ def test_what_may_be_left_is_said_again_when_a_class_comes_back(service: Service
     assert jobs.report(service.db, WORKSPACE, lease.job_id).residual == []
 
 
+@ONE_KIND_AT_FIRST
 def test_packnet_forgets_its_newest_task_only(service: Service) -> None:
     taught(service, "ab", "cd", method="packnet")
     for classes in ("ab", "c", "acd"):
@@ -329,6 +338,7 @@ def test_a_class_that_was_forgotten_can_be_purged_later(service: Service) -> Non
     assert set(held_out(service, 5)) == {0, 2}
 
 
+@ONE_KIND_AT_FIRST
 def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
     _, second = taught(service, "a", "b", method="packnet")
     images = images_of(service, second, "b")
@@ -343,6 +353,7 @@ def test_a_class_that_was_rolled_back_can_be_purged(service: Service) -> None:
     assert [error.pointer for error in unknown.value.errors] == ["/classes/1"]
 
 
+@ONE_KIND_AT_FIRST
 def test_a_purge_without_a_live_version_is_refused(service: Service) -> None:
     # Versions that a manifest brought back may have no alias.
     taught(service, "ab")
@@ -368,6 +379,7 @@ def test_indices_outlive_a_purge(service: Service) -> None:
     assert [version.number for version in service.versions()] == [1, 3, 5, 6]
 
 
+@ONE_KIND_AT_FIRST
 def test_what_was_trained_on_before_a_purge_is_not_measured_on(service: Service) -> None:
     service.classifier(validation_fraction=0)
     first = service.upload("a", count=8, like="one")
@@ -394,6 +406,7 @@ def test_the_same_picture_under_another_class_stays(service: Service) -> None:
     assert kept(service, exemplars)
 
 
+@ONE_KIND_AT_FIRST
 def test_what_cannot_be_purged(service: Service) -> None:
     (upload,) = taught(service, "abc")
     name_version(service, "canary", 1)

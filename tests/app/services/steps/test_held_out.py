@@ -101,7 +101,7 @@ def measured_on(plan: Planned) -> set[str]:
 
 
 @given(cases(), FRACTIONS, SEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_image_is_both_trained_on_and_measured_on(
     case: Case, fraction: float, seed: int
 ) -> None:
@@ -111,7 +111,7 @@ def test_no_image_is_both_trained_on_and_measured_on(
 
 
 @given(cases(), FRACTIONS, SEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_image_is_accounted_for(case: Case, fraction: float, seed: int) -> None:
     plan = planned(case, fraction, seed)
     fresh, measured = fresh_by_label(plan), measured_on(plan)
@@ -129,7 +129,7 @@ def test_every_image_is_accounted_for(case: Case, fraction: float, seed: int) ->
 
 
 @given(cases(), FRACTIONS, SEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_fraction_of_each_class_s_new_images_is_held_out(
     case: Case, fraction: float, seed: int
 ) -> None:
@@ -147,7 +147,7 @@ def test_the_fraction_of_each_class_s_new_images_is_held_out(
 
 
 @given(cases(), FRACTIONS, SEEDS, st.randoms(use_true_random=False))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_order_of_images_decides_nothing_but_the_order(
     case: Case, fraction: float, seed: int, random: Random
 ) -> None:
@@ -161,7 +161,7 @@ def test_the_order_of_images_decides_nothing_but_the_order(
 
 
 @given(cases(), FRACTIONS, SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_known_classes_stay_and_new_ones_follow(case: Case, fraction: float, seed: int) -> None:
     plan = planned(case, fraction, seed)
     known, new = plan[0][: len(KNOWN)], plan[0][len(KNOWN) :]

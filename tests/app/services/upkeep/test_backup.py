@@ -29,6 +29,14 @@ SQLITE, POSTGRES = ("sqlite", "folder"), ("postgresql", "s3")
 both = pytest.mark.parametrize(
     ("database_url", "storage_url"), [SQLITE, POSTGRES], indirect=True, ids=["files", "servers"]
 )
+files_at_first = pytest.mark.parametrize(
+    ("database_url", "storage_url"),
+    [
+        pytest.param(*SQLITE, id="files"),
+        pytest.param(*POSTGRES, id="servers", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
 sqlite_only = pytest.mark.parametrize(("database_url", "storage_url"), [SQLITE], indirect=True)
 
 
@@ -99,7 +107,14 @@ def purge_now(service: Service) -> None:
 
 
 deletions = pytest.mark.parametrize(
-    "delete", [delete_upload, delete_version, keep_one, purge, purge_now]
+    "delete",
+    [
+        delete_upload,
+        pytest.param(delete_version, marks=pytest.mark.slow),
+        keep_one,
+        purge,
+        purge_now,
+    ],
 )
 
 
@@ -153,7 +168,7 @@ def test_a_backup_comes_back_where_it_was_made(
         former.close()
 
 
-@both
+@files_at_first
 @deletions
 def test_what_is_deleted_between_the_two_copies_is_in_the_backup_or_not_needed(
     service: Service,
@@ -364,7 +379,7 @@ def test_folders_that_are_not_backups(
         restoration.restore(tmp_path / "nothing", elsewhere)
 
 
-@both
+@files_at_first
 def test_checkpoints_are_left_out(
     service: Service, store: BlobStore, elsewhere: Settings, tmp_path: Path
 ) -> None:

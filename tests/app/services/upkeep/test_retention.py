@@ -27,7 +27,7 @@ from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app.services.steps.test_forgetting import held_out, name_version, run, taught
-from tests.databases import wait_for_a_lock
+from tests.databases import ONE_KIND_AT_FIRST, wait_for_a_lock
 from tests.worker.harness import WORKSPACE, Service
 
 
@@ -85,6 +85,7 @@ def test_aliased_versions_and_those_that_jobs_start_from_stay(service: Service) 
     assert retention.apply(service.db, classifier_id(service)) == [4]
 
 
+@ONE_KIND_AT_FIRST
 def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> None:
     taught(service, "a", "b", promotion={"policy": "manual"})
     name_version(service, "live", 1)
@@ -106,6 +107,7 @@ def test_what_a_job_without_a_base_will_start_from_stays(service: Service) -> No
     assert before[-1] in numbers(service)
 
 
+@ONE_KIND_AT_FIRST
 def test_retention_is_taken_back(service: Service) -> None:
     taught(service, *"abc", retention={"keep_last": 1})
     patch(service, retention={"keep_last": None})
@@ -118,6 +120,7 @@ def test_retention_is_taken_back(service: Service) -> None:
     assert classifiers.get(service.db, WORKSPACE, "toy").retention.keep_last is None
 
 
+@ONE_KIND_AT_FIRST
 def test_housekeeping_follows_a_publication(
     service: Service, store: BlobStore, settings: Settings
 ) -> None:
@@ -129,6 +132,7 @@ def test_housekeeping_follows_a_publication(
     assert there(service, first, second) == [False, False]
 
 
+@ONE_KIND_AT_FIRST
 def test_housekeeping_that_fails_for_one_goes_on_with_the_others(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +176,7 @@ def test_uploads_stay_for_a_while_after_their_last_job(service: Service) -> None
     assert there(service, first, unused, waiting) == [False, True, True]
 
 
+@ONE_KIND_AT_FIRST
 def test_with_0_an_upload_goes_once_it_was_learnt(service: Service) -> None:
     (first,) = taught(service, "a")
     cancelled = service.upload("b", count=4)

@@ -22,6 +22,7 @@ from app.services.uploads import uploads
 from app.settings import Settings
 from app.storage import BlobStore, StoredBlob
 from tests.app.services.steps.test_forgetting import images_of, run, taught
+from tests.databases import ONE_KIND_AT_FIRST
 from tests.e2e.harness import wait_for
 from tests.worker.harness import WORKSPACE, Service
 
@@ -123,6 +124,7 @@ def test_a_day_of_sweeps_compares_each_classifier_once() -> None:
     assert max(map(len, hours)) < 3 * 500 / 24
 
 
+@ONE_KIND_AT_FIRST
 def test_lost_documents_come_back_when_their_classifier_is_compared(
     service: Service, store: BlobStore
 ) -> None:
@@ -137,6 +139,7 @@ def test_lost_documents_come_back_when_their_classifier_is_compared(
     assert list(store.documents(FOLDER)) == [lost]
 
 
+@ONE_KIND_AT_FIRST
 def test_a_sweep_rests_for_longer_than_it_works(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,15 +147,15 @@ def test_a_sweep_rests_for_longer_than_it_works(
     for name in "abcdefgh":
         service.classifier(name)
     keeper = Housekeeper(service.db, store, settings)
-    monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.05))
+    monkeypatch.setattr(sweeping.manifests, "write", lambda *_, **__: burn(0.02))
     monkeypatch.setattr(housekeeper, "_is_compared", lambda _hour, _id: True)
     begun, used = time.monotonic(), time.thread_time()
     keeper.tick()
     took, worked = time.monotonic() - begun, time.thread_time() - used
-    # Eight classifiers of 0.05 s, each followed by a rest of 0.2 s; changes are followed at once,
-    # without a rest, which takes 0.4 s more.
-    assert worked >= 0.8
-    assert took >= 0.8 + 8 * 0.2
+    # Eight classifiers of 0.02 s, each followed by a rest of 0.08 s; changes are followed at once,
+    # without a rest, which takes 0.16 s more.
+    assert worked >= 0.32
+    assert took >= 0.32 + 8 * 0.08
 
 
 def burn(seconds: float) -> None:
@@ -161,6 +164,7 @@ def burn(seconds: float) -> None:
         pass
 
 
+@ONE_KIND_AT_FIRST
 def test_what_is_needed_stays_however_old(service: Service, store: BlobStore) -> None:
     taught(service, "ab")
     service.upload("z", count=3)
@@ -184,6 +188,7 @@ def test_a_deleted_upload_leaves_what_its_version_needs(service: Service, store:
     assert rows(service, images) == 2 * len(left & images)
 
 
+@ONE_KIND_AT_FIRST
 def test_the_grace_counts_from_when_nothing_refers_to_it(
     service: Service, store: BlobStore
 ) -> None:
@@ -205,6 +210,7 @@ def test_the_grace_counts_from_when_nothing_refers_to_it(
     assert rows(service, images) == 0
 
 
+@ONE_KIND_AT_FIRST
 def test_what_is_needed_again_gets_its_whole_grace_again(
     service: Service, store: BlobStore
 ) -> None:
@@ -237,6 +243,7 @@ def test_purged_bytes_have_their_grace_unless_now(service: Service, store: BlobS
     assert len(after - stored(store)) == 8 + 1
 
 
+@ONE_KIND_AT_FIRST
 def test_putting_again_makes_bytes_young(service: Service, store: BlobStore) -> None:
     orphan = store.put(b"sent again")
     age(store)
@@ -245,6 +252,7 @@ def test_putting_again_makes_bytes_young(service: Service, store: BlobStore) -> 
     assert store.exists(orphan)
 
 
+@ONE_KIND_AT_FIRST
 def test_bytes_sent_again_while_the_sweep_decides_stay(
     service: Service, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +270,9 @@ def test_bytes_sent_again_while_the_sweep_decides_stay(
     assert store.exists(orphan)
 
 
-@pytest.mark.parametrize("storage_url", ["folder", "s3"], indirect=True)
+@pytest.mark.parametrize(
+    ("database_url", "storage_url"), [("sqlite", "folder"), ("postgresql", "s3")], indirect=True
+)
 def test_uploads_and_purges_of_the_same_bytes_never_leave_a_row_without_bytes(
     service: Service, store: BlobStore
 ) -> None:
@@ -331,6 +341,7 @@ def test_a_row_whose_bytes_went_before_something_died_goes(
     assert store.exists(again)
 
 
+@ONE_KIND_AT_FIRST
 def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Settings) -> None:
     incoming = Path(settings.storage_url) / "incoming"
     for name, hours in (("old", 25), ("young", 1)):
@@ -342,6 +353,7 @@ def test_unfinished_writes_go(service: Service, store: BlobStore, settings: Sett
     assert [path.name for path in incoming.iterdir()] == ["young"]
 
 
+@ONE_KIND_AT_FIRST
 @pytest.mark.parametrize(
     "identity", [b'{"format": 1, "database": "ins_another"}', b"", b"[]", b"{}"]
 )
@@ -358,6 +370,7 @@ def test_a_new_database_over_an_old_storage_deletes_nothing(
     assert store.exists(orphan)
 
 
+@ONE_KIND_AT_FIRST
 def test_a_sweep_that_fails_stays_due(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +401,7 @@ def test_a_sweep_that_fails_stays_due(
     assert due_at() > first
 
 
+@ONE_KIND_AT_FIRST
 def test_a_sweep_that_may_not_delete_is_not_done(
     service: Service, store: BlobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
