@@ -10,7 +10,11 @@ from PIL import Image as PillowImage
 from sqlalchemy import select
 
 from app.db.engine import Database
-from app.db.repositories import trained as trained_rows, versions as version_rows
+from app.db.repositories import (
+    learning as learning_rows,
+    trained as trained_rows,
+    versions as version_rows,
+)
 from app.db.repositories.learning import SizedImage
 from app.db.tables import Classifier, Image, Version
 from app.imaging.decode import decode
