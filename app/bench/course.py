@@ -37,7 +37,9 @@ class Course(BaseModel):
 
     Accuracies are in [0, 1], one for each step; `models.matrices` describes the matrices. Those
     called `aware` are measured with the task given; rows with a classifier for each task have no
-    others. `seconds` is how long the jobs ran, all together.
+    others. `seconds` is how long the jobs ran, all together. `calibration_error` and
+    `unknown_noticed`, the estimated share of images of other classes that are noticed, are those
+    of the last version in its default way to classify; null for other ways.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +54,8 @@ class Course(BaseModel):
     size_bytes: int
     new_bytes: int
     seconds: float
+    calibration_error: float | None = None
+    unknown_noticed: float | None = None
 
     @property
     def last(self) -> float | None:
@@ -102,6 +106,7 @@ class Course(BaseModel):
 class CourseBuilder:
     """Collects the measurements of a course, step by step."""
 
+    default_classify: bool = True
     steps: list[StepAccuracy] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -118,4 +123,12 @@ class CourseBuilder:
             size_bytes=version["size_bytes"],
             new_bytes=version["new_bytes"],
             seconds=round(self.seconds, 1),
+            **(_of_scores(version["metrics"]) if self.default_classify else {}),
         )
+
+
+def _of_scores(metrics: dict[str, Any]) -> dict[str, float | None]:
+    return {
+        "calibration_error": metrics["calibration_error"],
+        "unknown_noticed": (metrics["unknown"] or {}).get("detected"),
+    }

@@ -90,8 +90,10 @@ _SHARES = (
     ("accuracy, task given", "aware_last"),
     ("forgetting, task given", "aware_forgetting"),
     ("router", "router_accuracy"),
+    ("calibration error", "calibration_error"),
+    ("unknown noticed", "unknown_noticed"),
 )
-_COUNTS = (("images kept", "exemplars"), ("new bytes", "new_bytes"))
+_COUNTS = (("images kept", "exemplars"), ("new bytes", "new_bytes"), ("seconds", "seconds"))
 
 
 def table(results: Results) -> str:

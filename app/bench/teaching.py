@@ -65,7 +65,7 @@ class BenchRunner:
         name = f"bench-{row.method}-{time.time_ns()}"
         path = classifier_path(name)
         client.post("/v1/classifiers", {"name": name, **self._plan.body(row, seed)})
-        builders = [CourseBuilder() for _ in row.titles]
+        builders = [CourseBuilder(), *(CourseBuilder(default_classify=False) for _ in row.also)]
         learnt: list[Task] = []
         base: int | None = None
         for number in numbers:

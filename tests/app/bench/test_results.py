@@ -32,7 +32,7 @@ regularizer = { name = "cs_kd" }
 seeds = [7]
 """
 VERSION = {
-    "metrics": {"router_accuracy": 0.5},
+    "metrics": {"router_accuracy": 0.5, "calibration_error": 0.25, "unknown": {"detected": 0.125}},
     "memory": {"exemplars": 12},
     "size_bytes": 3000,
     "new_bytes": 1000,
@@ -168,7 +168,7 @@ def test_the_table_has_means_and_extremes(plan: ComparisonPlan) -> None:
     gained = Results(plan=plan, images="images")
     gained.add(icarl, 1, [course([0.5], [0.75, 0.5]), course([0.5], [0.5, 0.5])])
     assert table(gained).splitlines()[2].split(" | ")[3] == "gain 25.0"
-    assert cells[6:] == ["50.0", "12", "1,000"]
+    assert cells[6:] == ["50.0", "25.0", "12.5", "12", "1,000", "2"]
     assert [cell.strip() for cell in lines[4].split("|")][2:6] == ["–", "–", "–", "75.0"]
 
 
