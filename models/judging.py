@@ -109,7 +109,7 @@ class LeftOut(NamedTuple):
         """Return what is said of those images that are known by their SHA-256."""
         if self.digests is None:
             return None
-        known = self.digests.any(dim=1)
+        known = (self.digests != 0).any(dim=1)  # `any` alone keeps uint8, which indexes otherwise
         found = (self.output.log_scores[known], self.columns[known], self.digests[known])
         return Judged.of(*found) if bool(known.any()) else None
 
