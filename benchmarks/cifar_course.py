@@ -91,7 +91,9 @@ def png_size(image: Tensor) -> int:
     return len(file.getvalue())
 
 
-def by_class(order: Sequence[int], train: int, test: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+def by_class(
+    order: Sequence[int], train: int, test: int
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
     """Return CIFAR-100's images uint8 [n, 3, 32, 32] to train on and to test with, by column.
 
     Column c is class `order[c]`; `train` and `test` are the most of a class.

@@ -1,4 +1,4 @@
-"""A data set with few images of some classes and many of others, for `benchmarks/plans/uneven.toml`.
+"""A data set with few images of some classes and many of others, for plans/uneven.toml.
 
     python -m benchmarks.uneven FOLDER TARGET
 

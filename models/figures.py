@@ -8,24 +8,30 @@ import torch
 from torch import Tensor
 
 from models.calibration import expected_calibration_error
+from models.standard_errors import of_hits
 
 # Of the reliability diagram, and of the expected calibration error.
 _BINS = 15
 
 
-def measure(log_scores: Tensor, columns: Tensor) -> dict[str, Any]:
+def measure(log_scores: Tensor, columns: Tensor, groups: Tensor | None = None) -> dict[str, Any]:
     """Return accuracy, confusion, figures by class and calibration, ready for JSON.
 
     `log_scores` [n, C] are logarithms of scores that sum to 1, `columns` [n] the right classes, for
-    at least one image. `confusion[i][j]` counts the images of class i that were called j.
+    at least one image. `groups` [n] number the groups of images, which are not independent in a
+    group; None: all are. `confusion[i][j]` counts the images of class i that were called j.
     """
     predicted = log_scores.argmax(dim=1)
-    accuracy = float((predicted == columns).double().mean())
+    hits = predicted == columns
+    accuracy = float(hits.double().mean())
+    error = standard_error(accuracy, len(columns)) if groups is None else of_hits(hits, groups)
     counts = confusion(columns, predicted, log_scores.shape[1])
     return {
         "images": len(columns),
         "accuracy": accuracy,
-        "standard_error": standard_error(accuracy, len(columns)),
+        "standard_error": error,
+        "standard_error_kind": "binomial" if groups is None else "cluster_robust",
+        "measured_on_groups": None if groups is None else len(groups.unique()),
         "confusion": counts.tolist(),
         "per_class": by_class(counts),
         "calibration": {

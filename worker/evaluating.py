@@ -112,8 +112,10 @@ def _score(log_score: float) -> float:
 def _report(plan: EvaluatePlan, found: Predictions, rows: list[EvaluatedRow]) -> EvaluationView:
     labels = [planned.label for planned in plan.classes]
     has_column = torch.tensor([image.column is not None for image in plan.images])
-    columns = torch.tensor([image.column for image in plan.images if image.column is not None])
-    measured = figures.measure(found.log_scores[has_column], columns)
+    known = [image for image in plan.images if image.column is not None]
+    columns = torch.tensor([image.column for image in known])
+    groups = reading.numbered(image.group for image in known)
+    measured = figures.measure(found.log_scores[has_column], columns, groups)
     unknown = Counter(image.label for image in plan.images if image.column is None)
     return EvaluationView(
         version=plan.version,
@@ -126,6 +128,8 @@ def _report(plan: EvaluatePlan, found: Predictions, rows: list[EvaluatedRow]) ->
         ),
         accuracy=measured["accuracy"],
         standard_error=measured["standard_error"],
+        standard_error_kind=measured["standard_error_kind"],
+        measured_on_groups=measured["measured_on_groups"],
         per_class=[
             ClassFiguresView(label=label, **row)
             for label, row in zip(labels, measured["per_class"], strict=True)

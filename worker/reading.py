@@ -1,7 +1,7 @@
 """What a step starts from, read from storage: images, decoded once, and the base's tensors."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -40,14 +40,19 @@ def groups_of(plan: Plan) -> Tensor | None:
 
     An image without a group has a number of its own.
     """
+    return numbered(
+        plan.groups.get((planned.label, sha256))
+        for planned in plan.classes
+        for sha256 in (*planned.held_out, *planned.new_held_out)
+    )
+
+
+def numbered(groups: Iterable[str | None]) -> Tensor | None:
+    """Return a number for each group, and one of its own for each None; None without a group."""
     numbers: dict[str, int] = {}
     found: list[int] = []
-    for planned in plan.classes:
-        for sha256 in (*planned.held_out, *planned.new_held_out):
-            group = plan.groups.get((planned.label, sha256))
-            found.append(
-                -len(found) - 1 if group is None else numbers.setdefault(group, len(numbers))
-            )
+    for group in groups:
+        found.append(-len(found) - 1 if group is None else numbers.setdefault(group, len(numbers)))
     return torch.tensor(found) if numbers else None
 
 

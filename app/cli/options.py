@@ -1,6 +1,7 @@
 """Arguments and options that several client commands share."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,39 @@ Options = Annotated[
     ),
 ]
 
-__all__ = ["DEFAULT_URL", "KeyFile", "Name", "Options", "Url", "connect", "parse_options"]
+
+class GroupBy(StrEnum):
+    """What names the groups of a folder's images."""
+
+    FOLDER = "folder"
+    UPLOAD = "upload"
+
+
+Group = Annotated[
+    GroupBy | None,
+    typer.Option(
+        help="What belongs together, and is never partly trained on and partly measured on: "
+        "folder: each folder inside that of a class; upload: all that is sent.",
+        show_default="single images",
+    ),
+]
+
+__all__ = [
+    "DEFAULT_URL",
+    "Group",
+    "KeyFile",
+    "Name",
+    "Options",
+    "Url",
+    "connect",
+    "grouped",
+    "parse_options",
+]
+
+
+def grouped(group: GroupBy | None) -> dict[str, str]:
+    """Return the query of an upload whose images have such groups."""
+    return {} if group is None else {"group": group.value}
 
 
 def connect(url: str, key_file: Path | None) -> Client:

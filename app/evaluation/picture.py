@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from app.client.text import share_with_error
+
 # With more classes, cells have no numbers; with many more, not every class has its name.
 _NUMBERED, _NAMED = 20, 60
 _RIGHT, _GAP = "#3467a8", "#c75b4a"
@@ -21,10 +23,9 @@ def draw(name: str, report: Mapping[str, Any], target: Path) -> None:
     matrix, diagram = figure.subplots(1, 2, width_ratios=(side, 4.5))
     _confusion(matrix, report)
     _reliability(diagram, report["calibration"])
-    accuracy, error = 100 * report["accuracy"], 100 * report["standard_error"]
+    accuracy = share_with_error(report["accuracy"], report["standard_error"])
     figure.suptitle(
-        f"{name} version {report['version']}: {accuracy:.1f} ± {error:.1f} % right of "
-        f"{report['images']} images",
+        f"{name} version {report['version']}: {accuracy} right of {report['images']} images",
         fontsize=13,
     )
     figure.savefig(target)

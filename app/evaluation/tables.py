@@ -7,13 +7,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.client.text import percent
+from app.client.text import percent, share_with_error
 
 # Rows that are shown at most; what is least right comes first.
 _CLASSES, _PAIRS, _MISTAKES = 40, 8, 10
 _WHY = {
     "trained": "trained on",
     "alike": "like one trained on",
+    "same_group": "of a group trained on",
     "repeated": "sent twice",
     "other_tasks": "of other tasks",
 }
@@ -33,8 +34,8 @@ def show(
     of = "held out of it" if report["source"] == "held_out" else "that it was never trained on"
     console.print(
         f"[bold]{escape(name)} version {report['version']}[/]: accuracy "
-        f"{percent(report['accuracy'])} ± {percent(report['standard_error'])} "
-        f"(standard error) on {report['images']} images {of}.",
+        f"{share_with_error(report['accuracy'], report['standard_error'])} "
+        f"on {report['images']} images {of}{_groups(report)}.",
         soft_wrap=True,
     )
     for line in _lines(report):
@@ -44,6 +45,14 @@ def show(
         console.print("Most confused:", *pairs, sep="\n  ", markup=False)
     if mistakes:
         console.print(_mistakes(mistakes, named))
+
+
+def _groups(report: Mapping[str, Any]) -> str:
+    """Say how many groups the images are of, which the standard error is by."""
+    groups = report.get("measured_on_groups")  # reports of earlier releases have none
+    if groups == 1:
+        return ", all of one group, so that its standard error is not known"
+    return "" if groups is None else f", of {groups} groups"
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:

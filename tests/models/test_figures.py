@@ -74,3 +74,14 @@ def test_a_class_that_never_occurs_has_no_figures() -> None:
         "recall": None,
         "f1": None,
     }
+
+
+def test_the_standard_error_is_by_groups() -> None:
+    log_scores, columns = drawn()
+    hits = (log_scores.argmax(dim=1) == columns).double().numpy()
+    groups = np.random.default_rng(1).integers(0, 20, len(hits))
+    found = measure(log_scores, columns, torch.from_numpy(groups))
+    sums = [(hits[groups == group] - hits.mean()).sum() for group in range(20)]
+    expected = np.sqrt(20 / 19 * np.square(sums).sum()) / len(hits)
+    assert found["standard_error"] == pytest.approx(expected)
+    assert (found["standard_error_kind"], found["measured_on_groups"]) == ("cluster_robust", 20)

@@ -79,6 +79,7 @@ def test_uploads_are_evaluated_as_they_are_served(service: Service) -> None:
     assert report.left_out.model_dump() == {
         "trained": 30,
         "alike": 0,
+        "same_group": 0,
         "repeated": 0,
         "other_tasks": 0,
     }
@@ -217,3 +218,26 @@ def test_a_purge_forgets_what_evaluations_found(service: Service) -> None:
     assert {image.label for image in images_of(service, job_id)} == {"a", "b", "c"}
     done(service, service.forget("b", purge=True))
     assert {image.label for image in images_of(service, job_id)} == {"a", "c"}
+
+
+def test_groups_that_were_trained_on_are_left_out(service: Service) -> None:
+    learnt = service.upload("a", "b", count=12, groups=4)
+    done(service, service.learn(learnt))
+    # The groups 0 to 3 were learnt or held out, 4 and 5 are new, with new pictures of each.
+    new = service.upload("a", "b", count=30, groups=6, split="test")
+    report = report_of(service, evaluated(service, new))
+    left_out = report.left_out.model_dump()
+    # Half of the four groups of each class was trained on.
+    assert (left_out["same_group"], report.images) == (2 * 2 * 5, 60 - 20)
+    assert (report.standard_error_kind, report.measured_on_groups) == ("cluster_robust", 8)
+    again = report_of(service, evaluated(service))
+    version = service.versions()[0].metrics
+    assert again.standard_error == pytest.approx(version["standard_error"])
+    assert again.measured_on_groups == version["measured_on_groups"] == 4
+
+
+def test_a_single_group_says_nothing_of_others(service: Service) -> None:
+    done(service, service.learn(service.upload("a", "b", count=12)))
+    new = service.upload("b", count=6, groups=1, split="test")
+    report = report_of(service, evaluated(service, new))
+    assert (report.standard_error, report.measured_on_groups) == (None, 1)
