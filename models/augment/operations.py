@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as torchvision_operations
 
 from models.augment.policy import NAMES
 
@@ -19,6 +18,22 @@ Operation = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _plain(change: Callable[[Tensor], Tensor]) -> Operation:
     """Return an operation without a magnitude."""
     return lambda images, _magnitudes, _fill: change(images)
+
+
+def _of_torchvision(name: str) -> Operation:
+    """Return an operation of torchvision's.
+
+    Imported at first use: with all that torchvision imports, it takes 170 MB of memory, which a
+    process that serves does not need.
+    """
+
+    def change(images: Tensor) -> Tensor:
+        from torchvision.transforms.v2 import functional  # noqa: PLC0415
+
+        changed: Tensor = getattr(functional, name)(images)
+        return changed
+
+    return _plain(change)
 
 
 def _with_value(change: Callable[[Tensor, Tensor], Tensor]) -> Operation:
@@ -130,8 +145,8 @@ _BY_NAME: Mapping[str, Operation] = {
     "sharpness": _enhancing(_smooth),
     "posterize": _with_value(_posterize),
     "solarize": _with_value(_solarize),
-    "auto_contrast": _plain(torchvision_operations.autocontrast),
-    "equalize": _plain(torchvision_operations.equalize),
+    "auto_contrast": _of_torchvision("autocontrast"),
+    "equalize": _of_torchvision("equalize"),
     "invert": _plain(_invert),
 }
 OPERATIONS: tuple[Operation, ...] = tuple(_BY_NAME[name] for name in NAMES)

@@ -234,6 +234,12 @@ def test_client_commands_do_not_load_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_an_api_process_does_not_load_torchvision() -> None:
+    """It takes 170 MB, which only its networks and the policy `auto` need."""
+    code = "import app.main, sys; sys.exit('torchvision' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> None:
     """Analytic: exactly as if the labels had been right, and no image is learnt twice."""
     folder = classes["first"]
