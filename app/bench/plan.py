@@ -52,7 +52,10 @@ class ComparisonPlan(BaseModel):
     )
     classes_per_task: int = Field(2, ge=1)
     images_per_class: int | None = Field(
-        None, ge=1, description="At most this many are learnt; all if null."
+        None,
+        ge=1,
+        description="At most this many are learnt, evenly spread over the class's files by name; "
+        "all if null.",
     )
     order: int | None = Field(
         None,

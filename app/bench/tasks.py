@@ -104,14 +104,10 @@ def _named_after(name: str, by_label: dict[str, list[ImageFile]]) -> Task:
 
 def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[ImageFile]]:
     by_label: dict[str, list[ImageFile]] = defaultdict(list)
-    learnt: dict[str, int] = defaultdict(int)
     for image in map(_cleaned, _with_splits(_images(folder))):
-        split, label, _ = image.name.split("/", 2)
-        if split == "train":
-            learnt[label] += 1
-            if images_per_class is not None and learnt[label] > images_per_class:
-                continue
-        by_label[label].append(image)
+        by_label[image.name.split("/")[1]].append(image)
+    if images_per_class is not None:
+        by_label = {label: _spread(own, images_per_class) for label, own in by_label.items()}
     for label, images in by_label.items():
         if {image.name.split("/")[0] for image in images} != {"train", "test"}:
             raise CommandError(
@@ -119,6 +115,15 @@ def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Imag
                 f"train/ and one in test/, or {_TEST_EVERY} without these folders."
             )
     return dict(sorted(by_label.items()))
+
+
+def _spread(images: list[ImageFile], most: int) -> list[ImageFile]:
+    """Leave out training images above `most`, evenly: neighbours may be frames of one film."""
+    learnt = [image for image in images if image.name.startswith("train/")]
+    if len(learnt) <= most:
+        return images
+    left_out = set(learnt) - {learnt[index * len(learnt) // most] for index in range(most)}
+    return [image for image in images if image not in left_out]
 
 
 def _images(folder: Path) -> list[ImageFile]:

@@ -34,6 +34,17 @@ def test_a_bound_takes_from_what_is_learnt_and_not_from_what_is_measured(tmp_pat
     assert [path.name for path in first.held_out("a")] == ["0.png", "1.png"]
 
 
+def test_what_is_learnt_is_spread_over_the_files(tmp_path: Path) -> None:
+    for label in "ab":
+        for split, count in (("train", 10), ("test", 1)):
+            (tmp_path / split / label).mkdir(parents=True)
+            for number in range(count):
+                (tmp_path / split / label / f"{number}.png").write_bytes(b"x")
+    task, _ = read_tasks(tmp_path, 1, images_per_class=4)
+    learnt = [image.source.stem for image in task.images if image.name.startswith("train")]
+    assert learnt == ["0", "2", "5", "7"]
+
+
 def test_one_image_in_five_is_measured_on_where_there_are_no_splits(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / label).mkdir()
