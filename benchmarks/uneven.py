@@ -3,7 +3,8 @@
     python -m benchmarks.uneven FOLDER TARGET
 
 FOLDER has train/ and test/ with class folders. In TARGET every other class, by name, has 6 images
-to train on and the others have 60; test images stay. Files are copied.
+to train on and the others have 60, spread over the class's files; test images stay. Files are
+copied.
 """
 
 import shutil
@@ -23,7 +24,9 @@ def main() -> None:
     shutil.copytree(source / "test", target / "test")
     for number, home in enumerate(sorted((source / "train").iterdir())):
         (target / "train" / home.name).mkdir(parents=True)
-        for image in sorted(home.iterdir())[: MANY if number % 2 else FEW]:
+        images, most = sorted(home.iterdir()), MANY if number % 2 else FEW
+        for index in range(min(most, len(images))):
+            image = images[index * len(images) // min(most, len(images))]
             shutil.copy(image, target / "train" / home.name)
 
 
