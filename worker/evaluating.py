@@ -113,7 +113,8 @@ def _report(plan: EvaluatePlan, found: Predictions, rows: list[EvaluatedRow]) ->
     labels = [planned.label for planned in plan.classes]
     has_column = torch.tensor([image.column is not None for image in plan.images])
     columns = torch.tensor([image.column for image in plan.images if image.column is not None])
-    measured = figures.measure(found.log_scores[has_column], columns)
+    groups = reading.numbered(image.group for image in plan.images if image.column is not None)
+    measured = figures.measure(found.log_scores[has_column], columns, groups)
     unknown = Counter(image.label for image in plan.images if image.column is None)
     return EvaluationView(
         version=plan.version,

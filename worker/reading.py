@@ -1,7 +1,7 @@
 """What a step starts from, read from storage: images, decoded once, and the base's tensors."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -36,18 +36,23 @@ def held_out_of(plan: ClassifierPlan) -> tuple[list[str], Tensor]:
 
 
 def groups_of(plan: Plan) -> Tensor | None:
-    """Return numbers [H] of the groups of the images to measure on, None where none has one.
+    """Return numbers [H] of the groups of the images to measure on, as `numbered` does."""
+    return numbered(
+        plan.groups.get((planned.label, sha256))
+        for planned in plan.classes
+        for sha256 in (*planned.held_out, *planned.new_held_out)
+    )
+
+
+def numbered(groups: Iterable[str | None]) -> Tensor | None:
+    """Return numbers [n] of images' groups, None where none has one.
 
     An image without a group has a number of its own.
     """
     numbers: dict[str, int] = {}
     found: list[int] = []
-    for planned in plan.classes:
-        for sha256 in (*planned.held_out, *planned.new_held_out):
-            group = plan.groups.get((planned.label, sha256))
-            found.append(
-                -len(found) - 1 if group is None else numbers.setdefault(group, len(numbers))
-            )
+    for group in groups:
+        found.append(-len(found) - 1 if group is None else numbers.setdefault(group, len(numbers)))
     return torch.tensor(found) if numbers else None
 
 

@@ -21,9 +21,10 @@ def draw(name: str, report: Mapping[str, Any], target: Path) -> None:
     matrix, diagram = figure.subplots(1, 2, width_ratios=(side, 4.5))
     _confusion(matrix, report)
     _reliability(diagram, report["calibration"])
-    accuracy, error = 100 * report["accuracy"], 100 * report["standard_error"]
+    accuracy, error = 100 * report["accuracy"], report["standard_error"]
+    chance = "" if error is None else f" ± {100 * error:.1f}"
     figure.suptitle(
-        f"{name} version {report['version']}: {accuracy:.1f} ± {error:.1f} % right of "
+        f"{name} version {report['version']}: {accuracy:.1f}{chance} % right of "
         f"{report['images']} images",
         fontsize=13,
     )

@@ -14,6 +14,7 @@ _CLASSES, _PAIRS, _MISTAKES = 40, 8, 10
 _WHY = {
     "trained": "trained on",
     "alike": "like one trained on",
+    "of_group": "of a group trained on",
     "repeated": "sent twice",
     "other_tasks": "of other tasks",
 }
@@ -33,8 +34,7 @@ def show(
     of = "held out of it" if report["source"] == "held_out" else "that it was never trained on"
     console.print(
         f"[bold]{escape(name)} version {report['version']}[/]: accuracy "
-        f"{percent(report['accuracy'])} ± {percent(report['standard_error'])} "
-        f"(standard error) on {report['images']} images {of}.",
+        f"{percent(report['accuracy'])}{_error(report)} on {report['images']} images {of}.",
         soft_wrap=True,
     )
     for line in _lines(report):
@@ -44,6 +44,11 @@ def show(
         console.print("Most confused:", *pairs, sep="\n  ", markup=False)
     if mistakes:
         console.print(_mistakes(mistakes, named))
+
+
+def _error(report: Mapping[str, Any]) -> str:
+    error = report["standard_error"]
+    return "" if error is None else f" ± {percent(error)} (standard error)"
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Evaluations as a worker makes them: predicted as serving does, measured, recorded at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from app.services.jobs.evaluation_view import (
     EvaluationView,
     NotAnEvaluationError,
 )
+from app.services.steps import starting
 from app.services.steps.evaluating import CannotEvaluateError, Evaluated
 from app.settings import Settings
 from app.storage import open_store
+from models.figures import standard_error
 from tests.app.services.steps.test_forgetting import claimed, held_out
 from tests.worker.harness import WORKSPACE, Service
 from tests.worker.test_correct import attempt, done
@@ -79,6 +82,7 @@ def test_uploads_are_evaluated_as_they_are_served(service: Service) -> None:
     assert report.left_out.model_dump() == {
         "trained": 30,
         "alike": 0,
+        "of_group": 0,
         "repeated": 0,
         "other_tasks": 0,
     }
@@ -141,6 +145,35 @@ def test_held_out_images_are_listed_and_evaluated_again(service: Service) -> Non
     assert (task.images, task.accuracy, task.confusion.labels) == (10, 1.0, ["c"])
     assert task.known.share is None
     assert task.known_why is not None
+
+
+def test_images_of_groups_are_measured_as_such(service: Service) -> None:
+    """What is of a group that was trained on is left out; the error counts groups, not images."""
+    done(service, service.learn(service.upload("a", "b", count=24, groups=6)))
+    # Other images of the same groups, of which half was trained on.
+    report = report_of(
+        service, evaluated(service, service.upload("a", "b", count=24, split="test", groups=6))
+    )
+    assert report.left_out.of_group == 24
+    assert report.images == 24
+    again = evaluated(service)
+    rows = {image.sha256: image for image in images_of(service, again)}
+    hits: dict[str, list[bool]] = {}
+    for (label, sha256), group in held_out_groups(service).items():
+        hits.setdefault(group, []).append(rows[sha256].predicted == label)
+    assert (len(hits), sum(map(len, hits.values()))) == (6, 24)
+    found = report_of(service, again)
+    sums = [sum(own) - found.accuracy * len(own) for own in hits.values()]
+    robust = np.sqrt(6 / 5 * np.square(sums).sum()) / 24
+    assert found.standard_error == pytest.approx(max(robust, standard_error(found.accuracy, 24)))
+    one = service.upload("a", count=5, split="test", like="one group", groups=1)
+    single = report_of(service, evaluated(service, one))
+    assert (single.images, single.standard_error) == (5, None)
+
+
+def held_out_groups(service: Service) -> Mapping[tuple[str, str], str]:
+    with service.db.reading() as session:
+        return starting.load(session, service.versions()[0]).held_out_groups
 
 
 def test_what_cannot_be_evaluated_is_refused(service: Service) -> None:

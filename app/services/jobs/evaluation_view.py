@@ -67,6 +67,7 @@ class LeftOutView(BaseModel):
 
     trained: int = Field(description="The version or an ancestor was trained on them.")
     alike: int = Field(description="They look like one that was trained on.")
+    of_group: int = Field(0, description="They are of a group that was trained on.")
     repeated: int = Field(description="They are sent more than once under a label.")
     other_tasks: int = Field(description="Their class is not one of the task.")
 
@@ -81,8 +82,9 @@ class EvaluationView(BaseModel):
     images: int = Field(description="Images of known labels, which the figures rest on.")
     left_out: LeftOutView
     accuracy: float
-    standard_error: float = Field(
-        description="Of the accuracy: of 20 such figures, 19 are within two of it."
+    standard_error: float | None = Field(
+        description="Of the accuracy: of 20 such figures, 19 are within two of it. Images of a "
+        "group are not independent, which it accounts for; null where all are of one group."
     )
     per_class: list[ClassFiguresView] = Field(description="In the order of the version's classes.")
     confusion: ConfusionView

@@ -104,8 +104,9 @@ def succeed(db: Database, job_id: str, attempt: int, evaluated: Evaluated) -> bo
         report = evaluated.report
         job_rows.record_report(session, job_id, report.model_dump(mode="json"))
         evaluated_rows.add(session, job_id, evaluated.images)
-        accuracy, error = f"{report.accuracy:.3f}", f"{report.standard_error:.3f}"
-        said = f"Version {report.version}: accuracy {accuracy} ± {error} on {report.images} images."
+        error = "" if report.standard_error is None else f" ± {report.standard_error:.3f}"
+        accuracy = f"{report.accuracy:.3f}{error}"
+        said = f"Version {report.version}: accuracy {accuracy} on {report.images} images."
         data = {"version": report.version, "accuracy": report.accuracy, "images": report.images}
         endings.announce(session, job_id, [Event("succeeded", said, data=data)], now=now)
         return True
@@ -128,7 +129,9 @@ def refused(pointer: str, detail: str) -> CannotEvaluateError:
 
 def _held_out(base: BaseVersion, task: int | None) -> list[EvaluatedFile]:
     return [
-        EvaluatedFile(sha256, planned.label, column)
+        EvaluatedFile(
+            sha256, planned.label, column, base.held_out_groups.get((planned.label, sha256))
+        )
         for column, planned in enumerate(base.classes)
         for sha256 in planned.held_out
         if task in (None, planned.task)
@@ -140,7 +143,8 @@ def _of_uploads(
 ) -> tuple[list[EvaluatedFile], Counter[str]]:
     """Return the images to evaluate, and how many are left out, by why.
 
-    What was trained on is not measured on, in whichever file it is sent, nor what looks like it.
+    What was trained on is not measured on, in whichever file it is sent, nor what looks like it or
+    is of its group.
     """
     identified = (
         IdentifiedImage(image.sha256, image.pixels_sha256, image.perceptual_hash)
@@ -161,10 +165,13 @@ def _of_uploads(
             left_out["trained"] += 1
         elif pictures.alike(image.sha256) in like_trained:
             left_out["alike"] += 1
+        elif image.group in base.trained_groups:
+            left_out["of_group"] += 1
         elif (image.label, picture) in files:
             left_out["repeated"] += 1
         else:
-            files[image.label, picture] = EvaluatedFile(image.sha256, image.label, column)
+            file = EvaluatedFile(image.sha256, image.label, column, image.group)
+            files[image.label, picture] = file
     return list(files.values()), left_out
 
 
@@ -185,10 +192,10 @@ def _nothing(
         check_labels(base.labels, [image.label for image in images])
     except CannotEvaluateError as error:
         return error
-    if left_out["trained"] or left_out["alike"]:
+    if left_out["trained"] or left_out["alike"] or left_out["of_group"]:
         return refused(
             "/uploads",
-            "Every image of a known label was trained on, or looks like one that was. An accuracy "
-            "is of images never trained on: send others.",
+            "Every image of a known label was trained on, or looks like one that was or is of its "
+            "group. An accuracy is of images never trained on: send others.",
         )
     return refused("/task", f"No image has the label of a class of task {request.task}.")

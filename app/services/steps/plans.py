@@ -226,11 +226,15 @@ class CorrectPlan(Plan):
 
 
 class EvaluatedFile(NamedTuple):
-    """A labelled image to evaluate; `column` is None where the version does not know the label."""
+    """A labelled image to evaluate; `column` is None where the version does not know the label.
+
+    `group` is what it was taken in, if that is known.
+    """
 
     sha256: str
     label: str
     column: int | None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
