@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from app.cli import extra
-from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
+from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Url, connect
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.client.client import Client, classifier_path
 from app.client.folder import Listing, find_images
@@ -42,6 +42,7 @@ def evaluate(
             "SVG or PDF."
         ),
     ] = None,
+    group: Group = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
@@ -56,7 +57,7 @@ def evaluate(
     request: dict[str, Any] = {"kind": "evaluate", "task": task, "classify": classify}
     request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
     with connect(url, key_file) as client:
-        job = _ask(client, name, request, listing, console)
+        job = _ask(client, name, request, listing, console, group)
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         mistakes = client.get(f"/v1/jobs/{job['id']}/images", wrong=True, limit=10)["data"]
@@ -72,7 +73,12 @@ def evaluate(
 
 
 def _ask(
-    client: Client, name: str, request: dict[str, Any], listing: Listing | None, console: Console
+    client: Client,
+    name: str,
+    request: dict[str, Any],
+    listing: Listing | None,
+    console: Console,
+    group: Group,
 ) -> Any:
     """Make the job, with an upload of the folder, which is deleted where the job is refused."""
     path = f"{classifier_path(name)}/jobs"
@@ -80,7 +86,7 @@ def _ask(
         return client.post(path, request)
     client.get(classifier_path(name))  # before anything is sent in vain
     describe_skipped(listing, console)
-    upload = send(client, listing.images, console)
+    upload = send(client, listing.images, console, group)
     describe_upload(upload, console)
     try:
         return client.post(path, {**request, "uploads": [upload["id"]]})

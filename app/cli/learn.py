@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +9,13 @@ import orjson
 import typer
 from rich.console import Console
 
-from app.cli.options import DEFAULT_URL, KeyFile, Name, Options, Url, connect, parse_options
+from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Options, Url, connect, parse_options
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
 from app.client.folder import find_images
 from app.client.jobs import follow, warnings
-
-
-class GroupBy(StrEnum):
-    """What names the groups of a folder's images."""
-
-    FOLDER = "folder"
-    UPLOAD = "upload"
 
 
 def learn(
@@ -79,14 +71,7 @@ def learn(
     on_existing: Annotated[
         str, typer.Option(help="What to do with a class that is known already: error, or extend.")
     ] = "error",
-    group: Annotated[
-        GroupBy | None,
-        typer.Option(
-            help="What is trained on or held out as a whole: folder: each folder inside that of a "
-            "class; upload: all that is sent.",
-            show_default="single images",
-        ),
-    ] = None,
+    group: Group = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Learn nothing unless everything in the folder can be used."),
@@ -122,8 +107,7 @@ def learn(
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            query = {"strict": strict} | ({} if group is None else {"group": group.value})
-            upload = send(client, listing.images, console, query)
+            upload = send(client, listing.images, console, group, {"strict": strict})
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",

@@ -1,6 +1,7 @@
 """Arguments and options that several client commands share."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,24 @@ Options = Annotated[
     ),
 ]
 
-__all__ = ["DEFAULT_URL", "KeyFile", "Name", "Options", "Url", "connect", "parse_options"]
+
+class GroupBy(StrEnum):
+    """What names the groups of a folder's images."""
+
+    FOLDER = "folder"
+    UPLOAD = "upload"
+
+
+Group = Annotated[
+    GroupBy | None,
+    typer.Option(
+        help="What is trained on or measured on as a whole: folder: each folder inside that of a "
+        "class; upload: all that is sent.",
+        show_default="single images",
+    ),
+]
+
+__all__ = ["DEFAULT_URL", "Group", "KeyFile", "Name", "Options", "Url", "connect", "parse_options"]
 
 
 def connect(url: str, key_file: Path | None) -> Client:
