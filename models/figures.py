@@ -18,18 +18,21 @@ def measure(log_scores: Tensor, columns: Tensor, groups: Tensor | None = None) -
     """Return accuracy, confusion, figures by class and calibration, ready for JSON.
 
     `log_scores` [n, C] are logarithms of scores that sum to 1, `columns` [n] the right classes, for
-    at least one image. `groups` [n] number the groups of images, which are not independent in a
-    group; None: all are. `confusion[i][j]` counts the images of class i that were called j.
+    at least one image. `confusion[i][j]` counts the images of class i that were called j. `groups`
+    [n] number the images' groups, if they have some: see `grouped_standard_error`.
     """
     predicted = log_scores.argmax(dim=1)
     hits = predicted == columns
     accuracy = float(hits.double().mean())
-    error = standard_error(accuracy, len(columns)) if groups is None else of_hits(hits, groups)
     counts = confusion(columns, predicted, log_scores.shape[1])
     return {
         "images": len(columns),
         "accuracy": accuracy,
-        "standard_error": error,
+        "standard_error": (
+            standard_error(accuracy, len(columns))
+            if groups is None
+            else grouped_standard_error(hits, groups)
+        ),
         "standard_error_kind": "binomial" if groups is None else "cluster_robust",
         "measured_on_groups": None if groups is None else len(groups.unique()),
         "confusion": counts.tolist(),
@@ -49,6 +52,18 @@ def standard_error(accuracy: float, images: int) -> float:
     """
     p = (accuracy * images + 1) / (images + 2)
     return math.sqrt(p * (1 - p) / images)
+
+
+def grouped_standard_error(hits: Tensor, groups: Tensor) -> float | None:
+    """Return the standard error of the mean of `hits`, bool [n], of images of `groups` [n].
+
+    It is robust to images of a group not being independent, and no less than if they were. None for
+    a single group, which says nothing of others.
+    """
+    robust = of_hits(hits, groups)
+    if robust is None:
+        return None
+    return max(robust, standard_error(float(hits.double().mean()), len(hits)))
 
 
 def confusion(columns: Tensor, predicted: Tensor, classes: int) -> Tensor:

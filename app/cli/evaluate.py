@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from app.cli import extra
-from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Url, connect, grouped
+from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Url, connect
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.client.client import Client, classifier_path
 from app.client.folder import Listing, find_images
@@ -35,7 +35,6 @@ def evaluate(
     classify: Annotated[
         str, typer.Option(help="How to classify: auto, nearest_mean, softmax or discriminant.")
     ] = "auto",
-    group: Group = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -43,6 +42,7 @@ def evaluate(
             "SVG or PDF."
         ),
     ] = None,
+    group: Group = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
@@ -57,7 +57,7 @@ def evaluate(
     request: dict[str, Any] = {"kind": "evaluate", "task": task, "classify": classify}
     request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
     with connect(url, key_file) as client:
-        job = _ask(client, name, request, listing, grouped(group), console)
+        job = _ask(client, name, request, listing, console, group)
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         mistakes = client.get(f"/v1/jobs/{job['id']}/images", wrong=True, limit=10)["data"]
@@ -77,8 +77,8 @@ def _ask(
     name: str,
     request: dict[str, Any],
     listing: Listing | None,
-    query: dict[str, str],
     console: Console,
+    group: Group,
 ) -> Any:
     """Make the job, with an upload of the folder, which is deleted where the job is refused."""
     path = f"{classifier_path(name)}/jobs"
@@ -86,7 +86,7 @@ def _ask(
         return client.post(path, request)
     client.get(classifier_path(name))  # before anything is sent in vain
     describe_skipped(listing, console)
-    upload = send(client, listing.images, console, query)
+    upload = send(client, listing.images, console, group)
     describe_upload(upload, console)
     try:
         return client.post(path, {**request, "uploads": [upload["id"]]})

@@ -9,17 +9,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from app.cli.options import (
-    DEFAULT_URL,
-    Group,
-    KeyFile,
-    Name,
-    Options,
-    Url,
-    connect,
-    grouped,
-    parse_options,
-)
+from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Options, Url, connect, parse_options
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
@@ -117,8 +107,7 @@ def learn(
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            query = {"strict": strict, **grouped(group)}
-            upload = send(client, listing.images, console, query)
+            upload = send(client, listing.images, console, group, {"strict": strict})
             undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
             request = {
                 "kind": "learn",

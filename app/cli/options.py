@@ -47,28 +47,13 @@ class GroupBy(StrEnum):
 Group = Annotated[
     GroupBy | None,
     typer.Option(
-        help="What belongs together, and is never partly trained on and partly measured on: "
-        "folder: each folder inside that of a class; upload: all that is sent.",
+        help="What is trained on or measured on as a whole: folder: each folder inside that of a "
+        "class; upload: all that is sent.",
         show_default="single images",
     ),
 ]
 
-__all__ = [
-    "DEFAULT_URL",
-    "Group",
-    "KeyFile",
-    "Name",
-    "Options",
-    "Url",
-    "connect",
-    "grouped",
-    "parse_options",
-]
-
-
-def grouped(group: GroupBy | None) -> dict[str, str]:
-    """Return the query of an upload whose images have such groups."""
-    return {} if group is None else {"group": group.value}
+__all__ = ["DEFAULT_URL", "Group", "KeyFile", "Name", "Options", "Url", "connect", "parse_options"]
 
 
 def connect(url: str, key_file: Path | None) -> Client:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from app.cli.options import Group
 from app.client.client import Client
 from app.client.folder import ImageFile, Listing, TarStream
 from app.client.uploads import rejected_lines
@@ -15,10 +16,15 @@ _SHOWN_SKIPPED = 100
 
 
 def send(
-    client: Client, images: list[ImageFile], console: Console, query: Mapping[str, Any] = {}
+    client: Client,
+    images: list[ImageFile],
+    console: Console,
+    group: Group = None,
+    query: Mapping[str, Any] = {},
 ) -> Any:
     """Make an upload of images, with a progress bar, and return it. Raises ClientError."""
     stream = TarStream(images)
+    query = query if group is None else {**query, "group": group.value}
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:

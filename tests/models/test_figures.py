@@ -48,6 +48,25 @@ def test_standard_error_is_that_of_repeated_draws() -> None:
     assert figures.standard_error(1.0, 25) > 0.01  # few images are not a certainty
 
 
+def test_images_of_a_group_are_no_independent_draws() -> None:
+    """40 groups of 5 images that are right or wrong together count as 40 images."""
+    generator = np.random.default_rng(0)
+    means = []
+    for _ in range(300):
+        right = generator.random(40) < 0.8
+        columns = torch.zeros(200, dtype=torch.int64)
+        log_scores = torch.full((200, 2), -5.0)
+        log_scores[torch.arange(200), torch.tensor(np.repeat(1 - right, 5))] = -0.01
+        found = measure(log_scores, columns, torch.arange(40).repeat_interleave(5))
+        means.append((found["accuracy"], found["standard_error"]))
+    accuracies, errors = np.array(means).T
+    assert errors.mean() == pytest.approx(accuracies.std(), rel=0.1)
+    perfect = torch.tensor([[0.0, -50.0]]).repeat(200, 1)
+    zeros = torch.zeros(200, dtype=torch.int64)
+    assert measure(perfect, zeros, torch.arange(200))["standard_error"] > 0
+    assert measure(perfect, zeros, zeros)["standard_error"] is None
+
+
 def test_the_bins_give_the_expected_calibration_error() -> None:
     log_scores, columns = drawn()
     bins = reliability(log_scores, columns, bins=15)
@@ -74,14 +93,3 @@ def test_a_class_that_never_occurs_has_no_figures() -> None:
         "recall": None,
         "f1": None,
     }
-
-
-def test_the_standard_error_is_by_groups() -> None:
-    log_scores, columns = drawn()
-    hits = (log_scores.argmax(dim=1) == columns).double().numpy()
-    groups = np.random.default_rng(1).integers(0, 20, len(hits))
-    found = measure(log_scores, columns, torch.from_numpy(groups))
-    sums = [(hits[groups == group] - hits.mean()).sum() for group in range(20)]
-    expected = np.sqrt(20 / 19 * np.square(sums).sum()) / len(hits)
-    assert found["standard_error"] == pytest.approx(expected)
-    assert (found["standard_error_kind"], found["measured_on_groups"]) == ("cluster_robust", 20)

@@ -1,5 +1,6 @@
 """Evaluations as a worker makes them: predicted as serving does, measured, recorded at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from app.services.jobs.evaluation_view import (
     EvaluationView,
     NotAnEvaluationError,
 )
+from app.services.steps import starting
 from app.services.steps.evaluating import CannotEvaluateError, Evaluated
 from app.settings import Settings
 from app.storage import open_store
+from models.figures import standard_error
 from tests.app.services.steps.test_forgetting import claimed, held_out
 from tests.worker.harness import WORKSPACE, Service
 from tests.worker.test_correct import attempt, done
@@ -144,6 +147,36 @@ def test_held_out_images_are_listed_and_evaluated_again(service: Service) -> Non
     assert task.known_why is not None
 
 
+def test_images_of_groups_are_measured_as_such(service: Service) -> None:
+    """What is of a group that was trained on is left out; the error counts groups, not images."""
+    done(service, service.learn(service.upload("a", "b", count=24, groups=6)))
+    # Other images of the same groups, of which half was trained on.
+    report = report_of(
+        service, evaluated(service, service.upload("a", "b", count=24, split="test", groups=6))
+    )
+    assert report.left_out.same_group == 24
+    assert report.images == 24
+    again = evaluated(service)
+    rows = {image.sha256: image for image in images_of(service, again)}
+    hits: dict[str, list[bool]] = {}
+    for (label, sha256), group in held_out_groups(service).items():
+        hits.setdefault(group, []).append(rows[sha256].predicted == label)
+    assert (len(hits), sum(map(len, hits.values()))) == (6, 24)
+    found = report_of(service, again)
+    assert (found.standard_error_kind, found.measured_on_groups) == ("cluster_robust", 6)
+    sums = [sum(own) - found.accuracy * len(own) for own in hits.values()]
+    robust = np.sqrt(6 / 5 * np.square(sums).sum()) / 24
+    assert found.standard_error == pytest.approx(max(robust, standard_error(found.accuracy, 24)))
+    one = service.upload("a", count=5, split="test", like="one group", groups=1)
+    single = report_of(service, evaluated(service, one))
+    assert (single.images, single.standard_error) == (5, None)
+
+
+def held_out_groups(service: Service) -> Mapping[tuple[str, str], str]:
+    with service.db.reading() as session:
+        return starting.load(session, service.versions()[0]).held_out_groups
+
+
 def test_what_cannot_be_evaluated_is_refused(service: Service) -> None:
     upload = service.upload("a", "b", count=20)
     with pytest.raises(CannotEvaluateError) as none_yet:
@@ -218,26 +251,3 @@ def test_a_purge_forgets_what_evaluations_found(service: Service) -> None:
     assert {image.label for image in images_of(service, job_id)} == {"a", "b", "c"}
     done(service, service.forget("b", purge=True))
     assert {image.label for image in images_of(service, job_id)} == {"a", "c"}
-
-
-def test_groups_that_were_trained_on_are_left_out(service: Service) -> None:
-    learnt = service.upload("a", "b", count=12, groups=4)
-    done(service, service.learn(learnt))
-    # The groups 0 to 3 were learnt or held out, 4 and 5 are new, with new pictures of each.
-    new = service.upload("a", "b", count=30, groups=6, split="test")
-    report = report_of(service, evaluated(service, new))
-    left_out = report.left_out.model_dump()
-    # Half of the four groups of each class was trained on.
-    assert (left_out["same_group"], report.images) == (2 * 2 * 5, 60 - 20)
-    assert (report.standard_error_kind, report.measured_on_groups) == ("cluster_robust", 8)
-    again = report_of(service, evaluated(service))
-    version = service.versions()[0].metrics
-    assert again.standard_error == pytest.approx(version["standard_error"])
-    assert again.measured_on_groups == version["measured_on_groups"] == 4
-
-
-def test_a_single_group_says_nothing_of_others(service: Service) -> None:
-    done(service, service.learn(service.upload("a", "b", count=12)))
-    new = service.upload("b", count=6, groups=1, split="test")
-    report = report_of(service, evaluated(service, new))
-    assert (report.standard_error, report.measured_on_groups) == (None, 1)
