@@ -314,7 +314,8 @@ def test_evaluate_and_show(
     for image in held_out:
         assert service.http.get(f"/v1/images/{image['sha256']}").status_code == 200
     said = ok(accrue("show", "shown", "--suspects", url=service.url))
-    assert f"{len(suspected)} labels are suspected to be wrong, of 60 images" in said
+    labels = "1 label is" if len(suspected) == 1 else f"{len(suspected)} labels are"
+    assert f"{labels} suspected to be wrong, of 60 images" in said
     assert all(image["sha256"] in said for image in listed["data"])
 
     new = tmp_path / "new"
