@@ -12,6 +12,8 @@ from worker.protocol import Quiet, Report, Send
 
 # How long reading or writing a part of up to some gigabytes may take on a slow disk.
 PART_SECONDS = 600.0
+# How long solving for a discriminant may take on a slow or busy core, after the last features.
+_SOLVE_SECONDS = 300.0
 _REPORT_SECONDS = 0.2
 # Where each job phase begins and ends in the job's fraction: training, or extracting, takes most of
 # the time.
@@ -101,6 +103,8 @@ class Reporter:
             # An earlier attempt, or try, may have been better.
             fields["best_held_out_accuracy"] = max(best, progress.best_held_out_accuracy)
         self._report(fields.pop("phase"), fields, events)
+        if progress.phase == "extracting":
+            self.quiet(_SOLVE_SECONDS)
 
     def _report(
         self,

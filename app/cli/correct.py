@@ -13,11 +13,13 @@ from rich.console import Console
 
 from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.versions import described
-from app.client.client import classifier_path
+from app.client.client import ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.jobs import follow, warnings
+from app.client.jobs import follow, show_warnings
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+# Where a refusal names an image by its place in the request.
+_POINTER = re.compile(r"^  /images/(\d+)/\w+", re.MULTILINE)
 # Images that are listed one by one.
 _LISTED = 20
 
@@ -62,12 +64,15 @@ def correct(
     images = [{"sha256": _hash_of(image), "label": label} for image, label in rows]
     request = {"kind": "correct", "images": images, "base_version": base_version}
     with connect(url, key_file) as client:
-        job = client.post(f"{classifier_path(name)}/jobs", request)
+        try:
+            job = client.post(f"{classifier_path(name)}/jobs", request)
+        except ClientError as error:
+            said = _POINTER.sub(lambda found: f"  {rows[int(found[1])][0]}", str(error))
+            raise CommandError(said) from error
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
-        for message in warnings(client, job["id"]):
-            console.print(f"[yellow]warning:[/] {message}")
+        show_warnings(client, job["id"], console)
     _describe(report, [image for image, _ in rows], console)
     console.print(described(name, version))
 

@@ -1,6 +1,5 @@
 """`accrue evaluate`: says how right a version is, on a folder or on its held-out images."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Url, connect
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.client.client import Client, classifier_path
 from app.client.folder import Listing, find_images
-from app.client.jobs import follow, warnings
+from app.client.jobs import follow, show_warnings
 from app.evaluation import tables
 
 
@@ -57,14 +56,13 @@ def evaluate(
     request: dict[str, Any] = {"kind": "evaluate", "task": task, "classify": classify}
     request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
     with connect(url, key_file) as client:
-        job = _ask(client, name, request, listing, console, group)
+        upload, job = _ask(client, name, request, listing, console, group)
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         mistakes = client.get(f"/v1/jobs/{job['id']}/images", wrong=True, limit=10)["data"]
-        for message in warnings(client, job["id"]):
-            console.print(f"warning: {message}", markup=False)
-    names = {} if listing is None else _names(listing)
-    tables.show(name, report, mistakes, console, lambda sha256: names.get(sha256, sha256))
+        names = _names(client, upload) if mistakes and upload is not None else {}
+        show_warnings(client, job["id"], console)
+    tables.show(name, report, mistakes, console, names)
     if picture is not None:
         from app.evaluation.picture import draw  # noqa: PLC0415 - needs the extra
 
@@ -79,25 +77,29 @@ def _ask(
     listing: Listing | None,
     console: Console,
     group: Group,
-) -> Any:
-    """Make the job, with an upload of the folder, which is deleted where the job is refused."""
+) -> tuple[str | None, Any]:
+    """Make the job, with an upload of the folder, which is deleted where the job is refused.
+
+    Return the upload's id, None without a folder, and the job.
+    """
     path = f"{classifier_path(name)}/jobs"
     if listing is None:
-        return client.post(path, request)
+        return None, client.post(path, request)
     client.get(classifier_path(name))  # before anything is sent in vain
     describe_skipped(listing, console)
     upload = send(client, listing.images, console, group)
     describe_upload(upload, console)
     try:
-        return client.post(path, {**request, "uploads": [upload["id"]]})
+        return upload["id"], client.post(path, {**request, "uploads": [upload["id"]]})
     except BaseException:
         client.delete(f"/v1/uploads/{upload['id']}")
         raise
 
 
-def _names(listing: Listing) -> dict[str, str]:
-    """Return the files' names by SHA-256; that of a file which was cleaned is another one."""
-    return {
-        hashlib.sha256(image.source.read_bytes()).hexdigest(): image.name
-        for image in listing.images
-    }
+def _names(client: Client, upload: str) -> dict[tuple[str, str], str]:
+    """Return the files' names by SHA-256 and label: a file may be sent under two labels.
+
+    They are the server's, since what it stores of a file with metadata has another SHA-256.
+    """
+    images = client.each(f"/v1/uploads/{upload}/images")
+    return {(image["sha256"], image["label"]): image["name"] for image in images}

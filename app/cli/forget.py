@@ -10,7 +10,7 @@ from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
 from app.cli.versions import described
 from app.client.client import classifier_path
 from app.client.errors import CommandError
-from app.client.jobs import follow, warnings
+from app.client.jobs import follow, show_warnings
 
 
 def forget(
@@ -47,8 +47,7 @@ def forget(
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
-        for message in warnings(client, job["id"]):
-            console.print(f"[yellow]warning:[/] {message}")
+        show_warnings(client, job["id"], console)
     _describe_report(report, console)
     console.print(described(name, version))
 

@@ -15,7 +15,7 @@ from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
 from app.client.folder import find_images
-from app.client.jobs import follow, warnings
+from app.client.jobs import follow, show_warnings
 
 
 def learn(
@@ -121,10 +121,7 @@ def learn(
         _describe_learner(client.get(classifier_path(name)), console)
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
-        for message in warnings(client, job["id"]):
-            if message in upload["warnings"]:
-                continue
-            console.print(f"[yellow]warning:[/] {message}")
+        show_warnings(client, job["id"], console, said=upload["warnings"])
     console.print(described(name, version))
 
 

@@ -50,8 +50,9 @@ def describe_skipped(listing: Listing, console: Console) -> None:
 
 def describe_upload(upload: Mapping[str, Any], console: Console) -> None:
     """Print what became of an upload's files."""
+    images, classes = upload["accepted"], len(upload["classes"])
     console.print(
-        f"Uploaded {upload['accepted']} images of {len(upload['classes'])} classes "
+        f"Uploaded {images} image{'s' * (images != 1)} of {classes} class{'es' * (classes != 1)} "
         f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)"
         + (f", in {groups} groups." if (groups := upload.get("groups")) else ".")
     )

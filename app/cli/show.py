@@ -93,8 +93,9 @@ def _describe_suspects(
     listed: bool,
 ) -> None:
     count = looked_at["held_out"] + looked_at["trained"]
+    labels = "1 label is" if len(suspects) == 1 else f"{len(suspects)} labels are"
     console.print(
-        f"{len(suspects)} labels are suspected to be wrong, of {count} images looked at "
+        f"{labels} suspected to be wrong, of {count} images looked at "
         f"({looked_at['held_out']} held out, {looked_at['trained']} of "
         f"{looked_at['of_trained']} trained on)."
     )

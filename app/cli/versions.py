@@ -46,21 +46,22 @@ def described(name: str, version: Mapping[str, Any]) -> str:
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
     lost = metrics["forgetting"]  # null after the first task
+    classes = len(version["classes"])
     return (
-        f"[bold]{name} version {version['number']}[/]{live} knows {len(version['classes'])} "
-        f"classes: accuracy {_accuracy(metrics)}"
+        f"[bold]{name} version {version['number']}[/]{live} knows {classes} "
+        f"class{'es' * (classes != 1)}: accuracy {_accuracy(metrics)}"
         + ("." if lost is None else f", {forgetting_phrase(lost)}.")
         + _unknown(metrics.get("unknown"))  # null for a version of an earlier release
     )
 
 
 def _unknown(unknown: Mapping[str, Any] | None) -> str:
-    """Return a sentence on the images of other classes that are found, if that was measured."""
+    """Return a sentence on the images of classes left out that are found, if that was measured."""
     if not unknown or unknown["detected"] is None:
         return ""
     return (
-        f" Of images of other classes about {percent(unknown['detected'])} are called not known, "
-        f"at {percent(unknown['false_alarms'])} false alarms."
+        f" Leaving out each class in turn, about {percent(unknown['detected'])} of its images are "
+        f"called not known, at {percent(unknown['false_alarms'])} false alarms."
     )
 
 

@@ -144,5 +144,9 @@ def _problem(response: httpx.Response) -> ClientError:
     lines = [f"{problem['title']}: {problem['detail']}"]
     if problem.get("code") == "unauthorized":
         lines.append("Put a valid key into ACCRUE_KEY, or into a file that --key-file names.")
-    lines += [f"  {field['pointer']}: {field['detail']}" for field in problem.get("errors") or ()]
+    lines += [
+        f"  {field['pointer']}: {field['detail']}"
+        for field in problem.get("errors") or ()
+        if field["detail"] != problem["detail"]
+    ]
     return ClientError("\n".join(lines), status=response.status_code, code=problem.get("code"))

@@ -1,10 +1,11 @@
 """Polls a job until it has finished, and shows its progress."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from app.client.client import Client
@@ -56,6 +57,15 @@ def warnings(client: Client, job_id: str) -> list[str]:
         for event in events
         if event["level"] == "warning" and "rejected_reasons" not in event["data"]
     ]
+
+
+def show_warnings(
+    client: Client, job_id: str, console: Console, said: Collection[str] = ()
+) -> None:
+    """Print the job's warnings, but those that were `said`. They name labels and files as sent."""
+    for message in warnings(client, job_id):
+        if message not in said:
+            console.print(f"[yellow]warning:[/] {escape(message)}")
 
 
 class JobProgress(Progress):

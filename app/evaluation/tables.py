@@ -1,6 +1,6 @@
 """An evaluation on the terminal: classes, what is confused, calibration and the surest mistakes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,11 +25,11 @@ def show(
     report: Mapping[str, Any],
     mistakes: Sequence[Mapping[str, Any]],
     console: Console,
-    named: Callable[[str], str] = lambda sha256: sha256,
+    names: Mapping[tuple[str, str], str],
 ) -> None:
     """Print an evaluation, and the images that are most surely wrong.
 
-    `named` gives an image's name by its SHA-256.
+    `names` are those of images by SHA-256 and label; an image without one is shown by its SHA-256.
     """
     of = "held out of it" if report["source"] == "held_out" else "that it was never trained on"
     console.print(
@@ -44,7 +44,7 @@ def show(
     if pairs := _confused(report):
         console.print("Most confused:", *pairs, sep="\n  ", markup=False)
     if mistakes:
-        console.print(_mistakes(mistakes, named))
+        console.print(_mistakes(mistakes, names))
 
 
 def _groups(report: Mapping[str, Any]) -> str:
@@ -105,7 +105,7 @@ def _confused(report: Mapping[str, Any]) -> list[str]:
     return [f"{label} called {other}: {count}" for count, label, other in most]
 
 
-def _mistakes(images: Sequence[Mapping[str, Any]], named: Callable[[str], str]) -> Table:
+def _mistakes(images: Sequence[Mapping[str, Any]], names: Mapping[tuple[str, str], str]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, title="Most surely wrong")
     table.title_justify = "left"
     for column in ("image", "label", "called"):
@@ -114,7 +114,7 @@ def _mistakes(images: Sequence[Mapping[str, Any]], named: Callable[[str], str]) 
         table.add_column(column, justify="right")
     for image in images[:_MISTAKES]:
         table.add_row(
-            escape(named(image["sha256"])),
+            escape(names.get((image["sha256"], image["label"]), image["sha256"])),
             escape(image["label"]),
             escape(image["predicted"]),
             percent(image["score"]),

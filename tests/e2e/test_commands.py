@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load
 
 from tests.e2e.harness import ACCRUE, Digits, Service
@@ -286,6 +288,8 @@ def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> 
     assert counts == [known["train_images"] for known in again["classes"]]
     said = refused(accrue("correct", "correct", moved[0], "0", url=service.url))
     assert "change nothing" in said.replace("\n", " ")
+    of_no_version = refused(accrue("correct", "correct", "0" * 64, "0", url=service.url))
+    assert f"  {'0' * 64}: the version does not have this image" in of_no_version
     assert "is neither a SHA-256 nor a file" in refused(accrue("correct", "correct", "none", "0"))
     assert "Give the label after the images" in refused(accrue("correct", "correct", moved[0]))
 
@@ -316,7 +320,8 @@ def test_evaluate_and_show(
     for image in held_out:
         assert service.http.get(f"/v1/images/{image['sha256']}").status_code == 200
     said = ok(accrue("show", "shown", "--suspects", url=service.url))
-    assert f"{len(suspected)} labels are suspected to be wrong, of 60 images" in said
+    labels = "1 label is" if len(suspected) == 1 else f"{len(suspected)} labels are"
+    assert f"{labels} suspected to be wrong, of 60 images" in said
     assert all(image["sha256"] in said for image in listed["data"])
 
     new = tmp_path / "new"
@@ -326,6 +331,13 @@ def test_evaluate_and_show(
             (new / str(label) / image.name).write_bytes(image.read_bytes())
     again = next((folder / "0").glob("*.png"))
     (new / "0" / "again.png").write_bytes(again.read_bytes())
+    # Stored without its text, so under another SHA-256 than the file's; and under two labels.
+    text = PngInfo()
+    text.add_text("Comment", "of a camera")
+    one = digits.images(1)[41]
+    for label in (0, 1):
+        with Image.open(one) as image:
+            image.save(new / str(label) / f"tagged-{label}.png", pnginfo=text)
     picture = tmp_path / "evaluation.png"
     arguments = ("evaluate", "shown", str(new), "--picture", str(picture))
     said = ok(accrue(*arguments, url=service.url)).replace("\n", " ")
@@ -336,7 +348,9 @@ def test_evaluate_and_show(
     assert (job["kind"], job["state"], job["version"]) == ("evaluate", "succeeded", None)
     report = service.http.get(f"/v1/jobs/{job['id']}/report").json()
     left_out = report["left_out"]
-    assert report["images"] + left_out["trained"] + left_out["alike"] == 21
+    assert report["images"] + left_out["trained"] + left_out["alike"] == 23
+    assert "0/tagged-0.png" in said
+    assert "1/tagged-1.png" not in said.partition("Most surely wrong")[2]
     assert f"on {report['images']} images that it was never trained on" in said
     said = ok(accrue("evaluate", "shown", url=service.url)).replace("\n", " ")
     assert f"on {len(held_out)} images held out of it" in said

@@ -30,7 +30,10 @@ def test_nothing_is_said_of_what_was_not_measured(unknown: dict[str, Any] | None
 
 def test_a_version_line_says_how_many_unknown_images_are_found() -> None:
     said = described("signs", version({"detected": 0.857, "false_alarms": 0.05}))
-    assert said.endswith("about 85.7 % are called not known, at 5.0 % false alarms.")
+    assert said.endswith(
+        " Leaving out each class in turn, about 85.7 % of its images are called not known, at "
+        "5.0 % false alarms."
+    )
 
 
 def version(unknown: dict[str, Any] | None) -> dict[str, Any]:

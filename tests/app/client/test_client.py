@@ -56,7 +56,10 @@ def test_a_problem_document_becomes_words(serve: Callable[[dict[str, Answer]], C
         "detail": "See errors.",
         "status": 422,
         "code": "invalid-request",
-        "errors": [{"pointer": "/options/epochs", "detail": "must be at least 1"}],
+        "errors": [
+            {"pointer": "/options/epochs", "detail": "must be at least 1"},
+            {"pointer": "/uploads", "detail": "See errors."},
+        ],
     }
     answer = 422, "application/problem+json", json.dumps(problem)
     with serve({"/x": answer}) as client, pytest.raises(ClientError) as caught:
