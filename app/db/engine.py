@@ -65,6 +65,8 @@ _SESSION = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
+# With the schema: several installations may share a database, each in its own.
+_NAME = "SELECT set_config('application_name', concat('accrue ', current_schema()), false)"
 
 
 def parse_url(url: str) -> URL:
@@ -108,6 +110,8 @@ def _postgres_engine(url: URL) -> Engine:
         # the first rollback would undo it.
         connection.autocommit = True
         connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _SESSION.items()))
+        if "application_name" not in url.query:
+            connection.execute(_NAME)
         connection.autocommit = False
 
     return engine
