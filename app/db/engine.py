@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
+from app.db.damage import name_damage
 from app.db.sqlite_file import SQLiteFile
 
 # Raised where the database is unreachable, locked or overloaded, or rolled this transaction back
@@ -89,7 +90,10 @@ def make_engine(url: str) -> Engine:
     The engine's errors are logged, so they leave out parameters: webhook secrets are among these.
     """
     parsed = parse_url(url)
-    return _sqlite_engine(parsed) if parsed.drivername == "sqlite" else _postgres_engine(parsed)
+    sqlite = parsed.drivername == "sqlite"
+    engine = _sqlite_engine(parsed) if sqlite else _postgres_engine(parsed)
+    name_damage(engine)
+    return engine
 
 
 def _postgres_engine(url: URL) -> Engine:
