@@ -1,11 +1,14 @@
 """The hardware of a step: device, memory format and precision."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import nn
+
+from models.padded import PaddedTapsLeftOut
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -33,11 +36,15 @@ class Compute:
             bf16 = torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
         return cls(chosen, bf16)
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which training's forwards run."""
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Be the context in which training's forwards run."""
         if not self.bf16:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+            yield
+            return
+        kept_right = PaddedTapsLeftOut() if self.device.type == "cpu" else nullcontext()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16), kept_right:
+            yield
 
 
 def to_device(module: M, device: torch.device) -> M:

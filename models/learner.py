@@ -16,6 +16,7 @@ from models.checkpoint import Checkpoint
 from models.classify import Output, Servable
 from models.compute import Compute, to_device
 from models.errors import Cancelled, LearningError, diverged
+from models.fit import Fit
 from models.inference import Pause
 from models.judging import Judged
 from models.memory import ExemplarMemory
@@ -102,10 +103,19 @@ def learn(
         *version_warnings.of_accuracy(
             len(data.tasks), len(data.held_out), metrics["leave_one_out"]
         ),
+        *_held_out_warnings(trained.fit, data, metrics["accuracy"]),
         *method.warnings(),
     ]
     image = (data.held_out if len(data.held_out) else data.images)[:1]
     return _result(method, measured, step.memory, warnings, image)
+
+
+def _held_out_warnings(fit: Fit | None, data: StepData, accuracy: float | None) -> list[str]:
+    if accuracy is None:
+        return []
+    images, commonest = len(data.held_out), int(data.held_out_columns.bincount().max())
+    found = Fit(accuracy, images, classes=len(data.tasks), chance=commonest / images)
+    return version_warnings.of_held_out(fit, found)
 
 
 def restore(spec: Spec, state: State, device: torch.device = CPU) -> Method[Any]:

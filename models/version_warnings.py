@@ -76,6 +76,21 @@ def of_epochs(chosen: Sequence[int], *, left_open: bool) -> list[str]:
     ]
 
 
+def of_held_out(fit: Fit | None, held_out: Fit) -> list[str]:
+    """Warn of an accuracy on held-out images at chance, where that of training does not show it.
+
+    `held_out` has the accuracy on them, among all classes. Few images say too little.
+    """
+    told = fit is not None and fit.at_chance
+    if told or held_out.images < FEW_HELD_OUT or held_out.classes < 2 or not held_out.at_chance:
+        return []
+    return [
+        f"the accuracy on held-out images, {held_out.accuracy:.0%}, is hardly better than guessing "
+        f"({held_out.chance:.0%}): give more images of each class, a pretrained backbone "
+        "or a smaller one, or a larger image_size"
+    ]
+
+
 def _near_chance(fit: Fit) -> str:
     return (
         f"training ended near chance: of {fit.images} of its own images {fit.accuracy:.0%} are "

@@ -9,6 +9,7 @@ from app.api.deps import DB, Inspection, Queue, Store
 from app.api.problems import responses
 from app.errors import FieldError, ServiceError
 from app.services.upkeep import health
+from app.services.upkeep.inspector import DAMAGED
 
 VERSION = version("accrue")
 
@@ -43,8 +44,11 @@ def ready(db: DB, store: Store, queue: Queue, inspector: Inspection) -> HealthVi
     """Readiness check: database, storage and queue answer and are whole; else say what is wrong."""
     failures = inspector.findings | health.failures(db, store, queue)
     if failures:
+        help_ = "`accrue doctor` says more."
+        if failures.get("database") == DAMAGED:
+            help_ = "`accrue doctor --deep` says more; `accrue restore` puts a backup in place."
         raise NotReadyError(
-            f"Not answering, or not whole: {', '.join(failures)}. `accrue doctor` says more.",
+            f"Not answering, or not whole: {', '.join(failures)}. {help_}",
             errors=[FieldError(f"/{name}", kind) for name, kind in failures.items()],
             headers={"Retry-After": "5"},
         )

@@ -22,6 +22,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import StringConstraints
 
 from app.api.deps import DB, InProgress, Workspace
 from app.db.engine import Database
@@ -32,6 +33,7 @@ from app.services.access.idempotency import (
     RequestsInProgress,
     begin,
 )
+from app.services.requests import Matching
 
 
 async def on_replayed(_request: Request, error: Exception) -> Response:
@@ -42,12 +44,16 @@ async def on_replayed(_request: Request, error: Exception) -> Response:
 
 
 Key = Annotated[
-    str | None,
+    Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=255),
+        Matching(
+            r"[\x21-\x7e]+", "An Idempotency-Key has visible characters of ASCII, without spaces."
+        ),
+    ]
+    | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
         description="Sent again within 24 hours, the request gets its first answer again.",
     ),
 ]

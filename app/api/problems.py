@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from app.db.damage import DamageMetError
 from app.db.engine import UNAVAILABLE
 from app.db.sqlite_file import DatabaseReplacedError
 from app.errors import FieldError, ServiceError
@@ -58,6 +59,10 @@ class BodyTooLargeError(ServiceError, status=413, code="body-too-large"):
 
 class DatabaseUnavailableError(ServiceError, status=503, code="database-unavailable"):
     """The database is locked or cannot be reached; a retry may succeed."""
+
+
+class DatabaseDamagedError(ServiceError, status=503, code="database-damaged"):
+    """The database is damaged where this request needs it; a retry does not help."""
 
 
 _HTTP_CODES = {
@@ -183,6 +188,16 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     return service_problem(request.scope, answer)
 
 
+async def _on_damage(request: Request, error: Exception) -> Response:
+    log.error("database_damaged", error=error, request_id=request_id(request.scope))
+    request.app.state.inspector.met_damage()
+    detail = (
+        "The database is damaged. Whoever runs the service finds with `accrue doctor --deep` what "
+        "is wrong, and stops it and puts a backup in place with `accrue restore`."
+    )
+    return service_problem(request.scope, DatabaseDamagedError(detail))
+
+
 async def _on_data_error(request: Request, _error: Exception) -> Response:
     detail = "The request has a value that cannot be stored, such as a NUL character."
     return service_problem(request.scope, InvalidRequestError(detail))
@@ -201,6 +216,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, _on_database_error)
+    app.add_exception_handler(DamageMetError, _on_damage)
     app.add_exception_handler(DataError, _on_data_error)
     app.add_exception_handler(UnicodeEncodeError, _on_encode_error)
 
@@ -220,6 +236,7 @@ _COMMON: tuple[type[ServiceError], ...] = (
     InvalidRequestError,
     ServiceError,
     DatabaseUnavailableError,
+    DatabaseDamagedError,
 )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import AfterValidator, Field
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Config, Metrics, Store, Workspace
@@ -13,7 +14,7 @@ from app.api.idempotency import StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
-from app.security.archive_names import NameEncoding
+from app.security.archive_names import ENCODINGS, NameEncoding, name_encoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
 from app.services.uploads import images, uploads
@@ -28,7 +29,7 @@ SplitOption = Annotated[
     Query(description="What the images are for; an archive's train/ and test/ win."),
 ]
 NamesOption = Annotated[
-    NameEncoding | None,
+    Annotated[NameEncoding, AfterValidator(name_encoding), Field(examples=[*ENCODINGS])] | None,
     Query(
         description="Encoding of the names in an archive that does not declare it, such as cp932 "
         "of a Japanese Windows. Without it: UTF-8, or else cp437 in a zip."

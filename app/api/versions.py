@@ -19,6 +19,7 @@ from app.services.classifiers.versions import (
     VersionInUseError,
     VersionNotFoundError,
 )
+from app.services.requests import Sha256
 from app.services.stored import StorageUnavailableError
 
 router = Router(tags=["versions"], dependencies=[needs("predict", "train")])
@@ -98,7 +99,7 @@ def list_exemplars(
     },
 )
 def get_image(
-    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    sha256: Sha256,
     db: DB,
     store: Store,
     workspace: Workspace,

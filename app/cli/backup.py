@@ -62,6 +62,7 @@ def restore(
 
     from app.services.upkeep import restoration  # noqa: PLC0415
     from app.services.upkeep.backup import DatabaseDamagedError  # noqa: PLC0415
+    from app.services.upkeep.in_use import InUseError  # noqa: PLC0415
 
     settings = make_settings(data_dir=data_dir)
     logs.configure(settings.log_level)
@@ -84,6 +85,11 @@ def restore(
         raise CommandError(
             f"Nothing was changed: {error} is not empty. Choose another place with --data-dir, or "
             "pass --replace."
+        ) from error
+    except InUseError as error:
+        raise CommandError(
+            f"The database was not touched, because it is in use: {error}. Stop the service (API "
+            "and workers, on every machine), then restore again."
         ) from error
     except (OSError, SQLAlchemyError) as error:
         raise CommandError(f"The backup cannot be restored: {error}.") from error

@@ -207,7 +207,9 @@ def _spec(**given: object) -> "KeySpec":
     try:
         return KeySpec.model_validate(given)
     except ValidationError as error:
-        lines = [f"  {e['loc'][0]}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"  {e['loc'][0]}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        ]
         raise CommandError("\n".join(["The key cannot be created:", *lines])) from None
 
 

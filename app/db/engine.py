@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
+from app.db.damage import name_damage
 from app.db.sqlite_file import SQLiteFile
 
 # Raised where the database is unreachable, locked or overloaded, or rolled this transaction back
@@ -65,6 +66,8 @@ _SESSION = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
+# With the schema: several installations may share a database, each in its own.
+_NAME = "SELECT set_config('application_name', concat('accrue ', current_schema()), false)"
 
 
 def parse_url(url: str) -> URL:
@@ -87,7 +90,10 @@ def make_engine(url: str) -> Engine:
     The engine's errors are logged, so they leave out parameters: webhook secrets are among these.
     """
     parsed = parse_url(url)
-    return _sqlite_engine(parsed) if parsed.drivername == "sqlite" else _postgres_engine(parsed)
+    sqlite = parsed.drivername == "sqlite"
+    engine = _sqlite_engine(parsed) if sqlite else _postgres_engine(parsed)
+    name_damage(engine)
+    return engine
 
 
 def _postgres_engine(url: URL) -> Engine:
@@ -108,6 +114,8 @@ def _postgres_engine(url: URL) -> Engine:
         # the first rollback would undo it.
         connection.autocommit = True
         connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _SESSION.items()))
+        if "application_name" not in url.query:
+            connection.execute(_NAME)
         connection.autocommit = False
 
     return engine

@@ -2,44 +2,52 @@
 
 import struct
 import zlib
-from typing import Literal
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from typing import NewType
 from zipfile import ZipInfo
 
-# Encodings that a client may name for archives that do not declare theirs.
-NameEncoding = Literal[
-    "utf-8",
-    "cp437",
-    "cp737",
-    "cp775",
-    "cp850",
-    "cp852",
-    "cp855",
-    "cp857",
-    "cp858",
-    "cp860",
-    "cp861",
-    "cp862",
-    "cp863",
-    "cp864",
-    "cp865",
-    "cp866",
-    "cp869",
-    "cp874",
-    "cp932",
-    "cp936",
-    "cp949",
-    "cp950",
-    "cp1250",
-    "cp1251",
-    "cp1252",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "cp1257",
-    "cp1258",
-    "gb18030",
-]
+# Encodings that a client may name for archives that do not declare theirs, under Python's names.
+# In all of them bytes of ASCII mean ASCII, slashes and dots among them. So UTF-16, EBCDIC and those
+# with escape sequences are left out.
+ENCODINGS = (
+    # Unicode.
+    "utf_8", "gb18030",
+    # DOS, by its code pages.
+    "cp437", "cp720", "cp737", "cp775", "cp850", "cp852", "cp855", "cp856", "cp857", "cp858",
+    "cp860", "cp861", "cp862", "cp863", "cp864", "cp865", "cp866", "cp869", "cp1006", "cp1125",
+    # Windows, by its code pages.
+    "cp874", "cp932", "cp949", "cp950", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255",
+    "cp1256", "cp1257", "cp1258",
+    # Unix.
+    "latin_1", "iso8859_2", "iso8859_3", "iso8859_4", "iso8859_5", "iso8859_6", "iso8859_7",
+    "iso8859_8", "iso8859_9", "iso8859_10", "iso8859_11", "iso8859_13", "iso8859_14", "iso8859_15",
+    "iso8859_16", "tis_620", "koi8_r", "koi8_t", "koi8_u", "kz1048", "ptcp154", "hp_roman8",
+    # macOS before Unicode.
+    "mac_roman", "mac_latin2", "mac_croatian", "mac_romanian", "mac_iceland", "mac_greek",
+    "mac_turkish", "mac_cyrillic", "mac_arabic", "mac_farsi",
+    # Several bytes a character: Japan, China, Taiwan and Hong Kong, Korea.
+    "shift_jis", "euc_jp", "gbk", "gb2312", "big5", "big5hkscs", "euc_kr", "johab",
+)  # fmt: skip
+
+# One of `ENCODINGS`.
+NameEncoding = NewType("NameEncoding", str)
+
+
+def name_encoding(text: str) -> NameEncoding:
+    """Return the encoding that a client names in any usual way. Raises ValueError if it is none."""
+    name = normalize_encoding(text.lower())
+    # Not by `codecs.lookup`, which imports what strangers name.
+    name = aliases.get(name, name)
+    if name not in ENCODINGS:
+        raise ValueError(
+            "No encoding that names in archives can have. Name one such as utf-8, cp850 or latin-1 "
+            "(Western Europe), cp1250 (Central Europe), cp866 or koi8-r (Russia), shift_jis or "
+            "cp932 (Japan), gbk (China), big5 (Taiwan) or cp949 (Korea). The OpenAPI document has "
+            "the list."
+        )
+    return NameEncoding(name)
+
 
 _UTF8_FLAG = 0x800
 _UNICODE_PATH, _UNICODE_PATH_VERSION = 0x7075, 1

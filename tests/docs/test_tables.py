@@ -11,6 +11,7 @@ import pytest
 
 import app
 from app.errors import ServiceError
+from app.security.archive_names import ENCODINGS
 from app.settings import Settings
 from models import methods
 from models.options import SGDOptions
@@ -103,3 +104,9 @@ def test_statuses_and_codes_of_answers() -> None:
     shown = {(int(status), code) for page in PAGES for status, code in pair.findall(prose(page))}
     assert len(shown) > 30
     assert shown <= there
+
+
+def test_encodings_of_names() -> None:
+    table = rows(section("api.md", "### In which encodings can names be?"), "names of")
+    shown = [encoding for _, encodings in table for encoding in literals(encodings)]
+    assert sorted(shown) == sorted(ENCODINGS)

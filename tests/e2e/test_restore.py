@@ -93,6 +93,8 @@ def test_the_commands_back_up_and_restore(
 
     made = accrue("backup")
     assert made.returncode == 0, made
+    running = accrue("restore", "--replace")
+    assert (running.returncode, "Stop the service" in running.stderr) == (1, True), running
     service.finished(job["id"])
     assert service.stop(signal.SIGINT) == 0  # Ctrl-C
     refused = accrue("restore")

@@ -71,6 +71,27 @@ def test_two_images_over_a_batch_do_not_make_a_training_diverge() -> None:
     assert max(losses) < 10
 
 
+def test_maps_smaller_than_the_kernel_do_not_make_a_training_diverge() -> None:
+    """At 8 pixels: gradients of weights that meet only padding were what was in the memory."""
+    torch.set_num_threads(1)
+    images = torch.cat([digits(0, 17), digits(1, 17)])
+    data = StepData(
+        images=images,
+        columns=torch.arange(34) // 17,
+        sizes=torch.full((34,), 100),
+        fresh=torch.ones(34, dtype=torch.bool),
+        held_out=images[:0],
+        held_out_columns=torch.zeros(0, dtype=torch.long),
+        tasks=(0, 0),
+    )
+    spec = Spec(method="finetune", backbone="regnet_x_400mf", image_size=8, options={"epochs": 6})
+    losses: list[float] = []
+    learn(
+        validate(spec), None, data, device="cpu", report=lambda told: losses.append(told.loss or 0)
+    )
+    assert max(losses) < 10
+
+
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with SqueezeNet's weights from ImageNet."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import Tensor
 
 from models.fit import Fit
 from models.learner import learn
@@ -32,6 +34,25 @@ def test_training_that_ends_at_chance_is_told(chain: Callable[..., Chain]) -> No
     assert "lr" in result.warnings[0]
     assert result.metrics["warnings"] == result.warnings
     assert result.metrics["training_accuracy"] < 0.6
+
+
+def test_held_out_images_at_chance_are_told_where_training_went_well(
+    chain: Callable[..., Chain],
+) -> None:
+    """Images without anything to learn can be learnt by heart."""
+    learner = chain("finetune", epochs=40)
+    data = learner.data({0: noise(20, seed=1), 1: noise(20, seed=2)})
+    columns = torch.arange(2).repeat_interleave(100)
+    data = replace(data, held_out=noise(200, seed=3), held_out_columns=columns)
+    result = learn(learner.spec, None, data, device="cpu")
+    assert result.metrics["training_accuracy"] > 0.9
+    assert abs(result.metrics["accuracy"] - 0.5) < 0.08  # two standard errors
+    assert any("held-out images" in said and "guessing (50%)" in said for said in result.warnings)
+
+
+def noise(count: int, seed: int) -> Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, 8, 8), generator=draws, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(

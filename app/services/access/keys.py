@@ -12,15 +12,19 @@ from app.db.repositories import keys as key_rows
 from app.db.rows import insert
 from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.security import tokens
-from app.services.requests import RequestBody
+from app.services.requests import NAME, Matching, RequestBody
 
 Scope = Literal["predict", "train", "admin", "metrics"]
 KeyName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)
+    str,
+    StringConstraints(max_length=100),
+    Matching(
+        "[A-Za-z0-9][A-Za-z0-9._@-]*",
+        "A key's name has only the letters A to Z and a to z, digits, dots, hyphens, underscores "
+        "and @, and begins with a letter or digit.",
+    ),
 ]
-WorkspaceName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
-]
+WorkspaceName = Annotated[str, StringConstraints(max_length=64), NAME]
 
 
 class KeyNameTakenError(Exception):

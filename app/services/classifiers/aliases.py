@@ -11,12 +11,16 @@ from app.errors import ServiceError
 from app.services.classifiers import classifiers
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.versions import VersionNotFoundError
-from app.services.requests import RequestBody
+from app.services.requests import Matching, RequestBody
 
 AliasName = Annotated[
     str,
-    # It begins with a letter, to differ from a version's number.
-    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=64),
+    StringConstraints(max_length=64),
+    Matching(
+        "[A-Za-z][A-Za-z0-9._-]*",
+        "An alias has only the letters A to Z and a to z, digits, dots, hyphens and underscores, "
+        "and begins with a letter, to differ from a version's number.",
+    ),
 ]
 
 

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.db.tables import Classifier
-from app.services.requests import RequestBody
+from app.services.requests import NAME, RequestBody
 from models.json_values import Text
 from models.spec import ImageSize, Settings, Spec
 
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
+    StringConstraints(max_length=100),
+    NAME,
     Field(description="Letters, digits, dot, underscore and hyphen: it is part of URLs."),
 ]
 ValidationFraction = Annotated[float, Field(ge=0, lt=1)]

@@ -17,7 +17,7 @@ from pydantic import (
 from app.db.tables import Job
 from app.services.jobs.webhooks import Webhook
 from app.services.labels import clean_label
-from app.services.requests import RequestBody, UploadId
+from app.services.requests import RequestBody, Sha256, UploadId
 from models.json_values import GivenOptions
 
 OnExisting = Literal["error", "extend"]
@@ -84,9 +84,8 @@ class ForgetRequest(_Request):
 class Correction(RequestBody):
     """What an image is, or that it is left out."""
 
-    sha256: str = Field(
-        pattern="^[0-9a-f]{64}$",
-        description="The image's hash, as answers have it, or that of its pixels.",
+    sha256: Sha256 = Field(
+        description="The image's hash, as answers have it, or that of its pixels."
     )
     label: Annotated[str, AfterValidator(clean_label)] | None = Field(
         description="The class that it is of, one that the version knows; null: leave it out."

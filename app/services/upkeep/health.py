@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db.damage import DamageMetError
 from app.db.engine import Database
 from app.db.repositories import classifiers as classifier_rows
 from app.db.tables import DEFAULT_WORKSPACE
 from app.services.queue.messages import BrokerUnavailableError, Messages
+from app.services.upkeep.inspector import DAMAGED
 from app.storage import BlobStore
 
 
@@ -22,6 +24,8 @@ def failures(db: Database, store: BlobStore, queue: Messages) -> dict[str, str]:
     for name, check in checks.items():
         try:
             check()
+        except DamageMetError:
+            found[name] = DAMAGED
         except (SQLAlchemyError, OSError, BrokerUnavailableError) as error:
             # The kind only: messages of drivers hold addresses and user names.
             found[name] = type(error).__name__

@@ -21,6 +21,8 @@ _PAUSE_SECONDS = 30.0
 _PAUSE_FACTOR = 1000.0
 _PAUSE_FACTOR_WRONG = 10.0
 
+DAMAGED = "DatabaseDamaged"
+
 log = structlog.get_logger(__name__)
 
 
@@ -56,6 +58,10 @@ class Inspector:
             if self._stop.wait(self.pause(time.monotonic() - begun)):
                 return
 
+    def met_damage(self) -> None:
+        """Note that a request has met damage of the database, which a look may be late to find."""
+        self.findings = self.findings | {"database": DAMAGED}
+
     def pause(self, took: float) -> float:
         """Return the seconds until the next look, after one that took so many."""
         factor = _PAUSE_FACTOR_WRONG if self.findings else _PAUSE_FACTOR
@@ -67,9 +73,11 @@ class Inspector:
         if self._db.engine.dialect.name == "sqlite":
             damages = copying.damages(Path(self._db.engine.url.database or ""))
             if damages:
-                found["database"] = "DatabaseDamaged"
+                found["database"] = DAMAGED
                 if "database" not in self.findings:
                     log.error("database_damaged", damages=damages)
+                # The queries below may meet the damage.
+                self.met_damage()
         if lost := integrity.missing_from_aliased(self._db, self._store):
             # No names: everybody may ask whether the service is ready.
             found["versions"] = f"{len(lost)} tensors that aliases need are not in the storage"

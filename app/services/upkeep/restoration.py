@@ -16,7 +16,7 @@ import migrations
 from app.db import copying
 from app.db.engine import Database
 from app.db.repositories import restoring as restoring_rows
-from app.services.upkeep import backup, integrity, ownership
+from app.services.upkeep import backup, in_use, integrity, ownership
 from app.services.upkeep.backup import DatabaseDamagedError
 from app.settings import Settings
 from app.storage import BlobStore, LocalBlobStore, each, open_store
@@ -52,10 +52,12 @@ def restore(
 
     `replace` allows that these are not empty; `incomplete` that blobs are missing or damaged.
     Raises NoBackupError, DatabaseDamagedError, IncompleteBackupError and NotEmptyError with nothing
-    changed, and OSError and SQLAlchemyError.
+    changed, InUseError with no more than blobs added, and OSError and SQLAlchemyError.
     """
     if not backup.is_backup(folder):
         raise NoBackupError
+    if replace:
+        in_use.require_unused(settings)
     copies = LocalBlobStore(folder / backup.BLOBS)
     with _staged(folder, settings.data_dir) as staged:
         source = Database(f"sqlite:///{staged}")
@@ -70,6 +72,8 @@ def restore(
             blobs = _put(source, copies, store, lost)
         finally:
             source.close()
+        # It may have been started meanwhile.
+        in_use.require_unused(settings)
         moved_to = _place(staged, settings.database_url, replace=replace)
     db = Database(settings.database_url)
     try:

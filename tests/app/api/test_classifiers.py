@@ -94,6 +94,25 @@ def test_wrong_bodies_are_pointed_at(
 
 
 @ONE_KIND_AT_FIRST
+@pytest.mark.parametrize("name", ["traffic signs", "Ampel-größe", ".signs", "signs\n", "signs/2"])
+def test_what_a_name_may_hold_is_said_in_words(api: TestClient, name: str) -> None:
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    answers = {
+        "letters A to Z": api.post(URL, json={"name": name}),
+        "begins with a letter": api.put(f"{URL}/signs/aliases/1st", json={"version": 1}),
+        "begins with upl_": api.post(f"{URL}/signs/jobs", json={"kind": "learn", "uploads": ["1"]}),
+        "64 characters": api.get("/v1/images/1"),
+        "visible characters": api.post(
+            URL, json={"name": "other"}, headers={"Idempotency-Key": "two words"}
+        ),
+    }
+    for words, answer in answers.items():
+        (error,) = answer.json()["errors"]
+        assert words in error["detail"]
+        assert "[" not in error["detail"]
+
+
+@ONE_KIND_AT_FIRST
 def test_numbers_beyond_a_double_are_refused(api: TestClient) -> None:
     api.post(URL, json={"name": "signs"}).raise_for_status()
     content = '{"name": "other", "options": {"lr": 1e999}}'

@@ -4,17 +4,19 @@ import concurrent.futures
 import gc
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 import app.api.predict
+import app.inference.registry
 from app.db.engine import Database
 from app.inference import loading
 from app.inference.registry import Registry
 from app.main import create_app
+from app.services.classifiers import aliases
 from app.settings import Settings
 from app.storage import BlobStore
 from tests.app import learnt
@@ -143,6 +145,62 @@ def test_a_slow_load_keeps_no_other_classifier_waiting(
         # The load went on.
         wait_for(lambda: predict(client, slow).status_code == 200)
     assert len(loads) == 2
+
+
+def test_refreshes_at_once_neither_lose_a_load_nor_do_it_twice(
+    settings: Settings,
+    classifiers: list[str],
+    store: BlobStore,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does one that waits for a storage that hangs keep others from following what changes."""
+    name = classifiers[0]
+    for _ in range(2):
+        learnt.publish(database, store, name, alias=None)
+    go_on = concurrent.futures.Future[None]()
+    load = loading.LoadedVersion
+    loads: list[int] = []
+
+    def held_up(stored: Any, *rest: Any) -> Any:
+        loads.append(stored.number)
+        if stored.number == 3:
+            go_on.result(30)
+        return load(stored, *rest)
+
+    monkeypatch.setattr(loading, "LoadedVersion", held_up)
+    monkeypatch.setattr(app.inference.registry, "_REFRESH_SECONDS", 30)
+    registry = Registry(database, store, settings)
+    registry.start()
+
+    def point(alias: str, number: int) -> None:
+        aliases.move(database, "default", name, alias, aliases.AliasMove(version=number))
+
+    def served(alias: str) -> int | None:
+        found = registry.find("default", name, alias)
+        return None if found is None else found.number
+
+    point("canary", 1)
+    for reference in ("live", "canary", "2"):
+        registry.resolve("default", name, reference).version.result(30)
+    registry.refresh()
+    point("live", 3)
+    with ExitStack() as at_the_end:
+        at_the_end.callback(registry.stop)
+        pool = at_the_end.enter_context(concurrent.futures.ThreadPoolExecutor(3))
+        refreshes = [pool.submit(registry.refresh) for _ in range(2)]
+        wait_for(lambda: 3 in loads)
+        point("canary", 2)
+        refreshes.append(pool.submit(registry.refresh))
+        try:
+            wait_for(lambda: served("canary") == 2, 10)
+            assert served("live") == 1
+        finally:
+            go_on.set_result(None)
+        for refresh in refreshes:
+            refresh.result(30)
+    assert (served("live"), served("canary")) == (3, 2)
+    assert loads == [1, 2, 3]
 
 
 def test_a_failed_load_is_not_repeated_at_once(

@@ -90,7 +90,7 @@ def test_keys_are_listed_and_revoked(run: Run, database: Database) -> None:
     ("arguments", "said"),
     [
         (("ci", "--scope=everything"), "scopes"),
-        (("two words", "--scope=train"), "name"),
+        (("two words", "--scope=train"), "name: A key's name has only the letters A to Z"),
         (("ci", "--scope=train", "--expires-days=0"), "expires_days"),
     ],
 )

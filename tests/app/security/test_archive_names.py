@@ -1,5 +1,6 @@
 """Names in archives: encodings, declared or not, and backslashes."""
 
+import codecs
 import io
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.security.archive_members import ArchiveLimits, MemberError, UnsafeArchiveError
-from app.security.archive_names import NameEncoding
+from app.security.archive_names import ENCODINGS, NameEncoding, name_encoding
 from app.security.archives import ArchiveKind, members
 
 LIMITS = ArchiveLimits(members=100, member_bytes=10_000)
@@ -151,7 +152,55 @@ def test_a_unicode_path_field_cannot_lead_outside(name: str) -> None:
         names(zip_of((b"a/1.png", unicode_path(name.encode(), b"a/1.png"))))
 
 
-@pytest.mark.parametrize("encoding", ["cp932", "cp866", "gb18030"])
+@pytest.mark.parametrize(
+    ("said", "encoding"),
+    [
+        ("latin-1", "latin_1"),
+        ("ISO-8859-1", "latin_1"),
+        ("iso8859-15", "iso8859_15"),
+        ("windows-1251", "cp1251"),
+        ("Shift_JIS", "shift_jis"),
+        ("sjis", "shift_jis"),
+        ("cp936", "gbk"),
+        ("KOI8-R", "koi8_r"),
+        ("EUC-KR", "euc_kr"),
+        ("macintosh", "mac_roman"),
+        ("UTF-8", "utf_8"),
+        *((encoding, encoding) for encoding in ENCODINGS),
+    ],
+)
+def test_encodings_are_known_by_their_usual_names(said: str, encoding: str) -> None:
+    assert name_encoding(said) == encoding
+    assert codecs.lookup(said).name == codecs.lookup(encoding).name
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["utf-16", "utf-7", "utf-8-sig", "rot13", "base64", "cp037", "iso2022_jp", "hz", "klingon",
+     "shift_jis_2004", "idna", "mbcs", "", "..", "é", "a\0", "x" * 10_000],
+)  # fmt: skip
+def test_what_no_name_is_in_is_refused_with_examples(said: str) -> None:
+    with pytest.raises(ValueError, match=r"utf-8, cp850 or latin-1 .*shift_jis"):
+        name_encoding(said)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("latin_1", "café/1.png"),
+        ("iso8859_2", "żółw/1.png"),
+        ("koi8_r", "стоп/1.png"),
+        ("mac_roman", "café/1.png"),
+        ("shift_jis", "表示/能ソ.png"),
+        ("big5", "功能/1.png"),  # the second byte of the first is a backslash
+        ("euc_kr", "정지/1.png"),
+    ],
+)
+def test_a_name_in_each_kind_of_encoding(encoding: NameEncoding, name: str) -> None:
+    assert names(zip_of((name.encode(encoding), b"")), encoding=encoding) == [name]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_encoding_leads_outside(encoding: NameEncoding) -> None:
     for raw in (b"../1.png", b"..\\1.png", b"a\\..\\..\\1.png"):
         with pytest.raises(UnsafeArchiveError):
