@@ -236,6 +236,7 @@ def to_leave_out(features: Tensor, columns: Tensor, counts: Tensor, most: int = 
         own = (columns == column).nonzero().flatten()
         if counts[column] < 2:
             continue
-        own = own[features[own, 0].argsort(stable=True)]
+        # By all of the features: in half precision many images share the first.
+        own = own[features[own].unique(dim=0, return_inverse=True)[1].argsort(stable=True)]
         positions.append(own[torch.linspace(0, len(own) - 1, min(each, len(own))).long()])
     return torch.cat(positions) if positions else columns[:0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.discriminant import ALPHAS, Discriminant, Statistics, choose
+from models.discriminant import ALPHAS, Discriminant, Statistics, choose, to_leave_out
 
 
 def _images(counts: list[int], dimensions: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -94,6 +94,18 @@ def test_parts_in_any_order_give_the_same() -> None:
         total = total + Statistics.of(features[part], columns[part], classes)
     for one, other in zip(Discriminant(total).solve(0.1), whole, strict=True):
         _close(one, other)
+
+
+def test_the_order_decides_not_which_images_are_left_out() -> None:
+    """Features that are kept in half precision have few values, so that many begin alike."""
+    features, columns = _images([600, 500], 8)
+    features = (features / 8).half()
+    features[:, 0] = features[:, 0].round(decimals=1)
+    counts = torch.tensor([600, 500])
+    chosen = to_leave_out(features, columns, counts, 100)
+    order = torch.randperm(1100, generator=torch.Generator().manual_seed(1))
+    again = to_leave_out(features[order], columns[order], counts, 100)
+    assert torch.equal(features[order][again], features[chosen])
 
 
 def test_the_order_of_classes_does_not_matter() -> None:
