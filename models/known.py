@@ -11,7 +11,8 @@ whatever the network and the distribution (Vovk, Gammerman & Shafer: Algorithmic
 Random World, 2005). Of k scores, min(1, k·min p) keeps that promise, by Bonferroni's inequality.
 
 Where too few images are held out, images that were learnt may stand in, each left out of what
-judges it. They are nearly exchangeable with a new image, which one image more judges.
+judges it. They are nearly exchangeable with a new image, which one image more judges; not so where
+they have groups, since others of its group would judge each.
 """
 
 from collections.abc import Mapping

@@ -188,8 +188,10 @@ def measure(
     if left is not None and curves is not None:
         left = left._replace(output=calibrate(left.output, curves.parts[default]))
     found, rests_on = calibrated_output, "held_out"
-    if left is not None and not known.promises(found, spec.false_alarms):
-        found, columns, rests_on = left.output, left.columns, "left_out"
+    # An image that is judged by others of its group is less strange than one of a new group is.
+    stand_in = None if data.grouped else left
+    if stand_in is not None and not known.promises(found, spec.false_alarms):
+        found, columns, rests_on = stand_in.output, stand_in.columns, "left_out"
     metrics["unknown"] = known.measure(found, columns, spec.false_alarms, rests_on)
     metrics["report"] = method.report()
     metrics["leave_one_out"] = left_out.accuracy(

@@ -321,6 +321,22 @@ def test_left_out_images_stand_in_for_few_held_out(
     assert again.metrics["unknown"] == unknown
 
 
+def test_left_out_images_of_groups_promise_nothing(chain: Callable[..., Chain]) -> None:
+    """Others of its group judge each of them, and none judges an image of a new group."""
+    steps = chain("analytic")
+    data = steps.data(task_images(0, 30))
+    few = torch.arange(20)[:4]
+    data = dataclasses.replace(
+        data, held_out=data.held_out[few], held_out_columns=data.held_out_columns[few], grouped=True
+    )
+    result = learn(steps.spec, None, data, device="cpu")
+    unknown = result.metrics["unknown"]
+    assert (unknown["images"], unknown["rests_on"]) == (4, "held_out")
+    least = known.smallest_p(stored(result).parts[known.PART])
+    assert least is not None
+    assert least > steps.spec.false_alarms
+
+
 @pytest.mark.parametrize("method", ["icarl", "replay", "joint"])
 def test_distances_of_trained_networks_by_numpy(chain: Callable[..., Chain], method: str) -> None:
     steps = chain(method, exemplars=24)
