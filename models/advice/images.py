@@ -14,17 +14,19 @@ class JudgedImages:
     """N images of C classes, no two of which look alike on both sides of a measurement.
 
     `columns` [N] are their classes and `sizes` [N] their stored bytes. `held_out` [N] says which
-    ones methods that train are measured on. Where `sent_apart`, whoever sent the images chose them
-    (the split ``test``), and all methods are measured on them; else methods that can leave each
-    image out in turn are measured on all. `small` images show nothing more at many pixels. `sent`
-    images there are in all: N of them are judged. `pixels` returns the images of a size S as
-    uint8 [N, 3, S, S], by the rules of number `pixel_rules`.
+    ones methods that train are measured on. Where `apart`, all methods are measured on these:
+    whoever sent the images chose them (the split ``test``), or the images have groups, which
+    `groups` [N] number; else methods that can leave each image out in turn are measured on all.
+    `small` images show nothing more at many pixels. `sent` images there are in all: N of them are
+    judged. `pixels` returns the images of a size S as uint8 [N, 3, S, S], by the rules of number
+    `pixel_rules`.
     """
 
     columns: Tensor
     sizes: Tensor
     held_out: Tensor
-    sent_apart: bool
+    apart: bool
+    groups: Tensor | None
     classes: int
     small: bool
     sent: int

@@ -109,7 +109,7 @@ def try_training(
         cut=part.cut(int((~images.held_out).sum()), epochs),
     )
     return trials.completed(
-        row, spec, result.state, pixels[:1], _exemplar_bytes(images, _exemplars(whole))
+        row, spec, result, held_out, pixels[:1], _exemplar_bytes(images, _exemplars(whole))
     )
 
 

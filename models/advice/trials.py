@@ -15,7 +15,7 @@ from models.figures import standard_error
 from models.learner import learn
 from models.progress import Progress
 from models.spec import Spec
-from models.state import State
+from models.standard_errors import of_hits
 from models.step import StepData, StepResult
 
 
@@ -63,24 +63,40 @@ class Trials:
             raise TimeUpError("it did not end within the time") from None
 
     def completed(
-        self, row: Row, spec: Spec, state: State, image: Tensor, exemplar_bytes: float = 0.0
+        self,
+        row: Row,
+        spec: Spec,
+        result: StepResult,
+        held_out: Tensor,
+        image: Tensor,
+        exemplar_bytes: float = 0.0,
     ) -> Row:
         """Return a row with its standard error, and what its version costs to serve and keep.
 
-        `image` uint8 [1, 3, S, S] is predicted for, and `exemplar_bytes` are kept of each class
-        besides tensors.
+        `held_out` are the positions of images that were measured on, `image` uint8 [1, 3, S, S] is
+        predicted for, and `exemplar_bytes` are kept of each class besides tensors.
         """
-        serving = Serving.of(spec, state, image, self.device, self.clock)
-        tensors = bytes_per_class(state, self.images.classes, self.images.share)
+        serving = Serving.of(spec, result.state, image, self.device, self.clock)
+        tensors = bytes_per_class(result.state, self.images.classes, self.images.share)
         return replace(
             row,
-            standard_error=(
-                None if row.accuracy is None else standard_error(row.accuracy, row.measured_on)
-            ),
+            standard_error=None if row.accuracy is None else self._error(row, result, held_out),
             prediction_seconds=serving.prediction_seconds,
             residual=serving.residual,
             bytes_per_class=tensors + round(exemplar_bytes),
         )
+
+    def _error(self, row: Row, result: StepResult, held_out: Tensor) -> float:
+        assert row.accuracy is not None  # noqa: S101 - the caller has looked
+        groups = self.images.groups
+        if groups is None or result.held_out is None:
+            return standard_error(row.accuracy, row.measured_on)
+        hits = result.held_out.log_scores.argmax(dim=1) == self.images.columns[held_out]
+        robust = of_hits(hits, groups[held_out])
+        if robust is None:  # a single group tells as much of others as a single image does
+            return standard_error(row.accuracy, 1)
+        # Where all are right or all wrong, images differ no less than if they were independent.
+        return max(robust, standard_error(row.accuracy, row.measured_on))
 
 
 def try_analytic(
@@ -94,7 +110,7 @@ def try_analytic(
     pixels = images.pixels(candidate.image_size)
     positions = torch.arange(len(images.columns))
     train, held_out = positions, positions[:0]
-    if images.sent_apart:
+    if images.apart:
         train, held_out = positions[~images.held_out], positions[images.held_out]
     begun = trials.clock()
     result = trials.learn(
@@ -108,10 +124,10 @@ def try_analytic(
     left_out = result.metrics["report"].get("leave_one_out", {})
     row = Row(
         candidate,
-        accuracy=result.metrics["accuracy"] if images.sent_apart else left_out.get("accuracy"),
-        measured_on=len(held_out) if images.sent_apart else left_out.get("images", 0),
-        measured="held_out" if images.sent_apart else "leave_one_out",
+        accuracy=result.metrics["accuracy"] if images.apart else left_out.get("accuracy"),
+        measured_on=len(held_out) if images.apart else left_out.get("images", 0),
+        measured="held_out" if images.apart else "leave_one_out",
         trained_on=len(train),
         seconds=seconds,
     )
-    return trials.completed(row, spec, result.state, pixels[:1])
+    return trials.completed(row, spec, result, held_out, pixels[:1])

@@ -34,7 +34,12 @@ def clock_of(step: float) -> Callable[[], float]:
 
 
 def digits(
-    count: int = 40, classes: int = 4, *, sent_apart: bool = False, held_out: int = 5
+    count: int = 40,
+    classes: int = 4,
+    *,
+    apart: bool = False,
+    held_out: int = 5,
+    groups: Tensor | None = None,
 ) -> JudgedImages:
     """Digits, of which every one of `held_out` is held out."""
     found = load_digits(n_class=classes)
@@ -48,7 +53,8 @@ def digits(
         columns=torch.from_numpy(found.target[:count]),
         sizes=torch.arange(count) + 100,
         held_out=torch.arange(count) % held_out == 0,
-        sent_apart=sent_apart,
+        apart=apart,
+        groups=groups,
         classes=classes,
         small=True,
         sent=count,
@@ -150,8 +156,8 @@ def test_without_a_measurement_nothing_is_recommended() -> None:
     assert "rest on 40 images" in warnings([row(0.9, measured_on=40)])[0]
 
 
-def test_each_image_is_left_out_or_those_sent_apart_are_measured_on() -> None:
-    images = digits(sent_apart=True)
+def test_each_image_is_left_out_or_those_apart_are_measured_on() -> None:
+    images = digits(apart=True)
     apart = try_analytic(trials(images), LITE0, nothing, None)
     assert (apart.measured, apart.measured_on, apart.trained_on) == ("held_out", 8, 32)
     positions = torch.arange(40)
@@ -165,6 +171,21 @@ def test_each_image_is_left_out_or_those_sent_apart_are_measured_on() -> None:
     assert whole.forgetting is None
     assert whole.bytes_per_class > 10 * 2 * 1024  # ten images' features in float16
     assert whole.prediction_seconds == whole.seconds == 1e-3  # by a clock that nobody else looks at
+
+
+def test_images_of_a_group_are_no_independent_measurements() -> None:
+    # Ten groups, two of which are held out.
+    groups = torch.arange(40) % 10
+    found = try_analytic(trials(digits(apart=True, groups=groups)), LITE0, nothing, None)
+    alone = try_analytic(trials(digits(apart=True, groups=torch.arange(40))), LITE0, nothing, None)
+    single = try_analytic(trials(digits(apart=True, groups=groups * 0)), LITE0, nothing, None)
+    assert found.accuracy == alone.accuracy == single.accuracy
+    assert found.accuracy is not None
+    assert alone.standard_error is not None
+    assert alone.standard_error == pytest.approx(standard_error(found.accuracy, 8), rel=0.2)
+    assert single.standard_error == standard_error(found.accuracy, 1)
+    assert found.standard_error is not None
+    assert found.standard_error >= standard_error(found.accuracy, 8)
 
 
 def test_a_single_class_has_a_row_without_figures() -> None:

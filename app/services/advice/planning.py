@@ -29,12 +29,16 @@ _FEW = 10
 
 
 class JudgedImage(NamedTuple):
-    """An image, its stored bytes, its class, and whether methods that train are measured on it."""
+    """An image, its stored bytes, its class, and whether methods that train are measured on it.
+
+    `group` is what it was taken in, if that is known.
+    """
 
     sha256: str
     size: int
     column: int
     held_out: bool
+    group: str | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class AdvicePlan(JobPlan):
     seconds: float
     images: tuple[JudgedImage, ...]
     labels: tuple[str, ...]
-    sent_apart: bool
+    apart: bool
     small: bool
     sent: int
     look_alikes: int
@@ -72,29 +76,36 @@ def plan(
     """Decide what is judged. Raises NoTrainingImagesError.
 
     Images are held out as a learning step does it: those sent as test images if there are some,
-    else a part of each class. Of images of a class that look alike only the first is judged, so
-    that none is left out, or held out, while its like is learnt; not so where they were sent apart.
+    else a part of each class. Where images have groups, all methods are measured on those, since
+    one that is left out would be judged by others of its group. Elsewhere, of images of a class
+    that look alike only the first is judged, so that none is left out while its like is learnt.
     """
-    sent_apart = any(image.split == "test" for image in images)
-    fraction = 0.0 if sent_apart else _HELD_OUT
+    chosen = any(image.split == "test" for image in images)
+    apart = chosen or any(image.group is not None for image in images)
+    fraction = 0.0 if chosen else _HELD_OUT
     decision = learning.plan(images, BaseVersion(), fraction, Settings().seed)
     sizes = {image.sha256: image.size for image in images}
+
+    def group_of(column: int, sha256: str) -> str | None:
+        return decision.groups.get((decision.classes[column].label, sha256))
+
     usable = [
-        JudgedImage(new.sha256, new.size, new.column, held_out=False) for new in decision.fresh
+        JudgedImage(new.sha256, new.size, new.column, False, group_of(new.column, new.sha256))
+        for new in decision.fresh
     ]
     usable += [
-        JudgedImage(sha256, sizes[sha256], column, held_out=True)
+        JudgedImage(sha256, sizes[sha256], column, True, group_of(column, sha256))
         for column, planned in enumerate(decision.classes)
         for sha256 in planned.new_held_out
     ]
-    different = usable if sent_apart else _different(usable, images)
+    different = usable if apart else _different(usable, images)
     labels = [planned.label for planned in decision.classes]
     return AdvicePlan(
         job_id=job_id,
         seconds=seconds,
         images=tuple(_at_most(different, len(labels))),
         labels=tuple(labels),
-        sent_apart=sent_apart,
+        apart=apart,
         small=small,
         sent=len(usable),
         look_alikes=len(usable) - len(different),

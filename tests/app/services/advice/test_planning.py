@@ -30,7 +30,7 @@ def test_a_part_of_each_class_is_held_out() -> None:
         for column in (0, 1)
         for held_out, count in ((True, 4), (False, 16))
     }
-    assert (found.sent, found.look_alikes, found.sent_apart) == (40, 0, False)
+    assert (found.sent, found.look_alikes, found.apart) == (40, 0, False)
     assert found.warnings == ()
     sizes = {each.sha256: each.size for each in found.images}
     assert sizes["a7train"] == 107
@@ -41,10 +41,25 @@ def test_test_images_are_held_out_and_no_others() -> None:
         *(image(label, number) for label in "ab" for number in range(20)),
         *(image("a", number, "test") for number in range(3)),
     )
-    assert found.sent_apart
+    assert found.apart
     assert {each.sha256 for each in found.images if each.held_out} == {
         f"a{number}test" for number in range(3)
     }
+
+
+def test_groups_are_held_out_and_every_method_is_measured_on_them() -> None:
+    """An image that is left out would be predicted from others of its group."""
+    found = plan(
+        *(
+            image(label, number)._replace(group=f"{label} {number % 5}")
+            for label in "ab"
+            for number in range(20)
+        )
+    )
+    assert found.apart
+    held_out = {each.group for each in found.images if each.held_out}
+    assert len(held_out) == 2
+    assert held_out.isdisjoint(each.group for each in found.images if not each.held_out)
 
 
 def test_of_look_alikes_one_is_judged() -> None:
