@@ -8,7 +8,7 @@ from rich.console import Console
 
 from app.advice import table
 from app.cli import extra
-from app.cli.options import DEFAULT_URL, KeyFile, Url, connect
+from app.cli.options import DEFAULT_URL, Group, KeyFile, Url, connect, grouped
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.client.client import Client
 from app.client.errors import CommandError
@@ -39,6 +39,7 @@ def advise(
             show_default=f"{_DRAWN_BY_DEFAULT}, where matplotlib is installed",
         ),
     ] = None,
+    group: Group = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
@@ -54,7 +55,7 @@ def advise(
         try:
             for listing in listings:
                 describe_skipped(listing, console)
-                upload = send(client, listing.images, console)
+                upload = send(client, listing.images, console, grouped(group))
                 uploads.append(upload["id"])
                 describe_upload(upload, console)
             job = client.post("/v1/advice", {"uploads": uploads, "seconds": seconds})

@@ -36,3 +36,19 @@ def test_folders_are_measured_and_a_table_and_a_picture_made(
     assert service.http.get("/v1/classifiers").json()["data"] == before
     nowhere = accrue("advise", str(folders[0]), f"--picture={tmp_path / 'a.bmp'}", url=service.url)
     assert ".png" in refused(nowhere)
+
+
+def test_folders_of_groups_are_measured_by_groups(
+    service: Service, digits: Digits, tmp_path: Path
+) -> None:
+    for label in (0, 1):
+        for number, image in enumerate(digits.images(label)[:12]):
+            group = tmp_path / "tracks" / str(label) / f"{label} track {number % 4}"
+            group.mkdir(parents=True, exist_ok=True)
+            (group / image.name).write_bytes(image.read_bytes())
+    arguments = ("advise", str(tmp_path / "tracks"), "--seconds=1", "--group=folder")
+    said = ok(accrue(*arguments, f"--picture={tmp_path / 'advice.png'}", url=service.url))
+    assert "in 8 groups." in said
+    job = service.http.get("/v1/jobs").json()["data"][0]
+    row = service.http.get(f"/v1/jobs/{job['id']}/report").json()["rows"][0]
+    assert (row["measured"], row["measured_on"], row["trained_on"]) == ("held_out", 6, 18)
