@@ -93,6 +93,8 @@ def correct(
     )
     step.pause()
     residual = method.correct(step, corrected)
+    if history is not None:
+        history = matrices.not_comparable(history, base.tasks, corrected.remeasured)
     kept = step.memory.kept if corrected.edited else corrected.kept
     rankings = {
         column: step.memory.exemplars(column).tolist()

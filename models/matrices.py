@@ -4,7 +4,7 @@ Row i of a matrix is measured after the i-th learning step of the chain of paren
 task j's held-out images; None stands where there are no images to measure on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -19,9 +19,11 @@ def without_tasks(
     `tasks` are those of the version's columns, `remaining` those of the columns that are left. The
     matrices lose the columns of tasks that vanish, and then the empty rows, whose steps knew none
     of the remaining tasks. Rows of steps that taught a vanished task stay: they show how the
-    remaining tasks did at that time. Earlier entries are not measured again, so they still count
-    forgotten classes of remaining tasks; the row that `measure` appends counts the classes left.
+    remaining tasks did at that time. Where a remaining task has lost a class, what was measured
+    before is of other images: see `not_comparable`.
     """
+    shrunk = {task for task in remaining if tasks.count(task) > remaining.count(task)}
+    history = not_comparable(history, tasks, shrunk)
     known = sorted(set(tasks))
     positions = [position for position, task in enumerate(known) if task in remaining]
 
@@ -34,6 +36,23 @@ def without_tasks(
         "task_aware_matrix": [left(history["task_aware_matrix"][row]) for row in rows],
         "accuracies": [history["accuracies"][row] for row in rows],
     }
+
+
+def not_comparable(
+    history: dict[str, Any], tasks: Sequence[int], changed: Collection[int]
+) -> dict[str, Any]:
+    """Return a version's metrics without what was measured of tasks whose held-out images change.
+
+    `tasks` are those of the version's columns. A difference to earlier accuracies of these tasks
+    would be taken for forgetting. The accuracies over all classes stay.
+    """
+    known = sorted(set(tasks))
+
+    def left(row: Row) -> Row:
+        return [None if known[j] in changed else value for j, value in enumerate(row)]
+
+    matrices = ("matrix", "task_aware_matrix")
+    return {**history, **{name: [left(row) for row in history[name]] for name in matrices}}
 
 
 def forgetting(matrix: Sequence[Row]) -> float | None:

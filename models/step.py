@@ -126,13 +126,14 @@ class Corrected:
     `data` has the exemplars as they are to be, those with another label being the fresh ones, and
     the held-out images likewise. It has no exemplars where none changes; `edited` are the columns
     of the classes whose exemplars do, and `kept[c]` counts those of class c before. `images` are
-    the images that were trained on.
+    the images that were trained on, `remeasured` the tasks whose held-out images change.
     """
 
     data: StepData
     images: tuple[Correction, ...]
     edited: tuple[int, ...]
     kept: tuple[int, ...]
+    remeasured: frozenset[int] = frozenset()
 
 
 # The most held-out images to measure on while training, evenly from all: enough for two points.

@@ -136,7 +136,7 @@ def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
         if not image.held_out
     )
     kept = tuple(len(planned.exemplars) for planned in plan.classes)
-    return Corrected(data, images, plan.edited, kept)
+    return Corrected(data, images, plan.edited, kept, plan.remeasured)
 
 
 def digests(hashes: Sequence[str]) -> Tensor:

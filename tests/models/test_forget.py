@@ -249,7 +249,7 @@ def test_history_without_tasks() -> None:
     }
     tasks = (0, 0, 2, 5)
     assert without_tasks(history, tasks, (0, 0, 2, 5)) == history
-    assert without_tasks(history, tasks, (0, 5)) == {
+    assert without_tasks(history, tasks, (0, 0, 5)) == {
         "matrix": [[1.0], [0.9], [0.7, None]],
         "task_aware_matrix": [[1.0], [1.0], [0.8, None]],
         "accuracies": [1.0, 0.85, 0.65],
@@ -258,4 +258,10 @@ def test_history_without_tasks() -> None:
         "matrix": [[0.8], [0.6, None]],
         "task_aware_matrix": [[0.9], [0.9, None]],
         "accuracies": [0.85, 0.65],
+    }
+    # Earlier accuracies of a task that lost a class were of its images too.
+    assert without_tasks(history, tasks, (0, 2, 5)) == {
+        "matrix": [[None], [None, 0.8], [None, 0.6, None]],
+        "task_aware_matrix": [[None], [None, 0.9], [None, 0.9, None]],
+        "accuracies": [1.0, 0.85, 0.65],
     }

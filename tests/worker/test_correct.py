@@ -66,6 +66,20 @@ def test_exemplars_and_held_out_images_are_corrected(service: Service) -> None:
     assert set(exemplars(service, 3)[1]) <= set(after[1])
 
 
+def test_a_corrected_held_out_image_is_no_forgetting(service: Service) -> None:
+    service.classifier(validation_fraction=0.2)
+    for label in "ab":
+        done(service, service.learn(service.upload(label, count=10)))
+    first, last = service.versions()[1].metrics["matrix"]
+    done(service, service.correct({held_out(service, 2)[0][0]: None}))
+    corrected = service.versions()[2].metrics
+    earlier = corrected["matrix"][:-1]
+    assert earlier == [[None], [None, last[1]]]
+    # What of the second task is measured is as before, and the first task starts anew.
+    assert corrected["forgetting"] == last[1] - corrected["matrix"][-1][1]
+    assert first[0] is not None
+
+
 def test_a_full_class_drops_an_exemplar_for_the_one_that_comes(service: Service) -> None:
     service.classifier(validation_fraction=0, memory={"exemplars": 6})
     done(service, service.learn(service.upload("a", "b", count=10)))

@@ -224,6 +224,17 @@ class CorrectPlan(Plan):
             column for column, planned in enumerate(self.classes) if planned.label in labels
         )
 
+    @cached_property
+    def remeasured(self) -> frozenset[int]:
+        """The tasks whose held-out images change."""
+        labels = {
+            label
+            for image in self.images
+            if image.held_out
+            for label in (*image.before, image.label)
+        }
+        return frozenset(planned.task for planned in self.classes if planned.label in labels)
+
 
 class EvaluatedFile(NamedTuple):
     """A labelled image to evaluate; `column` is None where the version does not know the label.
