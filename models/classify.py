@@ -25,6 +25,11 @@ class Output(NamedTuple):
     tasks: Tensor | None = None
     deviations: Tensor | None = None
 
+    def of(self, rows: Tensor) -> "Output":
+        """Return the predictions of some images of the batch."""
+        left = (None if field is None else field[rows] for field in self[1:])
+        return Output(self.log_scores[rows], *left)
+
     @property
     def scores(self) -> Tensor:
         """Scores [B, C], which sum to 1 over the columns considered."""

@@ -10,6 +10,9 @@ For an image that is exchangeable with the held-out ones, p ≤ α with a probab
 whatever the network and the distribution (Vovk, Gammerman & Shafer: Algorithmic Learning in a
 Random World, 2005). Of k scores, min(1, k·min p) keeps that promise, by Bonferroni's inequality.
 
+Images of a group, such as frames of a film, are not exchangeable with an image of a new group, so
+one image of each is taken.
+
 Where too few images are held out, images that were learnt may stand in, each left out of what
 judges it. They are nearly exchangeable with a new image, which one image more judges; not so where
 they have groups, since others of its group would judge each.
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor
 
 from models.classify import Output
+from models.seeds import generator
 
 # By name, the scores [B] of images.
 Scores = Mapping[str, Tensor]
@@ -41,6 +45,19 @@ def scores(output: Output) -> dict[str, Tensor]:
     if output.deviations is not None:
         found["distance"] = output.deviations.amin(dim=1)
     return found
+
+
+def one_of_each(groups: Tensor, seed: int) -> Tensor:
+    """Return the positions of one image of each group, drawn by `seed`.
+
+    `groups` [n] number the images' groups. A film's first frame is not like any of its frames, so
+    it is not always the first.
+    """
+    order = torch.randperm(len(groups), generator=generator(seed, "one of each group"))
+    first: dict[int, int] = {}
+    for position in order.tolist():
+        first.setdefault(int(groups[position]), position)
+    return torch.tensor(sorted(first.values()))
 
 
 def ascending(held_out: Scores) -> dict[str, Tensor]:
@@ -79,6 +96,7 @@ def measure(
     return {
         "false_alarms": false_alarms,
         "images": len(columns),
+        "classes": len(columns.unique()),
         "rests_on": rests_on,
         "scores": [] if output is None else list(scores(output)),
         "detected": None if output is None else _detected(output, columns, false_alarms),

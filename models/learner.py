@@ -198,6 +198,9 @@ def measure(
     if left is not None and curves is not None:
         left = left._replace(output=calibrate(left.output, curves.parts[default]))
     found, rests_on = calibrated_output, "held_out"
+    if found is not None and data.held_out_groups is not None:
+        rows = known.one_of_each(data.held_out_groups, spec.seed)
+        found, columns = found.of(rows), columns[rows]
     # An image that is judged by others of its group is less strange than one of a new group is.
     stand_in = None if data.grouped else left
     if stand_in is not None and not known.promises(found, spec.false_alarms):

@@ -68,6 +68,35 @@ def test_known_images_are_called_unknown_no_more_often_than_promised(alpha: floa
     assert share > alpha / 3  # and the promise is not kept by never saying unknown
 
 
+def test_groups_count_once() -> None:
+    """Films whose frames are alike: the promise is one about frames of new films."""
+    draws = torch.Generator().manual_seed(0)
+    alpha, films, frames, trials = 0.1, 30, 20, 400
+    groups = torch.arange(films).repeat_interleave(frames)
+    shares = {}
+    for name in ("one of each", "all"):
+        alarms = 0.0
+        for trial in range(trials):
+            film = torch.randn(films + 10, 1, generator=draws)
+            scores = film + 0.3 * torch.randn(films + 10, frames, generator=draws)
+            rows = known.one_of_each(groups, trial) if name == "one of each" else slice(None)
+            reference = known.ascending({"doubt": scores[:films].flatten()[rows]})
+            p = known.p_values({"doubt": scores[films:].flatten()}, reference)
+            alarms += float((p <= alpha).double().mean())
+        shares[name] = alarms / trials
+    # 400 trials of 10 films: the standard error is about 0.006.
+    assert shares["one of each"] <= alpha + 0.015
+    assert shares["one of each"] > alpha / 2
+    assert shares["all"] > shares["one of each"]
+
+
+def test_one_image_of_each_group_is_drawn() -> None:
+    groups = torch.tensor([4, 4, -1, 7, 7, 7, -2])
+    drawn = {tuple(known.one_of_each(groups, seed).tolist()) for seed in range(60)}
+    assert drawn == {(i, 2, j, 6) for i in (0, 1) for j in (3, 4, 5)}
+    assert torch.equal(known.one_of_each(groups, 3), known.one_of_each(groups, 3))
+
+
 @pytest.mark.parametrize(("images", "promised"), [(18, False), (19, True), (38, True)])
 def test_one_score_promises_a_twentieth_from_19_images(images: int, promised: bool) -> None:
     least = known.smallest_p({"doubt": torch.arange(images)})

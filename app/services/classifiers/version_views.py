@@ -29,7 +29,12 @@ class UnknownView(BaseModel):
     false_alarms: float = Field(
         description="The share of images of known classes that may be called unknown."
     )
-    images: int = Field(description="How many images the promise rests on.")
+    images: int = Field(
+        description="How many images the promise rests on: where they have groups, one of each."
+    )
+    classes: int | None = Field(
+        None, description="How many classes they are of: it says nothing of the others."
+    )
     rests_on: Literal["held_out", "left_out"] = Field(
         "held_out",
         description="Which images: held out of learning, or learnt and each left out of what "
