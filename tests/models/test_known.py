@@ -167,6 +167,7 @@ def test_detection_leaves_each_class_out(with_means: bool) -> None:
     assert found == {
         "false_alarms": alpha,
         "images": 120,
+        "classes": 4,
         "rests_on": "held_out",
         "scores": ["doubt", "distance"] if with_means else ["doubt"],
         "detected": pytest.approx(hits / 120),
