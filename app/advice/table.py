@@ -10,10 +10,13 @@ from rich.table import Table
 from app.client.text import forgetting_phrase, size
 
 
-def show(advice: Mapping[str, Any], console: Console) -> None:
-    """Print the table, what is left out, the recommendation and the warnings."""
+def show(advice: Mapping[str, Any], console: Console, group: str | None = None) -> None:
+    """Print the table, what is left out, the recommendation and the warnings.
+
+    `group` is what names the groups of the images, as for `accrue learn`.
+    """
     console.print(_table(advice))
-    for line in _lines(advice):
+    for line in _lines(advice, group):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -55,7 +58,7 @@ def _accuracy(row: Mapping[str, Any]) -> str:
     return f"{100 * row['accuracy']:.1f} ± {100 * row['standard_error']:.1f}"
 
 
-def _lines(advice: Mapping[str, Any]) -> Iterator[str]:
+def _lines(advice: Mapping[str, Any], group: str | None) -> Iterator[str]:
     like = f", {advice['look_alikes']} look like others" if advice["look_alikes"] else ""
     yield (
         f"\nMeasured on {advice['judged']} of {advice['images']} images of {advice['classes']} "
@@ -77,14 +80,15 @@ def _lines(advice: Mapping[str, Any]) -> Iterator[str]:
         yield f"\n{recommended['why']}"
         body = orjson.dumps(recommended["classifier"]).decode()
         yield f"POST /v1/classifiers {body}"
-        yield _command(recommended["classifier"])
+        yield _command(recommended["classifier"], group)
 
 
-def _command(classifier: Mapping[str, Any]) -> str:
-    """Return the command that makes and teaches the classifier."""
+def _command(classifier: Mapping[str, Any], group: str | None) -> str:
+    """Return the command that makes and teaches the classifier, with the images' groups."""
     options = " ".join(
         f"--{name.replace('_', '-')} {value}"
         for name, value in classifier.items()
         if name != "name"
     )
-    return f"accrue learn {classifier['name']} FOLDER {options}"
+    groups = "" if group is None else f" --group {group}"
+    return f"accrue learn {classifier['name']} FOLDER {options}{groups}"

@@ -71,7 +71,7 @@ def advise(
         advice = client.get(f"/v1/jobs/{job['id']}/report")
         more = [said for said in warnings(client, job["id"]) if said not in advice["warnings"]]
         _remove(client, uploads)
-    table.show({**advice, "warnings": [*advice["warnings"], *more]}, console)
+    table.show({**advice, "warnings": [*advice["warnings"], *more]}, console, group)
     if target is not None:
         from app.advice.picture import draw  # noqa: PLC0415 - needs the extra
 

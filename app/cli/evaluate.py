@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from app.cli import extra
-from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Url, connect
+from app.cli.options import DEFAULT_URL, FalseAlarms, Group, KeyFile, Name, Url, connect
 from app.cli.sending import describe_skipped, describe_upload, send
 from app.client.client import Client, classifier_path
 from app.client.folder import Listing, find_images
@@ -34,6 +34,7 @@ def evaluate(
     classify: Annotated[
         str, typer.Option(help="How to classify: auto, nearest_mean, softmax or discriminant.")
     ] = "auto",
+    false_alarms: FalseAlarms = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +54,12 @@ def evaluate(
         extra.check_picture(picture)
     console = Console(highlight=False)
     listing = None if folder is None else find_images(folder)
-    request: dict[str, Any] = {"kind": "evaluate", "task": task, "classify": classify}
+    request: dict[str, Any] = {
+        "kind": "evaluate",
+        "task": task,
+        "classify": classify,
+        "false_alarms": false_alarms,
+    }
     request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
     with connect(url, key_file) as client:
         upload, job = _ask(client, name, request, listing, console, group)
@@ -85,7 +91,9 @@ def _ask(
     path = f"{classifier_path(name)}/jobs"
     if listing is None:
         return None, client.post(path, request)
-    client.get(classifier_path(name))  # before anything is sent in vain
+    # Before anything is sent in vain.
+    version = request.get("alias", request.get("base_version"))
+    client.get(f"{classifier_path(name)}/versions/{version}")
     describe_skipped(listing, console)
     upload = send(client, listing.images, console, group)
     describe_upload(upload, console)

@@ -53,7 +53,26 @@ Group = Annotated[
     ),
 ]
 
-__all__ = ["DEFAULT_URL", "Group", "KeyFile", "Name", "Options", "Url", "connect", "parse_options"]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        help="The share of images of known classes that may be called not known, above 0 and below "
+        "1.",
+        show_default="the version's",
+    ),
+]
+
+__all__ = [
+    "DEFAULT_URL",
+    "FalseAlarms",
+    "Group",
+    "KeyFile",
+    "Name",
+    "Options",
+    "Url",
+    "connect",
+    "parse_options",
+]
 
 
 def connect(url: str, key_file: Path | None) -> Client:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.cli.options import DEFAULT_URL, KeyFile, Name, Url, connect
+from app.cli.options import DEFAULT_URL, FalseAlarms, KeyFile, Name, Url, connect
 from app.client.client import classifier_path
 from app.client.errors import CommandError
 from app.client.text import percent
@@ -28,13 +28,7 @@ def predict(
         int | None, typer.Option(min=0, help="Consider only the classes of this task.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 3,
-    false_alarms: Annotated[
-        float | None,
-        typer.Option(
-            help="The share of images of known classes that may be called not known, above 0 and "
-            "below 1; the version's if left out."
-        ),
-    ] = None,
+    false_alarms: FalseAlarms = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:

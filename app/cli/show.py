@@ -1,8 +1,11 @@
 """`accrue show`: a classifier and the version it serves, class by class, with suspected labels."""
 
+import mimetypes
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -25,6 +28,10 @@ def show(
     suspects: Annotated[
         bool, typer.Option("--suspects", help="List the images whose label is likely to be wrong.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write these images to: LABEL/SHA256, to look at them."),
+    ] = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
@@ -43,18 +50,48 @@ def show(
         try:
             found, looked_at = _suspects(client, f"{path}/versions/{shown['number']}/suspects")
         except ClientError as error:
-            if suspects or error.code not in _NO_SUSPECTS:
+            if suspects or save is not None or error.code not in _NO_SUSPECTS:
                 raise
             found, looked_at = [], None
+        unsaved = 0 if save is None else _save(client, found, save)
     console.print(described(name, shown))
     console.print(_classes(shown, None if looked_at is None else found))
     if looked_at is not None:
-        _describe_suspects(name, found, looked_at, console, listed=suspects)
+        _describe_suspects(name, found, looked_at, console, listed=suspects or save is not None)
+    if save is not None:
+        said = f"{len(found) - unsaved} of these images are in {save}."
+        if unsaved:
+            said += f" {unsaved} are no longer stored: nothing but their features was kept."
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def _suspects(client: Client, path: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
     looked_at = client.get(path, limit=1)["looked_at"]
     return list(client.each(path)), looked_at
+
+
+def _save(client: Client, images: Sequence[Mapping[str, Any]], folder: Path) -> int:
+    """Write images into folders of their labels, and return how many are no longer stored."""
+    gone = 0
+    for image in images:
+        try:
+            data, media_type = client.get_bytes(f"/v1/images/{image['sha256']}")
+        except ClientError as error:
+            if error.status != 404:
+                raise
+            gone += 1
+            continue
+        home = folder / _folder_name(image["label"])
+        home.mkdir(parents=True, exist_ok=True)
+        suffix = mimetypes.guess_extension(media_type) or ""
+        (home / f"{image['sha256']}{suffix}").write_bytes(data)
+    return gone
+
+
+def _folder_name(label: str) -> str:
+    """Return a label as the name of a folder: it must not lead elsewhere (path traversal)."""
+    name = quote(label, safe=" ")
+    return name if name.strip(".") else name.replace(".", "%2E")
 
 
 def _describe(classifier: Mapping[str, Any], console: Console) -> None:
@@ -113,7 +150,8 @@ def _describe_suspects(
             soft_wrap=True,
         )
     console.print(
-        f"To look at one: GET /v1/images/SHA256. To correct it: accrue correct {name} SHA256 LABEL",
+        f"To look at them: accrue show {name} --save FOLDER. To correct one: accrue correct {name} "
+        "SHA256 LABEL",
         markup=False,
         soft_wrap=True,
     )

@@ -16,7 +16,12 @@ _TIMEOUT = httpx.Timeout(10.0, read=600.0)
 
 
 def classifier_path(name: str) -> str:
-    """Return the URL path of a classifier."""
+    """Return the URL path of a classifier. Raises CommandError for what cannot be in a URL."""
+    if name in {"", ".", ".."} or "/" in name:
+        raise CommandError(
+            f"{name!r} cannot be the name of a classifier: it has letters, digits, dots, hyphens "
+            "and underscores, and begins with a letter or digit."
+        )
     return f"/v1/classifiers/{quote(name, safe='')}"
 
 
@@ -64,6 +69,11 @@ class Client:
         """Return the JSON at a path."""
         return self._send("GET", path, params=query)
 
+    def get_bytes(self, path: str) -> tuple[bytes, str]:
+        """Return the bytes at a path, and their media type."""
+        response = self._answered("GET", path, follow_redirects=True)
+        return response.content, response.headers.get("content-type", "")
+
     def post(self, path: str, body: Any, **query: Any) -> Any:
         """Post JSON and return the JSON of the answer."""
         return self._send("POST", path, json=body, params=query)
@@ -98,6 +108,10 @@ class Client:
             after = page["next"]
 
     def _send(self, method: str, path: str, **arguments: Any) -> Any:
+        response = self._answered(method, path, **arguments)
+        return self._json(response) if response.content else None
+
+    def _answered(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
         except httpx.UnsupportedProtocol as error:
@@ -113,7 +127,7 @@ class Client:
             failed = f"The request to {self.url} failed: {described(error)}"
             raise ClientError(self._with_proxy(failed)) from error
         if response.is_success:
-            return self._json(response) if response.content else None
+            return response
         raise self._error(response)
 
     def _with_proxy(self, said: str, otherwise: str = "") -> str:

@@ -323,6 +323,16 @@ def test_evaluate_and_show(
     labels = "1 label is" if len(suspected) == 1 else f"{len(suspected)} labels are"
     assert f"{labels} suspected to be wrong, of 60 images" in said
     assert all(image["sha256"] in said for image in listed["data"])
+    saved = tmp_path / "suspects"
+    said = ok(accrue("show", "shown", "--save", str(saved), url=service.url))
+    assert f"{len(suspected)} of these images are in {saved}" in said.replace("\n", " ")
+    written = {image.stem: image for image in saved.glob("*/*.png")}
+    for image in listed["data"]:
+        assert written[image["sha256"]].parent.name == image["label"]
+        data = written[image["sha256"]].read_bytes()
+        assert hashlib.sha256(data).hexdigest() == image["sha256"]
+    unknown = refused(accrue("evaluate", "shown", "--version", "77", url=service.url))
+    assert "no version 77" in unknown
 
     new = tmp_path / "new"
     for label in (0, 1, 7):

@@ -28,7 +28,7 @@ def find_base(session: Session, classifier: Classifier, number: int | None) -> V
         if version is None:
             error = FieldError("/base_version", "there is no such version")
             raise UnknownBaseVersionError(
-                f"There is no version {number} to start from.", errors=[error]
+                f"The classifier has no version {number}.", errors=[error]
             )
         return version
     live = version_rows.by_alias(session, classifier.id, LIVE)

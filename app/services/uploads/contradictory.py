@@ -49,7 +49,7 @@ def find(images: Iterable[LabelledImage]) -> list[Contradiction]:
 def warnings(found: Sequence[Contradiction]) -> list[str]:
     """Return what is said of the contradictions of an upload that is accepted."""
     lines = [
-        f"{contradiction.text}. It is learnt under both labels." for contradiction in found[:_NAMED]
+        f"{contradiction.text}. It counts under both labels." for contradiction in found[:_NAMED]
     ]
     if len(found) > _NAMED:
         lines.append(f"{len(found) - _NAMED} more images have two labels.")
