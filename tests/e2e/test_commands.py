@@ -294,6 +294,17 @@ def test_correct(service: Service, classes: dict[str, Path], tmp_path: Path) -> 
     assert "Give the label after the images" in refused(accrue("correct", "correct", moved[0]))
 
 
+def check_saved(service: Service, suspects: list[dict[str, Any]], folder: Path) -> None:
+    """Have the suspects of `shown` written to a folder, each below its label."""
+    said = ok(accrue("show", "shown", "--save", str(folder), url=service.url))
+    assert f"{len(suspects)} of these images are in {folder}" in said.replace("\n", " ")
+    written = {image.stem: image for image in folder.glob("*/*.png")}
+    for image in suspects:
+        assert written[image["sha256"]].parent.name == image["label"]
+        data = written[image["sha256"]].read_bytes()
+        assert hashlib.sha256(data).hexdigest() == image["sha256"]
+
+
 def test_evaluate_and_show(
     service: Service, digits: Digits, classes: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -323,14 +334,7 @@ def test_evaluate_and_show(
     labels = "1 label is" if len(suspected) == 1 else f"{len(suspected)} labels are"
     assert f"{labels} suspected to be wrong, of 60 images" in said
     assert all(image["sha256"] in said for image in listed["data"])
-    saved = tmp_path / "suspects"
-    said = ok(accrue("show", "shown", "--save", str(saved), url=service.url))
-    assert f"{len(suspected)} of these images are in {saved}" in said.replace("\n", " ")
-    written = {image.stem: image for image in saved.glob("*/*.png")}
-    for image in listed["data"]:
-        assert written[image["sha256"]].parent.name == image["label"]
-        data = written[image["sha256"]].read_bytes()
-        assert hashlib.sha256(data).hexdigest() == image["sha256"]
+    check_saved(service, listed["data"], tmp_path / "suspects")
     unknown = refused(accrue("evaluate", "shown", "--version", "77", url=service.url))
     assert "no version 77" in unknown
 
