@@ -178,11 +178,14 @@ def open_database(settings: Settings) -> Iterator["Database"]:
     """Open the database. Raises CommandError if it cannot be used."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - client commands do not wait for it
 
+    from app.db.damage import DamageMetError  # noqa: PLC0415
     from app.db.engine import Database  # noqa: PLC0415
 
     try:
         with contextlib.closing(Database(settings.database_url)) as database:
             yield database
+    except DamageMetError as error:
+        raise CommandError(_database_refused(settings, error)) from error
     except SQLAlchemyError as error:
         raise CommandError(
             f"{_database_refused(settings, error)}\n`accrue migrate` creates its tables."
@@ -191,7 +194,15 @@ def open_database(settings: Settings) -> Iterator["Database"]:
 
 def _database_refused(settings: Settings, error: Exception) -> str:
     """Return the message that the database cannot be used."""
+    from app.db.damage import DamageMetError  # noqa: PLC0415 - client commands do not wait for it
+
     cause = getattr(error, "orig", None) or error
+    if isinstance(error, DamageMetError):
+        return (
+            f"The database {_shown(settings)} is damaged: {cause}. Stop the service and put a "
+            "backup in place with `accrue restore --replace`. Without one, `accrue reindex` fills "
+            "an empty database from the storage."
+        )
     return f"The database {_shown(settings)} cannot be used: {cause}."
 
 

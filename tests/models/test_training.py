@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.checkpoint import Checkpoint
+from models.compute import Compute
 from models.fit import Fit
 from models.progress import Progress
 from models.version_warnings import FEW_STEPS
@@ -18,6 +19,13 @@ NEW = {column: pictures(column, 12) for column in range(4)}
 # The first leaves the network at chance; at a tenth of it everything is learnt.
 TOO_HIGH: dict[str, Any] = {"lr": 10, "max_grad_norm": 1e4, "epochs": 17}
 HOPELESS: dict[str, Any] = {"lr": 1e-12, "epochs": 17}
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At such a rate rounding decides what is learnt, and not all CPUs multiply in bf16."""
+    on_cpu = Compute(torch.device("cpu"), bf16=False)
+    monkeypatch.setattr(Compute, "on", lambda _device: on_cpu)
 
 
 def test_a_second_try_rescues_a_rate_that_is_too_high(chain: Callable[..., Chain]) -> None:
