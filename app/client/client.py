@@ -158,9 +158,7 @@ def _problem(response: httpx.Response) -> ClientError:
     lines = [f"{problem['title']}: {problem['detail']}"]
     if problem.get("code") == "unauthorized":
         lines.append("Put a valid key into ACCRUE_KEY, or into a file that --key-file names.")
-    lines += [
-        f"  {field['pointer']}: {field['detail']}"
-        for field in problem.get("errors") or ()
-        if field["detail"] != problem["detail"]
-    ]
+    for field in problem.get("errors") or ():
+        said = "" if field["detail"] == problem["detail"] else f": {field['detail']}"
+        lines.append(f"  {field['pointer']}{said}")
     return ClientError("\n".join(lines), status=response.status_code, code=problem.get("code"))

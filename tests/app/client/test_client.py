@@ -65,7 +65,7 @@ def test_a_problem_document_becomes_words(serve: Callable[[dict[str, Answer]], C
     with serve({"/x": answer}) as client, pytest.raises(ClientError) as caught:
         client.get("/x")
     assert str(caught.value) == (
-        "Invalid request: See errors.\n  /options/epochs: must be at least 1"
+        "Invalid request: See errors.\n  /options/epochs: must be at least 1\n  /uploads"
     )
     assert (caught.value.status, caught.value.code) == (422, "invalid-request")
 
@@ -96,4 +96,4 @@ def test_no_server(url: str, said: str) -> None:
 
 
 def test_names_are_quoted_in_paths() -> None:
-    assert classifier_path("a/b c") == "/v1/classifiers/a%2Fb%20c"
+    assert classifier_path("a?b c") == "/v1/classifiers/a%3Fb%20c"
