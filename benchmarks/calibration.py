@@ -23,7 +23,8 @@ from models import evaluate, known
 from models.calibrated import PART, name
 from models.calibration import calibrate, expected_calibration_error
 from models.classify import Output, fit_temperature, restrict
-from models.learner import CPU, learn, restore
+from models.learner import learn, restore
+from models.measuring import CPU
 from models.methods import validate
 from models.serving import load_servable
 from models.spec import Augment, Budget, Spec

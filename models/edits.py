@@ -13,7 +13,8 @@ import torch
 from models import matrices, methods, version_warnings
 from models.compute import Compute
 from models.inference import Pause
-from models.learner import measure, pause_between, restore, sample_of, state_of
+from models.learner import pause_between, restore
+from models.measuring import measure, sample_of, state_of
 from models.methods import Method
 from models.progress import Progress
 from models.spec import Spec

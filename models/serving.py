@@ -12,7 +12,8 @@ from models.classify import Output, Servable, restrict
 from models.compute import to_device
 from models.errors import LearningError
 from models.inference import Pause, no_pause
-from models.learner import CPU, restore
+from models.learner import restore
+from models.measuring import CPU
 from models.spec import Spec
 from models.state import State
 from models.step import Sample

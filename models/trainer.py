@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models import working_state
-from models.augment.auto import auto_augment
-from models.batches import Batch, EpochPlan, crop_and_flip, steps_per_epoch
+from models.batches import Batch, EpochPlan, steps_per_epoch
 from models.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
@@ -22,6 +21,7 @@ from models.checkpoint import (
 from models.compute import to_device
 from models.early_stopping import Plateaus
 from models.errors import Cancelled, diverged
+from models.feeding import Feed
 from models.methods.base import Method, Phase
 from models.networks import Activations
 from models.optimizing import gradients_of, in_float32, set_rates, trained
@@ -107,9 +107,7 @@ class Trainer:
         regularizer = method.regularizer(step.spec)
         # At weight 0 even its forward is left out: batch norm would see the images.
         self.regularizer = regularizer if regularizer and regularizer.options.weight else None
-        # Padding has the mean colour: black would hint at dark classes.
-        mean: Tensor = method.preprocess.mean
-        self.fill = (mean * 255).round().to(torch.uint8)
+        self.feed = Feed(step, method.preprocess, paired=self.regularizer is not None)
         self.reported = 0.0
 
     def run(self, resume: Checkpoint | None = None) -> int:
@@ -174,7 +172,7 @@ class Trainer:
     def _epoch(self, phase: Phase, start: Position, done: int, total: int) -> None:
         """Train an epoch from `start` on; `done` of `total` optimizer steps are of earlier ones."""
         step = self.step
-        batches, pairs = self._batches(phase, start)
+        batches, pairs = self.feed.epoch(phase.images, phase.batch_size, start.phase, start.epoch)
         self.method.network.train()
         for module in phase.frozen:
             module.eval()
@@ -222,27 +220,6 @@ class Trainer:
         if seen.add(accuracy, rule):
             self.best = working_state.copied(self.method)
 
-    def _batches(self, phase: Phase, start: Position) -> tuple[list[EpochPlan], list[EpochPlan]]:
-        """Return an epoch's batches and, for a regularizer, their pairs: images of like classes."""
-        step, spec = self.step, self.step.spec
-        draws = spec.crop, spec.augment.flip, step.seed, start.phase, start.epoch
-        plan = self._completed(EpochPlan.draw(len(phase.images), *draws), phase, start, "epoch")
-        batches = plan.to(step.compute.device).batches(phase.batch_size)
-        if self.regularizer is None:
-            return batches, []
-        pairs = EpochPlan.draw_pairs(plan.order, phase.images.columns.cpu(), *draws)
-        pairs = self._completed(pairs, phase, start, "pairs")
-        return batches, pairs.to(step.compute.device).batches(phase.batch_size)
-
-    def _completed(self, plan: EpochPlan, phase: Phase, start: Position, use: str) -> EpochPlan:
-        """Return the plan with the draws that `memory.format` and `augment.policy` ask for."""
-        spec, key = self.step.spec, (self.step.seed, start.phase, start.epoch)
-        if phase.images.reencoded is not None:
-            plan = plan.with_reencoded(len(phase.images), *key)
-        if spec.augment.policy == "auto":
-            plan = plan.with_policy(spec.image_size, *key, use)
-        return plan
-
     def _report(self, phase: Phase, epoch: _Epoch, steps: int) -> None:
         """Report progress after `steps` of the epoch. Raises LearningError for an infinite loss."""
         self.reported = time.monotonic()
@@ -267,20 +244,11 @@ class Trainer:
         )
         self.report(self.told)
 
-    def _images(self, phase: Phase, chosen: EpochPlan) -> Tensor:
-        """Return images of the training phase, augmented and normalised [B, 3, S, S]."""
-        images = phase.images.pixels(chosen.order, chosen.reencoded)
-        images = crop_and_flip(images, chosen, self.step.spec.crop, self.fill)
-        if chosen.policy is not None:
-            images = auto_augment(images, chosen.policy, self.fill)
-        normalised: Tensor = self.method.preprocess(images)
-        return normalised
-
     def _train_on(self, phase: Phase, chosen: EpochPlan, pairs: EpochPlan | None) -> Tensor:
         """Take one optimizer step and return the loss, still on the device."""
         step, method = self.step, self.method
         batch = Batch(
-            images=self._images(phase, chosen),
+            images=self.feed.images(phase.images, chosen),
             columns=phase.images.columns[chosen.order],
             fresh=phase.images.fresh[chosen.order],
             ask_teacher=self._ask_teacher,
@@ -289,7 +257,7 @@ class Trainer:
             outputs = in_float32(method.forward(batch.images))
         loss = method.loss(step, batch, outputs)
         if pairs is not None:
-            loss = loss + self._regularize(batch, outputs, self._images(phase, pairs))
+            loss = loss + self._regularize(batch, outputs, self.feed.images(phase.images, pairs))
         phase.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if phase.max_grad_norm is not None:

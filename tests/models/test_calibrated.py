@@ -8,7 +8,8 @@ import torch
 
 from models import calibrated, calibration, evaluate
 from models.classify import Output, restrict
-from models.learner import CPU, restore
+from models.learner import restore
+from models.measuring import CPU
 from models.serving import load_servable
 from tests.models.conftest import Chain, pictures, task_images
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from models.batches import EpochPlan, ImageSet
 from models.checkpoint import Checkpoint
+from models.feeding import Feed
 from models.spec import Augment
 from models.step import StepData
-from models.trainer import Trainer
 
 from .conftest import Chain, task_images
 from .test_trainer import assert_identical
@@ -97,10 +97,10 @@ def test_forms_and_policy_change_what_is_trained_on(
 ) -> None:
     def seen(learner: Chain) -> Tensor:
         images: list[Tensor] = []
-        original = Trainer._images
+        original = Feed.images
         with monkeypatch.context() as patch:
             patch.setattr(
-                Trainer, "_images", lambda *given: images.append(original(*given)) or images[-1]
+                Feed, "images", lambda *given: images.append(original(*given)) or images[-1]
             )
             learner.learn(task_images(0))
         return torch.cat(images)

@@ -13,8 +13,9 @@ from models.classify import Output
 from models.discriminant import Discriminant, Statistics, choose
 from models.edits import forget
 from models.errors import LearningError
-from models.learner import CPU, learn, restore
+from models.learner import learn, restore
 from models.mahalanobis import Mahalanobis
+from models.measuring import CPU
 from models.methods import describe_methods
 from models.serving import check_read_back, load_servable
 from models.state import State, decode, encode

@@ -11,7 +11,7 @@ from models import evaluate
 from models.checkpoint import Checkpoint
 from models.edits import forget
 from models.errors import LearningError
-from models.learner import CPU
+from models.measuring import CPU
 from models.methods import describe_methods, validate
 from models.networks import outline
 from models.serving import check_read_back, load_servable
