@@ -24,7 +24,10 @@ def draw(results: Results, target: Path) -> None:
     taught = results.taught
     palette = colormaps["tab10" if len(taught) <= 10 else "tab20"]
     colours = {title: palette(index) for index, title in enumerate(taught)}
-    figure = Figure(figsize=(15, 5 + 0.1 * len(taught)), layout="constrained", dpi=130)
+    # Each title stands beside both curves and before its bars.
+    longest = max((len(title) for title in taught), default=0)
+    size = 13 + 0.2 * longest, 5 + 0.1 * len(taught)
+    figure = Figure(figsize=size, layout="constrained", dpi=130)
     alone, aware, lost = figure.subplots(1, 3, width_ratios=(4, 4, 3))
     _curves(alone, {t: [c.accuracies for c in courses] for t, courses in taught.items()}, colours)
     alone.set_title("all classes so far")
@@ -71,13 +74,19 @@ def _curves(axes: Axes, series: dict[str, list[Row]], colours: Colours) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _apart(heights: dict[str, float], gap: float = 3.6) -> dict[str, float]:
-    """Move labels up from the lowest, just far enough that none covers another."""
+def _apart(heights: dict[str, float], gap: float = 3.6, top: float = 100.0) -> dict[str, float]:
+    """Move labels up from the lowest, just far enough that none covers another.
+
+    Those that would be above `top` are moved down again, with those below them.
+    """
     moved: dict[str, float] = {}
     below = -gap
     for title, height in sorted(heights.items(), key=lambda item: item[1]):
         below = max(height, below + gap)
         moved[title] = below
+    above = top + gap
+    for title in reversed(moved):
+        above = moved[title] = min(moved[title], above - gap)
     return moved
 
 
@@ -99,5 +108,5 @@ def _bars(axes: Axes, taught: dict[str, list[Course]], colours: Colours) -> None
     axes.set_yticks(range(len(taught)), list(reversed(taught)), fontsize=8)
     # Bars of little forgetting stay short.
     axes.set_xlim(right=max(25, axes.get_xlim()[1]))
-    axes.set(title="forgetting", xlabel="points lost (below 0: gained); pale: with the task given")
+    axes.set(title="forgetting", xlabel="points lost; pale: with the task given")
     axes.spines[["top", "right"]].set_visible(False)

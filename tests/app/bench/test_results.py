@@ -1,5 +1,6 @@
 """The plan of a comparison, its results in a file, and the table."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.bench.course import Course, CourseBuilder, StepAccuracy
-from app.bench.picture import draw
+from app.bench.picture import _apart, draw
 from app.bench.plan import ComparisonPlan, PlanRow, read_plan
 from app.bench.results import Results, table
 from app.client.errors import CommandError
@@ -184,3 +185,14 @@ def test_the_picture_shows_rows_with_and_without_every_figure(
         # Ink beyond axes and text: the colour of each row that has a curve.
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colours
+
+
+def test_labels_of_curves_stand_apart_and_within_the_axes() -> None:
+    heights = {str(index): 99.0 - index for index in range(6)} | {"low": 10.0}
+    placed = _apart(heights, gap=4.0)
+    assert placed["low"] == 10
+    ordered = sorted(placed.values())
+    assert max(ordered) <= 100
+    assert all(second - first >= 4 for first, second in pairwise(ordered))
+    # The order is that of the curves.
+    assert sorted(placed, key=placed.get) == sorted(heights, key=heights.get)
