@@ -3,7 +3,7 @@
     ACCRUE_DATASETS=… python -m benchmarks.protocol [--reduced] [ROW…]
 
 170 epochs a task: hours on a GPU, which is used where there is one. `--reduced` has a tenth of the
-images and of the exemplars and 10 epochs, for a CPU. Rows are those of `ROWS`; one that has its
+images and of the exemplars and 6 epochs, for a CPU. Rows are those of `ROWS`; one that has its
 result is not learnt again. Prints a table and adds to benchmarks/results/protocol.json.
 """
 
@@ -37,7 +37,7 @@ class Size(NamedTuple):
     epochs: int
 
 
-FULL, REDUCED = Size(500, 100, 2000, 170), Size(50, 50, 200, 10)
+FULL, REDUCED = Size(500, 100, 2000, 170), Size(50, 50, 200, 6)
 
 
 class Row(NamedTuple):
