@@ -51,8 +51,9 @@ class Course:
         fresh = torch.cat([self.train[column] for column in new])
         kept = [self.images[column] for column in self.images]
         reencoder = Reencoder.of(self.spec, len(fresh))
-        sizes = torch.tensor([png_size(image) for image in fresh])
-        if reencoder is not None:
+        if reencoder is None:
+            sizes = torch.tensor([png_size(image) for image in fresh])
+        else:
             for index, image in enumerate(fresh.permute(0, 2, 3, 1).numpy()):
                 reencoder.take(index, np.ascontiguousarray(image))
             sizes = torch.tensor(reencoder.sizes)

@@ -48,11 +48,13 @@ def test_a_first_task_of_little_does_not_spoil_the_second(
     assert not any("chance" in warning for warning in second.warnings)
 
 
-def test_two_images_over_a_batch_do_not_make_a_training_diverge() -> None:
-    """At 32 pixels the last map of MobileNetV2 is 1×1: batch norm over two images is a sign."""
-    torch.set_num_threads(1)
-    images = torch.cat([digits(0, 17), digits(1, 17)])
-    images = images.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+def two_classes() -> Tensor:
+    """17 images of each of two digits, uint8 [34, 3, 8, 8]."""
+    return torch.cat([digits(0, 17), digits(1, 17)])
+
+
+def losses(spec: Spec, images: Tensor) -> list[float]:
+    """Learn `two_classes`, in whichever size, and return the losses that are reported."""
     data = StepData(
         images=images,
         columns=torch.arange(34) // 17,
@@ -62,34 +64,28 @@ def test_two_images_over_a_batch_do_not_make_a_training_diverge() -> None:
         held_out_columns=torch.zeros(0, dtype=torch.long),
         tasks=(0, 0),
     )
+    found: list[float] = []
+    learn(
+        validate(spec), None, data, device="cpu", report=lambda told: found.append(told.loss or 0)
+    )
+    return found
+
+
+def test_two_images_over_a_batch_do_not_make_a_training_diverge() -> None:
+    """At 32 pixels the last map of MobileNetV2 is 1×1: batch norm over two images is a sign."""
+    torch.set_num_threads(1)
+    images = two_classes()
+    images = images.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
     options = {"epochs": 4, "batch_size": 32, "max_grad_norm": 1e9}
     spec = Spec(method="finetune", backbone="mobilenet_v2", options=options)
-    losses: list[float] = []
-    learn(
-        validate(spec), None, data, device="cpu", report=lambda told: losses.append(told.loss or 0)
-    )
-    assert max(losses) < 10
+    assert max(losses(spec, images)) < 10
 
 
 def test_maps_smaller_than_the_kernel_do_not_make_a_training_diverge() -> None:
     """At 8 pixels: gradients of weights that meet only padding were what was in the memory."""
     torch.set_num_threads(1)
-    images = torch.cat([digits(0, 17), digits(1, 17)])
-    data = StepData(
-        images=images,
-        columns=torch.arange(34) // 17,
-        sizes=torch.full((34,), 100),
-        fresh=torch.ones(34, dtype=torch.bool),
-        held_out=images[:0],
-        held_out_columns=torch.zeros(0, dtype=torch.long),
-        tasks=(0, 0),
-    )
     spec = Spec(method="finetune", backbone="regnet_x_400mf", image_size=8, options={"epochs": 6})
-    losses: list[float] = []
-    learn(
-        validate(spec), None, data, device="cpu", report=lambda told: losses.append(told.loss or 0)
-    )
-    assert max(losses) < 10
+    assert max(losses(spec, two_classes())) < 10
 
 
 @pytest.fixture(scope="module")

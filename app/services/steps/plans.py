@@ -3,7 +3,7 @@
 A plan names every image, class and tensor by value, so that process needs no database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -214,12 +214,7 @@ class CorrectPlan(Plan):
     @cached_property
     def edited(self) -> tuple[int, ...]:
         """The columns of the classes whose exemplars change."""
-        labels = {
-            label
-            for image in self.images
-            if image.exemplar
-            for label in (*image.before, image.label)
-        }
+        labels = _labels(image for image in self.images if image.exemplar)
         return tuple(
             column for column, planned in enumerate(self.classes) if planned.label in labels
         )
@@ -227,13 +222,13 @@ class CorrectPlan(Plan):
     @cached_property
     def remeasured(self) -> frozenset[int]:
         """The tasks whose held-out images change."""
-        labels = {
-            label
-            for image in self.images
-            if image.held_out
-            for label in (*image.before, image.label)
-        }
+        labels = _labels(image for image in self.images if image.held_out)
         return frozenset(planned.task for planned in self.classes if planned.label in labels)
+
+
+def _labels(images: Iterable[CorrectedImage]) -> set[str | None]:
+    """Return the labels that images had and get; None where one is left out."""
+    return {label for image in images for label in (*image.before, image.label)}
 
 
 class EvaluatedFile(NamedTuple):

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 from app.db.engine import Database, parse_url
@@ -51,12 +52,8 @@ def _user(settings: Settings) -> str | None:
 
 
 def _connected(url: str) -> str | None:
-    db = Database(url)
-    try:
-        with db.reading() as session:
-            hosts = connection_rows.of_others(session)
-    finally:
-        db.close()
+    with closing(Database(url)) as db, db.reading() as session:
+        hosts = connection_rows.of_others(session)
     if not hosts:
         return None
     count = "a connection" if len(hosts) == 1 else f"{len(hosts)} connections"

@@ -7,7 +7,7 @@ hash. Blobs are put first and the database last, so an interrupted restore can b
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,11 +75,8 @@ def restore(
         # It may have been started meanwhile.
         in_use.require_unused(settings)
         moved_to = _place(staged, settings.database_url, replace=replace)
-    db = Database(settings.database_url)
-    try:
+    with closing(Database(settings.database_url)) as db:
         ownership.take_over(db, store)
-    finally:
-        db.close()
     return Restored(blobs, moved_to)
 
 
@@ -105,12 +102,8 @@ def _require_empty(settings: Settings, store: BlobStore) -> None:
         if file.exists():
             raise NotEmptyError(f"the database {file}")
     elif migrations.current(settings.database_url) is not None:
-        db = Database(settings.database_url)
-        try:
-            with db.reading() as session:
-                empty = restoring_rows.is_empty(session)
-        finally:
-            db.close()
+        with closing(Database(settings.database_url)) as db, db.reading() as session:
+            empty = restoring_rows.is_empty(session)
         if not empty:
             raise NotEmptyError("the database")
     if next(store.stored(), None) is not None:
