@@ -24,6 +24,7 @@ from app.api import (
     idempotency,
     jobs,
     judgements,
+    layouts,
     methods,
     metrics,
     predict,
@@ -57,6 +58,8 @@ _PREDICT_IMAGES = 4
 # The paths of routes that take images.
 _UPLOADS = re.compile(r"/v1/uploads(/[^/]+/images)?|/v1/classifiers/[^/]+/learn")
 _PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
+# The names of a folder's files.
+_LAYOUT = "/v1/uploads/layout"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -150,6 +153,7 @@ def _routes() -> list[BaseRoute]:
         version_files,
         aliases,
         uploads,
+        layouts,
         judgements,
         jobs,
         advice,
@@ -181,7 +185,8 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
         # Match whole paths: the body of any other path is read into memory.
         if _UPLOADS.fullmatch(path):
             return uploading
-        return predicting if _PREDICTIONS.fullmatch(path) else _MEGABYTE
+        large = path == _LAYOUT or _PREDICTIONS.fullmatch(path)
+        return predicting if large else _MEGABYTE
 
     return limit
 

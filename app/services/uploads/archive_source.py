@@ -20,7 +20,7 @@ from app.services.uploads.sources import (
 )
 
 # Names of images, also of formats that are refused. The bytes of other files must be looked at.
-_IMAGE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
     *(".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".ico", ".tga"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"),
@@ -90,7 +90,7 @@ class ArchiveSource:
 
 
 def _is_image(member: ArchiveMember, limits: ImageLimits) -> bool:
-    if member.name.lower().endswith(_IMAGE_SUFFIXES):
+    if member.name.lower().endswith(IMAGE_SUFFIXES):
         return True
     try:
         with opened(member.read(), limits):

@@ -1,0 +1,1 @@
+"""The client for asyncio: what `blocking` offers, awaited."""

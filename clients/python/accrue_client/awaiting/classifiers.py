@@ -1,0 +1,166 @@
+"""Classifiers: they learn, and predict."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Unpack, overload
+
+from accrue_client import operations
+from accrue_client.awaiting.jobs import AsyncJob
+from accrue_client.awaiting.session import Session
+from accrue_client.awaiting.versions import AsyncVersion
+from accrue_client.http_api import classifier_path
+from accrue_client.images import ImageLike, is_image
+from accrue_client.predicting import AT_ONCE, AskedFields, batches, predict_batch, predict_one
+from accrue_client.progress import Tell, teller
+from accrue_client.sources import GroupBy, Split
+from accrue_client.telling import tell_of_upload
+from accrue_client.views import ClassifierView, Prediction, Unreadable
+
+
+class AsyncClassifier:
+    """A classifier; `info` is what the service said of it last."""
+
+    def __init__(self, session: Session, info: ClassifierView) -> None:
+        self._session = session
+        self.info = info
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.info.name
+
+    async def learn(
+        self,
+        source: Any,
+        *,
+        label: str | None = None,
+        split: Split | None = None,
+        group: GroupBy | None = None,
+        names: str | None = None,
+        strict: bool = False,
+        resume: str | None = None,
+        on_existing: str | None = None,
+        base_version: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        webhook: Mapping[str, str] | None = None,
+        progress: bool | Tell = False,
+    ) -> AsyncJob:
+        """Send images and queue a job that learns them.
+
+        `source` is a folder of class folders, a zip or tar of one, `{label: [images]}`, a
+        DataFrame with the columns image and label, images of one class with `label`, or an
+        `Upload`. Images are paths, bytes, images of Pillow or arrays. What is not taken is warned
+        of; with `strict` all is taken or nothing. `resume` continues an upload that was cut off.
+
+        Raises InvalidSourceError, UploadInterruptedError and ProblemError.
+        """
+        job = {
+            "on_existing": on_existing,
+            "base_version": base_version,
+            "options": options,
+            "webhook": webhook,
+        }
+        steps = operations.learn(
+            self._session.api,
+            self.name,
+            source,
+            teller(progress),
+            job,
+            label=label,
+            split=split,
+            group=group,
+            names=names,
+            strict=strict,
+            resume=resume,
+        )
+        queued, sent = await self._session.tasks.run(steps)
+        tell_of_upload(sent)
+        return AsyncJob(self._session, queued, sent)
+
+    @overload  # a str is one image, though iterable
+    async def predict(  # type: ignore[overload-overlap]
+        self, images: ImageLike, **asked: Unpack[AskedFields]
+    ) -> Prediction: ...
+
+    @overload
+    async def predict(
+        self, images: Iterable[ImageLike], **asked: Unpack[AskedFields]
+    ) -> list[Prediction | Unreadable]: ...
+
+    async def predict(
+        self, images: ImageLike | Iterable[ImageLike], **asked: Unpack[AskedFields]
+    ) -> Prediction | list[Prediction | Unreadable]:
+        """Return a `Prediction` of one image, or a list of `Prediction | Unreadable` of several.
+
+        Many images are sent in batches, several at once. Raises UnreadableImageError where the only
+        image cannot be read.
+        """
+        if is_image(images):
+            steps = predict_one(self._session.api, self.name, images, asked)
+            return await self._session.tasks.run(steps)
+        return [each async for each in self.predict_each(images, **asked)]
+
+    async def predict_each(
+        self, images: Iterable[ImageLike], **asked: Unpack[AskedFields]
+    ) -> AsyncIterator[Prediction | Unreadable]:
+        """Yield predictions in the order of the images, reading only a little ahead."""
+        api, name = self._session.api, self.name
+        many = (predict_batch(api, name, batch, asked) for batch in batches(images))
+        async for answers in self._session.tasks.each(many, AT_ONCE):
+            for answer in answers:
+                yield answer
+
+    async def versions(self) -> list[int]:
+        """Return the numbers of all versions."""
+        steps = operations.list_version_numbers(self._session.api, self.name)
+        return await self._session.tasks.run(steps)
+
+    async def version(self, reference: int | str = "live") -> AsyncVersion:
+        """Return a version by its number or an alias. Raises VersionNotFoundError."""
+        steps = operations.get_version(self._session.api, self.name, reference)
+        return AsyncVersion(self._session, self.name, await self._session.tasks.run(steps))
+
+    async def forget(self, classes: Sequence[str], *, purge: bool = False) -> AsyncJob:
+        """Queue a job that makes a version without some classes."""
+        return await self._start({"kind": "forget", "classes": list(classes), "purge": purge})
+
+    async def correct(self, labels: Mapping[str, str | None]) -> AsyncJob:
+        """Queue a job that gives images, by their hashes, other labels; None leaves one out."""
+        return await self._start({"kind": "correct", "images": operations.corrections(labels)})
+
+    async def update(self, **fields: Any) -> None:
+        """Change fields of the classifier."""
+        steps = operations.update_classifier(self._session.api, self.name, fields)
+        self.info = await self._session.tasks.run(steps)
+
+    async def delete(self) -> None:
+        """Delete the classifier with its versions. Raises ClassifierInUseError."""
+        await self._session.tasks.run(self._session.api.delete(classifier_path(self.name)))
+
+    async def _start(self, request: Mapping[str, Any]) -> AsyncJob:
+        steps = operations.start_job(self._session.api, self.name, request)
+        return AsyncJob(self._session, await self._session.tasks.run(steps), None)
+
+
+class AsyncClassifiers:
+    """The classifiers of a workspace."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def create(self, name: str, **fields: Any) -> AsyncClassifier:
+        """Make a classifier. `fields` are those of `POST /v1/classifiers`; none are needed.
+
+        Raises ClassifierExistsError, InvalidOptionsError.
+        """
+        steps = operations.create_classifier(self._session.api, name, fields)
+        return AsyncClassifier(self._session, await self._session.tasks.run(steps))
+
+    async def get(self, name: str) -> AsyncClassifier:
+        """Return a classifier. Raises ClassifierNotFoundError."""
+        steps = operations.get_classifier(self._session.api, name)
+        return AsyncClassifier(self._session, await self._session.tasks.run(steps))
+
+    async def list(self) -> "list[AsyncClassifier]":
+        """Return all classifiers."""
+        found = await self._session.tasks.run(operations.list_classifiers(self._session.api))
+        return [AsyncClassifier(self._session, view) for view in found]

@@ -1,0 +1,66 @@
+"""Jobs."""
+
+from typing import Any
+
+from accrue_client import operations
+from accrue_client.blocking.session import Session
+from accrue_client.blocking.versions import Version
+from accrue_client.progress import Tell, teller
+from accrue_client.views import Event, JobView, Upload
+from accrue_client.waiting import events, report, wait
+
+
+class Job:
+    """A job; `info` is what the service said of it last, `upload` what it learns, if sent here."""
+
+    def __init__(self, session: Session, info: JobView, upload: Upload | None) -> None:
+        self._session = session
+        self.info = info
+        self.upload = upload
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.info.id
+
+    def wait(self, *, timeout: float | None = None, progress: bool | Tell = False) -> Version:
+        """Return the version that the job made, once it has succeeded.
+
+        Raises JobFailedError where it failed or was cancelled, WaitTimeoutError after `timeout`
+        seconds, and ValueError for a job that makes no version: `finish` waits for any.
+        """
+        job = self.finish(timeout=timeout, progress=progress)
+        name, number = operations.made(job)
+        steps = operations.get_version(self._session.api, name, number)
+        return Version(self._session, name, self._session.threads.run(steps))
+
+    def finish(self, *, timeout: float | None = None, progress: bool | Tell = False) -> JobView:
+        """Return the job once it has succeeded. Raises JobFailedError and WaitTimeoutError."""
+        steps = wait(self._session.api, self.id, teller(progress), timeout)
+        self.info = self._session.threads.run(steps)
+        return self.info
+
+    def refresh(self) -> JobView:
+        """Return the job as it is now."""
+        self.info = self._session.threads.run(operations.get_job(self._session.api, self.id))
+        return self.info
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return what has happened since the event number `after`."""
+        return self._session.threads.run(events(self._session.api, self.id, after))
+
+    def report(self) -> dict[str, Any]:
+        """Return what the job found out. Raises NoReportError."""
+        return self._session.threads.run(report(self._session.api, self.id))
+
+    def cancel(self) -> None:
+        """Cancel the job. Raises JobFinishedError."""
+        self.info = self._session.threads.run(
+            operations.change_job(self._session.api, self.id, "cancel")
+        )
+
+    def retry(self) -> None:
+        """Queue the job again. Raises JobNotRetryableError."""
+        self.info = self._session.threads.run(
+            operations.change_job(self._session.api, self.id, "retry")
+        )

@@ -1,0 +1,157 @@
+"""What can be asked of the service, as operations. `client` and `async_client` offer them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accrue_client.http_api import Api, classifier_path
+from accrue_client.progress import Tell
+from accrue_client.steps import Steps
+from accrue_client.uploading import upload
+from accrue_client.views import (
+    Advice,
+    ClassifierView,
+    EvaluatedImage,
+    EvaluationView,
+    JobView,
+    Suspect,
+    Upload,
+    VersionView,
+)
+from accrue_client.waiting import report, wait
+
+
+def create_classifier(api: Api, name: str, fields: Mapping[str, Any]) -> Steps[ClassifierView]:
+    """Make a classifier."""
+    made = yield from api.post("/v1/classifiers", {"name": name, **fields})
+    return ClassifierView.model_validate(made)
+
+
+def get_classifier(api: Api, name: str) -> Steps[ClassifierView]:
+    """Return a classifier."""
+    return ClassifierView.model_validate((yield from api.get(classifier_path(name))))
+
+
+def list_classifiers(api: Api) -> Steps[list[ClassifierView]]:
+    """Return all classifiers of the key's workspace."""
+    return [
+        ClassifierView.model_validate(each) for each in (yield from api.pages("/v1/classifiers"))
+    ]
+
+
+def update_classifier(api: Api, name: str, fields: Mapping[str, Any]) -> Steps[ClassifierView]:
+    """Change fields of a classifier."""
+    return ClassifierView.model_validate(
+        (yield from api.patch(classifier_path(name), dict(fields)))
+    )
+
+
+def learn(
+    api: Api, name: str, source: Any, tell: Tell, job: Mapping[str, Any], **sending: Any
+) -> Steps[tuple[JobView, Upload]]:
+    """Send images, unless they are an upload already, and queue the job that learns them."""
+    sent = (
+        source if isinstance(source, Upload) else (yield from upload(api, source, tell, **sending))
+    )
+    queued = yield from start_job(api, name, {"kind": "learn", "uploads": [sent.id], **job})
+    return queued, sent
+
+
+def start_job(api: Api, name: str, request: Mapping[str, Any]) -> Steps[JobView]:
+    """Queue a job of a classifier. Fields that are None are left out."""
+    body = {key: value for key, value in request.items() if value is not None}
+    return JobView.model_validate((yield from api.post(f"{classifier_path(name)}/jobs", body)))
+
+
+def get_job(api: Api, job_id: str) -> Steps[JobView]:
+    """Return a job as it is now."""
+    return JobView.model_validate((yield from api.get(f"/v1/jobs/{job_id}")))
+
+
+def change_job(api: Api, job_id: str, action: str) -> Steps[JobView]:
+    """Cancel or retry a job."""
+    return JobView.model_validate((yield from api.post(f"/v1/jobs/{job_id}/{action}")))
+
+
+def get_version(api: Api, name: str, reference: int | str) -> Steps[VersionView]:
+    """Return a version by its number or an alias."""
+    path = f"{classifier_path(name)}/versions/{reference}"
+    return VersionView.model_validate((yield from api.get(path)))
+
+
+def list_version_numbers(api: Api, name: str) -> Steps[list[int]]:
+    """Return the numbers of all versions."""
+    found = yield from api.pages(f"{classifier_path(name)}/versions")
+    return [each["number"] for each in found]
+
+
+def evaluate(
+    api: Api,
+    name: str,
+    version: int,
+    source: Any,
+    tell: Tell,
+    request: Mapping[str, Any],
+    **sending: Any,
+) -> Steps[tuple[str, EvaluationView]]:
+    """Measure a version on images, or on those it holds out; return the job's id and the report."""
+    asked: dict[str, Any] = {"kind": "evaluate", "base_version": version, **request}
+    if source is not None:
+        is_sent = isinstance(source, Upload)
+        sent = source if is_sent else (yield from upload(api, source, tell, **sending))
+        asked["uploads"] = [sent.id]
+    job = yield from start_job(api, name, asked)
+    yield from wait(api, job.id, tell)
+    return job.id, EvaluationView.model_validate((yield from report(api, job.id)))
+
+
+def evaluated_images(api: Api, job_id: str, wrong: bool | None) -> Steps[list[EvaluatedImage]]:
+    """Return the images of an evaluation, the most surely wrong first."""
+    found = yield from api.pages(f"/v1/jobs/{job_id}/images", wrong=wrong, limit=1000)
+    return [EvaluatedImage.model_validate(each) for each in found]
+
+
+def suspects(api: Api, name: str, version: int) -> Steps[list[Suspect]]:
+    """Return the images whose label is likely to be wrong."""
+    path = f"{classifier_path(name)}/versions/{version}/suspects"
+    return [Suspect.model_validate(each) for each in (yield from api.pages(path, limit=1000))]
+
+
+def exemplars(api: Api, name: str, version: int, label: str) -> Steps[list[dict[str, Any]]]:
+    """Return the exemplars of a class, in the order in which they were chosen."""
+    path = f"{classifier_path(name)}/versions/{version}/exemplars"
+    return (yield from api.pages(path, label=label))
+
+
+def promote(api: Api, name: str, version: int, alias: str) -> Steps[None]:
+    """Make an alias name a version."""
+    yield from api.put(f"{classifier_path(name)}/aliases/{alias}", {"version": version})
+
+
+def download(api: Api, name: str, version: int, to: Path) -> Steps[None]:
+    """Write the version file, a tar archive."""
+    yield from api.save(f"{classifier_path(name)}/versions/{version}/checkpoint", to)
+
+
+def advise(
+    api: Api, source: Any, tell: Tell, seconds: float | None, **sending: Any
+) -> Steps[Advice]:
+    """Measure which method, backbone and image size to choose for images."""
+    is_sent = isinstance(source, Upload)
+    sent = source if is_sent else (yield from upload(api, source, tell, **sending))
+    asked = {"uploads": [sent.id]} | ({} if seconds is None else {"seconds": seconds})
+    job = JobView.model_validate((yield from api.post("/v1/advice", asked)))
+    yield from wait(api, job.id, tell)
+    return Advice.model_validate((yield from report(api, job.id)))
+
+
+def corrections(labels: Mapping[str, str | None]) -> Sequence[Mapping[str, str | None]]:
+    """Return corrections as a job takes them: by the hash of an image, its label or None."""
+    return [{"sha256": sha256, "label": label} for sha256, label in labels.items()]
+
+
+def made(job: JobView) -> tuple[str, int]:
+    """Return the classifier and number of the version that a job made. Raises ValueError."""
+    if job.classifier is None or job.version is None:
+        raise ValueError(f"A job of the kind {job.kind} makes no version; see its report().")
+    return job.classifier, job.version

@@ -1,0 +1,126 @@
+"""Sends a call until it is answered: exponential backoff with jitter, and `Retry-After`.
+
+A call that changes something is sent with an `Idempotency-Key`, so that it is done once however
+often it is sent.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+
+from accrue_client.errors import AccrueError, NotAccrueError, ProblemError, ServerUnreachableError
+from accrue_client.problems import from_document
+from accrue_client.steps import Call, Pause, Steps
+
+# Conflicts that pass by themselves.
+_PASSING = frozenset({"request-in-progress"})
+# What a proxy answers while the service behind it restarts.
+_GATEWAY = frozenset({502, 503, 504})
+# Requests with these methods may be repeated as they are.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+
+
+@dataclass
+class Retrying:
+    """How long to try. One object serves all calls of a client.
+
+    A server that has answered before is waited for `patience` seconds: it may be restarting. One
+    that never has is tried for `first` seconds, as its URL may be wrong.
+    """
+
+    patience: float = 300.0
+    first: float = 3.0
+    clock: Callable[[], float] = time.monotonic
+    has_answered: bool = field(default=False, init=False)
+
+    def send(self, call: Call, *, repeatable: bool = False) -> Steps[httpx.Response]:
+        """Return the answer if it is 2xx or 304. Raises ProblemError and the like otherwise.
+
+        `repeatable` is a call that changes nothing although its method may.
+        """
+        call = call if repeatable or call.method in _IDEMPOTENT else _keyed(call)
+        began, tries = self.clock(), 0
+        while True:
+            tries += 1
+            try:
+                response: httpx.Response = yield call
+            except httpx.TransportError as error:
+                patience = self.patience if self.has_answered else self.first
+                failure: AccrueError = ServerUnreachableError(_said(call, error))
+                failure.__cause__ = error
+                wait = _pause(tries)
+            else:
+                self.has_answered = True
+                patience = self.patience
+                if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+                    return response
+                failure = error_of(response)
+                retry = _wait(failure)
+                if retry is None:
+                    raise failure
+                wait = max(retry, _pause(tries))
+            if self.clock() - began + wait > patience:
+                raise failure
+            yield Pause(wait)
+
+
+def error_of(response: httpx.Response) -> AccrueError:
+    """Return the exception of an answer that is not 2xx."""
+    try:
+        return from_document(response.json(), response.status_code, _retry_after(response))
+    except (ValueError, KeyError, TypeError):
+        return not_accrue(response)
+
+
+def not_accrue(response: httpx.Response) -> NotAccrueError:
+    """Return the exception of an answer that does not come from the service."""
+    said = f"{response.status_code} {response.reason_phrase}"
+    return NotAccrueError(
+        f"{response.request.url} answered {said}, and not as Accrue does. Is the URL that of the "
+        "service?",
+        response.status_code,
+    )
+
+
+def _keyed(call: Call) -> Call:
+    return Call(
+        call.method,
+        call.path,
+        call.params,
+        {"Idempotency-Key": uuid4().hex, **call.headers},
+        call.content,
+        call.seconds,
+        call.to,
+    )
+
+
+def _wait(failure: AccrueError) -> float | None:
+    """Return for how long to wait before the next try, None where none would help."""
+    if isinstance(failure, NotAccrueError):
+        return 0.0 if failure.status in _GATEWAY else None
+    if not isinstance(failure, ProblemError):
+        return None
+    passes = failure.status == httpx.codes.SERVICE_UNAVAILABLE or failure.code == "rate-limited"
+    if failure.code in _PASSING or (passes and failure.retry_after is not None):
+        return failure.retry_after or 0.0
+    return None
+
+
+def _pause(tries: int) -> float:
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None
+
+
+def _said(call: Call, error: httpx.TransportError) -> str:
+    why = str(error) or type(error).__name__
+    return f"The server did not answer {call.method} {call.path}: {why}."

@@ -1,0 +1,149 @@
+"""Runs operations: `Threads` in the calling thread, `Tasks` with asyncio."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from accrue_client.connecting import Connection
+from accrue_client.steps import Call, Pause, Steps, Work
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Blocks the calling thread until an operation has ended."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._http = httpx.Client(**connection.arguments)
+
+    def run(self, steps: Steps[T]) -> T:
+        """Return the result of an operation, or raise what it raises."""
+        answer: Any = None
+        error: httpx.TransportError | None = None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as ended:
+                result: T = ended.value
+                return result
+            answer, error = None, None
+            match step:
+                case Pause(seconds):
+                    time.sleep(seconds)
+                case Work(function):
+                    answer = function()
+                case Call():
+                    try:
+                        answer = self._send(step)
+                    except httpx.TransportError as failed:
+                        error = failed
+
+    def each(self, many: Iterable[Steps[T]], at_once: int) -> Iterator[T]:
+        """Yield the results of many operations in their order, `at_once` under way."""
+        with ThreadPoolExecutor(at_once, "accrue-client") as pool:
+            ahead: deque[Future[T]] = deque()
+            try:
+                for steps in many:
+                    ahead.append(pool.submit(self.run, steps))
+                    if len(ahead) == at_once:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _send(self, call: Call) -> httpx.Response:
+        request = self._http.build_request(**self._connection.request(call))
+        response = self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        if call.to is not None:
+            try:
+                if not response.is_success:
+                    response.read()
+                else:
+                    with call.to.open("wb") as file:
+                        for chunk in response.iter_bytes():
+                            file.write(chunk)
+            finally:
+                response.close()
+        return response
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+class Tasks:
+    """Awaits operations."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._http = httpx.AsyncClient(**connection.arguments)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Return the result of an operation, or raise what it raises."""
+        answer: Any = None
+        error: httpx.TransportError | None = None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as ended:
+                result: T = ended.value
+                return result
+            answer, error = None, None
+            match step:
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                case Work(function):
+                    answer = await asyncio.to_thread(function)
+                case Call():
+                    try:
+                        answer = await self._send(step)
+                    except httpx.TransportError as failed:
+                        error = failed
+
+    async def each(self, many: Iterable[Steps[T]], at_once: int) -> AsyncIterator[T]:
+        """Yield the results of many operations in their order, `at_once` under way."""
+        ahead: deque[asyncio.Task[T]] = deque()
+        try:
+            for steps in many:
+                ahead.append(asyncio.create_task(self.run(steps)))
+                if len(ahead) == at_once:
+                    yield await ahead.popleft()
+            while ahead:
+                yield await ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _send(self, call: Call) -> httpx.Response:
+        request = self._http.build_request(**self._connection.request(call))
+        response = await self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        if call.to is not None:
+            try:
+                if not response.is_success:
+                    await response.aread()
+                else:
+                    with call.to.open("wb") as file:
+                        async for chunk in response.aiter_bytes():
+                            file.write(chunk)
+            finally:
+                await response.aclose()
+        return response

@@ -1,0 +1,138 @@
+"""Sends labelled images as an upload, part by part."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accrue_client.errors import (
+    InvalidSourceError,
+    ProblemError,
+    ServerUnreachableError,
+    UploadInterruptedError,
+)
+from accrue_client.folders import Skipped
+from accrue_client.http_api import Api
+from accrue_client.parts import form_of, parts_of
+from accrue_client.progress import Sending, Tell
+from accrue_client.sources import GroupBy, LabelledImage, LabelledImages, Split, collect, is_archive
+from accrue_client.steps import FileBody, Steps, work
+from accrue_client.views import Upload
+
+_MEDIA_TYPES = {".zip": "application/zip", ".tar": "application/x-tar"}
+
+
+def upload(
+    api: Api,
+    source: Any,
+    tell: Tell,
+    *,
+    label: str | None = None,
+    split: Split | None = None,
+    group: GroupBy | None = None,
+    names: str | None = None,
+    strict: bool = False,
+    resume: str | None = None,
+) -> Steps[Upload]:
+    """Send images and return the upload that they make.
+
+    `strict` takes all images or none. `resume` is the id of an upload that was cut off. Raises
+    InvalidSourceError, UploadInterruptedError and ProblemError.
+    """
+    query = {"group": group, "strict": strict or None}
+    if is_archive(source) and label is None:
+        return (
+            yield from _send_archive(api, Path(source), {**query, "names": names, "split": split})
+        )
+    found = yield from collect(api, source, label, group)
+    if strict and found.skipped:
+        first = found.skipped[0]
+        raise InvalidSourceError(
+            f"{len(found.skipped)} files cannot be sent, and strict takes all or none. "
+            f"The first is {first.name}: {first.reason}."
+        )
+    return (yield from _send_parts(api, found, tell, split, query, resume))
+
+
+def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Upload]:
+    size = yield from work(lambda: archive.stat().st_size)
+    headers = {
+        "Content-Type": _MEDIA_TYPES.get(archive.suffix.lower(), "application/gzip"),
+        "Content-Length": str(size),
+    }
+    answer = yield from api.post_bytes("/v1/uploads", FileBody(archive), headers, **query)
+    return Upload.model_validate(answer)
+
+
+def _send_parts(
+    api: Api,
+    found: LabelledImages,
+    tell: Tell,
+    split: Split | None,
+    query: dict[str, Any],
+    resume: str | None,
+) -> Steps[Upload]:
+    strict = query["strict"]
+    sent = set() if resume is None else (yield from _names_sent(api, resume))
+    left = [image for image in found.images if image.name not in sent]
+    total, done = len(found.images), len(found.images) - len(left)
+    upload_id, skipped = resume, list(found.skipped)
+    answer = None if resume is None else (yield from api.get(f"/v1/uploads/{resume}"))
+    try:
+        for own, part in parts_of(left):
+            tell(Sending(done, total))
+            answer = yield from _send_part(
+                api, part, upload_id, {**query, "split": own or split}, skipped, answer
+            )
+            upload_id = None if answer is None else answer["id"]
+            done += len(part)
+    except ServerUnreachableError as error:
+        if upload_id is None:
+            raise
+        raise UploadInterruptedError(
+            f"{error}\n{done} of {total} images have arrived. Continue with resume={upload_id!r}.",
+            upload_id,
+        ) from error
+    except ProblemError:
+        if strict and upload_id is not None:
+            yield from api.delete(f"/v1/uploads/{upload_id}")
+        raise
+    tell(Sending(total, total))
+    if answer is None:
+        raise InvalidSourceError(_all_skipped(skipped))
+    answer["wrapping_folder"] = answer.get("wrapping_folder") or found.wrapping_folder
+    return Upload.model_validate({**answer, "skipped": skipped})
+
+
+def _send_part(
+    api: Api,
+    part: Sequence[LabelledImage],
+    upload_id: str | None,
+    query: dict[str, Any],
+    skipped: list[Skipped],
+    so_far: Any,
+) -> Steps[Any]:
+    """Send one part and return the whole upload; what cannot be read is added to `skipped`."""
+    form = yield from work(lambda: form_of(part))
+    skipped += form.skipped
+    if not form.images:
+        return so_far
+    path = "/v1/uploads" if upload_id is None else f"/v1/uploads/{upload_id}/images"
+    try:
+        return (yield from api.post_bytes(path, form.content, form.headers, **query))
+    except ProblemError as error:
+        # Of this part nothing is usable. Others may be, so it is said at the end.
+        if error.code != "no-usable-images" or query["strict"]:
+            raise
+        skipped += [Skipped(image.name, error.detail) for image in part]
+        return so_far
+
+
+def _names_sent(api: Api, upload_id: str) -> Steps[set[str]]:
+    images = yield from api.pages(f"/v1/uploads/{upload_id}/images", limit=1000)
+    upload = yield from api.get(f"/v1/uploads/{upload_id}")
+    return {each["name"] for each in (*images, *upload["rejected"])}
+
+
+def _all_skipped(skipped: Sequence[Skipped]) -> str:
+    lines = [f"  {each.name}: {each.reason}" for each in skipped[:10]]
+    return "\n".join(["Not one image could be used.", *lines])

@@ -1,0 +1,211 @@
+"""What the service answers, as models. Fields of newer services are kept as they come."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from accrue_client.folders import Skipped
+
+
+class View(BaseModel):
+    """The base of all answers."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
+
+
+class ClassifierView(View):
+    """What a classifier is: see `POST /v1/classifiers` in the documentation of the service."""
+
+    name: str
+    method: str
+    backbone: str
+    weights: str | None = None
+    image_size: int | None = None
+
+
+class RejectedReason(View):
+    """Why `count` files were not accepted, with the names of a few."""
+
+    reason: str
+    count: int
+    examples: list[str] = []
+
+
+class Upload(View):
+    """Labelled images on the service. `skipped` were not sent, `rejected_reasons` not accepted."""
+
+    id: str
+    classes: dict[str, int]
+    accepted: int
+    duplicates: int = 0
+    rejected_count: int = 0
+    rejected_reasons: list[RejectedReason] = []
+    empty_classes: list[str] = []
+    groups: int = 0
+    wrapping_folder: str | None = None
+    warnings: list[str] = []
+    skipped: list[Skipped] = Field(default=[], exclude=True)
+
+    @property
+    def not_taken(self) -> int:
+        """How many files were not sent or not accepted."""
+        return len(self.skipped) + self.rejected_count
+
+
+class ProgressView(View):
+    """How far a running job is; `fraction` never falls."""
+
+    fraction: float
+    epoch: int | None = None
+    epochs: int | None = None
+    loss: float | None = None
+    eta_seconds: float | None = None
+    held_out_accuracy: float | None = None
+    best_held_out_accuracy: float | None = None
+
+
+class JobError(View):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    retryable: bool = False
+
+
+class JobView(View):
+    """A job: `state` is `queued`, `running`, `cancelling`, `succeeded`, `failed` or `cancelled`."""
+
+    id: str
+    classifier: str | None
+    kind: str
+    state: str
+    phase: str | None = None
+    progress: ProgressView | None = None
+    error: JobError | None = None
+    version: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+class Event(View):
+    """Something that happened in a job."""
+
+    seq: int
+    at: datetime
+    type: str
+    level: str
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Metrics(View):
+    """What was measured of a version, on held-out images; None where there are none."""
+
+    accuracy: float | None = None
+    standard_error: float | None = None
+    measured_on: int | None = None
+    forgetting: float | None = None
+    average_incremental_accuracy: float | None = None
+    warnings: list[str] = []
+
+
+class VersionView(View):
+    """A version."""
+
+    number: int
+    parent: int | None = None
+    created_at: datetime
+    metrics: Metrics
+    aliases: list[str] = []
+
+
+class Ranked(View):
+    """One of the classes considered."""
+
+    label: str
+    score: float
+    distance: float | None = None
+
+
+class Prediction(View):
+    """What an image shows. `known` is None where that cannot be told; `known_why` says why."""
+
+    label: str
+    score: float
+    task: int
+    known: bool | None = None
+    p_known: float | None = None
+    known_why: str | None = None
+    ranked: list[Ranked] = []
+
+
+class Unreadable(View):
+    """An image of several that has no prediction."""
+
+    code: str
+    detail: str
+
+
+class Confusion(View):
+    """`counts[i][j]` images of the class `labels[i]` were called `labels[j]`."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+    @property
+    def by_label(self) -> dict[str, dict[str, int]]:
+        """By true label, how many images were called what; zeros are left out."""
+        return {
+            label: {said: count for said, count in zip(self.labels, row, strict=True) if count}
+            for label, row in zip(self.labels, self.counts, strict=True)
+        }
+
+
+class ClassFigures(View):
+    """What was measured of one class."""
+
+    label: str
+    images: int
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+
+
+class EvaluationView(View):
+    """How right a version is on labelled images."""
+
+    version: int
+    images: int
+    accuracy: float | None = None
+    standard_error: float | None = None
+    per_class: list[ClassFigures] = []
+    confusion: Confusion
+    left_out: dict[str, int] = {}
+
+
+class EvaluatedImage(View):
+    """An evaluated image: its label, and what the version said."""
+
+    sha256: str
+    label: str
+    predicted: str
+    score: float
+
+
+class Suspect(EvaluatedImage):
+    """An image whose label is likely to be wrong."""
+
+    label_score: float
+    used: str
+
+
+class Advice(View):
+    """What was measured of methods on the images of uploads, and which to choose."""
+
+    rows: list[dict[str, Any]]
+    recommendation: dict[str, Any] | None = None
+    warnings: list[str] = []
