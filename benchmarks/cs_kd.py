@@ -18,8 +18,8 @@ from typing import Any
 
 from app.bench.tasks import Task, read_tasks
 from app.client.client import Client, classifier_path
-from app.client.folder import TarStream
 from app.client.jobs import poll, require_success
+from app.client.uploads import send_images
 from benchmarks.datasets import load_module
 
 RESULTS = Path(__file__).parent / "results" / "cs_kd.json"
@@ -33,9 +33,9 @@ def ask(client: Client, name: str, version: int, tasks: list[Task]) -> list[tupl
     answers: list[tuple[str, list[str]]] = []
     for start in range(0, len(truth), _IMAGES_A_REQUEST):
         part = truth[start : start + _IMAGES_A_REQUEST]
-        files = [(path.name, path.read_bytes()) for _, path in part]
+        files = [path.read_bytes() for _, path in part]
         path = f"{classifier_path(name)}/predict"
-        results = client.post_files(path, files, version=version, top_k=5)["results"]
+        results = client.predict(path, files, version=version, top_k=5)["results"]
         answers += [
             (label, [one["label"] for one in result["ranked"]])
             for (label, _), result in zip(part, results, strict=True)
@@ -69,10 +69,10 @@ def main() -> None:
     }
     # `read_tasks` makes at least two tasks; they are sent as one upload.
     tasks = read_tasks(arguments.folder, 50, images_per_class=arguments.images)
-    stream = TarStream([image for task in tasks for image in task.images])
+    images = [image for task in tasks for image in task.images]
     found: dict[str, dict[int, dict[str, float]]] = {}
     with Client(arguments.url) as client:
-        upload = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
+        upload = send_images(client, images).id
         for method in ("finetune", "cs_kd"):
             for seed in arguments.seeds:
                 name = f"{method}-{time.time_ns()}"

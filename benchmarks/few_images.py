@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.client import Client
-from app.client.folder import TarStream, find_images
+from app.client.folder import find_images
 from app.client.jobs import poll, require_success
+from app.client.uploads import send_images
 from app.demo.digits import IMAGE_SIZE, write_digits
 from app.demo.server import running_service
 
@@ -63,8 +64,9 @@ def accuracy(client: Client, folder: Path, count: int, seed: int) -> float:
             target.mkdir(parents=True)
             for index in drawn:
                 shutil.copy(known[index], target)
-        stream = TarStream(find_images(sent).images)
-        job = client.post_bytes(f"/v1/classifiers/{name}/learn", stream, stream.headers)
+        upload = send_images(client, find_images(sent))
+        request = {"kind": "learn", "uploads": [upload.id]}
+        job = client.post(f"/v1/classifiers/{name}/jobs", request)
         *_, last = poll(client, job["id"])
         require_success(last)
         shutil.rmtree(sent)

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.client import Client, ClientError
-from app.client.folder import TarStream, find_images
+from app.client.folder import find_images
 from app.client.jobs import FINAL_STATES, require_success
+from app.client.uploads import send_images
 from app.demo.digits import IMAGE_SIZE, write_digits
 from app.demo.server import running_service
 
@@ -88,10 +89,8 @@ def prepare(client: Client) -> None:
 
 def send(client: Client, digits: Path) -> str:
     """Upload two classes and return the id of the upload."""
-    images = [m for m in find_images(digits).images if m.name.split("/")[1] in {"0", "1"}]
-    stream = TarStream(images)
-    upload: str = client.post_bytes("/v1/uploads", stream, stream.headers)["id"]
-    return upload
+    images = [m for m in find_images(digits) if m.name.split("/")[1] in {"0", "1"}]
+    return send_images(client, images).id
 
 
 def learn(client: Client, upload: str, image: bytes) -> dict[str, float]:

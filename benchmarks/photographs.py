@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.client import Client
-from app.client.folder import TarStream, find_images
+from app.client.folder import find_images
+from app.client.uploads import send_images
 from app.demo.server import running_service
 from benchmarks.datasets import load_module
 from benchmarks.overheads import first_answer, wait
@@ -71,9 +72,8 @@ def write_photographs(folder: Path) -> None:
 
 def measure(client: Client, folder: Path, name: str) -> Taken:
     """Learn, correct and forget with a new classifier; return the seconds of each."""
-    images = find_images(folder).images
+    images = find_images(folder)
     shown = images[0].source.read_bytes()
-    stream = TarStream(images)
     client.post("/v1/classifiers", {"name": name})
     path = f"/v1/classifiers/{name}"
     taken: Taken = []
@@ -82,12 +82,12 @@ def measure(client: Client, folder: Path, name: str) -> Taken:
         first_answer(client, f"{path}/predict", shown, wait(client, job["id"]))
 
     with timed(taken):
-        upload = client.post_bytes("/v1/uploads", stream, stream.headers)
-        if upload["rejected_count"]:
-            raise SystemExit(f"{upload['rejected_count']} photographs were rejected")
-        body: dict[str, Any] = {"kind": "learn", "uploads": [upload["id"]]}
+        upload = send_images(client, images)
+        if upload.not_taken:
+            raise SystemExit(f"{upload.not_taken} photographs were rejected")
+        body: dict[str, Any] = {"kind": "learn", "uploads": [upload.id]}
         until_live(client.post(f"{path}/jobs", body))
-    image = next(iter(client.each(f"/v1/uploads/{upload['id']}/images")))
+    image = next(iter(client.each(f"/v1/uploads/{upload.id}/images")))
     other = next(f"class {k}" for k in range(CLASSES) if image["label"] != f"class {k}")
     with timed(taken):
         body = {"kind": "correct", "images": [{"sha256": image["sha256"], "label": other}]}

@@ -18,10 +18,8 @@ def predict(
     """Return the label that a version predicts for each image."""
     remaining = iter(images)
     labels: list[str] = []
-    while files := [
-        (path.name, path.read_bytes()) for path in islice(remaining, _IMAGES_A_REQUEST)
-    ]:
-        answer = client.post_files(
+    while files := [path.read_bytes() for path in islice(remaining, _IMAGES_A_REQUEST)]:
+        answer = client.predict(
             f"{classifier_path(name)}/predict", files, version=version, top_k=1, **query
         )
         labels += [result["label"] for result in answer["results"]]

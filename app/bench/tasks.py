@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from app.client.errors import CommandError
-from app.client.folder import OUTSIDE, ImageFile, find_images
+from app.client.folder import ImageFile, find_images
 from app.services.labels import clean_label
 
 # A class without test images of its own has every fifth image measured on and not learnt.
@@ -104,7 +104,7 @@ def _named_after(name: str, by_label: dict[str, list[ImageFile]]) -> Task:
 
 def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[ImageFile]]:
     by_label: dict[str, list[ImageFile]] = defaultdict(list)
-    for image in map(_cleaned, _with_splits(_images(folder))):
+    for image in map(_cleaned, _with_splits(find_images(folder))):
         by_label[image.name.split("/")[1]].append(image)
     if images_per_class is not None:
         by_label = {label: _spread(own, images_per_class) for label, own in by_label.items()}
@@ -124,15 +124,6 @@ def _spread(images: list[ImageFile], most: int) -> list[ImageFile]:
         return images
     left_out = set(learnt) - {learnt[index * len(learnt) // most] for index in range(most)}
     return [image for image in images if image not in left_out]
-
-
-def _images(folder: Path) -> list[ImageFile]:
-    """List the images of a folder. A comparison must not leave any out."""
-    listing = find_images(folder)
-    for skipped in listing.skipped:
-        if skipped.reason != OUTSIDE:
-            raise CommandError(f"{folder}: {skipped.name} cannot be used: {skipped.reason}.")
-    return listing.images
 
 
 def _cleaned(image: ImageFile) -> ImageFile:

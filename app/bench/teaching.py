@@ -12,9 +12,8 @@ from app.bench.plan import ComparisonPlan, PlanRow
 from app.bench.tasks import Task
 from app.client.client import Client, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import TarStream
 from app.client.jobs import poll, require_success, warnings
-from app.client.uploads import rejected_lines
+from app.client.uploads import rejected_lines, send_images
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,11 @@ class BenchRunner:
     def _upload(self, number: int) -> str:
         """Upload the images of a task, once, and return the id of the upload."""
         if number not in self._uploads:
-            stream = TarStream(self._tasks[number].images)
-            answer = self._client.post_bytes("/v1/uploads", stream, stream.headers)
-            if answer["rejected_count"]:
-                lines = ["The service did not accept every image:", *rejected_lines(answer)]
+            upload = send_images(self._client, self._tasks[number].images)
+            if upload.not_taken:
+                lines = ["The service did not accept every image:", *rejected_lines(upload)]
                 raise CommandError("\n".join(lines))
-            self._uploads[number] = answer["id"]
+            self._uploads[number] = upload.id
         return self._uploads[number]
 
 

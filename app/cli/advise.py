@@ -9,10 +9,9 @@ from rich.console import Console
 from app.advice import table
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, Group, KeyFile, Url, connect
-from app.cli.sending import describe_skipped, describe_upload, send
+from app.cli.sending import send
 from app.client.client import Client
 from app.client.errors import CommandError
-from app.client.folder import find_images
 from app.client.jobs import follow, warnings
 
 _DRAWN_BY_DEFAULT = Path("accrue-advice.png")
@@ -49,15 +48,11 @@ def advise(
     """
     target = _target(picture)
     console = Console(highlight=False)
-    listings = [find_images(folder) for folder in folders]
     with connect(url, key_file) as client:
         uploads: list[str] = []
         try:
-            for listing in listings:
-                describe_skipped(listing, console)
-                upload = send(client, listing.images, console, group)
-                uploads.append(upload["id"])
-                describe_upload(upload, console)
+            # One by one, so that those that were made are removed if the next one fails.
+            uploads.extend(send(client, folder, console, group).id for folder in folders)
             job = client.post("/v1/advice", {"uploads": uploads, "seconds": seconds})
         except BaseException:
             _remove(client, uploads)

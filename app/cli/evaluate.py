@@ -8,9 +8,8 @@ from rich.console import Console
 
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, FalseAlarms, Group, KeyFile, Name, Url, connect
-from app.cli.sending import describe_skipped, describe_upload, send
+from app.cli.sending import send
 from app.client.client import Client, classifier_path
-from app.client.folder import Listing, find_images
 from app.client.jobs import follow, show_warnings
 from app.evaluation import tables
 
@@ -53,7 +52,6 @@ def evaluate(
     if picture is not None:
         extra.check_picture(picture)
     console = Console(highlight=False)
-    listing = None if folder is None else find_images(folder)
     request: dict[str, Any] = {
         "kind": "evaluate",
         "task": task,
@@ -62,7 +60,7 @@ def evaluate(
     }
     request |= {"base_version": int(version)} if version.isdecimal() else {"alias": version}
     with connect(url, key_file) as client:
-        upload, job = _ask(client, name, request, listing, console, group)
+        upload, job = _ask(client, name, request, folder, console, group)
         job = follow(client, job, console)
         report = client.get(f"/v1/jobs/{job['id']}/report")
         mistakes = client.get(f"/v1/jobs/{job['id']}/images", wrong=True, limit=10)["data"]
@@ -80,7 +78,7 @@ def _ask(
     client: Client,
     name: str,
     request: dict[str, Any],
-    listing: Listing | None,
+    folder: Path | None,
     console: Console,
     group: Group,
 ) -> tuple[str | None, Any]:
@@ -89,18 +87,16 @@ def _ask(
     Return the upload's id, None without a folder, and the job.
     """
     path = f"{classifier_path(name)}/jobs"
-    if listing is None:
+    if folder is None:
         return None, client.post(path, request)
     # Before anything is sent in vain.
     version = request.get("alias", request.get("base_version"))
     client.get(f"{classifier_path(name)}/versions/{version}")
-    describe_skipped(listing, console)
-    upload = send(client, listing.images, console, group)
-    describe_upload(upload, console)
+    upload = send(client, folder, console, group)
     try:
-        return upload["id"], client.post(path, {**request, "uploads": [upload["id"]]})
+        return upload.id, client.post(path, {**request, "uploads": [upload.id]})
     except BaseException:
-        client.delete(f"/v1/uploads/{upload['id']}")
+        client.delete(f"/v1/uploads/{upload.id}")
         raise
 
 

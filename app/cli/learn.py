@@ -10,11 +10,10 @@ import typer
 from rich.console import Console
 
 from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Options, Url, connect, parse_options
-from app.cli.sending import describe_skipped, describe_upload, send
+from app.cli.sending import UploadStoppedError, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
-from app.client.folder import find_images
 from app.client.jobs import follow, show_warnings
 
 
@@ -76,6 +75,10 @@ def learn(
         bool,
         typer.Option("--strict", help="Learn nothing unless everything in the folder can be used."),
     ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="UPLOAD", help="Continue an upload that was interrupted."),
+    ] = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
@@ -99,29 +102,28 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
-    listing = find_images(folder)
     console = Console(highlight=False)
-    describe_skipped(listing, console)
-    if strict and listing.skipped:
-        raise CommandError("Not everything can be sent, so --strict refuses it: nothing was sent.")
     with connect(url, key_file) as client:
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
-            upload = send(client, listing.images, console, group, {"strict": strict})
-            undo.callback(client.delete, f"/v1/uploads/{upload['id']}")
+            try:
+                upload = send(client, folder, console, group, strict=strict, resume=resume)
+            except UploadStoppedError:
+                undo.pop_all()  # it is to be continued
+                raise
+            undo.callback(client.delete, f"/v1/uploads/{upload.id}")
             request = {
                 "kind": "learn",
-                "uploads": [upload["id"]],
+                "uploads": [upload.id],
                 "options": step_options,
                 "on_existing": on_existing,
             }
             job = client.post(f"{classifier_path(name)}/jobs", request)
             undo.pop_all()  # now the job refers to the upload
-        describe_upload(upload, console)
         _describe_learner(client.get(classifier_path(name)), console)
         job = follow(client, job, console)
         version = client.get(f"{classifier_path(name)}/versions/{job['version']}")
-        show_warnings(client, job["id"], console, said=upload["warnings"])
+        show_warnings(client, job["id"], console, said=upload.warnings)
     console.print(described(name, version))
 
 

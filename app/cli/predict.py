@@ -47,8 +47,7 @@ def predict(
     with connect(url, key_file) as client:
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
-            files = [(image.name, _read(image)) for image in batch]
-            answer = client.post_files(path, files, **query)
+            answer = client.predict(path, map(_read, batch), **query)
             answered_by = answer["version"]
             for image, result in zip(batch, answer["results"], strict=True):
                 if "error" in result:

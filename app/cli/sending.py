@@ -1,14 +1,20 @@
 """Sends folders of images as uploads, and says what became of their files."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
+from accrue_client.errors import InvalidSourceError, UploadInterruptedError
+from accrue_client.folders import Skipped
+from accrue_client.progress import Sending, Told
+from accrue_client.sources import GroupBy
+from accrue_client.uploading import upload
+from accrue_client.views import Upload
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.cli.options import Group
 from app.client.client import Client
-from app.client.folder import ImageFile, Listing, TarStream
+from app.client.errors import CommandError
 from app.client.uploads import rejected_lines
 
 # Files and folders that are listed at most when they are not sent.
@@ -17,52 +23,85 @@ _SHOWN_SKIPPED = 100
 
 def send(
     client: Client,
-    images: list[ImageFile],
+    folder: Path,
     console: Console,
     group: Group = None,
-    query: Mapping[str, Any] = {},
-) -> Any:
-    """Make an upload of images, with a progress bar, and return it. Raises ClientError."""
-    stream = TarStream(images)
-    query = query if group is None else {**query, "group": group.value}
-    columns = (TextColumn("uploading"), BarColumn(bar_width=24), DownloadColumn())
+    *,
+    strict: bool = False,
+    resume: str | None = None,
+) -> Upload:
+    """Make an upload of a folder, with a progress bar, and say what became of its files.
+
+    Raises ClientError and CommandError. An upload that is interrupted stays, to be resumed.
+    """
+    columns = (TextColumn("uploading"), BarColumn(bar_width=24), MofNCompleteColumn())
     quiet = not console.is_terminal
+    upload_id = resume
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        row = progress.add_task("", total=stream.length)
+        row = progress.add_task("", total=None)
 
-        def chunks() -> Iterator[bytes]:
-            for chunk in stream:
-                yield chunk
-                progress.advance(row, len(chunk))
+        def tell(told: Told) -> None:
+            nonlocal upload_id
+            if isinstance(told, Sending):
+                upload_id = told.upload_id
+                progress.update(row, completed=told.done, total=told.total)
 
-        return client.post_bytes("/v1/uploads", chunks(), stream.headers, **query)
+        named: GroupBy | None = None if group is None else group.value
+        try:
+            sent = client.run(
+                upload(client.api, folder, tell, group=named, strict=strict, resume=resume)
+            )
+        except KeyboardInterrupt:
+            if upload_id is not None:
+                console.print(f"To continue this upload: --resume {upload_id}")
+            raise
+        except CommandError as error:
+            raise _explained(error, console) from error
+    _describe(sent, console)
+    return sent
 
 
-def describe_skipped(listing: Listing, console: Console) -> None:
+def _explained(error: CommandError, console: Console) -> CommandError:
+    """Return the error of an upload in the words of the command line."""
+    match error.__cause__:
+        case UploadInterruptedError(upload_id=upload_id):
+            said = str(error).partition(" Continue with")[0]
+            return UploadStoppedError(f"{said} Continue with --resume {upload_id}")
+        case InvalidSourceError(skipped=skipped) if skipped:
+            _describe_skipped(skipped, console)
+    return error
+
+
+class UploadStoppedError(CommandError):
+    """An upload was cut off, and can be continued."""
+
+
+def _describe_skipped(skipped: Sequence[Skipped], console: Console) -> None:
     """Print what of a folder is not sent, and why."""
-    for skipped in listing.skipped[:_SHOWN_SKIPPED]:
-        console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False)
-    if (more := len(listing.skipped) - _SHOWN_SKIPPED) > 0:
+    for each in skipped[:_SHOWN_SKIPPED]:
+        console.print(f"skipped {each.name}: {each.reason}", markup=False)
+    if (more := len(skipped) - _SHOWN_SKIPPED) > 0:
         console.print(f"skipped {more} more")
-    for folder in listing.emptied:
-        console.print(f"nothing of the folder {folder} can be sent", markup=False)
 
 
-def describe_upload(upload: Mapping[str, Any], console: Console) -> None:
+def _describe(upload: Upload, console: Console) -> None:
     """Print what became of an upload's files."""
-    images, classes = upload["accepted"], len(upload["classes"])
+    _describe_skipped(upload.skipped, console)
+    for folder in upload.emptied_folders:
+        console.print(f"nothing of the folder {folder} can be sent", markup=False)
+    images, classes = upload.accepted, len(upload.classes)
     console.print(
         f"Uploaded {images} image{'s' * (images != 1)} of {classes} class{'es' * (classes != 1)} "
-        f"({upload['duplicates']} duplicates, {upload['rejected_count']} rejected)"
-        + (f", in {groups} groups." if (groups := upload.get("groups")) else ".")
+        f"({upload.duplicates} duplicates, {upload.rejected_count} rejected)"
+        + (f", in {upload.groups} groups." if upload.groups else ".")
     )
-    if upload["wrapping_folder"] is not None:
+    if upload.wrapping_folder is not None:
         console.print(
-            f"The folder {upload['wrapping_folder']} is around the folders of classes, and is not "
+            f"The folder {upload.wrapping_folder} is around the folders of classes, and is not "
             "a class itself.",
             markup=False,
         )
     for line in rejected_lines(upload):
         console.print(line, markup=False)
-    for message in upload["warnings"]:
+    for message in upload.warnings:
         console.print(f"  warning: {message}", markup=False)

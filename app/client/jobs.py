@@ -1,4 +1,4 @@
-"""Polls a job until it has finished, and shows its progress."""
+"""Follows a job until it has finished, and shows its progress."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -12,18 +12,23 @@ from app.client.client import Client
 from app.client.errors import CommandError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
-# Short enough for a smooth progress bar, and cheap for the server.
-_POLL_SECONDS = 0.2
+# Between two answers: short enough for a smooth progress bar, and cheap for the server.
+_PAUSE_SECONDS = 0.2
+# How long the server may wait for a change before it answers.
+_WAIT_SECONDS = 20.0
 
 
 def poll(client: Client, job_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the job every `_POLL_SECONDS`, until it has finished."""
-    job = client.get(f"/v1/jobs/{job_id}")
-    yield job
-    while job["state"] not in FINAL_STATES:
-        time.sleep(_POLL_SECONDS)
-        job = client.get(f"/v1/jobs/{job_id}")
-        yield job
+    """Yield the job at each change, until it has finished."""
+    path, tag, wait = f"/v1/jobs/{job_id}", None, 0.0
+    while True:
+        job, tag = client.run(client.api.watch(path, tag, wait))
+        if job is not None:
+            yield job
+            if job["state"] in FINAL_STATES:
+                return
+        time.sleep(_PAUSE_SECONDS)
+        wait = _WAIT_SECONDS
 
 
 def follow(client: Client, job: Mapping[str, Any], console: Console) -> dict[str, Any]:

@@ -117,12 +117,12 @@ def _predict(
 ) -> None:
     task_of = {label: task for task in tasks for label in task.labels}
     shown = list(task_of)[:: -(-len(task_of) // _SHOWN_IMAGES)]
-    files = [(label, task_of[label].held_out(label)[0].read_bytes()) for label in shown]
+    images = [task_of[label].held_out(label)[0].read_bytes() for label in shown]
     answers = []
     for taught in classifiers:
         path = f"{classifier_path(taught.name)}/predict"
         # By number: for up to a second, an alias still serves the version before.
-        answers.append(client.post_files(path, files, version=taught.version)["results"])
+        answers.append(client.predict(path, images, version=taught.version)["results"])
     console.print("\nOne held-out image of each class:\n")
     console.print(
         tables.predictions(list(zip(shown, zip(*answers, strict=True), strict=True)), METHODS)
@@ -150,7 +150,7 @@ def _answer_of(client: Client, path: str, image: bytes, version: int) -> dict[st
     """
     deadline = time.monotonic() + _LIVE_SECONDS
     while time.monotonic() < deadline:
-        answer = client.post_files(path, [("image", image)])
+        answer = client.predict(path, [image])
         if answer["version"] == version:
             result: dict[str, Any] = answer["results"][0]
             return result

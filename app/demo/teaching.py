@@ -8,8 +8,8 @@ from rich.console import Console
 
 from app.bench.tasks import Task
 from app.client.client import Client, classifier_path
-from app.client.folder import TarStream
 from app.client.jobs import JobProgress, poll, require_success
+from app.client.uploads import send_images
 
 METHODS = ("finetune", "icarl", "analytic")
 
@@ -47,11 +47,10 @@ def teach(
                 f"Task {step + 1} of {len(tasks)}: [bold]{', '.join(task.labels)}[/] "
                 f"({task.count('train')} images to learn, {task.count('test')} to measure on)"
             )
-            stream = TarStream(task.images)
-            upload = client.post_bytes("/v1/uploads", stream, stream.headers)
+            upload = send_images(client, task.images)
             for method in METHODS:
                 path = classifier_path(method)
-                queued = client.post(f"{path}/jobs", {"kind": "learn", "uploads": [upload["id"]]})
+                queued = client.post(f"{path}/jobs", {"kind": "learn", "uploads": [upload.id]})
                 for job in poll(client, queued["id"]):
                     progress.show(rows[method], job, step=step)
                 number = require_success(job)["version"]

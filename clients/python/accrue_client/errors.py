@@ -22,7 +22,11 @@ class NotAccrueError(AccrueError):
 
 
 class InvalidSourceError(AccrueError, ValueError):
-    """What was given as images cannot be sent."""
+    """What was given as images cannot be sent. `skipped` names files, each with a reason."""
+
+    def __init__(self, message: str, skipped: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 class UploadInterruptedError(AccrueError):

@@ -12,10 +12,11 @@ _LINE = 78
 
 @dataclass(frozen=True)
 class Sending:
-    """How many of the images are sent, and how many were sent by an earlier try."""
+    """How many of the images have arrived. `upload_id` is None until the first have."""
 
     done: int
     total: int
+    upload_id: str | None = None
 
 
 Told = Sending | JobView

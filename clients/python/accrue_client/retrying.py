@@ -50,20 +50,20 @@ class Retrying:
             try:
                 response: httpx.Response = yield call
             except httpx.TransportError as error:
-                patience = self.patience if self.has_answered else self.first
                 failure: AccrueError = ServerUnreachableError(_said(call, error))
                 failure.__cause__ = error
                 wait = _pause(tries)
             else:
-                self.has_answered = True
-                patience = self.patience
                 if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+                    self.has_answered = True
                     return response
                 failure = error_of(response)
+                self.has_answered |= isinstance(failure, ProblemError)
                 retry = _wait(failure)
                 if retry is None:
                     raise failure
                 wait = max(retry, _pause(tries))
+            patience = self.patience if self.has_answered else self.first
             if self.clock() - began + wait > patience:
                 raise failure
             yield Pause(wait)

@@ -73,7 +73,7 @@ def collect(
             "or images of one class with label=."
         )
     if not found.images:
-        raise InvalidSourceError(_nothing(source, found.skipped))
+        raise InvalidSourceError(_nothing(source, found.skipped), found.skipped)
     return LabelledImages(_with_own_names(found.images), found.skipped, found.wrapping_folder)
 
 

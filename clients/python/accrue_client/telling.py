@@ -19,6 +19,8 @@ def tell_of_upload(upload: Upload) -> None:
     for group in upload.rejected_reasons:
         names = ", ".join(group.examples)
         _warn(f"Rejected: {names}{_more(group.count - len(group.examples))}: {group.reason}")
+    for folder in upload.emptied_folders:
+        _warn(f"Nothing of the folder {folder} was sent.")
     for label in upload.empty_classes:
         _warn(f"The class {label!r} is left out: not one of its files was accepted.")
     for text in upload.warnings:

@@ -1,7 +1,7 @@
 """Sends labelled images as an upload, part by part."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from accrue_client.errors import (
@@ -44,13 +44,7 @@ def upload(
             yield from _send_archive(api, Path(source), {**query, "names": names, "split": split})
         )
     found = yield from collect(api, source, label, group)
-    if strict and found.skipped:
-        first = found.skipped[0]
-        raise InvalidSourceError(
-            f"{len(found.skipped)} files cannot be sent, and strict takes all or none. "
-            f"The first is {first.name}: {first.reason}."
-        )
-    return (yield from _send_parts(api, found, tell, split, query, resume))
+    return (yield from send(api, found, tell, split=split, query=query, resume=resume))
 
 
 def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Upload]:
@@ -63,15 +57,23 @@ def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Uploa
     return Upload.model_validate(answer)
 
 
-def _send_parts(
+def send(
     api: Api,
     found: LabelledImages,
     tell: Tell,
-    split: Split | None,
-    query: dict[str, Any],
-    resume: str | None,
+    *,
+    split: Split | None = None,
+    query: Mapping[str, Any] = {},
+    resume: str | None = None,
 ) -> Steps[Upload]:
-    strict = query["strict"]
+    """Send images part by part, and return the upload. `query` goes with each part."""
+    strict = query.get("strict")
+    if strict and found.skipped:
+        raise InvalidSourceError(
+            f"{len(found.skipped)} of the files cannot be sent, and strict takes all or none: "
+            "nothing was sent.",
+            found.skipped,
+        )
     sent = set() if resume is None else (yield from _names_sent(api, resume))
     left = [image for image in found.images if image.name not in sent]
     total, done = len(found.images), len(found.images) - len(left)
@@ -79,7 +81,7 @@ def _send_parts(
     answer = None if resume is None else (yield from api.get(f"/v1/uploads/{resume}"))
     try:
         for own, part in parts_of(left):
-            tell(Sending(done, total))
+            tell(Sending(done, total, upload_id))
             answer = yield from _send_part(
                 api, part, upload_id, {**query, "split": own or split}, skipped, answer
             )
@@ -96,18 +98,19 @@ def _send_parts(
         if strict and upload_id is not None:
             yield from api.delete(f"/v1/uploads/{upload_id}")
         raise
-    tell(Sending(total, total))
+    tell(Sending(total, total, upload_id))
     if answer is None:
-        raise InvalidSourceError(_all_skipped(skipped))
+        raise InvalidSourceError(_all_skipped(skipped), skipped)
     answer["wrapping_folder"] = answer.get("wrapping_folder") or found.wrapping_folder
-    return Upload.model_validate({**answer, "skipped": skipped})
+    emptied = _emptied(found.images, skipped)
+    return Upload.model_validate({**answer, "skipped": skipped, "emptied_folders": emptied})
 
 
 def _send_part(
     api: Api,
     part: Sequence[LabelledImage],
     upload_id: str | None,
-    query: dict[str, Any],
+    query: Mapping[str, Any],
     skipped: list[Skipped],
     so_far: Any,
 ) -> Steps[Any]:
@@ -121,7 +124,7 @@ def _send_part(
         return (yield from api.post_bytes(path, form.content, form.headers, **query))
     except ProblemError as error:
         # Of this part nothing is usable. Others may be, so it is said at the end.
-        if error.code != "no-usable-images" or query["strict"]:
+        if error.code != "no-usable-images" or query.get("strict"):
             raise
         skipped += [Skipped(image.name, error.detail) for image in part]
         return so_far
@@ -131,6 +134,19 @@ def _names_sent(api: Api, upload_id: str) -> Steps[set[str]]:
     images = yield from api.pages(f"/v1/uploads/{upload_id}/images", limit=1000)
     upload = yield from api.get(f"/v1/uploads/{upload_id}")
     return {each["name"] for each in (*images, *upload["rejected"])}
+
+
+def _emptied(images: Sequence[LabelledImage], skipped: Sequence[Skipped]) -> list[str]:
+    """Return the folders in which files were skipped and none is left."""
+    lost = {each.name for each in skipped}
+    sent = {
+        str(folder)
+        for image in images
+        if image.name not in lost
+        for folder in PurePosixPath(image.name).parents
+    }
+    folders = {str(PurePosixPath(each.name).parent) for each in skipped}
+    return sorted(folders - sent - {"."})
 
 
 def _all_skipped(skipped: Sequence[Skipped]) -> str:

@@ -33,7 +33,11 @@ class RejectedReason(View):
 
 
 class Upload(View):
-    """Labelled images on the service. `skipped` were not sent, `rejected_reasons` not accepted."""
+    """Labelled images on the service.
+
+    Files that are `skipped` were not sent, those of `rejected_reasons` not accepted.
+    `emptied_folders` are folders of which nothing was sent.
+    """
 
     id: str
     classes: dict[str, int]
@@ -46,6 +50,7 @@ class Upload(View):
     wrapping_folder: str | None = None
     warnings: list[str] = []
     skipped: list[Skipped] = Field(default=[], exclude=True)
+    emptied_folders: list[str] = Field(default=[], exclude=True)
 
     @property
     def not_taken(self) -> int:
