@@ -9,7 +9,7 @@ from rich.console import Console
 from app.advice import table
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, Group, KeyFile, Url, connect
-from app.cli.sending import send
+from app.cli.sending import check, send
 from app.client.client import Client
 from app.client.errors import CommandError
 from app.client.jobs import follow, warnings
@@ -48,6 +48,8 @@ def advise(
     """
     target = _target(picture)
     console = Console(highlight=False)
+    for folder in folders:
+        check(folder)
     with connect(url, key_file) as client:
         uploads: list[str] = []
         try:

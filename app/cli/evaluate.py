@@ -8,7 +8,7 @@ from rich.console import Console
 
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, FalseAlarms, Group, KeyFile, Name, Url, connect
-from app.cli.sending import send
+from app.cli.sending import check, send
 from app.client.client import Client, classifier_path
 from app.client.jobs import follow, show_warnings
 from app.evaluation import tables
@@ -52,6 +52,8 @@ def evaluate(
     if picture is not None:
         extra.check_picture(picture)
     console = Console(highlight=False)
+    if folder is not None:
+        check(folder)
     request: dict[str, Any] = {
         "kind": "evaluate",
         "task": task,

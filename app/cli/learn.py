@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Options, Url, connect, parse_options
-from app.cli.sending import UploadStoppedError, send
+from app.cli.sending import UploadStoppedError, check, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
@@ -102,6 +102,7 @@ def learn(
     }
     settings = {key: value for key, value in wanted.items() if value is not None}
     method_options = parse_options(options or [])
+    check(folder)
     console = Console(highlight=False)
     with connect(url, key_file) as client:
         with ExitStack() as undo:

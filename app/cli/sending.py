@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from accrue_client.errors import InvalidSourceError, UploadInterruptedError
+from accrue_client.errors import NotAllTakenError, UploadInterruptedError
 from accrue_client.folders import Skipped
 from accrue_client.progress import Sending, Told
-from accrue_client.sources import GroupBy
+from accrue_client.sources import GroupBy, is_archive
 from accrue_client.uploading import upload
 from accrue_client.views import Upload
 from rich.console import Console
@@ -61,14 +61,23 @@ def send(
     return sent
 
 
+def check(folder: Path) -> None:
+    """Raise CommandError for what is not a folder or an archive, before anything is asked for."""
+    if not folder.is_dir() and not (is_archive(folder) and folder.is_file()):
+        raise CommandError(f"{folder} is not a folder. Give one, or a zip or tar of one.")
+
+
 def _explained(error: CommandError, console: Console) -> CommandError:
     """Return the error of an upload in the words of the command line."""
     match error.__cause__:
         case UploadInterruptedError(upload_id=upload_id):
             said = str(error).partition(" Continue with")[0]
             return UploadStoppedError(f"{said} Continue with --resume {upload_id}")
-        case InvalidSourceError(skipped=skipped) if skipped:
+        case NotAllTakenError(skipped=skipped):
             _describe_skipped(skipped, console)
+            return CommandError(
+                "Not everything can be sent, so --strict refuses it: nothing was sent."
+            )
     return error
 
 

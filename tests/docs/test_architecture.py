@@ -7,6 +7,13 @@ import pytest
 from tests.docs.pages import ROOT, literals, rows, section
 
 PAGE = "architecture.md"
+CLIENT = "clients/python/accrue_client"
+
+# Folders whose modules a group may name.
+BELOW = {
+    "models": ("models/methods", "models/advice"),
+    CLIENT: (f"{CLIENT}/blocking", f"{CLIENT}/awaiting"),
+}
 
 
 def modules(folder: str) -> set[str]:
@@ -29,11 +36,12 @@ def named(heading: str, first: str) -> set[str]:
         ("app/api", "### The service: `app`", "group in `app/api/`"),
         ("worker", "### The worker: `worker`", "group"),
         ("models", "### The learning core: `models`", "group"),
+        (CLIENT, "### The Python client: `clients/python`", "group"),
     ],
 )
 def test_every_module_is_in_a_group(folder: str, heading: str, first: str) -> None:
     found = {name for name in named(heading, first) if name.endswith(".py")}
-    inside = ("models/methods", "models/advice") if folder == "models" else ()
+    inside = BELOW.get(folder, ())
     below = {name for each in inside for name in modules(each)}
     assert modules(folder) <= found <= modules(folder) | below
 

@@ -163,7 +163,8 @@ def test_a_refused_step_leaves_nothing_behind(service: Service, classes: dict[st
     nothing = classes["first"] / "0"
     (nothing / "empty").mkdir()
     (nothing / "empty" / "note.txt").write_text("no image")
-    assert "No usable images" in refused(accrue("learn", "refused", str(nothing), url=service.url))
+    said = refused(accrue("learn", "refused", str(nothing), url=service.url))
+    assert "Not one image could be used" in said
     assert service.http.get("/v1/classifiers/refused").status_code == 404
     assert service.http.get("/v1/uploads").json() == uploads
 

@@ -29,6 +29,10 @@ class InvalidSourceError(AccrueError, ValueError):
         self.skipped = tuple(skipped)
 
 
+class NotAllTakenError(InvalidSourceError):
+    """Some files cannot be sent, and `strict` takes all or none."""
+
+
 class UploadInterruptedError(AccrueError):
     """An upload ended before all images were sent. `resume=upload_id` continues it."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from accrue_client.errors import (
     InvalidSourceError,
+    NotAllTakenError,
     ProblemError,
     ServerUnreachableError,
     UploadInterruptedError,
@@ -69,7 +70,7 @@ def send(
     """Send images part by part, and return the upload. `query` goes with each part."""
     strict = query.get("strict")
     if strict and found.skipped:
-        raise InvalidSourceError(
+        raise NotAllTakenError(
             f"{len(found.skipped)} of the files cannot be sent, and strict takes all or none: "
             "nothing was sent.",
             found.skipped,
@@ -151,4 +152,9 @@ def _emptied(images: Sequence[LabelledImage], skipped: Sequence[Skipped]) -> lis
 
 def _all_skipped(skipped: Sequence[Skipped]) -> str:
     lines = [f"  {each.name}: {each.reason}" for each in skipped[:10]]
-    return "\n".join(["Not one image could be used.", *lines])
+    return "\n".join(
+        [
+            "Not one image could be used. Put those of each class into a folder named after it.",
+            *lines,
+        ]
+    )
