@@ -30,6 +30,10 @@ class Proxy:
         """Forward nothing more, and break nothing: a network that loses every packet."""
         self._flowing.clear()
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Forward what comes from now on to another server."""
+        self._target = (host, port)
+
     def serve(self) -> None:
         """Forward again; what was frozen is broken."""
         if self._flowing.is_set():
