@@ -4,11 +4,14 @@ Client commands must start fast: nothing here imports PyTorch, and commands impo
 service only when they are called.
 """
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.cli import keys, server, storage
+from app.cli import choices, classifiers, jobs, keys, server, storage
 from app.cli.advise import advise
 from app.cli.backup import backup, restore
 from app.cli.bench import bench
@@ -27,9 +30,8 @@ __all__ = ["main"]
 
 _commands = typer.Typer(
     name="accrue",
-    help="Teach an image classifier new classes without forgetting the old ones, and serve it.",
     no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -48,13 +50,36 @@ for _panel, _functions in (
             versions,
             rollback,
             forget,
+            classifiers.alias,
+            classifiers.export,
+            classifiers.delete,
+            jobs.jobs,
+            jobs.watch,
+            jobs.cancel,
+            jobs.retry,
+            choices.methods,
+            choices.backbones,
             bench,
         ),
     ),
 ):
     for _function in _functions:
         _commands.command(rich_help_panel=_panel)(_function)
+_commands.command("list", rich_help_panel="Use a running service")(classifiers.list_classifiers)
 _commands.add_typer(keys.commands, rich_help_panel="Maintain it")
+
+
+@_commands.callback()
+def _whole(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version of Accrue and exit.")
+    ] = False,
+) -> None:
+    """Teach an image classifier new classes without forgetting the old ones, and serve it."""
+    if version:
+        print(f"accrue {metadata.version('accrue')}")
+        raise typer.Exit
 
 
 def main() -> None:
