@@ -3,7 +3,7 @@
 from app.errors import ServiceError
 
 
-class NoVersionYetError(ServiceError, status=503, code="no-version-yet"):
+class NoVersionYetError(ServiceError, status=409, code="no-version-yet"):
     """The classifier has learnt nothing yet."""
 
 

@@ -114,7 +114,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str]] = {
     ),
     "a job with an unknown upload": (job("bad", uploads=["upl_none"]), 422, "unknown-upload"),
     "a label already learnt": (job("bad", uploads=[TAUGHT]), 409, "class-already-learnt"),
-    "no version yet": (predict("untaught", PNG), 503, "no-version-yet"),
+    "no version yet": (predict("untaught", PNG), 409, "no-version-yet"),
     "a prediction by an unknown classifier": (predict("nobody", PNG), 404, "classifier-not-found"),
     "a prediction by an unknown version": (
         predict("bad", PNG, "?version=99"),

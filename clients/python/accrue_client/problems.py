@@ -119,6 +119,12 @@ class LiveAliasError(ConflictError):
     problem_code = "live-alias"
 
 
+class NoVersionYetError(ConflictError):
+    """The classifier has learnt nothing yet."""
+
+    problem_code = "no-version-yet"
+
+
 class NotJudgedError(ConflictError):
     """The version was made by a release that did not keep what it says of its images."""
 
@@ -387,12 +393,6 @@ class InternalError(UnavailableError):
     """The service failed; its log says why, under the request's id."""
 
     problem_code = "internal-error"
-
-
-class NoVersionYetError(UnavailableError):
-    """The classifier has learnt nothing yet."""
-
-    problem_code = "no-version-yet"
 
 
 class NotReadyError(UnavailableError):

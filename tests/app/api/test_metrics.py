@@ -147,7 +147,7 @@ def test_a_refused_prediction_says_why(api: TestClient) -> None:
     for _ in range(2):
         assert api.post("/predict", content=png(), headers=PNG).status_code == 503
     metrics = scrape(api)
-    assert metrics("accrue_http_problems_total", status="503", code="no-version-yet") == 2
+    assert metrics("accrue_http_problems_total", status="409", code="no-version-yet") == 2
     asked = {"route": "/predict", "method": "POST", "status": "5xx"}
     assert metrics("accrue_http_requests_total", **asked) == 2
 

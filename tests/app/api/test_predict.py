@@ -352,7 +352,7 @@ def test_nothing_to_predict_with(api: TestClient) -> None:
 
     assert code(ask()) == (404, "classifier-not-found")
     api.post("/v1/classifiers", json={"name": "one", **learnt.BODY})
-    assert code(ask()) == (503, "no-version-yet")
+    assert code(ask()) == (409, "no-version-yet")
     api.post("/v1/classifiers", json={"name": "two", **learnt.BODY})
     assert code(ask()) == (422, "classifier-required")
 

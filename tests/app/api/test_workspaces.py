@@ -206,7 +206,7 @@ def test_the_one_classifier_is_that_of_the_workspace(
     assert predict({}) == (200, "")
     api.post("/v1/classifiers", json={"name": "mine"}, headers=other).raise_for_status()
     registry.refresh()
-    assert predict(other) == (503, "no-version-yet")
+    assert predict(other) == (409, "no-version-yet")
     assert predict({}) == (200, "")
 
 
