@@ -145,10 +145,10 @@ def test_predictions(api: TestClient, publish: Publish) -> None:
 def test_a_refused_prediction_says_why(api: TestClient) -> None:
     api.post("/v1/classifiers", json={"name": "signs", **learnt.BODY}).raise_for_status()
     for _ in range(2):
-        assert api.post("/predict", content=png(), headers=PNG).status_code == 503
+        assert api.post("/predict", content=png(), headers=PNG).status_code == 409
     metrics = scrape(api)
     assert metrics("accrue_http_problems_total", status="409", code="no-version-yet") == 2
-    asked = {"route": "/predict", "method": "POST", "status": "5xx"}
+    asked = {"route": "/predict", "method": "POST", "status": "4xx"}
     assert metrics("accrue_http_requests_total", **asked) == 2
 
 
