@@ -162,6 +162,12 @@ def tasks(session: Session, version_id: str) -> set[int]:
     return set(session.scalars(query.distinct()))
 
 
+def labels(session: Session, version_id: str) -> set[str]:
+    """Return the labels of a version's classes."""
+    query = select(VersionClass.label).where(VersionClass.version_id == version_id)
+    return set(session.scalars(query))
+
+
 def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
     """Return the versions' numbers by id."""
     query = select(Version.id, Version.number).where(Version.id.in_(version_ids))

@@ -22,7 +22,7 @@ class Version(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
     number: Mapped[int]
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"), index=True)
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     method: Mapped[str] = mapped_column(String(64))
     # models.Spec as JSON: everything needed to rebuild the servable from the parts.
