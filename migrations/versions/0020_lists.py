@@ -15,6 +15,7 @@ _INDEXES = (
     ("ix_jobs_workspace_id", "jobs", ["workspace", "id"]),
     ("ix_jobs_workspace_state_id", "jobs", ["workspace", "state", "id"]),
     ("ix_jobs_classifier_id_id", "jobs", ["classifier_id", "id"]),
+    ("ix_jobs_classifier_heartbeat", "jobs", ["classifier_id", "heartbeat_at"]),
     # Deleting a version looks for what refers to it.
     ("ix_jobs_base_version_id", "jobs", ["base_version_id"]),
     ("ix_versions_parent_id", "versions", ["parent_id"]),
@@ -42,6 +43,14 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("groups", integer, nullable=False, server_default="0"))
     for name, table, columns in _INDEXES:
         op.create_index(name, table, columns)
+    queued = sa.text("state = 'queued'")
+    op.create_index(
+        "ix_jobs_queued",
+        "jobs",
+        ["classifier_id", "id"],
+        sqlite_where=queued,
+        postgresql_where=queued,
+    )
     for name, table, _ in _REPLACED:
         op.drop_index(name, table_name=table)
     connection = op.get_bind()
@@ -62,6 +71,7 @@ def downgrade() -> None:
     """Undo."""
     for name, table, columns in _REPLACED:
         op.create_index(name, table, columns)
+    op.drop_index("ix_jobs_queued", table_name="jobs")
     for name, table, _ in _INDEXES:
         op.drop_index(name, table_name=table)
     op.drop_column("uploads", "groups")

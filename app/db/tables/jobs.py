@@ -32,7 +32,17 @@ class Job(Base):
         Index("ix_jobs_workspace_id", "workspace", "id"),
         Index("ix_jobs_workspace_state_id", "workspace", "state", "id"),
         Index("ix_jobs_classifier_id_id", "classifier_id", "id"),
-        # For `turns.is_next`, which is evaluated for each queued job every second.
+        # For `positions` and `turns.waiting`.
+        Index(
+            "ix_jobs_queued",
+            "classifier_id",
+            "id",
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        # For `turns.last_worked_on`.
+        Index("ix_jobs_classifier_heartbeat", "classifier_id", "heartbeat_at"),
+        # For `turns.is_next`, which is evaluated at each claim.
         Index("ix_jobs_classifier_state", "classifier_id", "state", "id"),
     )
 
