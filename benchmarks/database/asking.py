@@ -72,12 +72,12 @@ def polls() -> dict[str, Callable[[Session], Any]]:
     }
 
 
-def costs(url: str, size: Size) -> dict[str, Cost]:
+def costs(url: str, size: Size, *, rounds: int = ROUNDS, repeats: int = REPEATS) -> dict[str, Cost]:
     """Return what each route and poll costs, the median of rounds in alternation."""
-    return asyncio.run(_costs(url, size))
+    return asyncio.run(_costs(url, size, rounds, repeats))
 
 
-async def _costs(url: str, size: Size) -> dict[str, Cost]:
+async def _costs(url: str, size: Size, rounds: int, repeats: int) -> dict[str, Cost]:
     app = create_app(Settings(database_url=url, storage_url=Path("/nowhere").as_uri(), keys="off"))
     database = Database(url)
     app.state.database = database
@@ -86,19 +86,19 @@ async def _costs(url: str, size: Size) -> dict[str, Cost]:
     found: dict[str, list[Cost]] = {}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        for _ in range(1 + ROUNDS):  # the first warms up
+        for _ in range(1 + rounds):  # the first warms up
             for name, path in routes(size).items():
                 with clock.measure() as spent:
-                    for _ in range(REPEATS):
+                    for _ in range(repeats):
                         answer = await client.get(path)
                 answer.raise_for_status()
-                found.setdefault(name, []).append(_each(spent, len(answer.content)))
+                found.setdefault(name, []).append(_each(spent, repeats, len(answer.content)))
             for name, ask in polls().items():
                 with clock.measure() as spent:
-                    for _ in range(REPEATS):
+                    for _ in range(repeats):
                         with database.reading() as session:
                             ask(session)
-                found.setdefault(name, []).append(_each(spent, 0))
+                found.setdefault(name, []).append(_each(spent, repeats, 0))
     database.close()
     return {
         name: Cost(
@@ -110,9 +110,9 @@ async def _costs(url: str, size: Size) -> dict[str, Cost]:
     }
 
 
-def _each(spent: list[float], size: int) -> Cost:
+def _each(spent: list[float], repeats: int, size: int) -> Cost:
     queries, seconds = spent
-    return Cost(round(queries / REPEATS), seconds * 1000 / REPEATS, size)
+    return Cost(round(queries / repeats), seconds * 1000 / repeats, size)
 
 
 def _now() -> datetime:

@@ -114,7 +114,7 @@ def _tables(size: Size) -> Iterator[tuple[type[Base], Iterable[Row]]]:
             {
                 "ranking_id": f"rnk_{number}_{label}",
                 "rank": rank,
-                "sha256": _hash(label * 1000 + rank),
+                "sha256": _hash(label * EXEMPLARS + rank),
             }
             for number in range(size.classifiers)
             for label in range(CLASSES)
