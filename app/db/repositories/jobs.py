@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.db.repositories import events as event_rows, positions as position_rows
 from app.db.repositories.events import Event
@@ -198,6 +198,8 @@ def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> 
         .where(*where)
         .order_by(Job.id.desc())
         .limit(limit)
+        # Reports may be large, and no list shows them.
+        .options(defer(Job.request), defer(Job.report))
         .execution_options(populate_existing=True)
     )
     rows = session.execute(query).all()
