@@ -225,6 +225,7 @@ def _versions(size: Size) -> Iterator[Row]:
         owner, number = _owner(size, i)
         made = {"method": "icarl", "spec": spec, "metrics": metrics, "memory": {}}
         named = {"id": version(i), "classifier_id": owner, "number": number}
+        named["job_id"] = job(i) if i < size.jobs else None
         counted = {"class_count": CLASSES, "size_bytes": PARTS * 2000, "created_at": _NOW}
         yield {**named, "parent_id": newest.get(owner), **made, **counted}
         newest[owner] = version(i)
