@@ -33,6 +33,7 @@ from app.api import (
     version_files,
     versions,
 )
+from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.query import require_known
@@ -171,6 +172,7 @@ def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMe
     """Add the middleware of all routes, the innermost first."""
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host)
+    app.add_middleware(Compression)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(BodyPace, seconds=settings.body_seconds)
     app.add_middleware(RequestContext)

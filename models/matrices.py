@@ -4,6 +4,7 @@ Row i of a matrix is measured after the i-th learning step of the chain of paren
 task j's held-out images; None stands where there are no images to measure on.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from statistics import fmean
 from typing import Any
@@ -22,8 +23,7 @@ def without_tasks(
     remaining tasks did at that time. Where a remaining task has lost a class, what was measured
     before is of other images: see `not_comparable`.
     """
-    shrunk = {task for task in remaining if tasks.count(task) > remaining.count(task)}
-    history = not_comparable(history, tasks, shrunk)
+    history = not_comparable(history, tasks, shrunk(tasks, remaining))
     known = sorted(set(tasks))
     positions = [position for position, task in enumerate(known) if task in remaining]
 
@@ -36,6 +36,12 @@ def without_tasks(
         "task_aware_matrix": [left(history["task_aware_matrix"][row]) for row in rows],
         "accuracies": [history["accuracies"][row] for row in rows],
     }
+
+
+def shrunk(tasks: Sequence[int], remaining: Sequence[int]) -> frozenset[int]:
+    """Return the tasks that have fewer columns in `remaining` than in `tasks`, and still some."""
+    before, left = Counter(tasks), Counter(remaining)
+    return frozenset(task for task in left if before[task] > left[task])
 
 
 def not_comparable(

@@ -21,6 +21,7 @@ from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api.problems import responses as problem_responses
+from app.api.rendering import in_thread
 from app.services.access.keyring import ANYBODY, KeyRing, MissingScopeError, UnauthorizedError
 from app.services.access.keys import Scope
 
@@ -69,6 +70,8 @@ class _GuardedRoute(APIRoute):
         ]
         if self.needs:
             _document(given, self.needs[-1])
+        if set(given.get("methods") or ()) <= _READING_METHODS:
+            endpoint = in_thread(endpoint)
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

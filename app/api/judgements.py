@@ -8,7 +8,7 @@ from app.api.access import Router, needs
 from app.api.deps import DB, Tensors, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
-from app.api.versions import Reference
+from app.api.versions import Behind, Reference
 from app.services.classifiers import judgements
 from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.judgements import (
@@ -27,7 +27,6 @@ router = Router(
     dependencies=[needs("train")],
 )
 
-After = Annotated[int, Query(ge=-1, lt=10**9, description="`next` of the previous page.")]
 _ERRORS = (
     ClassifierNotFoundError,
     VersionNotFoundError,
@@ -57,7 +56,7 @@ def list_held_out(
         bool | None, Query(description="Only images that the version contradicts, or does not.")
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
-    after: After = -1,
+    after: Behind = -1,
 ) -> Page[JudgementView]:
     """List the held-out images with what the version says of them, most surely wrong first."""
     found = judgements.held_out(db, tensors, workspace, name, version, label=label, wrong=wrong)
@@ -73,7 +72,7 @@ def list_suspects(
     tensors: Tensors,
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
-    after: After = -1,
+    after: Behind = -1,
 ) -> SuspectsPage:
     """List images whose label the version's scores contradict, most surely wrong first.
 

@@ -11,7 +11,13 @@ from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services.classifiers import versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
-from app.services.classifiers.version_views import ExemplarView, VersionView
+from app.services.classifiers.version_views import (
+    ExemplarView,
+    MatrixRowView,
+    MeasuredClassView,
+    VersionSummary,
+    VersionView,
+)
 from app.services.classifiers.versions import (
     ClassNotFoundError,
     ImageNotFoundError,
@@ -31,6 +37,7 @@ _LINK_CACHED_SECONDS = 240
 
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
+Behind = Annotated[int, Query(ge=-1, lt=10**9, description="`next` of the previous page.")]
 
 
 @router.get(_VERSIONS, responses=responses(ClassifierNotFoundError))
@@ -40,7 +47,7 @@ def list_versions(
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
-) -> Page[VersionView]:
+) -> Page[VersionSummary]:
     """List a classifier's versions, newest first."""
     found = versions.page(db, workspace, name, limit=limit + 1, before=after)
     return Page.of(found, limit, lambda view: str(view.number))
@@ -52,6 +59,40 @@ def list_versions(
 def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> VersionView:
     """Return one version by its number or an alias."""
     return versions.get(db, workspace, name, version)
+
+
+@router.get(
+    _VERSIONS + "/{version}/classes",
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError),
+)
+def list_classes(
+    name: str,
+    version: Reference,
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Behind = -1,
+) -> Page[MeasuredClassView]:
+    """List the classes that a version knows, with the accuracy on each, in their order."""
+    found = versions.classes(db, workspace, name, version, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda view: str(view.index))
+
+
+@router.get(
+    _VERSIONS + "/{version}/matrix",
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError),
+)
+def list_matrix(
+    name: str,
+    version: Reference,
+    db: DB,
+    workspace: Workspace,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Behind = -1,
+) -> Page[MatrixRowView]:
+    """List the rows of a version's accuracy matrices, oldest first."""
+    found = versions.matrix(db, workspace, name, version, limit=limit + 1, after=after)
+    return Page.of(found, limit, lambda view: str(view.number))
 
 
 @router.delete(
@@ -81,7 +122,7 @@ def list_exemplars(
     db: DB,
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
-    after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
+    after: Behind = -1,
 ) -> Page[ExemplarView]:
     """List a class's exemplars in herding order: when memory shrinks, the last go first."""
     found = versions.exemplars(db, workspace, name, version, label, limit=limit + 1, after=after)

@@ -53,25 +53,25 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     # before it migrates, so that a second `up` on the port does not touch the database.
     with _listen(settings.host, settings.port) as listener:
         console = Console(stderr=True, highlight=False)
-        console.print("Migrating the database.")
-        migrate_database(settings)
-        _require_storage(settings)
-        console.print("The database has the newest schema, and the storage can be used.")
+        waits, migrated = os.pipe()
+        inherited = (listener.fileno(), waits)
+        places = ("--socket", str(inherited[0]), "--after", str(inherited[1]))
+        api = Child("API", [*_PYTHON, "app.cli", "serve", *places], sockets=inherited)
         url = _url(settings.host, listener.getsockname()[1])
         announcement = _Announcement(url, settings.data_dir)
         supervisor = Supervisor(
-            children=[
-                Child(
-                    "API",
-                    [*_PYTHON, "app.cli", "serve", "--socket", str(listener.fileno())],
-                    sockets=[listener.fileno()],
-                ),
-                Child("worker", [*_PYTHON, "worker"]),
-            ],
+            children=[api, Child("worker", [*_PYTHON, "worker"])],
             environment=_environment(settings),
             say=console.print,
-            tick=announcement.make_once_answered,
+            tick=lambda: announcement.make_once_answered() if api.ready_at else None,
         )
+        # Loading PyTorch takes longer than all else, so the API begins with it at once.
+        with supervisor.ahead(api):
+            console.print("Migrating the database.")
+            migrate_database(settings)
+            _require_storage(settings)
+            console.print("The database has the newest schema, and the storage can be used.")
+        os.close(migrated)
         status = supervisor.run()
     raise typer.Exit(status)
 
@@ -83,16 +83,23 @@ def serve(
     inherited: Annotated[
         int | None, typer.Option("--socket", hidden=True, help="File descriptor to listen on.")
     ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(hidden=True, help="File descriptor that ends when the database is ready."),
+    ] = None,
 ) -> None:
     """Run the API alone. Run `accrue migrate` before it, and `accrue worker` beside it."""
     setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     _require_keys_or_loopback(settings)
-    _require_storage(settings, now=False)
+    if after is None:
+        _require_storage(settings, now=False)
 
     starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
+    if after is not None:
+        os.read(after, 1)
     listener = (
         _listen(settings.host, settings.port)
         if inherited is None

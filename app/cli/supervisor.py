@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -62,6 +63,16 @@ class Supervisor:
     say: Callable[[str], None]
     tick: Callable[[], None]
     _signals: int = field(default=0, init=False)
+
+    @contextmanager
+    def ahead(self, child: Child) -> Iterator[None]:
+        """Start a child before the others, and stop it where what is done meanwhile fails."""
+        self._start(child)
+        try:
+            yield
+        except BaseException:
+            self._stop()
+            raise
 
     def run(self) -> int:
         """Supervise until stopped; return exit status 0 after a signal, 1 after giving up."""

@@ -27,7 +27,7 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
         table.add_row(
             str(version["number"]),
             str(version["parent"] or "-"),
-            str(len(version["classes"])),
+            str(version["class_count"]),
             percent(version["metrics"]["accuracy"]),
             forgetting(version["metrics"]["forgetting"]),
             size(version["size_bytes"]),
@@ -46,7 +46,7 @@ def described(name: str, version: Mapping[str, Any]) -> str:
     metrics = version["metrics"]
     live = " (live)" if "live" in version["aliases"] else ""
     lost = metrics["forgetting"]  # null after the first task
-    classes = len(version["classes"])
+    classes = version["class_count"]
     return (
         f"[bold]{name} version {version['number']}[/]{live} knows {classes} "
         f"class{'es' * (classes != 1)}: accuracy {_accuracy(metrics)}"

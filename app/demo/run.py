@@ -139,7 +139,7 @@ def _roll_back(
         path = classifier_path(taught.name)
         client.put(f"{path}/aliases/live", {"version": number})
         result = _answer_of(client, f"{path}/predict", image, number)
-        known = len(client.get(f"{path}/versions/{number}")["classes"])
+        known = client.get(f"{path}/versions/{number}")["class_count"]
         console.print(f"  version {number}, which knows {known} classes, says {result['label']}")
 
 

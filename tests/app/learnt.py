@@ -18,6 +18,7 @@ from app.db.repositories import (
 from app.db.repositories.blobs import ImageRow
 from app.db.tables import Ranking, RankingImage, Version, VersionClass
 from app.ids import new_id
+from app.services.classifiers import accuracies
 from app.storage import BlobStore
 from models import methods
 from models.learner import learn
@@ -123,8 +124,7 @@ def publish(
             parent_id=parent,
             method=spec.method,
             spec=spec.model_dump(mode="json"),
-            metrics=result.metrics
-            | {name: {} for name in result.metrics if name.startswith("per_class")},
+            metrics=accuracies.without_rows(result.metrics),
             memory={"exemplars": len(images), "bytes": 0, "held_out": 0},
             created_at=now,
         )
@@ -137,10 +137,14 @@ def publish(
                 train_images=4,
                 ranking_id=ranking.id,
                 kept=len(images),
+                **accuracies.class_columns(result.metrics, index),
             )
             for index, task in enumerate(result.state.tasks)
         ]
-        version_rows.add(session, version, parts=parts, classes=classes, held_out={})
+        measured = accuracies.own_row(version.number, result.metrics, result.state.tasks, ())
+        version_rows.add(
+            session, version, parts=parts, classes=classes, held_out={}, measured=[measured]
+        )
         if alias is not None:
             alias_rows.point(session, owner.id, alias, version.id, now=now)
     return Published(version.id, version.number, parts)

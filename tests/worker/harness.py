@@ -18,13 +18,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
+from app.db.repositories import versions as version_rows
 from app.db.tables import FINAL_STATES, Job, Version, Worker
-from app.services.classifiers import classifiers
+from app.services.classifiers import accuracies, classifiers
 from app.services.classifiers.spec import ClassifierSpec
 from app.services.jobs import events, jobs
 from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps import creation
+from app.services.steps.plans import Plan
 from app.services.steps.requests import (
     CorrectRequest,
     EvaluateRequest,
@@ -84,6 +86,24 @@ class Pictures:
 
     def close(self) -> None:
         pass
+
+
+def metrics_of(
+    plan: Plan, accuracy: float | None, by_label: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """What would have been measured of a version that is everywhere this accurate.
+
+    `by_label` are other accuracies of classes, None for those that it does not name.
+    """
+    row = [accuracy] * len({planned.task for planned in plan.classes})
+    labels = [planned.label for planned in plan.classes]
+    return {
+        "accuracy": accuracy,
+        "matrix": [row],
+        "task_aware_matrix": [row],
+        "accuracies": [accuracy],
+        "per_class": [accuracy if by_label is None else by_label.get(label) for label in labels],
+    }
 
 
 class Service:
@@ -146,6 +166,12 @@ class Service:
 
     def job(self, job_id: str) -> JobView:
         return jobs.get(self.db, WORKSPACE, job_id)
+
+    def metrics(self, version: Version) -> dict[str, Any]:
+        """All that was measured of a version."""
+        with self.db.reading() as session:
+            classes = version_rows.classes(session, [version.id])[version.id]
+            return accuracies.whole(session, version, classes)
 
     def cancel(self, job_id: str) -> JobView:
         return jobs.cancel(self.db, WORKSPACE, job_id)

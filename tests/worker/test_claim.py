@@ -22,7 +22,7 @@ from app.services.steps.publication import Outcome
 from app.services.steps.starting import JobUnreadableError
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import NO_CACHE, Service
+from tests.worker.harness import NO_CACHE, Service, metrics_of
 from tests.worker.racer import race
 from worker import lease as lease_module
 from worker.lease import Lease
@@ -57,7 +57,7 @@ def outcome(plan: LearnPlan) -> Outcome:
         parts={},
         rankings={},
         kept=(0,) * len(plan.classes),
-        metrics={"accuracy": None, "per_class": [None] * len(plan.classes)},
+        metrics=metrics_of(plan, None),
         warnings=[],
     )
 

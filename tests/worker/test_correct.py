@@ -70,9 +70,9 @@ def test_a_corrected_held_out_image_is_no_forgetting(service: Service) -> None:
     service.classifier(validation_fraction=0.2)
     for label in "ab":
         done(service, service.learn(service.upload(label, count=10)))
-    first, last = service.versions()[1].metrics["matrix"]
+    first, last = service.metrics(service.versions()[1])["matrix"]
     done(service, service.correct({held_out(service, 2)[0][0]: None}))
-    corrected = service.versions()[2].metrics
+    corrected = service.metrics(service.versions()[2])
     earlier = corrected["matrix"][:-1]
     assert earlier == [[None], [None, last[1]]]
     # What of the second task is measured is as before, and the first task starts anew.

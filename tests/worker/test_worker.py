@@ -73,7 +73,7 @@ def test_versions_follow_each_other(running: tuple[Service, psutil.Process]) -> 
     assert last.memory["exemplars"] == 12
     assert first_version.memory["held_out"] == 2 * (2 + 3)
     assert last.memory["held_out"] == 2 * (2 + 3) + 2 * 2
-    assert set(last.metrics["per_class"]) == {"a", "b", "c", "d"}
+    assert set(service.metrics(last)["per_class"]) == {"a", "b", "c", "d"}
 
 
 def test_metrics_rest_on_groups_after_learning_and_forgetting(
@@ -86,7 +86,7 @@ def test_metrics_rest_on_groups_after_learning_and_forgetting(
     assert service.end(learnt).version == 1
     forgotten = service.forget("b", name="grouped")
     assert service.end(forgotten).version == 2
-    found = {version.job_id: version.metrics for version in service.versions()}
+    found = {version.job_id: service.metrics(version) for version in service.versions()}
     for job, labels in ((learnt, "abc"), (forgotten, "ac")):
         metrics = found[job]
         # Two of the four groups of each class, with three images each.

@@ -1,5 +1,6 @@
 """Queries about aliases."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import select
@@ -12,6 +13,16 @@ from app.db.tables import Alias, Version
 def get(session: Session, classifier_id: str, name: str) -> Alias | None:
     """Return a classifier's alias."""
     return session.get(Alias, (classifier_id, name), populate_existing=True)
+
+
+def numbers(session: Session, classifier_ids: Collection[str], name: str) -> dict[str, int]:
+    """Return the number of the version that each classifier's alias of that name names."""
+    query = (
+        select(Alias.classifier_id, Version.number)
+        .join(Version, Version.id == Alias.version_id)
+        .where(Alias.classifier_id.in_(classifier_ids), Alias.name == name)
+    )
+    return dict(session.execute(query).all())
 
 
 def page(

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
-from app.db.repositories import events as event_rows, turns as turn_rows
+from app.db.repositories import events as event_rows, positions as position_rows
 from app.db.repositories.events import Event
 from app.db.tables import FINAL_STATES, HOLDING_STATES, Classifier, Job, JobUpload, Upload, Version
 
@@ -20,7 +20,7 @@ class JobRow:
     job: Job
     classifier: str | None
     version: int | None
-    # See `turns.positions`; None unless queued.
+    # See `positions`; None unless queued.
     queue_position: int | None
 
 
@@ -198,9 +198,11 @@ def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> 
         .where(*where)
         .order_by(Job.id.desc())
         .limit(limit)
+        # Reports may be large, and no list shows them.
+        .options(defer(Job.request), defer(Job.report))
         .execution_options(populate_existing=True)
     )
     rows = session.execute(query).all()
     queued = [job.id for job, *_ in rows if job.state == "queued"]
-    positions = turn_rows.positions(session, queued) if queued else {}
+    positions = position_rows.positions(session, queued) if queued else {}
     return [JobRow(*row, positions.get(row[0].id)) for row in rows]

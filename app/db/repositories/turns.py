@@ -5,30 +5,33 @@ with many jobs delays another by one job at most. The jobs of a workspace that b
 classifier take turns as if they were one classifier's, but need not wait for one another.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
-    Select,
+    ColumnExpressionArgument,
+    CompoundSelect,
+    ScalarSelect,
     and_,
+    case,
     exists,
     func,
+    literal_column,
     or_,
     select,
     union_all,
     update,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session, aliased
 
 from app.db.tables import HOLDING_STATES, Classifier, Job, JobEvent
 
-# What takes turns.
-_TURN = func.coalesce(Job.classifier_id, Job.workspace)
-_HARDWARE: Any = func.coalesce(
+# Written out, not bound: SQLite would not use the partial index of queued jobs.
+QUEUED = Job.state == literal_column("'queued'")
+HARDWARE: Any = func.coalesce(
     Classifier.spec["hardware"].as_string(), Job.request["hardware"].as_string(), "any"
 )
 
@@ -48,15 +51,11 @@ def is_next() -> ColumnElement[bool]:
 
     Always true of a job without a classifier: NULL equals nothing.
     """
-    holder, older = aliased(Job), aliased(Job)
+    older = aliased(Job)
     # Two subqueries, so that each uses an index. One with OR would, for every queued job, read all
     # jobs of its classifier or all queued jobs.
     return and_(
-        ~exists().where(
-            holder.classifier_id == Job.classifier_id,
-            holder.id != Job.id,
-            holder.state.in_(HOLDING_STATES),
-        ),
+        _nothing_holds(),
         ~exists().where(
             older.classifier_id == Job.classifier_id,
             older.state == "queued",
@@ -73,9 +72,9 @@ def is_due(now: datetime) -> ColumnElement[bool]:
 def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     """Return the queued jobs that could be claimed now, oldest first."""
     query = (
-        select(Job.id, _HARDWARE, Job.sent_at, Job.created_at)
+        select(Job.id, HARDWARE, Job.sent_at, Job.created_at)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", is_due(now), is_next())
+        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
         .order_by(Job.id)
     )
     return [QueuedJob(*row) for row in session.execute(query)]
@@ -88,10 +87,10 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
         JobEvent.job_id == Job.id, JobEvent.type != "warning"
     )
     query = (
-        select(_HARDWARE, since.scalar_subquery(), Job.not_before)
+        select(HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued", is_due(now), is_next())
+        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
     )
     return [
         (hardware, max(moment, not_before or moment))
@@ -102,70 +101,58 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
 
 def hardware_of(session: Session, job_id: str) -> str | None:
     """Return the hardware that a job asks for, None where the job does not exist."""
-    query = select(_HARDWARE).select_from(Job)
+    query = select(HARDWARE).select_from(Job)
     query = query.outerjoin(Classifier, Classifier.id == Job.classifier_id)
     return session.scalar(query.where(Job.id == job_id))
 
 
 def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
     """Return the jobs for this hardware that could be claimed now, in the order of their turns."""
-    served = _served()
+    alone = Job.classifier_id.is_(None)
+    at = case((alone, last_worked_on_alone(Job.workspace)), else_=last_worked_on(Job.classifier_id))
     query = (
         select(Job.id)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .join(served, served.c.key == _TURN)
-        .where(Job.state == "queued", is_due(now), is_next(), hardware == _HARDWARE)
-        .order_by(served.c.at.nulls_first(), Job.id)
+        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds(), hardware == HARDWARE)
+        .order_by(at.nulls_first(), Job.id)
     )
     return list(session.scalars(query))
 
 
-def positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
-    """Return the positions of queued jobs among those for the same hardware; 1 starts next.
+def _first_queued() -> CompoundSelect[tuple[str]]:
+    """Select the oldest queued job of each classifier, and all that belong to none.
 
-    First comes each classifier's first job, in the order of turns, then each one's second, and so
-    on. New jobs change the order.
+    Of many queued jobs these are few, and so each needs a look at what runs only.
     """
-    turn = func.row_number().over(partition_by=_TURN, order_by=Job.id)
-    queue = (
-        select(Job.id, _TURN.label("key"), _HARDWARE.label("hardware"), turn.label("turn"))
-        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.state == "queued")
-        .subquery()
+    first = select(func.min(Job.id)).where(QUEUED, Job.classifier_id.is_not(None))
+    alone = select(Job.id).where(QUEUED, Job.classifier_id.is_(None))
+    return union_all(first.group_by(Job.classifier_id), alone)
+
+
+def _nothing_holds() -> ColumnElement[bool]:
+    """No other job of the same classifier runs."""
+    holder = aliased(Job)
+    return ~exists().where(
+        holder.classifier_id == Job.classifier_id,
+        holder.id != Job.id,
+        holder.state.in_(HOLDING_STATES),
     )
-    served = _served()
-    order = (queue.c.turn, served.c.at.nulls_first(), queue.c.id)
-    position = func.row_number().over(partition_by=queue.c.hardware, order_by=order)
-    ordered = (
-        select(queue.c.id, position.label("position"))
-        .join(served, served.c.key == queue.c.key)
-        .subquery()
+
+
+def last_worked_on(classifier_id: ColumnExpressionArgument[Any]) -> ScalarSelect[datetime | None]:
+    """Select when a classifier was last worked on; null for never. An index has the newest."""
+    other = aliased(Job)
+    query = select(func.max(other.heartbeat_at)).where(other.classifier_id == classifier_id)
+    return query.scalar_subquery()
+
+
+def last_worked_on_alone(workspace: ColumnExpressionArgument[Any]) -> ScalarSelect[datetime | None]:
+    """Select the same of a workspace's jobs that belong to no classifier."""
+    other = aliased(Job)
+    query = select(func.max(other.heartbeat_at)).where(
+        other.classifier_id.is_(None), other.workspace == workspace
     )
-    return dict(session.execute(select(ordered).where(ordered.c.id.in_(job_ids))).all())
-
-
-def _served() -> FromClause:
-    """Select when each classifier with queued jobs was last worked on; null for never.
-
-    The same of the jobs of each workspace that belong to no classifier.
-    """
-    at = func.max(Job.heartbeat_at).label("at")
-    # Two queries, so that each uses an index.
-    return union_all(
-        select(Job.classifier_id.label("key"), at)
-        .where(Job.classifier_id.in_(_queued(Job.classifier_id)))
-        .group_by(Job.classifier_id),
-        select(Job.workspace.label("key"), at)
-        .where(
-            Job.classifier_id.is_(None),
-            Job.workspace.in_(_queued(Job.workspace).where(Job.classifier_id.is_(None))),
-        )
-        .group_by(Job.workspace),
-    ).subquery()
-
-
-def _queued(column: InstrumentedAttribute[Any]) -> Select[Any]:
-    return select(column).where(Job.state == "queued")
+    return query.scalar_subquery()
 
 
 def clear_sent(session: Session) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.db.rows import group
 from app.db.tables import (
     FINAL_STATES,
     Classifier,
@@ -114,18 +115,6 @@ def remove(session: Session, upload_id: str) -> None:
     session.execute(delete(Upload).where(Upload.id == upload_id))
 
 
-def count_images(session: Session, upload_id: str) -> int:
-    """Return how many labelled images an upload has."""
-    query = select(func.count()).where(UploadImage.upload_id == upload_id)
-    return session.scalar(query) or 0
-
-
-def count_groups(session: Session, upload_id: str) -> int:
-    """Return how many different groups the images of an upload are of."""
-    query = select(func.count(UploadImage.group.distinct()))
-    return session.scalar(query.where(UploadImage.upload_id == upload_id)) or 0
-
-
 def page_of_images(
     session: Session, upload_id: str, *, limit: int, after: int | None
 ) -> list[UploadImage]:
@@ -149,15 +138,21 @@ def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tu
     return small_ones, images
 
 
-def count_by_label(session: Session, upload_id: str) -> dict[str, int]:
-    """Return how many images each class has, in the order of the classes' first images."""
-    rows = session.execute(
-        select(UploadImage.label, func.count())
-        .where(UploadImage.upload_id == upload_id)
-        .group_by(UploadImage.label)
+def train_counts(session: Session, upload_ids: Sequence[str]) -> dict[str, int]:
+    """Return every label of uploads and how many images it has to train on, in their order."""
+    of_training = func.count(case((UploadImage.split == "train", 1)))
+    query = (
+        select(UploadImage.upload_id, UploadImage.label, of_training)
+        .where(UploadImage.upload_id.in_(upload_ids))
+        .group_by(UploadImage.upload_id, UploadImage.label)
         .order_by(func.min(UploadImage.position))
     )
-    return dict(rows.all())
+    found = group((upload_id, (label, count)) for upload_id, label, count in session.execute(query))
+    counts: dict[str, int] = {}
+    for upload_id in upload_ids:
+        for label, count in found.get(upload_id, ()):
+            counts[label] = counts.get(label, 0) + count
+    return counts
 
 
 def used_by_job(session: Session, upload_id: str) -> bool:

@@ -4,14 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
-from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select
+from sqlalchemy import and_, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import (
-    classifiers as classifier_rows,
-    groups as group_rows,
-    trained as trained_rows,
-)
+from app.db.repositories import accuracies as accuracy_rows, classifiers as classifier_rows
+from app.db.repositories.accuracies import MeasuredRow
 from app.db.rows import group
 from app.db.tables import (
     HOLDING_STATES,
@@ -63,14 +60,17 @@ def add(
     parts: Mapping[str, str],
     classes: Sequence[VersionClass],
     held_out: Mapping[int, Sequence[str]],
+    measured: Sequence[MeasuredRow] = (),
     groups: Mapping[tuple[int, str], str] = MappingProxyType({}),
 ) -> None:
     """Insert a version.
 
     `parts` are hashes by name; `classes` have the version's id already; `held_out` are the images
-    of the version's own uploads that were held out, by class index; `groups` are those of (index,
-    held-out image).
+    of the version's own uploads that were held out, by class index; `measured` are its own rows of
+    the matrices; `groups` are those of (index, held-out image).
     """
+    version.class_count = len(classes)
+    version.size_bytes = _size(session, set(parts.values()))
     session.add(version)
     session.flush()
     session.add_all(classes)
@@ -79,8 +79,36 @@ def add(
         for name, sha256 in parts.items()
     )
     session.flush()
-    _add_held_out(session, version.id, held_out, groups)
+    accuracy_rows.add(session, version.id, measured)
+    add_held_out(session, version.id, held_out, groups)
     classifier_rows.bump_revision(session, version.classifier_id)
+
+
+def add_held_out(
+    session: Session,
+    version_id: str,
+    held_out: Mapping[int, Sequence[str]],
+    groups: Mapping[tuple[int, str], str],
+) -> None:
+    """Insert what a version itself holds out, by class index, and groups of (index, image)."""
+    rows = [
+        {
+            "version_id": version_id,
+            "index": index,
+            "position": position,
+            "sha256": sha256,
+            "group": groups.get((index, sha256)),
+        }
+        for index, images in held_out.items()
+        for position, sha256 in enumerate(images)
+    ]
+    if rows:
+        session.execute(insert(HeldOut), rows)
+
+
+def _size(session: Session, parts: Collection[str]) -> int:
+    found = select(func.sum(Blob.size)).where(Blob.sha256.in_(parts))
+    return session.scalar(found) or 0
 
 
 def newest_descendant(session: Session, version_id: str) -> Version | None:
@@ -116,6 +144,28 @@ def classes(session: Session, version_ids: Sequence[str]) -> dict[str, list[Vers
     rows = session.scalars(query.order_by(VersionClass.index))
     found = group((row.version_id, row) for row in rows)
     return {version_id: found.get(version_id, []) for version_id in version_ids}
+
+
+def page_of_classes(
+    session: Session, version_id: str, *, limit: int, after: int
+) -> list[VersionClass]:
+    """Return up to `limit` of a version's classes by index, those after an index."""
+    query = select(VersionClass).where(
+        VersionClass.version_id == version_id, VersionClass.index > after
+    )
+    return list(session.scalars(query.order_by(VersionClass.index).limit(limit)))
+
+
+def tasks(session: Session, version_id: str) -> set[int]:
+    """Return the tasks of a version's classes."""
+    query = select(VersionClass.task).where(VersionClass.version_id == version_id)
+    return set(session.scalars(query.distinct()))
+
+
+def labels(session: Session, version_id: str) -> set[str]:
+    """Return the labels of a version's classes."""
+    query = select(VersionClass.label).where(VersionClass.version_id == version_id)
+    return set(session.scalars(query))
 
 
 def numbers(session: Session, version_ids: Sequence[str]) -> dict[str, int]:
@@ -219,67 +269,6 @@ def blobs_of(session: Session, version_ids: Sequence[str]) -> set[str]:
         .where(VersionClass.version_id.in_(version_ids))
     )
     return {sha256 for query in (parts, held_out, ranked) for sha256 in session.scalars(query)}
-
-
-def splice_out(session: Session, version: Version) -> None:
-    """Delete a version and join its children to its parent.
-
-    They take over its held-out images of the classes they know, and what it was trained on.
-    """
-    for child in children(session, version.id):
-        _take_over_held_out(session, version.id, child.id)
-        trained_rows.take_over_trained(session, version.id, child.id)
-        child.parent_id = version.parent_id
-    session.flush()
-    remove(session, version)
-
-
-def _take_over_held_out(session: Session, parent: str, child: str) -> None:
-    """Put the parent's held-out images before the child's own, as `learning.held_out` does.
-
-    Those are left out that the child takes the label from.
-    """
-    known = select(VersionClass.index).where(VersionClass.version_id == child)
-    taken_out = trained_rows.own_taken_out(session, child)
-    of_parent = _held_out_of(session, HeldOut.version_id == parent, HeldOut.index.in_(known))
-    inherited = {
-        index: [sha256 for sha256 in hashes if (index, sha256) not in taken_out]
-        for index, hashes in of_parent.items()
-    }
-    if not inherited:
-        return
-    groups = group_rows.own_held_out(session, parent) | group_rows.own_held_out(session, child)
-    own = and_(HeldOut.version_id == child, HeldOut.index.in_(inherited))
-    for index, hashes in _held_out_of(session, own).items():
-        inherited[index] += hashes
-    session.execute(delete(HeldOut).where(own))
-    _add_held_out(session, child, inherited, groups)
-
-
-def _held_out_of(session: Session, *where: ColumnElement[bool]) -> dict[int, list[str]]:
-    query = select(HeldOut.index, HeldOut.sha256).where(*where)
-    return group(session.execute(query.order_by(HeldOut.index, HeldOut.position)))
-
-
-def _add_held_out(
-    session: Session,
-    version_id: str,
-    held_out: Mapping[int, Sequence[str]],
-    groups: Mapping[tuple[int, str], str],
-) -> None:
-    rows = [
-        {
-            "version_id": version_id,
-            "index": index,
-            "position": position,
-            "sha256": sha256,
-            "group": groups.get((index, sha256)),
-        }
-        for index, images in held_out.items()
-        for position, sha256 in enumerate(images)
-    ]
-    if rows:
-        session.execute(insert(HeldOut), rows)
 
 
 def existing(session: Session, version_ids: Sequence[str]) -> set[str]:

@@ -21,6 +21,7 @@ from app.db.tables.keys import ApiKey
 from app.db.tables.service import IdempotencyKey, Installation, Worker
 from app.db.tables.uploads import Upload, UploadImage
 from app.db.tables.versions import (
+    AccuracyRow,
     HeldOut,
     Ranking,
     RankingImage,
@@ -37,6 +38,7 @@ __all__ = [
     "FINAL_STATES",
     "HOLDING_STATES",
     "JOB_STATES",
+    "AccuracyRow",
     "Alias",
     "ApiKey",
     "Base",

@@ -28,12 +28,26 @@ class Job(Base):
             postgresql_where=text(one_of("state", HOLDING_STATES)),
         ),
         Index("ix_jobs_state_lease", "state", "lease_expires_at"),
-        # For `turns.is_next`, which is evaluated for each queued job every second.
+        # For lists, of all jobs and of those in a state or of a classifier.
+        Index("ix_jobs_workspace_id", "workspace", "id"),
+        Index("ix_jobs_workspace_state_id", "workspace", "state", "id"),
+        Index("ix_jobs_classifier_id_id", "classifier_id", "id"),
+        # For `positions` and `turns.waiting`.
+        Index(
+            "ix_jobs_queued",
+            "classifier_id",
+            "id",
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        # For `turns.last_worked_on`.
+        Index("ix_jobs_classifier_heartbeat", "classifier_id", "heartbeat_at"),
+        # For `turns.is_next`, which is evaluated at each claim.
         Index("ix_jobs_classifier_state", "classifier_id", "state", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
+    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE)
     # Null where the job belongs to no classifier.
     classifier_id: Mapped[str | None] = mapped_column(
         ForeignKey("classifiers.id", ondelete="CASCADE")
@@ -50,7 +64,7 @@ class Job(Base):
     report: Mapped[dict[str, Any] | None]
     # Resolved when the job starts; null for a classifier's first task.
     base_version_id: Mapped[str | None] = mapped_column(
-        ForeignKey("versions.id", use_alter=True, ondelete="SET NULL")
+        ForeignKey("versions.id", use_alter=True, ondelete="SET NULL"), index=True
     )
 
     # The fencing token: grows with every claim and never shrinks.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base, one_of
@@ -13,9 +13,14 @@ class Upload(Base):
     """Labelled images sent in; immutable once a job uses it."""
 
     __tablename__ = "uploads"
+    # For lists.
+    __table_args__ = (Index("ix_uploads_workspace_id", "workspace", "id"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE, index=True)
+    workspace: Mapped[str] = mapped_column(String(64), default=DEFAULT_WORKSPACE)
+    # Of its images: how many each label has, in the order of the first ones, and how many groups.
+    classes: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    groups: Mapped[int] = mapped_column(default=0, server_default="0")
     duplicates: Mapped[int] = mapped_column(default=0)
     # The first of the rejected files, and what is known of all of them.
     rejected: Mapped[list[Any]] = mapped_column(default=list)

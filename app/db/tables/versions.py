@@ -22,11 +22,12 @@ class Version(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     classifier_id: Mapped[str] = mapped_column(ForeignKey("classifiers.id", ondelete="CASCADE"))
     number: Mapped[int]
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"), index=True)
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     method: Mapped[str] = mapped_column(String(64))
     # models.Spec as JSON: everything needed to rebuild the servable from the parts.
     spec: Mapped[dict[str, Any]]
+    # Without what has rows of its own: figures of each class, and the accuracy matrices.
     metrics: Mapped[dict[str, Any]]
     # Counts of the exemplar memory and of held-out images, taken at publication.
     memory: Mapped[dict[str, Any]]
@@ -34,7 +35,34 @@ class Version(Base):
     # reused, even when its classes have been forgotten and purged.
     last_index: Mapped[int] = mapped_column(default=-1, server_default="-1")
     last_task: Mapped[int] = mapped_column(default=-1, server_default="-1")
+    # What lists show of its classes and parts; neither ever changes.
+    class_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    size_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
+
+
+class AccuracyRow(Base):
+    """A row of the accuracy matrices: what was measured when a learning step or an edit was done.
+
+    A version has its own row, and takes over those of a deleted parent. Its matrices are made of
+    its rows and its ancestors', in the order of their numbers.
+    """
+
+    __tablename__ = "accuracy_rows"
+
+    version_id: Mapped[str] = mapped_column(
+        ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    # Of the version that was measured, which may have been deleted.
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # Over all classes.
+    accuracy: Mapped[float | None]
+    # The tasks known then, the accuracy on each, and the same with the task given.
+    tasks: Mapped[list[Any]]
+    accuracies: Mapped[list[Any]]
+    task_aware: Mapped[list[Any]]
+    # The tasks whose held-out images changed, so that rows before this one do not compare.
+    remeasured: Mapped[list[Any]]
 
 
 class VersionPart(Base):
@@ -66,6 +94,11 @@ class VersionClass(Base):
     ranking_id: Mapped[str | None] = mapped_column(ForeignKey("rankings.id"), index=True)
     # How many of the ranking's first images are this version's exemplars of the class.
     kept: Mapped[int] = mapped_column(default=0)
+    # On the class's held-out images: how many there are, null in versions of older releases; the
+    # share that is right, null without images; its standard error.
+    measured_on: Mapped[int | None]
+    accuracy: Mapped[float | None]
+    standard_error: Mapped[float | None]
 
 
 class Ranking(Base):

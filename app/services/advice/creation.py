@@ -1,7 +1,7 @@
 """Making a job that gives advice. Its request is checked here, before a worker gets it."""
 
 from app.db.engine import Database
-from app.db.repositories import events as event_rows, jobs as job_rows, learning as learning_rows
+from app.db.repositories import events as event_rows, jobs as job_rows, uploads as upload_rows
 from app.db.repositories.events import Event
 from app.db.tables import Job
 from app.ids import new_id
@@ -38,7 +38,7 @@ def create(
     with db.transaction() as session:
         now = db.now(session)
         lock_uploads(session, workspace, upload_ids)
-        counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
+        counts = upload_rows.train_counts(session, upload_ids)
         learning.check_labels((), counts, "error")
         check_new_job(session, workspace, quota)
         asked = request.model_dump(mode="json", exclude={"webhook"})

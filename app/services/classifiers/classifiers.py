@@ -13,7 +13,6 @@ from app.db.repositories import (
     aliases as alias_rows,
     changes as change_rows,
     classifiers as classifier_rows,
-    versions as version_rows,
 )
 from app.db.rows import insert
 from app.db.tables import Classifier
@@ -154,7 +153,8 @@ def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list
     """Return up to `limit` classifiers by name, those after the name `after`."""
     with db.reading() as session:
         found = classifier_rows.page(session, workspace, limit=limit, after=after)
-        return [_with_live(session, row) for row in found]
+        live = alias_rows.numbers(session, [row.id for row in found], LIVE)
+        return [_view(row, live.get(row.id)) for row in found]
 
 
 def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> ClassifierView:
@@ -226,9 +226,7 @@ def _all_options(spec: ClassifierSpec) -> dict[str, Any]:
 
 
 def _with_live(session: Session, row: Classifier) -> ClassifierView:
-    alias = alias_rows.get(session, row.id, LIVE)
-    version = version_rows.get(session, alias.version_id) if alias else None
-    return _view(row, version.number if version else None)
+    return _view(row, alias_rows.numbers(session, [row.id], LIVE).get(row.id))
 
 
 def _view(row: Classifier, live: int | None) -> ClassifierView:

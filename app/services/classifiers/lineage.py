@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from app.db.repositories import (
     jobs as job_rows,
     learning as learning_rows,
+    splicing,
     versions as version_rows,
 )
 from app.db.tables import Classifier, Version, VersionClass
@@ -68,5 +69,5 @@ def remove(session: Session, version: Version) -> None:
     for child in version_rows.children(session, version.id):
         if version.job_id is not None and child.job_id is not None:
             job_rows.inherit_uploads(session, version.job_id, child.job_id)
-    version_rows.splice_out(session, version)
+    splicing.splice_out(session, version)
     learning_rows.remove_unused_rankings(session, version.classifier_id)

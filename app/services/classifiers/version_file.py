@@ -20,7 +20,7 @@ from app.db.rows import columns_of
 from app.db.tables import Classifier, Version
 from app.errors import ServiceError
 from app.services import stored
-from app.services.classifiers import classifiers, versions
+from app.services.classifiers import accuracies, classifiers, versions
 from app.storage import BlobMissingError, TensorStore, each
 
 MANIFEST = "manifest.json"
@@ -143,14 +143,12 @@ def find(
 def _manifest(session: Session, classifier: Classifier, version: Version) -> VersionFileManifest:
     parts = version_rows.parts(session, version.id)
     sizes = version_rows.part_sizes(session, [version.id]).get(version.id, {})
+    classes = version_rows.classes(session, [version.id])[version.id]
     return VersionFileManifest(
-        **columns_of(version),
+        **columns_of(version) | {"metrics": accuracies.whole(session, version, classes)},
         classifier=classifier.name,
         version=version.number,
-        classes=[
-            Column(**columns_of(row))
-            for row in version_rows.classes(session, [version.id])[version.id]
-        ],
+        classes=[Column(**columns_of(row)) for row in classes],
         parts=[
             TensorFile(part=part, file=f"{part}.safetensors", sha256=sha256, size=sizes[sha256])
             for part, sha256 in sorted(parts.items())

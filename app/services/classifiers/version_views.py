@@ -1,6 +1,6 @@
 """Versions as clients see them, and as their metrics and memory are stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from app.db.repositories import versions as version_rows
 from app.db.rows import columns_of
 from app.db.tables import Version
 from app.imaging.webp import WebP
+from app.services.classifiers import accuracies
 
 
 class ClassView(BaseModel):
@@ -21,6 +22,28 @@ class ClassView(BaseModel):
     task: int
     train_images: int
     exemplars: int
+
+
+class MeasuredClassView(ClassView):
+    """A class that a version knows, with what its held-out images tell."""
+
+    accuracy: float | None = Field(description="Null where no image of it is held out.")
+    standard_error: float | None = Field(description="Of `accuracy`.")
+    measured_on: int | None = Field(
+        description="How many held-out images it has; null in versions of older releases."
+    )
+
+
+class MatrixRowView(BaseModel):
+    """A row of a version's accuracy matrices."""
+
+    number: int = Field(description="Of the version that was measured: itself or an ancestor.")
+    accuracy: float | None = Field(description="Over all classes known then.")
+    tasks: list[int] = Field(description="The tasks known then, without those forgotten since.")
+    accuracies: list[float | None] = Field(
+        description="On each of these tasks; null where its held-out images have changed since."
+    )
+    task_aware: list[float | None] = Field(description="The same with the task given.")
 
 
 class UnknownView(BaseModel):
@@ -61,19 +84,32 @@ class LeaveOneOutView(BaseModel):
     )
 
 
-class MetricsView(BaseModel):
+class MetricsSummary(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
     accuracy: float | None = Field(None, description="Over all classes so far.")
     standard_error: float | None = Field(
         None, description="Of `accuracy`; null in versions of older releases."
     )
+    measured_on: int | None = Field(None, description="How many held-out images they rest on.")
+    average_incremental_accuracy: float | None = Field(
+        None, description="Mean of `accuracy` over the chain of parents."
+    )
+    forgetting: float | None = Field(
+        None,
+        description="Mean over older tasks of the best earlier accuracy minus today's. Below 0 "
+        "the older tasks have gained.",
+    )
+
+
+class MetricsView(MetricsSummary):
+    """All metrics of a version."""
+
     standard_error_kind: Literal["binomial", "cluster_robust"] | None = Field(
         None,
         description="`cluster_robust` where images have groups, since those of a group are not "
         "independent.",
     )
-    measured_on: int | None = Field(None, description="How many held-out images they rest on.")
     measured_on_groups: int | None = Field(
         None,
         description="How many groups these are of, an image without a group being one; null "
@@ -90,14 +126,6 @@ class MetricsView(BaseModel):
     )
     training_measured_on: int | None = Field(
         None, description="How many images `training_accuracy` rests on."
-    )
-    average_incremental_accuracy: float | None = Field(
-        None, description="Mean of `accuracy` over the chain of parents."
-    )
-    forgetting: float | None = Field(
-        None,
-        description="Mean over older tasks of the best earlier accuracy minus today's. Below 0 "
-        "the older tasks have gained.",
     )
     backward_transfer: float | None = Field(
         None, description="Mean over older tasks of today's accuracy minus the first one."
@@ -145,8 +173,8 @@ class MemoryView(BaseModel):
     )
 
 
-class VersionView(BaseModel):
-    """A version as clients see it."""
+class VersionSummary(BaseModel):
+    """A version as lists show it."""
 
     number: int
     parent: int | None
@@ -156,12 +184,19 @@ class VersionView(BaseModel):
     backbone: str | None
     weights: str | None = Field(description="Null: learnt from random weights.")
     image_size: int | None = Field(description="Side in pixels of the images that it sees.")
+    class_count: int = Field(description="How many classes it knows.")
+    metrics: MetricsSummary
+    size_bytes: int = Field(description="Bytes of its tensors.")
+    aliases: list[str]
+
+
+class VersionView(VersionSummary):
+    """A version as clients see it."""
+
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
-    size_bytes: int = Field(description="Bytes of its tensors.")
     new_bytes: int = Field(description="Bytes of the tensors that its parent does not have.")
-    aliases: list[str]
 
 
 class ExemplarView(BaseModel):
@@ -174,32 +209,39 @@ class ExemplarView(BaseModel):
     height: int
 
 
-def of(session: Session, rows: Sequence[Version]) -> list[VersionView]:
-    """Return what is shown of versions, in their order."""
-    ids = [row.id for row in rows]
+def summaries(session: Session, rows: Sequence[Version]) -> list[VersionSummary]:
+    """Return what lists show of versions, in their order."""
+    names = version_rows.aliases(session, [row.id for row in rows])
     parent_ids = [row.parent_id for row in rows if row.parent_id is not None]
-    classes = version_rows.classes(session, ids)
-    names = version_rows.aliases(session, ids)
     parents = version_rows.numbers(session, parent_ids)
-    sizes = version_rows.part_sizes(session, [*ids, *parent_ids])
-    return [
-        VersionView(
-            **columns_of(row),
-            parent=parents.get(row.parent_id or ""),
-            job=row.job_id,
-            **{name: row.spec.get(name) for name in ("backbone", "weights", "image_size")},
-            classes=[
-                ClassView(**columns_of(known), exemplars=known.kept) for known in classes[row.id]
-            ],
-            aliases=names[row.id],
-            **_bytes(sizes.get(row.id, {}), sizes.get(row.parent_id or "", {})),
-        )
-        for row in rows
-    ]
+    return [VersionSummary(**_shared(row, parents, names)) for row in rows]
 
 
-def _bytes(own: dict[str, int], inherited: dict[str, int]) -> dict[str, Any]:
+def of(session: Session, row: Version) -> VersionView:
+    """Return a whole version."""
+    parent_ids = [] if row.parent_id is None else [row.parent_id]
+    classes = version_rows.classes(session, [row.id])[row.id]
+    sizes = version_rows.part_sizes(session, [row.id, *parent_ids])
+    inherited = sizes.get(row.parent_id or "", {})
+    shared = _shared(
+        row, version_rows.numbers(session, parent_ids), version_rows.aliases(session, [row.id])
+    )
+    return VersionView(
+        **shared | {"metrics": accuracies.whole(session, row, classes)},
+        classes=[ClassView(**columns_of(known), exemplars=known.kept) for known in classes],
+        new_bytes=sum(
+            size for sha256, size in sizes.get(row.id, {}).items() if sha256 not in inherited
+        ),
+    )
+
+
+def _shared(
+    row: Version, parents: Mapping[str, int], names: Mapping[str, list[str]]
+) -> dict[str, Any]:
     return {
-        "size_bytes": sum(own.values()),
-        "new_bytes": sum(size for sha256, size in own.items() if sha256 not in inherited),
+        **columns_of(row),
+        "parent": parents.get(row.parent_id or ""),
+        "job": row.job_id,
+        "aliases": names[row.id],
+        **{name: row.spec.get(name) for name in ("backbone", "weights", "image_size")},
     }

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import (
+    accuracies as accuracy_rows,
     uploads as upload_rows,
     versions as version_rows,
     workspaces as workspace_rows,
@@ -12,9 +13,15 @@ from app.db.rows import columns_of
 from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
 from app.services import stored
-from app.services.classifiers import classifiers, lineage, version_views
+from app.services.classifiers import accuracies, classifiers, lineage, version_views
 from app.services.classifiers.references import is_number
-from app.services.classifiers.version_views import ExemplarView, VersionView
+from app.services.classifiers.version_views import (
+    ExemplarView,
+    MatrixRowView,
+    MeasuredClassView,
+    VersionSummary,
+    VersionView,
+)
 from app.services.labels import clean_label
 from app.storage import BlobMissingError, BlobStore
 
@@ -61,12 +68,12 @@ def get(db: Database, workspace: str, name: str, reference: str) -> VersionView:
     """
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
-        return version_views.of(session, [require(session, classifier, reference)])[0]
+        return version_views.of(session, require(session, classifier, reference))
 
 
 def page(
     db: Database, workspace: str, name: str, *, limit: int, before: int | None
-) -> list[VersionView]:
+) -> list[VersionSummary]:
     """Return up to `limit` versions, newest first, older than the number `before`.
 
     Raises ClassifierNotFoundError.
@@ -74,7 +81,35 @@ def page(
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
         found = version_rows.page(session, classifier.id, limit=limit, before=before)
-        return version_views.of(session, found)
+        return version_views.summaries(session, found)
+
+
+def classes(
+    db: Database, workspace: str, name: str, reference: str, *, limit: int, after: int
+) -> list[MeasuredClassView]:
+    """Return up to `limit` of a version's classes by index, those after an index.
+
+    Raises ClassifierNotFoundError and VersionNotFoundError.
+    """
+    with db.reading() as session:
+        version = require(session, classifiers.require(session, workspace, name), reference)
+        found = version_rows.page_of_classes(session, version.id, limit=limit, after=after)
+        return [MeasuredClassView(**columns_of(row), exemplars=row.kept) for row in found]
+
+
+def matrix(
+    db: Database, workspace: str, name: str, reference: str, *, limit: int, after: int
+) -> list[MatrixRowView]:
+    """Return up to `limit` rows of a version's matrices, those of versions after a number.
+
+    Raises ClassifierNotFoundError and VersionNotFoundError.
+    """
+    with db.reading() as session:
+        version = require(session, classifiers.require(session, workspace, name), reference)
+        tasks = version_rows.tasks(session, version.id)
+        found = accuracies.shown_rows(accuracy_rows.rows(session, version.id), tasks)
+        later = [row for row in found if row.number > after][:limit]
+        return [MatrixRowView(**row._asdict()) for row in later]
 
 
 def exemplars(

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from app.db.repositories import jobs as job_rows
 from app.db.repositories.jobs import JobRow
-from app.db.rows import columns_of
 from app.db.tables import FINAL_STATES
 from app.errors import ServiceError
 
@@ -111,4 +110,7 @@ def view(session: Session, workspace: str, job_id: str) -> JobView:
 
 def of(row: JobRow) -> JobView:
     """Return a job as clients see it."""
-    return JobView.model_validate(columns_of(row.job) | vars(row))
+    elsewhere = {name: value for name, value in vars(row).items() if name != "job"}
+    # Not all columns: those that are not shown may be large, and are not loaded.
+    own = {name: getattr(row.job, name) for name in JobView.model_fields if name not in elsewhere}
+    return JobView.model_validate(own | elsewhere)

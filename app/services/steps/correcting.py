@@ -50,7 +50,7 @@ def plan(
         promotion=classifier.promotion,
         base_version_id=base.version_id,
         parts=base.parts,
-        history=base.metrics,
+        history=base.history,
         classes=_classes(base, images),
         last_index=base.last_index,
         last_task=base.last_task,

@@ -12,8 +12,8 @@ from app.db.engine import Database
 from app.db.repositories import (
     events as event_rows,
     jobs as job_rows,
-    learning as learning_rows,
     uploads as upload_rows,
+    versions as version_rows,
 )
 from app.db.repositories.events import Event
 from app.db.tables import Classifier, Job
@@ -253,8 +253,8 @@ def _check_learn(
     if stored.image_size is None:
         stored = first_images.choose_size(session, classifier, upload_ids)
     base = lineage.find_base(session, classifier, request.base_version)
-    counts = learning.train_counts(learning_rows.images_of(session, upload_ids))
-    known = {row.label for row in lineage.classes_of(session, base)}
+    counts = upload_rows.train_counts(session, upload_ids)
+    known = version_rows.labels(session, base.id) if base else set()
     learning.check_labels(known, counts, request.on_existing)
     learning_check.check_method(spec, known, counts)
     learner = stored.model_dump(include={"method", "backbone", "weights", "image_size"})

@@ -13,6 +13,7 @@ from app.db.repositories.trained import TrainedRow
 from app.db.tables import Job
 from app.services.classifiers.spec import Promotion
 from app.services.steps.requests import Classify
+from models import matrices
 from models.spec import Spec
 
 
@@ -62,9 +63,10 @@ class BaseVersion:
 
     version_id: str | None = None
     spec: Spec | None = None
-    # Hashes of its tensors by part, and its metrics.
+    # Hashes of its tensors by part.
     parts: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, Any] | None = None
+    # Its matrices, and its accuracy and those before.
+    history: dict[str, Any] | None = None
     # As they will be in the new version if the job does not change them.
     classes: tuple[PlannedClass, ...] = ()
     # Held out by the version or an ancestor, also of classes that were forgotten since.
@@ -145,7 +147,7 @@ class Plan(ClassifierPlan):
     """What every job that makes a version starts from."""
 
     promotion: Promotion
-    # The base version's metrics; None at first.
+    # The base version's matrices, and its accuracy and those before; None at first.
     history: dict[str, Any] | None
     # The highest class index and task that the new version and its ancestors have used.
     last_index: int
@@ -154,6 +156,11 @@ class Plan(ClassifierPlan):
     groups: Mapping[tuple[str, str], str] = field(default_factory=dict, kw_only=True)
     # Whether images that are or were trained on have groups.
     grouped: bool = field(default=False, kw_only=True)
+
+    @property
+    def remeasured(self) -> frozenset[int]:
+        """The tasks of the base version whose held-out images change."""
+        return frozenset()
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,11 @@ class ForgetPlan(Plan):
     base_tasks: tuple[int, ...]
     # Whether versions and uploads that hold them are deleted as well, and their bytes "now".
     purge: bool | Literal["now"]
+
+    @cached_property
+    def remeasured(self) -> frozenset[int]:
+        """The tasks that lose some classes, and not all."""
+        return matrices.shrunk(self.base_tasks, [planned.task for planned in self.classes])
 
 
 @dataclass(frozen=True)

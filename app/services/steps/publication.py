@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -24,12 +24,14 @@ from app.db.repositories.learning import SizedImage
 from app.db.tables import Classifier, Version, VersionClass
 from app.ids import new_id
 from app.services import stored
+from app.services.classifiers import accuracies
 from app.services.classifiers.references import LIVE
-from app.services.classifiers.version_views import MemoryView, MetricsView
+from app.services.classifiers.version_views import MemoryView
 from app.services.jobs import endings
 from app.services.jobs.reports import ForgottenView, PurgedView
-from app.services.steps import correcting, purging, reencoded
+from app.services.steps import correcting, promoting, purging, reencoded
 from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
+from app.services.steps.promoting import Decision
 from app.services.steps.purging import Purged
 from app.services.steps.reencoded import Reencoded
 from app.storage import BlobStore
@@ -83,45 +85,36 @@ def publish(
         # row stays locked.
         if not lease_rows.finish(session, plan.job_id, attempt, "succeeded", now=now):
             return None
-        uploads = purging.lock_for_update(session, plan) if _purges(plan) else []
+        uploads = purging.lock_for_update(session, plan) if purging.purges(plan) else []
         classifier = session.get_one(Classifier, plan.classifier_id, with_for_update=True)
         classifier.last_version += 1
-        version, metrics = _add_version(session, store, plan, outcome, classifier.last_version, now)
-        promotion = _promotion(session, plan, metrics)
+        version = _add_version(session, store, plan, outcome, classifier.last_version, now)
+        promotion = promoting.decide(session, plan, version)
         if promotion.live:
             alias_rows.point(session, classifier.id, LIVE, version.id, now=now)
-        purged = purging.purge(session, plan, uploads, now=now) if _purges(plan) else None
+        purged = purging.purge(session, plan, uploads, now=now) if purging.purges(plan) else None
         report = _report(session, plan, outcome, purged)
         if report is not None:
             job_rows.record_report(session, plan.job_id, report.model_dump(mode="json"))
-        events = _events(version.number, metrics, outcome.warnings, promotion)
+        events = _events(version, outcome.warnings, promotion)
         endings.announce(session, plan.job_id, events, now=now)
         # This job's own, and those of jobs that would start from this version if retried.
         released = checkpoint_rows.remove_of_finished(session, classifier.id)
         released = blob_rows.unreferenced(session, released)
-        if purged and _purges(plan) and plan.purge == "now":
+        if purged and purging.purges(plan) and plan.purge == "now":
             released += purged.blobs
         return Publication(version.number, released)
 
 
-def _purges(plan: Plan) -> TypeGuard[ForgetPlan]:
-    return isinstance(plan, ForgetPlan) and plan.purge is not False
-
-
 def _add_version(
     session: Session, store: BlobStore, plan: Plan, outcome: Outcome, number: int, now: datetime
-) -> tuple[Version, MetricsView]:
+) -> Version:
     """Write the version's rows, and record its tensors as stored.
 
     Raises StorageChangedError.
     """
-    labels = [planned.label for planned in plan.classes]
-    by_label = {
-        name: dict(zip(labels, values, strict=True))
-        for name, values in outcome.metrics.items()
-        if name.startswith("per_class")
-    }
-    metrics = outcome.metrics | by_label
+    metrics = accuracies.without_rows(outcome.metrics)
+    tasks = [planned.task for planned in plan.classes]
     sizes = {part.sha256: part.size for part in outcome.parts.values()}
     if outcome.reencoded:
         sizes |= {sha256: image.size for sha256, image in outcome.reencoded.images.items()}
@@ -151,6 +144,7 @@ def _add_version(
         parts={name: part.sha256 for name, part in outcome.parts.items()},
         classes=classes,
         held_out={planned.index: planned.new_held_out for planned in plan.classes},
+        measured=[accuracies.own_row(number, outcome.metrics, tasks, plan.remeasured)],
         groups={
             (planned.index, sha256): plan.groups[planned.label, sha256]
             for planned in plan.classes
@@ -163,7 +157,7 @@ def _add_version(
         trained_rows.record_trained(session, version.id, plan.trained, indices, plan.groups)
     if isinstance(plan, CorrectPlan):
         trained_rows.add_trained(session, version.id, plan.record)
-    return version, MetricsView.model_validate(metrics)
+    return version
 
 
 def _classes(
@@ -195,6 +189,7 @@ def _classes(
                 train_images=planned.train_images,
                 ranking_id=ranking_id,
                 kept=kept,
+                **accuracies.class_columns(outcome.metrics, column),
             )
         )
     return rows, memory
@@ -238,69 +233,12 @@ def _residual(session: Session, plan: ForgetPlan, outcome: Outcome) -> list[str]
     return list(dict.fromkeys([*outcome.residual, *earlier]))
 
 
-class _Decision(NamedTuple):
-    """Whether a new version goes live at once, and why where that was measured."""
-
-    live: bool
-    reason: str = ""
-
-
-def _promotion(session: Session, plan: Plan, metrics: MetricsView) -> _Decision:
-    """Decide by the classifier's promotion whether the new version goes live at once.
-
-    A classifier's first version always does, and so does one that purges the version that was live.
-    Under `guarded` it is compared with the version that is live now, which need not be an ancestor;
-    see `_drop`. It also goes live where nothing can be compared.
-    """
-    current = version_rows.by_alias(session, plan.classifier_id, LIVE)
-    if current is None:
-        return _Decision(True)
-    forgotten = plan.labels if isinstance(plan, ForgetPlan) else ()
-    if _purges(plan) and current in version_rows.with_labels(
-        session, plan.classifier_id, forgotten
-    ):
-        return _Decision(True)
-    limit = plan.promotion.max_accuracy_drop
-    if limit is None:  # the policy is not `guarded`
-        return _Decision(plan.promotion.policy == "always")
-    drop = _drop(session, current, metrics, forgotten)
-    if drop is None:
-        reason = f"unguarded: nothing was measured to compare it with version {current.number}"
-        return _Decision(True, reason)
-    verdict = f"on the classes of version {current.number} accuracy changed by {-drop:+.3f}"
-    return _Decision(drop <= limit, f"{verdict}, where {-limit:+g} is allowed")
-
-
-def _drop(
-    session: Session, current: Version, metrics: MetricsView, forgotten: Sequence[str]
-) -> float | None:
-    """Return how much accuracy the live version's classes would lose, None where not measured.
-
-    Each class is weighted by the images the live version was measured on. A class that the new
-    version lacks counts as wholly lost, unless its job was to forget it. Classes that were not
-    measured in both versions are left out.
-    """
-    held_out = learning_rows.held_out(session, current.id)
-    measured = MetricsView.model_validate(current.metrics).per_class
-    lost, images = 0.0, 0
-    for row in version_rows.classes(session, [current.id])[current.id]:
-        before = measured.get(row.label)
-        after = metrics.per_class.get(row.label, 0.0)
-        if before is not None and after is not None and row.label not in forgotten:
-            weight = len(held_out.get(row.index, ()))
-            lost += (before - after) * weight
-            images += weight
-    return lost / images if images else None
-
-
-def _events(
-    number: int, metrics: MetricsView, warnings: Sequence[str], promotion: _Decision
-) -> list[Event]:
-    accuracy = metrics.accuracy
+def _events(version: Version, warnings: Sequence[str], promotion: Decision) -> list[Event]:
+    accuracy, images = version.metrics["accuracy"], version.metrics.get("measured_on")
     measured = "not measured" if accuracy is None else f"accuracy {accuracy:.3f}"
-    if metrics.measured_on:
-        measured += f" on {metrics.measured_on} images never trained on"
-    live, reason = promotion
+    if images:
+        measured += f" on {images} images never trained on"
+    number, (live, reason) = version.number, promotion
     data = {"version": number, "live": live}
     became = f"Version {number} is {'live' if live else 'ready'}"
     return [

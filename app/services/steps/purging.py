@@ -22,6 +22,7 @@ the new one, whatever the classifier's promotion says.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeGuard
 
 import structlog
 from sqlalchemy.orm import Session
@@ -37,7 +38,7 @@ from app.db.tables import Classifier, Version
 from app.errors import ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.references import LIVE
-from app.services.steps.plans import ForgetPlan
+from app.services.steps.plans import ForgetPlan, Plan
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,11 @@ class Purged:
     versions: list[int]
     uploads: list[str]
     blobs: list[str]
+
+
+def purges(plan: Plan) -> TypeGuard[ForgetPlan]:
+    """Say whether a job purges what it forgets."""
+    return isinstance(plan, ForgetPlan) and plan.purge is not False
 
 
 def check(session: Session, classifier: Classifier, labels: Collection[str]) -> None:

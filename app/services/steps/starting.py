@@ -17,7 +17,7 @@ from app.db.repositories import (
 from app.db.repositories.learning import LabelledImage
 from app.db.tables import Classifier, Job, Version
 from app.errors import ServiceError
-from app.services.classifiers import lineage
+from app.services.classifiers import accuracies, lineage
 from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.steps import correcting, evaluating, forgetting, learning
 from app.services.steps.plans import (
@@ -91,7 +91,7 @@ def _learn_plan(
         promotion=classifier.promotion,
         base_version_id=base.version_id,
         parts=base.parts,
-        history=base.metrics,
+        history=base.history,
         classes=classes,
         last_index=max(base.last_index, *(planned.index for planned in classes)),
         last_task=max(base.last_task, *(planned.task for planned in classes)),
@@ -126,7 +126,7 @@ def _forget_plan(
         promotion=classifier.promotion,
         base_version_id=base.version_id,
         parts=base.parts,
-        history=base.metrics,
+        history=base.history,
         classes=tuple(
             planned for column, planned in enumerate(base.classes) if column not in columns
         ),
@@ -185,7 +185,7 @@ def load(session: Session, version: Version | None) -> BaseVersion:
         version_id=version.id,
         spec=Spec.stored(version.spec),
         parts=version_rows.parts(session, version.id),
-        metrics=version.metrics,
+        history=accuracies.matrices_of(session, version, [row.task for row in classes]),
         classes=tuple(
             PlannedClass(
                 label=row.label,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import (
+    accuracies as accuracy_rows,
     aliases as alias_rows,
     classifiers as classifier_rows,
     groups as group_rows,
@@ -22,6 +23,7 @@ from app.db.repositories import (
     trained as trained_rows,
     versions as version_rows,
 )
+from app.db.repositories.accuracies import MeasuredRow
 from app.db.repositories.blobs import ImageRow
 from app.db.repositories.trained import TrainedRow
 from app.db.rows import columns_of
@@ -52,6 +54,10 @@ class KnownClass(BaseModel):
     train_images: int
     ranking: str | None
     kept: int
+    # Missing in documents of releases that had them in the version's metrics.
+    measured_on: int | None = None
+    accuracy: float | None = None
+    standard_error: float | None = None
 
 
 class RankingManifest(BaseModel):
@@ -66,7 +72,8 @@ class VersionManifest(BaseModel):
     """A version.
 
     `held_out` are the images that it holds out itself, by class index; `trained` are those that it
-    was trained on itself, by label, or that it takes the label from.
+    was trained on itself, by label, or that it takes the label from; `measured` are its own rows of
+    the matrices.
     """
 
     format: int = 1
@@ -83,6 +90,8 @@ class VersionManifest(BaseModel):
     parts: dict[str, Part]
     classes: list[KnownClass]
     held_out: dict[int, list[ImageRow]]
+    # Null in documents of releases that had whole matrices in the metrics.
+    measured: list[MeasuredRow] | None = None
     # Missing in documents of releases that did not remember it.
     trained: dict[str, list[TrainedRow]] = {}
     # The groups of held-out images that have one, by hash. Missing likewise.
@@ -181,6 +190,7 @@ def _version(session: Session, version: Version) -> VersionManifest:
         classes=[KnownClass(**columns_of(row), ranking=row.ranking_id) for row in rows],
         held_out=manifest_rows.own_held_out(session, version.id),
         trained=trained_rows.own_trained(session, version.id),
+        measured=accuracy_rows.own_rows(session, version.id),
         held_out_groups=_nested(group_rows.own_held_out(session, version.id)),
     )
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import (
+    accuracies as accuracy_rows,
     blobs as blob_rows,
     classifiers as classifier_rows,
     restoring as restoring_rows,
@@ -24,6 +25,7 @@ from app.db.repositories.blobs import ImageRow
 from app.db.repositories.trained import TrainedRow
 from app.db.rows import insert
 from app.db.tables import Alias, Classifier, Version, VersionClass
+from app.services.classifiers import accuracies, older_metrics
 from app.services.upkeep import ownership
 from app.services.upkeep.manifests import (
     FOLDER,
@@ -160,10 +162,15 @@ def _add_version(
     rankings: set[str],
 ) -> list[str]:
     problems = []
-    parent = manifest.parent
+    parent, measured = manifest.parent, manifest.measured
     if parent is not None and parent not in present:
         problems.append(f"{owner.name}: the parent of version {manifest.number} is missing")
         parent = None
+    older = measured is None
+    if measured is None:
+        before = accuracy_rows.rows(session, parent) if parent else []
+        tasks = [known.task for known in manifest.classes]
+        measured = older_metrics.own_rows(manifest.metrics, manifest.number, tasks, before)
     lost = {known.ranking for known in manifest.classes if known.ranking} - rankings
     if lost:
         problems.append(f"{owner.name}: exemplars of version {manifest.number} are missing")
@@ -172,17 +179,19 @@ def _add_version(
         Version(
             **manifest.model_dump(
                 exclude={
-                    *("format", "parent", "parts", "classes"),
+                    *("format", "parent", "parts", "classes", "metrics", "measured"),
                     *("held_out", "held_out_groups", "trained", "trained_groups"),
                 }
             ),
+            metrics=accuracies.without_rows(manifest.metrics),
             classifier_id=owner.id,
             parent_id=parent,
         ),
         parts={name: part.sha256 for name, part in manifest.parts.items()},
         classes=[
             VersionClass(
-                **known.model_dump(exclude={"ranking", "kept"}),
+                **known.model_dump(exclude={"ranking", "kept"})
+                | (accuracies.class_columns(manifest.metrics, known.label) if older else {}),
                 version_id=manifest.id,
                 ranking_id=None if known.ranking in lost else known.ranking,
                 kept=0 if known.ranking in lost else known.kept,
@@ -192,6 +201,7 @@ def _add_version(
         held_out={
             index: [image.sha256 for image in images] for index, images in manifest.held_out.items()
         },
+        measured=measured,
         groups=_flat(manifest.held_out_groups),
     )
     trained_rows.add_trained(session, manifest.id, _trained(manifest))

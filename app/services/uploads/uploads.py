@@ -1,5 +1,6 @@
 """Uploads: labelled images sent in, immutable once a job uses them."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -145,11 +146,11 @@ def add_images(
     with db.transaction() as session:
         upload = _require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
-        if upload_rows.count_images(session, upload_id) + len(collected.images) > limits.images:
+        if sum(upload.classes.values()) + len(collected.images) > limits.images:
             raise TooManyImagesError(limits.images)
         _append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
-        changed = _view(session, upload)
+        changed = _view(upload)
         if on_created is not None:
             on_created(session, changed)
         return changed
@@ -164,7 +165,7 @@ def get(db: Database, workspace: str, upload_id: str) -> UploadView:
 def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
     """Return what to tell of the rejected files of uploads beside a job that learns them."""
     found = (_require(session, workspace, upload_id) for upload_id in upload_ids)
-    views = [_view(session, upload) for upload in found if upload.rejected_count]
+    views = [_view(upload) for upload in found if upload.rejected_count]
     return [rejections.warning(view.id, view, view.accepted + view.duplicates) for view in views]
 
 
@@ -172,7 +173,7 @@ def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list
     """Return up to `limit` uploads, newest first, older than the one named `after`."""
     with db.reading() as session:
         found = upload_rows.page(session, workspace, limit=limit, after=after)
-        return [_view(session, upload) for upload in found]
+        return [_view(upload) for upload in found]
 
 
 def delete(db: Database, workspace: str, upload_id: str) -> None:
@@ -205,21 +206,20 @@ def _require_unused(session: Session, upload: Upload) -> None:
 
 def view(session: Session, workspace: str, upload_id: str) -> UploadView:
     """Return one upload within a transaction. Raises UploadNotFoundError."""
-    return _view(session, _require(session, workspace, upload_id))
+    return _view(_require(session, workspace, upload_id))
 
 
-def _view(session: Session, upload: Upload) -> UploadView:
-    classes = upload_rows.count_by_label(session, upload.id)
+def _view(upload: Upload) -> UploadView:
     return UploadView(
         id=upload.id,
-        classes=classes,
-        accepted=sum(classes.values()),
+        classes=upload.classes,
+        accepted=sum(upload.classes.values()),
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
         rejected_count=upload.rejected_count,
         rejected_reasons=upload.rejected_reasons,
         empty_classes=upload.empty_classes,
-        groups=upload_rows.count_groups(session, upload.id),
+        groups=upload.groups,
         wrapping_folder=upload.wrapping_folder,
         warnings=upload.warnings,
         created_at=upload.created_at,
@@ -269,7 +269,9 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     contradictions = contradictory.find(images)
     if collected.strict and contradictions:
         raise ContradictoryLabelsError(contradictions)
-    labels = dict.fromkeys(image.label for image in images)
+    labels = Counter(image.label for image in images)
+    upload.classes = dict(labels)
+    upload.groups = len({image.group for image in images} - {None})
     _append_rejected(upload, collected.rejected, labels)
     warnings = [
         *(*upload.warnings, *collected.warnings, *regrouped_warnings(regrouped)),

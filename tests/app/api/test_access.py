@@ -30,6 +30,8 @@ PREDICT = {
     "GET /v1/classifiers/{name}",
     "GET /v1/classifiers/{name}/versions",
     "GET /v1/classifiers/{name}/versions/{version}",
+    "GET /v1/classifiers/{name}/versions/{version}/classes",
+    "GET /v1/classifiers/{name}/versions/{version}/matrix",
     "GET /v1/classifiers/{name}/aliases",
     "GET /v1/methods",
     "GET /v1/backbones",

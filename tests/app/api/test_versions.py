@@ -68,6 +68,66 @@ def test_versions_are_listed_newest_first(api: TestClient, publish: Publish) -> 
 
 
 @ONE_KIND_AT_FIRST
+def test_versions_in_lists_are_summaries(api: TestClient, publish: Publish) -> None:
+    first = publish(0, held_out=2)
+    publish(1, parent=first.id, held_out=2)
+    answer = api.get(f"{CLASSIFIER}/versions")
+    listed = answer.json()["data"]
+    assert [version["class_count"] for version in listed] == [3, 2]
+    for summary in listed:
+        whole = api.get(f"{CLASSIFIER}/versions/{summary['number']}").json()
+        metrics = summary.pop("metrics")
+        assert metrics.items() <= whole["metrics"].items()
+        assert metrics["measured_on"] == 2 * summary["class_count"]
+        assert summary.items() <= whole.items()
+        assert len(whole["classes"]) == summary["class_count"]
+    assert len(answer.content) < 600 * len(listed)
+
+
+@ONE_KIND_AT_FIRST
+def test_classes_come_in_pages_with_their_accuracies(api: TestClient, publish: Publish) -> None:
+    publish(1, held_out=2)
+    url = f"{CLASSIFIER}/versions/live"
+    whole = api.get(url).json()
+    page = api.get(f"{url}/classes?limit=2").json()
+    rest = api.get(f"{url}/classes?limit=2&after={page['next']}").json()
+    found = [*page["data"], *rest["data"]]
+    figures = {
+        "accuracy": "per_class",
+        "measured_on": "per_class_measured_on",
+        "standard_error": "per_class_standard_error",
+    }
+    for known, shown in zip(found, whole["classes"], strict=True):
+        measured = {name: known.pop(name) for name in figures}
+        assert known == shown
+        assert measured == {
+            name: whole["metrics"][metric][known["label"]] for name, metric in figures.items()
+        }
+        assert measured["measured_on"] == 2
+    assert (rest["has_more"], rest["next"]) == (False, None)
+    assert api.get(f"{CLASSIFIER}/versions/9/classes").json()["code"] == "version-not-found"
+
+
+@ONE_KIND_AT_FIRST
+def test_matrices_come_in_pages(api: TestClient, publish: Publish) -> None:
+    first = publish(0, held_out=2)
+    publish(0, parent=None)
+    publish(1, parent=first.id, held_out=2)
+    url = f"{CLASSIFIER}/versions/3"
+    metrics = api.get(url).json()["metrics"]
+    assert [len(row) for row in metrics["matrix"]] == [1, 2]
+    page = api.get(f"{url}/matrix?limit=1").json()
+    rest = api.get(f"{url}/matrix?limit=1&after={page['next']}").json()
+    rows = [*page["data"], *rest["data"]]
+    assert [row["number"] for row in rows] == [1, 3]
+    assert [row["tasks"] for row in rows] == [[0], [0, 1]]
+    assert [row["accuracies"] for row in rows] == metrics["matrix"]
+    assert [row["task_aware"] for row in rows] == metrics["task_aware_matrix"]
+    assert rows[-1]["accuracy"] == metrics["accuracy"]
+    assert (rest["has_more"], rest["next"]) == (False, None)
+
+
+@ONE_KIND_AT_FIRST
 def test_exemplars_come_in_order_with_their_bytes(api: TestClient, publish: Publish) -> None:
     images = [png(seed) for seed in range(5)]
     publish(0, exemplars=images)

@@ -50,6 +50,8 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/classes": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/matrix": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
         given={"params": {"label": "stop"}}
     ),

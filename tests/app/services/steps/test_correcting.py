@@ -25,7 +25,7 @@ from app.storage import open_store
 from tests.app.services.steps.test_forgetting import claimed, held_out, images_of, run
 from tests.app.services.steps.test_twins import BMP, send
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import WORKSPACE, Service
+from tests.worker.harness import WORKSPACE, Service, metrics_of
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def publish(service: Service, job_id: str, residual: tuple[str, ...] = ("head",)
             for column in plan.edited
         },
         kept=tuple(len(planned.exemplars) for planned in plan.classes),
-        metrics={"accuracy": 0.5, "per_class": [0.5] * len(plan.classes)},
+        metrics=metrics_of(plan, 0.5),
         warnings=[],
         residual=residual,
     )

@@ -26,7 +26,7 @@ from app.services.uploads.uploads import UploadNotFoundError
 from app.settings import Settings
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST, images_of_upload
-from tests.worker.harness import WORKSPACE, Service
+from tests.worker.harness import WORKSPACE, Service, metrics_of
 from worker.lease import Lease
 
 
@@ -53,7 +53,7 @@ def outcome(service: Service, plan: Plan, *, exemplars: int = 2, accuracy: float
         parts={"head": SizedImage(store.put(data), len(data))},
         rankings={column: hashes[:exemplars] for column, hashes in rankings.items()},
         kept=(exemplars,) * len(plan.classes),
-        metrics={"accuracy": accuracy, "per_class": [accuracy] * len(plan.classes)},
+        metrics=metrics_of(plan, accuracy),
         warnings=[],
         residual=("backbone",) if isinstance(plan, ForgetPlan) else (),
     )
@@ -127,7 +127,7 @@ def test_a_class_leaves_the_plan_and_the_version(service: Service) -> None:
     version = service.versions()[-1]
     assert version.memory["exemplars"] == 4
     assert version.memory["held_out"] == 4
-    assert set(version.metrics["per_class"]) == {"a", "d"}
+    assert set(service.metrics(version)["per_class"]) == {"a", "d"}
     assert set(held_out(service, 3)) == {0, 3}
     assert len(held_out(service, 2)) == 4
     assert live(service) == 3

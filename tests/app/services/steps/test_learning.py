@@ -15,7 +15,7 @@ from app.services.steps.publication import Outcome
 from app.settings import Settings
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import WORKSPACE, Service
+from tests.worker.harness import WORKSPACE, Service, metrics_of
 from worker.lease import Lease
 
 
@@ -47,16 +47,12 @@ def finish(
         fresh = [image.sha256 for image in plan.fresh if image.column == column]
         if fresh:
             rankings[column] = [*(image.sha256 for image in planned.exemplars), *fresh][:kept]
-    measured = accuracy or {}
     outcome = Outcome(
         spec=plan.spec,
         parts={"head": SizedImage(store.put(data), len(data))},
         rankings=rankings,
         kept=(kept,) * len(plan.classes),
-        metrics={
-            "accuracy": 0.5,
-            "per_class": [measured.get(planned.label) for planned in plan.classes],
-        },
+        metrics=metrics_of(plan, 0.5, accuracy or {}),
         warnings=["Beware."],
     )
     number = lease.publish(plan, outcome)

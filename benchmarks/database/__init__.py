@@ -1,0 +1,1 @@
+"""What lists and polls cost with a full database."""

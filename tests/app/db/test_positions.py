@@ -1,0 +1,80 @@
+"""Positions in the queue are those of ranking all jobs."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.db.engine import Database
+from app.db.repositories import positions
+from app.db.tables import Classifier, Job
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def made(session: Session, draw: random.Random) -> list[Job]:
+    """Queued and ended jobs of a few classifiers, and of none, in two workspaces."""
+    owners: list[tuple[str, str | None, str]] = []
+    for number in range(8):
+        hardware = draw.choice(["any", "gpu"])
+        key = f"cls_{number}"
+        session.add(Classifier(id=key, name=key, spec={"hardware": hardware}, created_at=NOW))
+        owners.append(("default", key, hardware))
+    session.flush()
+    owners += [(space, None, kind) for space in ("default", "team") for kind in ("any", "gpu")]
+    jobs = []
+    for number in range(60):
+        workspace, owner, hardware = draw.choice(owners)
+        queued = draw.random() < 0.7
+        # Some were worked on at the same time, and some never.
+        at = draw.choice([None, NOW, NOW + timedelta(seconds=draw.randrange(50))])
+        jobs.append(
+            Job(
+                id=f"job_{number:03}",
+                workspace=workspace,
+                classifier_id=owner,
+                kind="learn" if owner else "advise",
+                request={"hardware": hardware},
+                state="queued" if queued else "succeeded",
+                heartbeat_at=at,
+                created_at=NOW,
+            )
+        )
+    session.add_all(jobs)
+    session.flush()
+    return jobs
+
+
+def ranked(session: Session, jobs: list[Job]) -> dict[str, int]:
+    """The positions, job by job."""
+    hardware = {row.id: row.spec["hardware"] for row in session.query(Classifier)}
+    queues: dict[str, list[Job]] = {}
+    worked: dict[str, datetime] = {}
+    for job in jobs:
+        key = job.classifier_id or job.workspace
+        if job.state == "queued":
+            queues.setdefault(key, []).append(job)
+        if job.heartbeat_at:
+            worked[key] = max(job.heartbeat_at, worked.get(key, job.heartbeat_at))
+    never = NOW - timedelta(days=1)
+    order = sorted(
+        (turn, worked.get(key, never), job.id, hardware.get(key, job.request["hardware"]))
+        for key, queue in queues.items()
+        for turn, job in enumerate(queue)
+    )
+    found: dict[str, int] = {}
+    for kind in ("any", "gpu"):
+        own = [job_id for _, _, job_id, needs in order if needs == kind]
+        found |= {job_id: place for place, job_id in enumerate(own, 1)}
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_positions_are_those_of_ranking_all_jobs(database: Database, seed: int) -> None:
+    with database.transaction() as session:
+        jobs = made(session, random.Random(seed))
+        expected = ranked(session, jobs)
+        assert positions.positions(session, list(expected)) == expected
+        for job_id, place in expected.items():
+            assert positions.positions(session, [job_id]) == {job_id: place}
