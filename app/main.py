@@ -35,6 +35,8 @@ from app.api import (
 )
 from app.api.csrf import CsrfGuard
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
+from app.api.predict_path import PredictPath
+from app.api.predict_queries import KnownQueries
 from app.api.query import require_known
 from app.db.engine import Database
 from app.inference.batcher import Batcher
@@ -128,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.metrics = settings, process_metrics
     app.state.keyring = None  # until the startup, and for good where keys are off
     app.state.in_progress = RequestsInProgress()
+    app.state.known_queries = KnownQueries()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
     app.router.routes.extend(_routes())
@@ -169,6 +172,12 @@ def _routes() -> list[BaseRoute]:
 
 def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMetrics) -> None:
     """Add the middleware of all routes, the innermost first."""
+    app.add_middleware(
+        PredictPath,
+        routes=predict.router.routes,
+        known=app.state.known_queries,
+        handlers=app.exception_handlers,
+    )
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
