@@ -8,6 +8,7 @@ import uvicorn
 from app import starting
 from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
+from app.processes import spare_imported
 from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
 
@@ -22,6 +23,7 @@ class _Server(uvicorn.Server):
         """Start to answer requests, and say so."""
         await super().startup(sockets)
         if self.started:
+            spare_imported()
             starting.say_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
