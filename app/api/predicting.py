@@ -5,7 +5,7 @@ its answer is a plain dict, encoded once.
 """
 
 import asyncio
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -48,25 +48,19 @@ async def answer(
     if caller.bucket is not None:
         caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
-    answers = [await future for future in batcher.submit(predictor, readable)]
-    outcomes = iter([answer.outcome for answer in answers])
+    describing = partial(describe, version, top_k=options.top_k, false_alarms=options.false_alarms)
+    answered = await batcher.submit(predictor, readable, describing)
+    outcomes = iter(answered.outcomes)
+    results = [next(outcomes) if isinstance(image, bytes) else image for image in images]
     body = {
         "classifier": name,
         "version": version.number,
-        "results": [
-            _result(
-                version,
-                next(outcomes) if isinstance(image, bytes) else image,
-                options,
-                single=len(images) == 1,
-            )
-            for image in images
-        ],
+        "results": [_result(each, single=len(images) == 1) for each in results],
     }
     return Response(
         orjson.dumps(body),
         media_type="application/json",
-        headers={"Server-Timing": _timing(answers)},
+        headers={"Server-Timing": _timing(answered)},
     )
 
 
@@ -91,22 +85,17 @@ async def _version(
     return asked.classifier, version
 
 
-def _result(
-    version: LoadedVersion, outcome: Any, options: PredictOptions, *, single: bool
-) -> dict[str, Any]:
+def _result(outcome: dict[str, Any] | Exception, *, single: bool) -> dict[str, Any]:
     if isinstance(outcome, UnreadableImageError):
         if single:
             raise UnreadableError(str(outcome))
         return {"error": {"code": UnreadableError.code, "detail": str(outcome)}}
     if isinstance(outcome, Exception):
         raise outcome
-    return describe(version, outcome, options.top_k, options.false_alarms)
+    return outcome
 
 
-def _timing(answers: Sequence[Answer]) -> str:
+def _timing(answer: Answer) -> str:
     """Return the longest time that an image spent in each stage, in milliseconds."""
-    queue, decode, infer = (
-        1e3 * max((getattr(answer, stage) for answer in answers), default=0.0)
-        for stage in ("queue", "decode", "infer")
-    )
+    queue, decode, infer = 1e3 * answer.queue, 1e3 * answer.decode, 1e3 * answer.infer
     return f"queue;dur={queue:.2f}, decode;dur={decode:.2f}, infer;dur={infer:.2f}"

@@ -30,7 +30,7 @@ def test_what_imports_made_is_left_out_of_collections(
     made_later: list[int] = [1]
     spare_imported()
     assert looked_at(made_later)  # nothing was imported meanwhile
-    import long_lived  # type: ignore[import-not-found] # noqa: PLC0415 - made above
+    import long_lived  # type: ignore[import-not-found]
 
     assert looked_at(long_lived.things)
     spare_imported()
