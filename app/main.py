@@ -38,8 +38,10 @@ from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetri
 from app.api.predict_path import PredictPath
 from app.api.predict_queries import KnownQueries
 from app.api.query import require_known
+from app.api.together import Together
 from app.db.engine import Database
 from app.inference.batcher import Batcher
+from app.inference.budget import inference_threads
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
@@ -52,6 +54,7 @@ from app.services.queue.messages import Messages
 from app.services.upkeep.housekeeper import Housekeeper
 from app.services.upkeep.inspector import Inspector
 from app.settings import Settings
+from app.siblings import Siblings
 from app.storage import CacheFolder, open_store, with_cache
 
 _MEGABYTE = 10**6
@@ -64,8 +67,10 @@ _PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
 _LAYOUT = "/v1/uploads/layout"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
     """Build the service. Its threads run between the application's startup and shutdown.
+
+    It may have siblings, other processes behind the same port.
 
     Raises UnguardedRouteError for a route that neither names scopes nor is public.
     """
@@ -79,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         tensors = with_cache(store, CacheFolder.of(settings))
         registry = Registry(database, tensors, settings, on_load=process_metrics.versions.count)
         batcher = Batcher(
-            threads=settings.inference_threads,
+            threads=inference_threads(settings),
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
             on_batch=process_metrics.predict.count,
@@ -101,12 +106,18 @@ def create_app(settings: Settings) -> FastAPI:
         if settings.keys == "required":
             app.state.keyring = KeyRing(database, settings)
             loops.append(asyncio.create_task(app.state.keyring.run()))
+        app.state.together = together = Together(
+            siblings or Siblings(), process_metrics, registry, app.state.keyring
+        )
+        await together.start()
+        loops.append(asyncio.create_task(together.share_spent()))
         for part in (batcher, registry, dispatcher, housekeeper, inspector):
             part.start()
         try:
             yield
         finally:
             # Graceful shutdown: the server has answered every request that it accepted.
+            together.close()
             await run_in_threadpool(housekeeper.stop)
             for loop in loops:
                 loop.cancel()

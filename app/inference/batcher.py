@@ -5,7 +5,6 @@ for one predictor, up to the batch size, so batches grow only with the load.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -91,12 +90,12 @@ class Batcher:
     def __init__(
         self,
         *,
-        threads: int | None,
+        threads: int,
         batch: int,
         capacity: int,
         on_batch: Callable[[Ran], None] = lambda _ran: None,
     ) -> None:
-        """Use `threads` threads (None: one per core), and queue up to `capacity` images.
+        """Use `threads` threads, and queue up to `capacity` images.
 
         `batch` is the largest batch. The event loop calls `on_batch` with each that has run.
         """
@@ -110,7 +109,7 @@ class Batcher:
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
-            for number in range(threads or len(os.sched_getaffinity(0)))
+            for number in range(threads)
         ]
 
     @property
