@@ -12,7 +12,7 @@ from prometheus_client import Metric
 
 from app.inference.registry import REFRESH_SECONDS, Registry
 from app.monitoring.process import ProcessMetrics
-from app.monitoring.several import exposed, labelled
+from app.monitoring.several import exposed, labelled, up
 from app.services.access.keyring import KeyRing
 from app.siblings import Siblings
 
@@ -49,9 +49,10 @@ class Together:
         self._siblings.close()
 
     async def families(self) -> Sequence[Metric]:
-        """Return the metrics of this process, or of all, with a label that tells them apart."""
+        """Return the metrics of this process; of several, with a label that tells them apart."""
         if not self._siblings.others:
-            return await run_in_threadpool(list, self._metrics.registry.collect())
+            own = await run_in_threadpool(list, self._metrics.registry.collect())
+            return [*own, up({self._siblings.place: True})]
         found = await self._siblings.ask("metrics")
         return labelled({**found, self._siblings.place: await self._expose()})
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from app.cli.listening import bind_shared
 from app.cli.supervisor import Child
 from app.settings import Settings
 
@@ -15,22 +16,22 @@ PYTHON = (sys.executable, "-P", "-m")
 
 @contextlib.contextmanager
 def api_children(settings: Settings, listener: socket.socket) -> Iterator[list[Child]]:
-    """Return as many as the settings say. They share the listener, so any of them may answer.
+    """Return as many as the settings say, to answer what comes to the port of the listener.
 
-    The supervisor holds it too, so that requests wait while all are restarted.
+    One alone inherits the listener, so that requests wait while it is restarted. Of several, each
+    listens by itself: Linux spreads connections over those that live, and none waits for another.
+    The listener is closed then.
     """
-    number = listener.fileno()
-    serve = [*PYTHON, "app.cli", "serve", "--socket", str(number)]
     if settings.api_processes == 1:
-        yield [Child("API", serve, sockets=[number])]
+        command = [*PYTHON, "app.cli", "serve", "--socket", str(listener.fileno())]
+        yield [Child("API", command, sockets=[listener.fileno()])]
         return
-    # Only this user can enter it.
-    with tempfile.TemporaryDirectory(prefix="accrue-") as folder:
+    port = listener.getsockname()[1]
+    listener.close()
+    # The folder is for this user only. The socket keeps the port while all are restarted.
+    with tempfile.TemporaryDirectory(prefix="accrue-") as folder, bind_shared(settings.host, port):
+        command = [*PYTHON, "app.cli", "serve", "--port", str(port)]
         yield [
-            Child(
-                f"API {place}",
-                [*serve, "--siblings", folder, "--place", str(place)],
-                sockets=[number],
-            )
+            Child(f"API {place}", [*command, "--siblings", folder, "--place", str(place)])
             for place in range(settings.api_processes)
         ]

@@ -33,14 +33,38 @@ def require_keys_or_loopback(settings: Settings) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises CommandError if that is not possible."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=_family(host), backlog=2048)
     except OSError as error:
-        raise CommandError(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another port or "
-            "address."
-        ) from error
+        raise _refused(host, port, error) from error
+
+
+def bind_shared(host: str, port: int) -> socket.socket:
+    """Return a socket at a port that several processes of this user listen on.
+
+    It does not listen yet: from then on, it gets its share of the connections. Raises CommandError
+    if that is not possible.
+    """
+    try:
+        shared = socket.socket(_family(host))
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared.family is socket.AF_INET6:
+            shared.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        shared.bind((host, port))
+    except OSError as error:
+        raise _refused(host, port, error) from error
+    return shared
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _refused(host: str, port: int, error: OSError) -> CommandError:
+    return CommandError(
+        f"Cannot listen on {host} port {port}: {error.strerror}. Choose another port or address."
+    )
 
 
 def url_of(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from setproctitle import setproctitle
 
 from app import starting
 from app.cli.api_children import PYTHON, api_children
-from app.cli.listening import Announcement, address, listen, require_keys_or_loopback
+from app.cli.listening import Announcement, address, bind_shared, listen, require_keys_or_loopback
 from app.cli.supervisor import Child, Supervisor
 from app.client.errors import CommandError
 from app.settings import Settings
@@ -83,18 +83,19 @@ def serve(
     settings = make_settings(host=host, port=port, data_dir=data_dir)
     require_keys_or_loopback(settings)
     _require_storage(settings, now=False)
-    if inherited is None and settings.api_processes > 1:
+    if folder is None and inherited is None and settings.api_processes > 1:
         _serve_with_several(settings)
     setproctitle("accrue api" if folder is None else f"accrue api {place}")
 
     starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
-    listener = (
-        listen(settings.host, settings.port)
-        if inherited is None
-        else socket.socket(fileno=inherited)
-    )
+    if folder is not None:
+        listener = bind_shared(settings.host, settings.port)
+    elif inherited is not None:
+        listener = socket.socket(fileno=inherited)
+    else:
+        listener = listen(settings.host, settings.port)
     siblings = None if folder is None else Siblings(folder, place, settings.api_processes)
     with listener, contextlib.suppress(KeyboardInterrupt):
         api_process.make_server(settings, siblings).run(sockets=[listener])

@@ -21,20 +21,26 @@ def labelled(by_place: Mapping[int, bytes | None]) -> list[Metric]:
 
     Its series are missing in this scrape, as those of a target that is down.
     """
-    up = GaugeMetricFamily(
-        "accrue_api_process_up",
-        "Whether the API process of this number answered the one that was asked.",
-        labels=(LABEL,),
-    )
     families: dict[str, Metric] = {}
     for place, text in sorted(by_place.items()):
-        up.add_metric((str(place),), float(text is not None))
         for family in _parsed(text):
             joined = families.setdefault(
                 family.name, Metric(family.name, family.documentation, family.type)
             )
             joined.samples += [_with_place(sample, place) for sample in family.samples]
-    return [*families.values(), up]
+    return [*families.values(), up({place: text is not None for place, text in by_place.items()})]
+
+
+def up(by_place: Mapping[int, bool]) -> Metric:
+    """Return which processes behind the port answered the one that was asked, by their places."""
+    family = GaugeMetricFamily(
+        "accrue_api_process_up",
+        "Whether the API process of this number answered the one that was asked.",
+        labels=(LABEL,),
+    )
+    for place, answered in sorted(by_place.items()):
+        family.add_metric((str(place),), float(answered))
+    return family
 
 
 def _parsed(text: bytes | None) -> Iterable[Metric]:

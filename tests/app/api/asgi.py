@@ -101,3 +101,8 @@ def without(app: FastAPI, middleware: type) -> FastAPI:
     assert len(kept) == len(app.user_middleware) - 1
     app.user_middleware[:] = kept
     return app
+
+
+def header(got: Got, name: str) -> list[str]:
+    """Return the values of a header of an answer."""
+    return [value.decode() for key, value in got.headers if key.decode().lower() == name.lower()]
