@@ -36,9 +36,13 @@ from app.api import (
 from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
+from app.api.predict_path import PredictPath
+from app.api.predict_queries import KnownQueries
 from app.api.query import require_known
+from app.api.together import Together
 from app.db.engine import Database
 from app.inference.batcher import Batcher
+from app.inference.budget import inference_threads
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
@@ -51,6 +55,7 @@ from app.services.queue.messages import Messages
 from app.services.upkeep.housekeeper import Housekeeper
 from app.services.upkeep.inspector import Inspector
 from app.settings import Settings
+from app.siblings import Siblings
 from app.storage import CacheFolder, open_store, with_cache
 
 _MEGABYTE = 10**6
@@ -63,8 +68,10 @@ _PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
 _LAYOUT = "/v1/uploads/layout"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
     """Build the service. Its threads run between the application's startup and shutdown.
+
+    It may have siblings, other processes behind the same port.
 
     Raises UnguardedRouteError for a route that neither names scopes nor is public.
     """
@@ -78,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         tensors = with_cache(store, CacheFolder.of(settings))
         registry = Registry(database, tensors, settings, on_load=process_metrics.versions.count)
         batcher = Batcher(
-            threads=settings.inference_threads,
+            threads=inference_threads(settings),
             batch=settings.inference_batch,
             capacity=settings.inference_queue,
             on_batch=process_metrics.predict.count,
@@ -100,12 +107,18 @@ def create_app(settings: Settings) -> FastAPI:
         if settings.keys == "required":
             app.state.keyring = KeyRing(database, settings)
             loops.append(asyncio.create_task(app.state.keyring.run()))
+        app.state.together = together = Together(
+            siblings or Siblings(), process_metrics, registry, app.state.keyring
+        )
+        await together.start()
+        loops.append(asyncio.create_task(together.share_spent()))
         for part in (batcher, registry, dispatcher, housekeeper, inspector):
             part.start()
         try:
             yield
         finally:
             # Graceful shutdown: the server has answered every request that it accepted.
+            together.close()
             await run_in_threadpool(housekeeper.stop)
             for loop in loops:
                 loop.cancel()
@@ -129,6 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.metrics = settings, process_metrics
     app.state.keyring = None  # until the startup, and for good where keys are off
     app.state.in_progress = RequestsInProgress()
+    app.state.known_queries = KnownQueries()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
     app.router.routes.extend(_routes())
@@ -170,6 +184,12 @@ def _routes() -> list[BaseRoute]:
 
 def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMetrics) -> None:
     """Add the middleware of all routes, the innermost first."""
+    app.add_middleware(
+        PredictPath,
+        routes=predict.router.routes,
+        known=app.state.known_queries,
+        handlers=app.exception_handlers,
+    )
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host)
     app.add_middleware(Compression)

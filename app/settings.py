@@ -82,7 +82,10 @@ class Settings(BaseSettings):
         24.0, gt=0, description="How long unneeded bytes stay: longer than any upload or job takes."
     )
 
-    inference_threads: int | None = Field(None, ge=1, description="One per core if unset.")
+    api_processes: int = Field(1, ge=1, description="API processes behind one port.")
+    inference_threads: int | None = Field(
+        None, ge=1, description="For each API process; the cores, divided among them, if unset."
+    )
     inference_batch: int = Field(16, ge=1, description="Images in one forward pass at most.")
     inference_queue: int = Field(1024, ge=1, description="Images waiting at most; then 503.")
     model_memory: int | None = Field(

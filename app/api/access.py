@@ -22,7 +22,13 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api.problems import responses as problem_responses
 from app.api.rendering import in_thread
-from app.services.access.keyring import ANYBODY, KeyRing, MissingScopeError, UnauthorizedError
+from app.services.access.keyring import (
+    ANYBODY,
+    Caller,
+    KeyRing,
+    MissingScopeError,
+    UnauthorizedError,
+)
 from app.services.access.keys import Scope
 
 # Open to everybody, with the reading methods only.
@@ -51,7 +57,7 @@ class RequiredScopes:
         self.scopes = tuple(scopes)
 
     async def __call__(self) -> None:
-        """Do nothing: `_GuardedRoute` has checked the key before it read the body."""
+        """Do nothing: `GuardedRoute` has checked the key before it read the body."""
 
 
 def needs(*scopes: Scope) -> Any:
@@ -59,7 +65,18 @@ def needs(*scopes: Scope) -> Any:
     return Depends(RequiredScopes(scopes))
 
 
-class _GuardedRoute(APIRoute):
+async def admitted(request: Request, needs: Sequence[RequiredScopes]) -> Caller:
+    """Return who sent a request, by its key. Raises UnauthorizedError and MissingScopeError."""
+    ring: KeyRing | None = request.app.state.keyring
+    caller = ANYBODY
+    if ring is not None:
+        caller = await ring.caller(request.headers.get("authorization"))
+    for need in needs:
+        caller.require(*need.scopes)
+    return caller
+
+
+class GuardedRoute(APIRoute):
     """Lets in requests with a key that has the scopes that the route's dependencies name."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
@@ -81,13 +98,7 @@ class _GuardedRoute(APIRoute):
             return handle
 
         async def guarded(request: Request) -> Response:
-            ring: KeyRing | None = request.app.state.keyring
-            caller = ANYBODY
-            if ring is not None:
-                caller = await ring.caller(request.headers.get("authorization"))
-            for need in self.needs:
-                caller.require(*need.scopes)
-            request.state.caller = caller
+            request.state.caller = await admitted(request, self.needs)
             return await handle(request)
 
         return guarded
@@ -108,7 +119,7 @@ class Router(APIRouter):
     """A router whose routes check keys."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(route_class=_GuardedRoute, **given)
+        super().__init__(route_class=GuardedRoute, **given)
 
 
 def check_routes(app: FastAPI) -> None:
@@ -116,7 +127,7 @@ def check_routes(app: FastAPI) -> None:
     for route in iter_route_contexts(app.routes):
         public = route.path in PUBLIC and set(route.methods or ()) <= _READING_METHODS
         original = route.original_route
-        guarded = isinstance(original, _GuardedRoute) and bool(original.needs)
+        guarded = isinstance(original, GuardedRoute) and bool(original.needs)
         if public == guarded:
             name = f"{', '.join(sorted(route.methods or ()))} {route.path}"
             raise UnguardedRouteError(

@@ -3,7 +3,7 @@
 from fastapi import Response
 
 from app.api.access import Router, needs
-from app.api.deps import DB, LoadedModels, Workspace
+from app.api.deps import DB, Processes, Workspace
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.services.classifiers import aliases
@@ -45,11 +45,11 @@ def move_alias(
     body: AliasMove,
     db: DB,
     workspace: Workspace,
-    models: LoadedModels,
+    together: Processes,
 ) -> AliasView:
     """Promote a version or roll back: make the alias name it."""
     view = aliases.move(db, workspace, name, alias, body)
-    models.refresh()
+    together.swap()
     return view
 
 
@@ -61,8 +61,8 @@ def move_alias(
     responses=responses(ClassifierNotFoundError, AliasNotFoundError, LiveAliasError),
 )
 def delete_alias(
-    name: str, alias: AliasName, db: DB, workspace: Workspace, models: LoadedModels
+    name: str, alias: AliasName, db: DB, workspace: Workspace, together: Processes
 ) -> None:
     """Delete an alias; its version stays."""
     aliases.delete(db, workspace, name, alias)
-    models.refresh()
+    together.swap()

@@ -3,7 +3,7 @@
 from fastapi import Response
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, LoadedModels, Workspace
+from app.api.deps import DB, Caller, Processes, Workspace
 from app.api.idempotency import Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -88,7 +88,7 @@ def change_classifier(
     response_class=Response,
     responses=responses(ClassifierNotFoundError, ClassifierInUseError),
 )
-def delete_classifier(name: str, db: DB, workspace: Workspace, models: LoadedModels) -> None:
+def delete_classifier(name: str, db: DB, workspace: Workspace, together: Processes) -> None:
     """Delete a classifier with its versions, aliases and jobs. Uploads stay."""
     classifiers.delete(db, workspace, name)
-    models.refresh()
+    together.swap()

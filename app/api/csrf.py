@@ -7,6 +7,7 @@ answers. No page has a key, so a service that requires keys needs no such guard.
 """
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -44,7 +45,7 @@ class CsrfGuard:
         """Return why a request is refused, None if it is not."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_local(host):  # DNS rebinding
+        if not _is_local(host, self.own_name):  # DNS rebinding
             return (
                 "Keys are off: use an address or localhost in the URL, or set ACCRUE_KEYS=required."
             )
@@ -53,15 +54,17 @@ class CsrfGuard:
             return "Keys are off, and this request comes from a page of another site."
         return None
 
-    def _is_local(self, host: str) -> bool:
-        """Say whether a Host header is an address, or a name that no other site can have."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            # Names of sites have a dot; localhost and the names of a local network have none.
-            return "." not in name or name.endswith(".localhost") or name == self.own_name
-        return True
+
+@lru_cache(maxsize=64)
+def _is_local(host: str, own_name: str) -> bool:
+    """Say whether a Host header is an address, or a name that no other site can have."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        # Names of sites have a dot; localhost and the names of a local network have none.
+        return "." not in name or name.endswith(".localhost") or name == own_name
+    return True

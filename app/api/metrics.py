@@ -5,7 +5,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from app.api.access import Router, needs
-from app.api.deps import FleetMetrics, Metrics
+from app.api.deps import FleetMetrics, Processes
 from app.api.problems import responses
 from app.monitoring.scrape import Scrape
 
@@ -23,8 +23,8 @@ router = Router(tags=["health"], dependencies=[needs("metrics")])
         },
     },
 )
-async def metrics(process_metrics: Metrics, fleet: FleetMetrics) -> Response:
+async def metrics(together: Processes, fleet: FleetMetrics) -> Response:
     """Return metrics for Prometheus; if the database is away, those of this process only."""
-    scrape = Scrape(process_metrics.registry, await fleet.families())
+    scrape = Scrape([*await together.families(), *await fleet.families()])
     content = await run_in_threadpool(generate_latest, scrape)
     return Response(content, media_type=CONTENT_TYPE_PLAIN_0_0_4)

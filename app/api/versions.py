@@ -6,7 +6,7 @@ from fastapi import Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Config, LoadedModels, Store, Workspace
+from app.api.deps import DB, Config, Processes, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services.classifiers import versions
@@ -103,11 +103,11 @@ def list_matrix(
     responses=responses(ClassifierNotFoundError, VersionNotFoundError, VersionInUseError),
 )
 def delete_version(
-    name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
+    name: str, version: Reference, db: DB, workspace: Workspace, together: Processes
 ) -> None:
     """Delete a version that no alias and no unfinished job needs. Later versions stay."""
     versions.delete(db, workspace, name, version)
-    models.refresh()
+    together.swap()
 
 
 @router.get(

@@ -8,8 +8,10 @@ import uvicorn
 from app import starting
 from app.cli.http_protocol import BoundedProtocol
 from app.main import create_app
+from app.processes import spare_imported
 from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
+from app.siblings import Siblings
 
 
 class _Server(uvicorn.Server):
@@ -22,6 +24,7 @@ class _Server(uvicorn.Server):
         """Start to answer requests, and say so."""
         await super().startup(sockets)
         if self.started:
+            spare_imported()
             starting.say_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -31,11 +34,14 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(settings: Settings) -> uvicorn.Server:
-    """Return a server of the application, which runs until SIGTERM or SIGINT."""
+def make_server(settings: Settings, siblings: Siblings | None = None) -> uvicorn.Server:
+    """Return a server of the application, which runs until SIGTERM or SIGINT.
+
+    It may have siblings behind its port.
+    """
     _allow_all_files()
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, siblings),
         http=BoundedProtocol,
         log_config=None,  # app.logs writes the log, of libraries too
         log_level=settings.log_level,

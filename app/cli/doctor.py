@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.server import DataDir, make_settings, url_of
+from app.cli.listening import url_of
+from app.cli.server import DataDir, make_settings
 from app.client.errors import CommandError
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import httpx
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -17,17 +16,15 @@ from rich.console import Console
 from setproctitle import setproctitle
 
 from app import starting
+from app.cli.api_children import PYTHON, api_children
+from app.cli.listening import Announcement, address, bind_shared, listen, require_keys_or_loopback
 from app.cli.supervisor import Child, Supervisor
 from app.client.errors import CommandError
-from app.security.addresses import is_loopback
 from app.settings import Settings
+from app.siblings import Siblings
 
 if TYPE_CHECKING:
     from app.db.engine import Database
-
-# -P keeps a folder named app or worker in the user's current directory from being imported.
-_PYTHON = (sys.executable, "-P", "-m")
-_PROBE_SECONDS = 0.5
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on (ACCRUE_HOST).", show_default="127.0.0.1")
@@ -48,31 +45,34 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: database, API and worker, until Ctrl-C."""
     setproctitle("accrue up")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_keys_or_loopback(settings)
+    require_keys_or_loopback(settings)
     # The supervisor binds the port, so that requests wait while the API is restarted. It does so
     # before it migrates, so that a second `up` on the port does not touch the database.
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         console = Console(stderr=True, highlight=False)
+        url = address(settings.host, listener.getsockname()[1])
+        announcement = Announcement(url, settings.data_dir)
         waits, migrated = os.pipe()
-        inherited = (listener.fileno(), waits)
-        places = ("--socket", str(inherited[0]), "--after", str(inherited[1]))
-        api = Child("API", [*_PYTHON, "app.cli", "serve", *places], sockets=inherited)
-        url = _url(settings.host, listener.getsockname()[1])
-        announcement = _Announcement(url, settings.data_dir)
-        supervisor = Supervisor(
-            children=[api, Child("worker", [*_PYTHON, "worker"])],
-            environment=_environment(settings),
-            say=console.print,
-            tick=lambda: announcement.make_once_answered() if api.ready_at else None,
-        )
-        # Loading PyTorch takes longer than all else, so the API begins with it at once.
-        with supervisor.ahead(api):
-            console.print("Migrating the database.")
-            migrate_database(settings)
-            _require_storage(settings)
-            console.print("The database has the newest schema, and the storage can be used.")
-        os.close(migrated)
-        status = supervisor.run()
+        with api_children(settings, listener, after=waits) as apis:
+
+            def announce() -> None:
+                if any(api.ready_at for api in apis):
+                    announcement.make_once_answered()
+
+            supervisor = Supervisor(
+                children=[*apis, Child("worker", [*PYTHON, "worker"])],
+                environment=_environment(settings),
+                say=console.print,
+                tick=announce,
+            )
+            # Loading PyTorch takes longer than all else, so the API begins with it at once.
+            with supervisor.ahead(apis):
+                console.print("Migrating the database.")
+                migrate_database(settings)
+                _require_storage(settings)
+                console.print("The database has the newest schema, and the storage can be used.")
+            os.close(migrated)
+            status = supervisor.run()
     raise typer.Exit(status)
 
 
@@ -83,37 +83,54 @@ def serve(
     inherited: Annotated[
         int | None, typer.Option("--socket", hidden=True, help="File descriptor to listen on.")
     ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--siblings", hidden=True, help="Folder of siblings' sockets.")
+    ] = None,
+    place: Annotated[int, typer.Option(hidden=True, help="Place among the siblings.")] = 0,
     after: Annotated[
         int | None,
         typer.Option(hidden=True, help="File descriptor that ends when the database is ready."),
     ] = None,
 ) -> None:
     """Run the API alone. Run `accrue migrate` before it, and `accrue worker` beside it."""
-    setproctitle("accrue api")
     settings = make_settings(host=host, port=port, data_dir=data_dir)
-    _require_keys_or_loopback(settings)
+    require_keys_or_loopback(settings)
     if after is None:
         _require_storage(settings, now=False)
+    if folder is None and inherited is None and settings.api_processes > 1:
+        _serve_with_several(settings)
+    setproctitle("accrue api" if folder is None else f"accrue api {place}")
 
     starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
 
     if after is not None:
         os.read(after, 1)
-    listener = (
-        _listen(settings.host, settings.port)
-        if inherited is None
-        else socket.socket(fileno=inherited)
-    )
+    if folder is not None:
+        listener = bind_shared(settings.host, settings.port)
+    elif inherited is not None:
+        listener = socket.socket(fileno=inherited)
+    else:
+        listener = listen(settings.host, settings.port)
+    siblings = None if folder is None else Siblings(folder, place, settings.api_processes)
     with listener, contextlib.suppress(KeyboardInterrupt):
-        api_process.make_server(settings).run(sockets=[listener])
+        api_process.make_server(settings, siblings).run(sockets=[listener])
+
+
+def _serve_with_several(settings: Settings) -> NoReturn:
+    """Supervise the API processes behind the port."""
+    setproctitle("accrue serve")
+    console = Console(stderr=True, highlight=False)
+    with listen(settings.host, settings.port) as listener, api_children(settings, listener) as apis:
+        status = Supervisor(apis, _environment(settings), console.print, lambda: None).run()
+    raise typer.Exit(status)
 
 
 def worker(data_dir: DataDir = None) -> None:
     """Run one worker, which runs jobs one after another."""
     settings = make_settings(data_dir=data_dir)
     _require_storage(settings, now=False)
-    command = [*_PYTHON, "worker"]
+    command = [*PYTHON, "worker"]
     os.execve(sys.executable, command, _environment(settings))  # noqa: S606 - our own command
 
 
@@ -237,68 +254,3 @@ def _require_storage(settings: Settings, *, now: bool = True) -> None:
                 f"{settings.storage_url} cannot hold the images and versions: "
                 f"{error.strerror or error}."
             ) from error
-
-
-def _require_keys_or_loopback(settings: Settings) -> None:
-    """Raise CommandError if other machines could reach a service without keys."""
-    host = settings.host
-    try:
-        allowed = settings.keys == "required" or is_loopback(host)
-    except OSError as error:
-        raise CommandError(
-            f"{host} is not an address of this machine: {error.strerror}.\n"
-            "Correct --host or ACCRUE_HOST."
-        ) from error
-    if not allowed:
-        raise CommandError(
-            f"Refusing to listen on {host}: keys are off, so anybody who can reach the service "
-            "could do everything.\n"
-            "Set ACCRUE_KEYS=required and create a key with `accrue keys create`, or listen on a "
-            "loopback address (127.0.0.1)."
-        )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise CommandError(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another port or "
-            "address."
-        ) from error
-
-
-def url_of(settings: Settings) -> str:
-    """Return the URL at which this machine reaches a service with these settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return _url(host, settings.port)
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class _Announcement:
-    """Prints the URL of the service once it answers."""
-
-    def __init__(self, url: str, data_dir: Path) -> None:
-        self._url = url
-        self._data_dir = data_dir
-        self._made = False
-
-    def make_once_answered(self) -> None:
-        if self._made:
-            return
-        try:
-            # Without the proxy of the environment, which cannot reach the loopback address.
-            answer = httpx.get(f"{self._url}/health/live", timeout=_PROBE_SECONDS, trust_env=False)
-            answer.raise_for_status()
-        except httpx.HTTPError:
-            return
-        self._made = True
-        print(
-            f"Accrue listens on {self._url} (interactive documentation: {self._url}/docs).\n"
-            f"Its data is in {self._data_dir}. Ctrl-C stops it.",
-            flush=True,
-        )

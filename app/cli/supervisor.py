@@ -65,9 +65,10 @@ class Supervisor:
     _signals: int = field(default=0, init=False)
 
     @contextmanager
-    def ahead(self, child: Child) -> Iterator[None]:
-        """Start a child before the others, and stop it where what is done meanwhile fails."""
-        self._start(child)
+    def ahead(self, children: Sequence[Child]) -> Iterator[None]:
+        """Start children before the others, and stop them where what is done meanwhile fails."""
+        for child in children:
+            self._start(child)
         try:
             yield
         except BaseException:

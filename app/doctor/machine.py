@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.doctor.findings import CheckContext, Finding, Say
-from app.inference.budget import model_memory, usable_memory
+from app.inference.budget import inference_threads, model_memory, usable_memory
 
 # For other connections, files and libraries.
 _OTHER_FILES = 256
@@ -57,7 +57,7 @@ def check_threads(context: CheckContext) -> Iterator[Finding]:
     cores = usable_cores()
     settings = context.settings
     given = {
-        "ACCRUE_INFERENCE_THREADS": settings.inference_threads or os.cpu_count() or 1,
+        "ACCRUE_INFERENCE_THREADS": inference_threads(settings) * settings.api_processes,
         "ACCRUE_TRAIN_THREADS": settings.train_threads or len(os.sched_getaffinity(0)),
     }
     too_many = {name: count for name, count in given.items() if count > cores}
@@ -77,7 +77,7 @@ def check_memory(context: CheckContext) -> Iterator[Finding]:
     usable = usable_memory()
     budget = model_memory(context.settings)
     what = f"{_gib(budget)} for loaded versions of an API process, of {_gib(usable)}"
-    if budget > _MOST_OF_MEMORY * usable:
+    if budget * context.settings.api_processes > _MOST_OF_MEMORY * usable:
         yield say.warning(what, "Lower ACCRUE_MODEL_MEMORY: the process itself needs memory too.")
     else:
         yield say.ok(what)

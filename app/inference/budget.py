@@ -1,5 +1,6 @@
-"""How many bytes loaded versions may take in one process, unless a setting says so."""
+"""What one API process may take of the machine, unless a setting says so."""
 
+import os
 from pathlib import Path
 
 from app.settings import Settings
@@ -9,8 +10,14 @@ _SHARE = 0.25
 
 
 def model_memory(settings: Settings) -> int:
-    """Return the setting, or else a quarter of the memory that this process may use, in bytes."""
-    return settings.model_memory or int(_SHARE * usable_memory())
+    """Return the setting, or else a quarter of the usable memory, divided among API processes."""
+    return settings.model_memory or int(_SHARE * usable_memory()) // settings.api_processes
+
+
+def inference_threads(settings: Settings) -> int:
+    """Return the setting, or else this process's part of the cores."""
+    cores = len(os.sched_getaffinity(0))
+    return settings.inference_threads or max(1, cores // settings.api_processes)
 
 
 def usable_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:

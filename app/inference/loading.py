@@ -12,7 +12,7 @@ from app.inference.cache import VersionCache
 from app.inference.errors import VersionUnreadableError
 from app.inference.loaded import LoadedVersion
 from app.inference.stored import StoredVersion
-from app.processes import return_freed_memory
+from app.processes import return_freed_memory, spare_imported
 from app.storage import TensorStore
 
 # One that waits for a slow storage does not block others.
@@ -97,6 +97,7 @@ class Loader:
         self._backoff.succeeded(version_id)
         self._errors.pop(version_id, None)
         self._return_freed(version.bytes)
+        spare_imported()  # torchvision's networks come with much code
         return version
 
     def _failed(self, version_id: str, error: VersionUnreadableError) -> None:

@@ -38,7 +38,7 @@ from app.storage import TensorStore
 
 _POLL_SECONDS = 0.5
 # How long a request that moves an alias waits for the version to be loaded.
-_REFRESH_SECONDS = 10.0
+REFRESH_SECONDS = 10.0
 # Between tries to swap in a version that cannot be loaded: 10 s, then twice as long, to ten
 # minutes. Requests that name it try more often.
 _FIRST_PAUSE_SECONDS = 10.0
@@ -151,7 +151,7 @@ class Registry:
             self._follow()
             loading = self._begin_swaps()
         # Without the lock: a storage that hangs must not keep other changes from being followed.
-        wait(loading, timeout=_REFRESH_SECONDS)
+        wait(loading, timeout=REFRESH_SECONDS)
         with self._refreshing:
             self._end_swaps()
 

@@ -1,7 +1,6 @@
 """Turns scores by column into the results that clients see."""
 
 import math
-from heapq import nlargest
 from typing import Any
 
 from app.inference.loaded import LoadedVersion, Prediction
@@ -30,7 +29,7 @@ def describe(
     values = prediction.log_scores.tolist()
     considered = [column for column, value in enumerate(values) if value > -math.inf]
     # Not numpy's sort: it releases the interpreter lock, and under load waits to get it back.
-    columns = nlargest(top_k, considered, key=values.__getitem__)
+    columns = sorted(considered, key=values.__getitem__, reverse=True)[:top_k]
     ranked: list[dict[str, Any]] = [
         {"label": version.labels[column], "score": math.exp(values[column])} for column in columns
     ]

@@ -1,10 +1,8 @@
 """Metrics of the images and batches that the inference threads run."""
 
-from collections.abc import Sequence
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from app.inference.batcher import Answer
+from app.inference.batcher import Ran
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64)
@@ -33,13 +31,13 @@ class PredictMetrics:
             )
         )
 
-    def count(self, answers: Sequence[Answer]) -> None:
-        """Count the answers of one batch, at least one. May be called in any thread."""
-        failed = sum(isinstance(answer.outcome, Exception) for answer in answers)
+    def count(self, ran: Ran) -> None:
+        """Count a batch, of at least one image."""
+        failed = sum(isinstance(outcome, Exception) for outcome in ran.outcomes)
         self._failed.inc(failed)
-        self._predicted.inc(len(answers) - failed)
-        self._batch.observe(len(answers))
-        self._decode.observe(answers[0].decode)
-        self._infer.observe(answers[0].infer)
-        for answer in answers:
-            self._queue.observe(answer.queue)
+        self._predicted.inc(len(ran.outcomes) - failed)
+        self._batch.observe(len(ran.outcomes))
+        self._decode.observe(ran.decode)
+        self._infer.observe(ran.infer)
+        for seconds in ran.queue:
+            self._queue.observe(seconds)

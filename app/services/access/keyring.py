@@ -8,6 +8,7 @@ that loaded versions can still be served.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -133,6 +134,18 @@ class KeyRing:
                     await self._record_used()
         finally:
             await self._record_used()
+
+    def take_spent(self) -> dict[str, int]:
+        """Return the images that keys with a rate limit have spent here since the last call."""
+        limited = {key_id: each.bucket for key_id, each in self._callers.items() if each.bucket}
+        return {key_id: n for key_id, bucket in limited.items() if (n := bucket.take_untold())}
+
+    def spent_elsewhere(self, spent: Mapping[str, int]) -> None:
+        """Take what other processes have let keys spend, by their ids, from the same limits."""
+        for key_id, images in spent.items():
+            found = self._callers.get(key_id)
+            if found is not None and found.bucket is not None:
+                found.bucket.spent_elsewhere(images)
 
     async def _find(self, key_id: str) -> Caller | None:
         asked = time.monotonic()

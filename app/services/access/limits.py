@@ -91,7 +91,7 @@ def _full(limit: int, used: int) -> StorageQuotaError:
 
 
 class TokenBucket:
-    """Token bucket: rate limiting of one key in one process. It holds the images of one second.
+    """Token bucket: rate limiting of one key. It holds the images of one second.
 
     Images are counted after they have been read, so one request may overdraw the bucket; the next
     requests are refused until it has filled up again.
@@ -101,12 +101,12 @@ class TokenBucket:
         self._per_second = images_per_second
         self._tokens = max(1.0, images_per_second)
         self._filled_at = time.monotonic()
+        # What was spent here and the other processes behind the port do not know yet.
+        self._untold = 0
 
     def require(self) -> None:
         """Raise RateLimitedError if the bucket is empty: call before reading a body."""
-        now = time.monotonic()
-        filled = self._tokens + (now - self._filled_at) * self._per_second
-        self._tokens, self._filled_at = min(filled, max(1.0, self._per_second)), now
+        self._fill()
         if self._tokens <= 0:
             seconds = math.ceil(-self._tokens / self._per_second) or 1
             raise RateLimitedError(
@@ -116,4 +116,20 @@ class TokenBucket:
 
     def spend(self, images: int) -> None:
         """Take the tokens of a request's images."""
+        self.spent_elsewhere(images)
+        self._untold += images
+
+    def spent_elsewhere(self, images: int) -> None:
+        """Take the tokens of images that another process has predicted."""
+        self._fill()
         self._tokens -= images
+
+    def take_untold(self) -> int:
+        """Return how many images were spent here since the last call."""
+        images, self._untold = self._untold, 0
+        return images
+
+    def _fill(self) -> None:
+        now = time.monotonic()
+        filled = self._tokens + (now - self._filled_at) * self._per_second
+        self._tokens, self._filled_at = min(filled, max(1.0, self._per_second)), now

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-import app.api.predict
+import app.api.predicting
 import app.inference.registry
 from app.db.engine import Database
 from app.inference import loading
@@ -133,7 +133,7 @@ def test_a_slow_load_keeps_no_other_classifier_waiting(
         return load(stored, *rest)
 
     monkeypatch.setattr(loading, "LoadedVersion", held_up)
-    monkeypatch.setattr(app.api.predict, "_LOAD_SECONDS", 0.3)
+    monkeypatch.setattr(app.api.predicting, "_LOAD_SECONDS", 0.3)
     with serving(settings) as (client, _), concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(predict, client, slow)
         wait_for(lambda: loads)

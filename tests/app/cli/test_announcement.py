@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.server import _Announcement
+from app.cli.listening import Announcement
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
@@ -29,6 +29,6 @@ def test_a_proxy_of_the_environment_is_not_asked(
         answering = threading.Thread(target=server.handle_request)
         answering.start()
         url = f"http://127.0.0.1:{server.server_port}"
-        _Announcement(url, Path("data")).make_once_answered()
+        Announcement(url, Path("data")).make_once_answered()
         answering.join()
     assert f"Accrue listens on {url}" in capsys.readouterr().out

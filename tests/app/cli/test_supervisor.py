@@ -200,7 +200,7 @@ def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
 def test_what_fails_meanwhile_stops_a_child_that_was_started_ahead() -> None:
     child = Child("API", [sys.executable, "-c", "import time; time.sleep(60)"])
     supervisor = Supervisor([child], dict(os.environ), print, lambda: None)
-    with pytest.raises(ZeroDivisionError), supervisor.ahead(child):
+    with pytest.raises(ZeroDivisionError), supervisor.ahead([child]):
         assert child.running
         raise ZeroDivisionError
     assert not child.running

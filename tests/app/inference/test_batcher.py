@@ -3,10 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from app.inference.batcher import Batcher, Run
+from app.inference.batcher import Answer, Batcher, Run
 from app.inference.errors import QueueFullError
 
 
@@ -36,17 +37,20 @@ async def started(*, batch: int = 4, capacity: int = 100) -> Batcher:
     return batcher
 
 
+async def outcomes(*futures: "asyncio.Future[Answer]") -> list[Any]:
+    """Wait for requests, and return all their outcomes."""
+    return [outcome for answer in await asyncio.gather(*futures) for outcome in answer.outcomes]
+
+
 def test_what_waits_is_taken_together() -> None:
     async def scenario() -> list[int]:
         batcher, predictor = await started(), Recorder()
         predictor.free.clear()
-        futures = batcher.submit(predictor, [b"first"])
+        futures = [batcher.submit(predictor, [b"first"])]
         await asyncio.to_thread(predictor.entered.wait, 30)
-        for number in range(6):
-            futures += batcher.submit(predictor, [bytes([number])])
+        futures += [batcher.submit(predictor, [bytes([number])]) for number in range(6)]
         predictor.free.set()
-        answers = await asyncio.gather(*futures)
-        assert [answer.outcome for answer in answers[1:]] == [bytes([n]) for n in range(6)]
+        assert (await outcomes(*futures))[1:] == [bytes([n]) for n in range(6)]
         await asyncio.to_thread(batcher.close)
         return predictor.batches
 
@@ -56,8 +60,8 @@ def test_what_waits_is_taken_together() -> None:
 def test_no_images_are_no_batch() -> None:
     async def scenario() -> list[int]:
         batcher, predictor = await started(), Recorder()
-        assert batcher.submit(predictor, []) == []
-        await asyncio.gather(*batcher.submit(predictor, [b"one"]))
+        assert await outcomes(batcher.submit(predictor, [])) == []
+        await batcher.submit(predictor, [b"one"])
         await asyncio.to_thread(batcher.close)
         return predictor.batches
 
@@ -68,16 +72,15 @@ def test_full_queue_refuses_whole_requests() -> None:
     async def scenario() -> None:
         batcher, predictor = await started(capacity=3), Recorder()
         predictor.free.clear()
-        futures = batcher.submit(predictor, [b"running"])
+        futures = [batcher.submit(predictor, [b"running"])]
         await asyncio.to_thread(predictor.entered.wait, 30)
-        futures += batcher.submit(predictor, [b"1", b"2"])
+        futures.append(batcher.submit(predictor, [b"1", b"2"]))
         with pytest.raises(QueueFullError) as full:
             batcher.submit(predictor, [b"3", b"4"])
         assert full.value.headers == {"Retry-After": "1"}
-        futures += batcher.submit(predictor, [b"3"])
+        futures.append(batcher.submit(predictor, [b"3"]))
         predictor.free.set()
-        answers = await asyncio.gather(*futures)
-        assert [answer.outcome for answer in answers] == [b"running", b"1", b"2", b"3"]
+        assert await outcomes(*futures) == [b"running", b"1", b"2", b"3"]
         await asyncio.to_thread(batcher.close)
 
     asyncio.run(scenario())
@@ -88,11 +91,11 @@ def test_predictors_take_turns() -> None:
         order: list[bytes] = []
         batcher, busy, other = await started(batch=1), Recorder(order), Recorder(order)
         busy.free.clear()
-        futures = batcher.submit(busy, [b"a", b"b", b"c"])
+        futures = [batcher.submit(busy, [b"a", b"b", b"c"])]
         await asyncio.to_thread(busy.entered.wait, 30)
-        futures += batcher.submit(other, [b"x"])
+        futures.append(batcher.submit(other, [b"x"]))
         busy.free.set()
-        await asyncio.gather(*futures)
+        await outcomes(*futures)
         await asyncio.to_thread(batcher.close)
         return order
 
@@ -100,17 +103,78 @@ def test_predictors_take_turns() -> None:
     assert asyncio.run(scenario()) == [b"a", b"b", b"x", b"c"]
 
 
+def test_requests_for_one_predictor_take_turns() -> None:
+    async def scenario() -> tuple[list[int], list[bytes]]:
+        batcher, predictor = await started(), Recorder()
+        predictor.free.clear()
+        large = batcher.submit(predictor, [b"%d" % number for number in range(20)])
+        await asyncio.to_thread(predictor.entered.wait, 30)
+        small = [batcher.submit(predictor, [each]) for each in (b"x", b"y")]
+        predictor.free.set()
+        assert await outcomes(*small) == [b"x", b"y"]
+        assert await outcomes(large) == [b"%d" % number for number in range(20)]
+        await asyncio.to_thread(batcher.close)
+        return predictor.batches, predictor.order
+
+    batches, order = asyncio.run(scenario())
+    assert batches == [4] * 5 + [2]
+    # The batch that ran when they came, and then one with both.
+    assert set(order[4:8]) == {b"4", b"5", b"x", b"y"}
+
+
+def test_a_large_request_is_shared_by_all_threads() -> None:
+    async def scenario() -> set[int]:
+        batcher, predictor = Batcher(threads=2, batch=4, capacity=100), Recorder()
+        batcher.start()
+        both = threading.Barrier(2, timeout=30)
+        threads: set[int] = set()
+
+        def run(images: Sequence[bytes]) -> Run:
+            threads.add(threading.get_ident())
+            both.wait()  # until the other thread has a batch of it too
+            return Run(list(images), 0.0, 0.0)
+
+        predictor.run = run  # type: ignore[method-assign]
+        images = [b"%d" % number for number in range(8)]
+        assert await outcomes(batcher.submit(predictor, images)) == images
+        await asyncio.to_thread(batcher.close)
+        return threads
+
+    assert len(asyncio.run(scenario())) == 2
+
+
+def test_results_are_finished_and_exceptions_are_not() -> None:
+    def finish(result: bytes) -> str:
+        if result == b"odd":
+            raise ValueError("odd")
+        return result.decode()
+
+    async def scenario() -> list[Any]:
+        batcher, predictor = await started(), Recorder()
+        error = RuntimeError("unreadable")
+        predictor.run = lambda images: Run([error, *images[1:]], 0.1, 0.2)  # type: ignore[method-assign]
+        answer = await batcher.submit(predictor, [b"a", b"b", b"odd"], finish)
+        assert (answer.decode, answer.infer) == (0.1, 0.2)
+        assert answer.queue > 0
+        await asyncio.to_thread(batcher.close)
+        assert answer.outcomes[0] is error
+        return answer.outcomes
+
+    _, fine, odd = asyncio.run(scenario())
+    assert fine == "b"
+    assert isinstance(odd, ValueError)
+
+
 def test_closing_finishes_what_was_accepted() -> None:
     async def scenario() -> None:
         batcher, predictor = await started(), Recorder()
         predictor.free.clear()
-        futures = batcher.submit(predictor, [bytes([n]) for n in range(20)])
+        future = batcher.submit(predictor, [bytes([n]) for n in range(20)])
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         await asyncio.to_thread(predictor.entered.wait, 30)
         predictor.free.set()
         await closing
-        answers = await asyncio.gather(*futures)
-        assert [answer.outcome for answer in answers] == [bytes([n]) for n in range(20)]
+        assert await outcomes(future) == [bytes([n]) for n in range(20)]
         with pytest.raises(QueueFullError):
             batcher.submit(predictor, [b"late"])
 
@@ -120,10 +184,9 @@ def test_closing_finishes_what_was_accepted() -> None:
 def test_a_failing_batch_fails_no_other() -> None:
     async def scenario() -> None:
         batcher, predictor = await started(), Recorder()
-        (failed,) = await asyncio.gather(*batcher.submit(predictor, [b"fail"]))
-        assert isinstance(failed.outcome, RuntimeError)
-        (fine,) = await asyncio.gather(*batcher.submit(predictor, [b"fine"]))
-        assert fine.outcome == b"fine"
+        (failed,) = await outcomes(batcher.submit(predictor, [b"fail"]))
+        assert isinstance(failed, RuntimeError)
+        assert await outcomes(batcher.submit(predictor, [b"fine"])) == [b"fine"]
         await asyncio.to_thread(batcher.close)
 
     asyncio.run(scenario())

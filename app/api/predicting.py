@@ -1,0 +1,101 @@
+"""Answers a prediction, whichever way its request came in.
+
+A request whose version is loaded needs no SQL, no threads but the batcher's and no response model:
+its answer is a plain dict, encoded once.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.api.predict_body import images_in
+from app.api.predict_views import PredictOptions, UnreadableError
+from app.imaging.reading import UnreadableImageError
+from app.inference.batcher import Answer, Batcher
+from app.inference.errors import VersionLoadingError
+from app.inference.loaded import LoadedVersion
+from app.inference.registry import Registry
+from app.inference.results import describe
+from app.services.access.keyring import Caller
+
+# How long a request waits for its version to be loaded: less than proxies wait for an answer.
+_LOAD_SECONDS = 30.0
+
+
+async def answer(
+    request: Request, caller: Caller, classifier: str | None, options: PredictOptions
+) -> Response:
+    """Predict the images of a request by a caller who may; None is the only classifier.
+
+    Raises the errors that the routes of `app.api.predict` document.
+    """
+    models: Registry = request.app.state.registry
+    batcher: Batcher = request.app.state.batcher
+    if caller.bucket is not None:
+        caller.bucket.require()
+    # The body first: a slow client must not hold a version that has to make room for others.
+    content = await request.body()
+    images = await images_in(content, request.headers.get("content-type"), batcher.capacity)
+    name, version = await _version(models, caller.workspace, classifier, options.version)
+    predictor = version.ready(options.task, options.classify)
+    if predictor is None:
+        predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
+        models.cache.resized(version)
+    if caller.bucket is not None:
+        caller.bucket.spend(len(images))
+    readable = [image for image in images if isinstance(image, bytes)]
+    describing = partial(describe, version, top_k=options.top_k, false_alarms=options.false_alarms)
+    answered = await batcher.submit(predictor, readable, describing)
+    outcomes = iter(answered.outcomes)
+    results = [next(outcomes) if isinstance(image, bytes) else image for image in images]
+    body = {
+        "classifier": name,
+        "version": version.number,
+        "results": [_result(each, single=len(images) == 1) for each in results],
+    }
+    return Response(
+        orjson.dumps(body),
+        media_type="application/json",
+        headers={"Server-Timing": _timing(answered)},
+    )
+
+
+async def _version(
+    models: Registry, workspace: str, classifier: str | None, reference: str
+) -> tuple[str, LoadedVersion]:
+    """Find the version in memory, or else have it loaded and wait for that."""
+    name = classifier or models.only_classifier(workspace)
+    if name is not None and (found := models.find(workspace, name, reference)) is not None:
+        return name, found
+    asked = await run_in_threadpool(models.resolve, workspace, classifier, reference)
+    try:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            # Others wait for the same load: it goes on when this request is given up.
+            version = await asyncio.shield(asyncio.wrap_future(asked.version))
+    except TimeoutError:
+        raise VersionLoadingError(
+            f"The version is not loaded after {_LOAD_SECONDS:.0f} seconds. Loading goes on; try "
+            "again.",
+            headers={"Retry-After": "5"},
+        ) from None
+    return asked.classifier, version
+
+
+def _result(outcome: dict[str, Any] | Exception, *, single: bool) -> dict[str, Any]:
+    if isinstance(outcome, UnreadableImageError):
+        if single:
+            raise UnreadableError(str(outcome))
+        return {"error": {"code": UnreadableError.code, "detail": str(outcome)}}
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _timing(answer: Answer) -> str:
+    """Return the longest time that an image spent in each stage, in milliseconds."""
+    queue, decode, infer = 1e3 * answer.queue, 1e3 * answer.decode, 1e3 * answer.infer
+    return f"queue;dur={queue:.2f}, decode;dur={decode:.2f}, infer;dur={infer:.2f}"
