@@ -23,7 +23,7 @@ RUN python3 -m venv /opt/uv \
 FROM uv AS lock
 COPY pyproject.toml uv.lock ./
 # Not the extra demo: it is for a checkout.
-RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --no-emit-project --no-header --quiet \
+RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --extra fast --no-emit-project --no-header --quiet \
     --output-file requirements.txt
 
 
