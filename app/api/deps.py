@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from app.api.together import Together
 from app.db.engine import Database
+from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
 from app.services.access.idempotency import RequestsInProgress
@@ -33,6 +34,7 @@ DB = Annotated[Database, _shared("database")]
 Store = Annotated[BlobStore, _shared("store")]
 # The same storage behind a cache on the local disk.
 Tensors = Annotated[TensorStore, _shared("tensors")]
+LoadedModels = Annotated[Registry, _shared("registry")]
 Processes = Annotated[Together, _shared("together")]
 Queue = Annotated[Messages, _shared("messages")]
 JobDispatcher = Annotated[Dispatcher, _shared("dispatcher")]

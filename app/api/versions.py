@@ -6,7 +6,7 @@ from fastapi import Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Config, Processes, Store, Workspace
+from app.api.deps import DB, Config, LoadedModels, Processes, Store, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.services.classifiers import versions
@@ -56,9 +56,13 @@ def list_versions(
 @router.get(
     _VERSIONS + "/{version}", responses=responses(ClassifierNotFoundError, VersionNotFoundError)
 )
-def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> VersionView:
+def get_version(
+    name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
+) -> VersionView:
     """Return one version by its number or an alias."""
-    return versions.get(db, workspace, name, version)
+    found = versions.get(db, workspace, name, version)
+    engine = models.engine(workspace, name, found.number, found.aliases)
+    return found.model_copy(update={"engine": engine})
 
 
 @router.get(

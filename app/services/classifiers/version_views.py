@@ -173,6 +173,26 @@ class MemoryView(BaseModel):
     )
 
 
+EngineName = Literal["torch", "torchscript", "openvino"]
+
+
+class EngineView(BaseModel):
+    """What runs the network of a version in the process that answers."""
+
+    name: EngineName
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of its convolutions.")
+    relative_time: float | None = Field(
+        None, description="How long it takes of PyTorch's time, measured on this machine."
+    )
+    checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(
+        None, description="Images that it was compared with PyTorch on."
+    )
+    checked_images: int = Field(0, description="How many these were.")
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="Why each engine that was tried does not run it."
+    )
+
+
 class VersionSummary(BaseModel):
     """A version as lists show it."""
 
@@ -197,6 +217,11 @@ class VersionView(VersionSummary):
     metrics: MetricsView
     memory: MemoryView
     new_bytes: int = Field(description="Bytes of the tensors that its parent does not have.")
+    engine: EngineView | None = Field(
+        None,
+        description="What runs its network in the process that answers; null where that process "
+        "has not loaded it.",
+    )
 
 
 class ExemplarView(BaseModel):
