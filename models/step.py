@@ -154,11 +154,11 @@ def _measured(data: StepData, device: torch.device) -> ImageSet:
 class Step:
     """What a method is given of a learning step.
 
-    `data` are the images to train on; `held_out` are held-out images of the classes
-    that these are of, at most `MEASURED`, to measure on while training; `tasks` has the task of
-    every column; `known` is the number of columns before the step; `memory` are the exemplars,
-    which the method selects at the end; `digests` [N, 32], on the CPU, are as in `StepData`. A
-    method calls `pause` within long work other than training.
+    `data` are the images to train on; `held_out` are held-out images of the classes that these are
+    of, at most `MEASURED`, to measure on while training; `tasks` has the task of every column, and
+    so has `task_of` [C] on the device; `known` is the number of columns before the step; `memory`
+    are the exemplars, which the method selects at the end; `digests` [N, 32], on the CPU, are as in
+    `StepData`. A method calls `pause` within long work other than training.
     """
 
     def __init__(
@@ -177,6 +177,7 @@ class Step:
         self.tasks = data.tasks
         self.known = len(network.head.tasks)
         device = compute.device
+        self.task_of = torch.tensor(data.tasks, device=device)
         home = data.images.device if data.on_disk else device
         self.data = ImageSet(
             data.images.to(home),

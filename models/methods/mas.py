@@ -156,7 +156,7 @@ class MAS(TaskHeads[MASOptions]):
         images = step.data.as_sent(chosen)
         if self.options.scope == "local":
             return local_importance(self.network, self.preprocess, images, step.pause)
-        own = rivals(step.data.columns[chosen], step.tasks)
+        own = rivals(step.data.columns[chosen], step.task_of)
         return global_importance(self.network, self.preprocess, images, own, step.pause)
 
     def state(self) -> dict[str, Tensors]:
