@@ -26,7 +26,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos bench-serving check audit licences sbom format migration lock clean
+.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check audit licences sbom format migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-learning: $(STAMP) ## Compare iCaRL jobs with avalanche-lib at equal work (installs it into .peers)
+	$(BIN)/python -m benchmarks.learning
 
 audit: $(STAMP) ## Check the lock file, licences and known vulnerabilities (if the database can be reached)
 	$(BIN)/uv lock --check --offline

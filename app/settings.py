@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         description="Seconds of training between checkpoints; a lost worker costs about as much.",
     )
     train_threads: int | None = Field(None, ge=1, description="Torch threads; all cores if unset.")
+    train_memory: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of decoded images that a job holds in memory at most, or like 512m or "
+        "2g, the others being on disk; a quarter of the machine's or the container's if unset.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -161,7 +167,7 @@ class Settings(BaseSettings):
                 )
         return self
 
-    @field_validator("model_memory", mode="before")
+    @field_validator("model_memory", "train_memory", mode="before")
     @classmethod
     def _in_bytes(cls, size: object) -> object:
         if not isinstance(size, str):

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from models.learner import learn
 from models.spec import Spec
 from models.step import StepData, StepResult
 from worker.reencoding import Reencoder
+from worker.room import ImageRoom
+
+# Courses are small: in memory.
+ROOM = ImageRoom(2**40, Path())
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Course:
         """Learn classes as the service does."""
         fresh = torch.cat([self.train[column] for column in new])
         kept = [self.images[column] for column in self.images]
-        reencoder = Reencoder.of(self.spec, len(fresh))
+        reencoder = Reencoder.of(self.spec, ROOM, len(fresh), on_disk=False)
         if reencoder is None:
             sizes = torch.tensor([png_size(image) for image in fresh])
         else:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from models.augment.policy import PolicyDraws
+from models.compute import sent_to
 from models.networks import Activations
+from models.on_disk import read_ahead
 from models.seeds import generator
 
 # Below this many images, small batches give enough optimizer steps; above it they cost time.
@@ -26,41 +28,63 @@ class ImageSet:
 
     `fresh` [N] marks images of this step's uploads, as opposed to exemplars. `reencoded`
     uint8 [F, 3, S, S] are the fresh ones, in order, as the exemplar memory would keep them; None
-    where it keeps images as they were sent.
+    where it keeps images as they were sent. `columns` and `fresh` are on the device. So are
+    `images` and `reencoded`, unless they are `on_disk`: then they are memory-mapped, on the CPU.
     """
 
     images: Tensor
     columns: Tensor
     fresh: Tensor
     reencoded: Tensor | None = None
+    on_disk: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def where(self, chosen: Tensor) -> "ImageSet":
-        """Return the images that a boolean [N] selects, in order."""
-        reencoded = None if self.reencoded is None else self.reencoded[chosen[self.fresh]]
-        return ImageSet(self.images[chosen], self.columns[chosen], self.fresh[chosen], reencoded)
+    @property
+    def home(self) -> torch.device:
+        """The device of the images, where positions have to be that choose among them."""
+        return self.images.device
 
     def pixels(self, positions: Tensor, reencoded: Tensor | None = None) -> Tensor:
-        """Return the images [n, 3, S, S] at positions [n].
+        """Return the images [n, 3, S, S] at positions [n], on the device.
 
         Of those that the boolean `reencoded` [n] marks, or of all where it is None, it is the
-        re-encoded form, as far as there is one: exemplars are in their form already.
+        re-encoded form, as far as there is one: exemplars are in their form already. Positions and
+        `reencoded` are at `home`.
         """
         images = self.images[positions]
-        if self.reencoded is None or not len(self.reencoded):
-            return images
-        wanted = self.fresh[positions]
-        if reencoded is not None:
-            wanted = wanted & reencoded
-        found = self.reencoded[self._fresh_ranks[positions]]
-        return torch.where(wanted[:, None, None, None], found, images)
+        if self.reencoded is not None and len(self.reencoded):
+            wanted = self._fresh_at_home[positions]
+            if reencoded is not None:
+                wanted = wanted & reencoded
+            found = self.reencoded[self._fresh_ranks[positions]]
+            images = torch.where(wanted[:, None, None, None], found, images)
+        return sent_to(images, self.columns.device)
+
+    def as_sent(self, positions: Tensor) -> Tensor:
+        """Return the images [n, 3, S, S] at positions [n] on the device, none re-encoded."""
+        return sent_to(self.images[positions.to(self.home)], self.columns.device)
+
+    def read_ahead(self, positions: Tensor, reencoded: Tensor | None = None) -> None:
+        """Ask the disk for what `pixels` will be asked for; nothing where images are in memory."""
+        if not self.on_disk:
+            return
+        read_ahead(self.images, positions)
+        if self.reencoded is not None:
+            wanted = self._fresh_at_home[positions]
+            if reencoded is not None:
+                wanted = wanted & reencoded
+            read_ahead(self.reencoded, self._fresh_ranks[positions[wanted]])
+
+    @cached_property
+    def _fresh_at_home(self) -> Tensor:
+        return self.fresh.to(self.home)
 
     @cached_property
     def _fresh_ranks(self) -> Tensor:
         """By position, the row in `reencoded` of a fresh image, and some row for others [N]."""
-        return (self.fresh.cumsum(0) - 1).clamp_min(0)
+        return (self._fresh_at_home.cumsum(0) - 1).clamp_min(0)
 
 
 @dataclass
@@ -154,18 +178,17 @@ class EpochPlan(NamedTuple):
         draws = generator(seed, "policy", use, phase, epoch)
         return self._replace(policy=PolicyDraws.draw(len(self.order), size, draws))
 
-    def to(self, device: torch.device) -> "EpochPlan":
-        """Return the plan on a device. The policy's draws stay: they say what to do there."""
+    def to(self, device: torch.device, home: torch.device) -> "EpochPlan":
+        """Return the plan on a device; what chooses images goes to their `home`.
 
-        def moved(part: Tensor) -> Tensor:
-            return part.to(device, non_blocking=True)
-
+        The policy's draws stay: they say what to do on the device.
+        """
         return EpochPlan(
-            moved(self.order),
-            moved(self.rows),
-            moved(self.cols),
-            moved(self.flips),
-            None if self.reencoded is None else moved(self.reencoded),
+            sent_to(self.order, home),
+            sent_to(self.rows, device),
+            sent_to(self.cols, device),
+            sent_to(self.flips, device),
+            None if self.reencoded is None else sent_to(self.reencoded, home),
             self.policy,
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.padded import PaddedTapsLeftOut
 
@@ -52,6 +52,13 @@ def to_device(module: M, device: torch.device) -> M:
     module.to(device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
+
+
+def sent_to(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; on the way to a GPU, the caller does not wait for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -19,16 +19,17 @@ def predict(
     pause: Pause = no_pause,
     *,
     whole: bool = False,
+    positions: Tensor | None = None,
 ) -> Output:
     """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one.
 
-    `whole` is as in `inference_batches`.
+    `whole` and `positions` are as in `inference_batches`.
     """
     servable.eval()
     with torch.inference_mode():
         outputs = [
             servable(batch.contiguous(memory_format=torch.channels_last))
-            for batch in inference_batches(images, device, pause, whole=whole)
+            for batch in inference_batches(images, device, pause, whole=whole, positions=positions)
         ]
     fields = (
         None if field[0] is None else torch.cat(field).cpu() for field in zip(*outputs, strict=True)
@@ -52,8 +53,9 @@ def predict_by_task(
     task_of = torch.tensor(tasks)[columns]
     log_scores = torch.empty(len(images), len(tasks))
     for task in task_of.unique().tolist():
-        own = task_of == task
-        log_scores[own] = predict(servable(task), images[own], device, pause).log_scores
+        own = (task_of == task).nonzero().flatten()
+        output = predict(servable(task), images, device, pause, positions=own)
+        log_scores[own] = output.log_scores
     return Output(log_scores)
 
 

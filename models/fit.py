@@ -45,14 +45,15 @@ def measure(method: Method[Any], step: Step, pause: Pause = no_pause) -> Fit | N
     The network is left in eval mode. Return None where fewer than two classes got images, so that
     there is nothing to confuse.
     """
-    new = step.data.where(step.data.fresh)
-    taught, counts = new.columns.unique(return_counts=True)
+    data = step.data
+    new = data.fresh.nonzero().flatten()
+    taught, counts = data.columns[new].unique(return_counts=True)
     if len(taught) < 2:
         return None
     chosen = torch.linspace(0, len(new) - 1, min(len(new), IMAGES)).round().long()
-    chosen = chosen.to(new.columns.device)
+    chosen = new[chosen.to(new.device)]
     return Fit(
-        accuracy=_accuracy(method, step, new.images[chosen], new.columns[chosen], taught, pause),
+        accuracy=_accuracy(method, step, data.as_sent(chosen), data.columns[chosen], taught, pause),
         images=len(chosen),
         classes=len(taught),
         chance=int(counts.max()) / len(new),

@@ -29,6 +29,23 @@ def no_pause(done: float = 0.0) -> None:
     """Do not pause."""
 
 
+def parts_of(
+    count: int, side: int, pause: Pause = no_pause, at_most: int = _IMAGES, *, whole: bool = False
+) -> Iterator[slice]:
+    """Yield slices that split `count` images of a `side` into batches, pausing before each.
+
+    A batch has 256 images or `at_most`, fewer where images are larger than 64×64. With `whole`
+    the images are all of the job phase, so that the pause is told which fraction of it is done.
+    """
+    size = max(1, min(at_most, _PIXELS // side**2))
+    for start in range(0, count, size):
+        if whole:
+            pause(start / count)
+        else:
+            pause()
+        yield slice(start, start + size)
+
+
 def inference_batches(
     images: Tensor,
     device: torch.device,
@@ -36,16 +53,12 @@ def inference_batches(
     at_most: int = _IMAGES,
     *,
     whole: bool = False,
+    positions: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Yield uint8 images [N, 3, S, S] in batches [n, 3, S, S] on the device, pausing before each.
+    """Yield uint8 images [N, 3, S, S] in the batches of `parts_of`, on the device.
 
-    A batch has 256 images or `at_most`, fewer where images are larger than 64×64. With `whole`
-    the images are all of the job phase, so that the pause is told which fraction of it is done.
+    With `positions` [n] only these, in their order: no copy of all of them is ever made.
     """
-    size = max(1, min(at_most, _PIXELS // (images.shape[2] * images.shape[3])))
-    for index, batch in enumerate(images.split(size)):
-        if whole:
-            pause(index * size / len(images))
-        else:
-            pause()
-        yield batch.to(device)
+    count = len(images) if positions is None else len(positions)
+    for part in parts_of(count, images.shape[2], pause, at_most, whole=whole):
+        yield (images[part] if positions is None else images[positions[part]]).to(device)

@@ -24,23 +24,22 @@ def herd(features: Tensor, count: int, pause: Pause = no_pause) -> Tensor:
     mean = total.mean(dim=0)
     # ‖μ − (s + φ)/k‖² differs from ‖s + φ‖² − 2k·μᵀ(s + φ) by a constant and a factor, and its
     # parts grow with the running sum s: one product a pick instead of n distances.
-    squares = total.square().sum(dim=1)
     along_mean = total @ mean
-    along_sum = torch.zeros_like(squares)
-    free = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    # ‖φ‖² + 2 sᵀφ of each image; infinite for those that are picked.
+    rest = total.square().sum(dim=1)
     picks: list[Tensor] = []
     for rank in range(1, min(count, len(features)) + 1):
         pause()
-        cost = squares + 2 * along_sum - 2 * rank * along_mean
-        cost.masked_fill_(~free, torch.inf)
-        # Only rounding distinguishes costs this close: of two images both are equally good.
-        pick = (cost <= cost.min() + TIE).int().argmax()
-        free[pick] = False
-        along_sum += total @ total[pick]
+        cost = torch.add(rest, along_mean, alpha=-2 * rank)
+        # Only rounding distinguishes costs this close: of two images both are equally good. Nothing
+        # is read back from the device.
+        pick = (cost <= cost.min() + TIE).int().argmax(dim=0, keepdim=True)
+        rest.addmv_(total, total.index_select(0, pick)[0], alpha=2)
+        rest.index_fill_(0, pick, torch.inf)
         picks.append(pick)
     if not picks:
         return torch.empty(0, dtype=torch.int64)
-    return torch.stack(picks).cpu()
+    return torch.cat(picks).cpu()
 
 
 def trim(sizes: Sequence[Tensor], budget: Budget) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from models.inference import parts_of
 from models.state import Tensors
 
 # The only rules of releases that did not number them, so stored parts without a number mean these.
@@ -37,16 +38,15 @@ class Preprocess(nn.Module):
     @classmethod
     def fitted(cls, images: Tensor, pixel_rules: int = FIRST_PIXEL_RULES) -> Self:
         """Return the preprocessing with mean and deviation of uint8 images [N, 3, S, S]."""
-        # In float64 against rounding, and by batches, since that takes 8 bytes a pixel.
-        total = torch.zeros(3, dtype=torch.float64, device=images.device)
-        square = torch.zeros_like(total)
-        for batch in images.split(512):
-            pixels = batch.double() / 255
-            total += pixels.sum(dim=(0, 2, 3))
-            square += pixels.square().sum(dim=(0, 2, 3))
-        count = images.numel() / 3
-        mean = total / count
-        std = (square / count - mean.square()).clamp_min(0).sqrt()
+        # Counted by value: exact, in whatever batches, which hold the memory in bounds.
+        counts = torch.zeros(3, 256, dtype=torch.int64, device=images.device)
+        for part in parts_of(len(images), images.shape[2]):
+            channels = images[part].transpose(0, 1).flatten(1)
+            counts += torch.stack([each.bincount(minlength=256) for each in channels])
+        values = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+        shares = counts.double() / counts.sum(dim=1, keepdim=True)
+        mean = shares @ values
+        std = (shares @ values.square() - mean.square()).clamp_min(0).sqrt()
         # Images of one flat colour have a deviation of zero.
         return cls(mean, std.clamp_min(1 / 255), pixel_rules)
 

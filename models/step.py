@@ -11,7 +11,7 @@ from torch.nn import functional
 from models.batches import ImageSet
 from models.classify import Output
 from models.compute import Compute
-from models.inference import Pause, inference_batches, no_pause
+from models.inference import Pause, no_pause, parts_of
 from models.judging import Judged
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
@@ -36,6 +36,8 @@ class StepData:
     have groups.
     `reencoded` uint8 [F, 3, S, S] are the new images as exemplars of them would be stored, where
     that is not as they were sent; `sizes` then counts those bytes.
+    `on_disk`: images are in memory-mapped files, since they are more than memory should hold. No
+    copy of all of them is made then, and the result is the same to the bit.
     """
 
     images: Tensor
@@ -50,6 +52,7 @@ class StepData:
     held_out_groups: Tensor | None = None
     grouped: bool = False
     reencoded: Tensor | None = None
+    on_disk: bool = False
 
 
 # What a servable is for: the task that is given (None: no task) and the way to classify.
@@ -151,11 +154,11 @@ def _measured(data: StepData, device: torch.device) -> ImageSet:
 class Step:
     """What a method is given of a learning step.
 
-    `data` are the images to train on, on the device; `held_out` are held-out images of the classes
-    that these are of, at most `MEASURED`, to measure on while training; `tasks` has the task of
-    every column; `known` is the number of columns before the step; `memory` are the exemplars,
-    which the method selects at the end; `digests` [N, 32], on the CPU, are as in `StepData`. A
-    method calls `pause` within long work other than training.
+    `data` are the images to train on; `held_out` are held-out images of the classes that these are
+    of, at most `MEASURED`, to measure on while training; `tasks` has the task of every column, and
+    so has `task_of` [C] on the device; `known` is the number of columns before the step; `memory`
+    are the exemplars, which the method selects at the end; `digests` [N, 32], on the CPU, are as in
+    `StepData`. A method calls `pause` within long work other than training.
     """
 
     def __init__(
@@ -174,9 +177,14 @@ class Step:
         self.tasks = data.tasks
         self.known = len(network.head.tasks)
         device = compute.device
-        reencoded = None if data.reencoded is None else data.reencoded.to(device)
+        self.task_of = torch.tensor(data.tasks, device=device)
+        home = data.images.device if data.on_disk else device
         self.data = ImageSet(
-            data.images.to(device), data.columns.to(device), data.fresh.to(device), reencoded
+            data.images.to(home),
+            data.columns.to(device),
+            data.fresh.to(device),
+            None if data.reencoded is None else data.reencoded.to(home),
+            data.on_disk,
         )
         self.held_out = _measured(data, device)
         self.memory = ExemplarMemory(data.columns, data.fresh, data.sizes, len(data.tasks))
@@ -211,13 +219,15 @@ class Step:
 
         Images are in the form in which exemplars are stored. They are not augmented, but mirrored
         with `flip`. The backbone, here the network's as it is now, runs in eval mode. `whole` is as
-        in `inference_batches`.
+        in `parts_of`.
         """
         backbone = (backbone or self.network.backbone).eval()
-        images = self.data.pixels(positions.to(self.data.images.device))
+        positions = positions.to(self.data.home)
+        side = self.data.images.shape[2]
         found = []
         with torch.inference_mode():
-            for batch in inference_batches(images, self.compute.device, self.pause, whole=whole):
+            for part in parts_of(len(positions), side, self.pause, whole=whole):
+                batch = self.data.pixels(positions[part])
                 pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels).pooled)

@@ -18,7 +18,7 @@ from models.checkpoint import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
-from models.compute import to_device
+from models.compute import sent_to, to_device
 from models.early_stopping import Plateaus
 from models.errors import Cancelled, diverged
 from models.feeding import Feed
@@ -172,14 +172,15 @@ class Trainer:
     def _epoch(self, phase: Phase, start: Position, done: int, total: int) -> None:
         """Train an epoch from `start` on; `done` of `total` optimizer steps are of earlier ones."""
         step = self.step
-        batches, pairs = self.feed.epoch(phase.images, phase.batch_size, start.phase, start.epoch)
+        batches = self.feed.epoch(phase.images, phase.batch_size, start.phase, start.epoch)
         self.method.network.train()
         for module in phase.frozen:
             module.eval()
         summed = torch.full((), self.summed, device=step.compute.device)
         self.summed = 0.0
         epoch = _Epoch(start, len(batches), done, total, summed, time.monotonic())
-        for index, chosen in enumerate(batches[start.step :], start=start.step):
+        left = self.feed.ahead(phase.images, batches[start.step :])
+        for index, (chosen, pairs) in enumerate(left, start=start.step):
             position = start._replace(step=index)
             if self.should_stop():
                 self._save_if_due(phase, position, summed, epoch_end=False)
@@ -188,7 +189,7 @@ class Trainer:
             set_rates(phase, fraction, self._scale(phase, start.phase))
             # Dropout draws from the global generator; its draws too depend on the position alone.
             torch.manual_seed(derive(step.seed, "step", *position))
-            summed += self._train_on(phase, chosen, pairs[index] if pairs else None)
+            summed += self._train_on(phase, chosen, pairs)
             self.unsaved = True
             epoch.images += len(chosen.order)
             last = index == epoch.steps - 1
@@ -247,10 +248,11 @@ class Trainer:
     def _train_on(self, phase: Phase, chosen: EpochPlan, pairs: EpochPlan | None) -> Tensor:
         """Take one optimizer step and return the loss, still on the device."""
         step, method = self.step, self.method
+        order = sent_to(chosen.order, step.compute.device)
         batch = Batch(
             images=self.feed.images(phase.images, chosen),
-            columns=phase.images.columns[chosen.order],
-            fresh=phase.images.fresh[chosen.order],
+            columns=phase.images.columns[order],
+            fresh=phase.images.fresh[order],
             ask_teacher=self._ask_teacher,
         )
         with step.compute.autocast():

@@ -16,6 +16,7 @@ from models.advice.advising import Doing
 from models.spec import Settings
 from worker import reading
 from worker.attempt import Attempt
+from worker.pixels import images
 
 # How long the main thread may be silent between two batches, where a discriminant is solved.
 _SILENT_SECONDS = 300.0
@@ -75,10 +76,12 @@ class _Images:
         if self._decoded is None or self._decoded[0] != size:
             self._decoded = None  # two sizes at once need too much memory
             to_pixels = partial(
-                decode, limits=STORED, resize=Settings().resize, rules=rules.CURRENT
+                decode, size=size, limits=STORED, resize=Settings().resize, rules=rules.CURRENT
             )
-            pixels = reading.decode_as(self._attempt, self._hashes, to_pixels, size, self._report)
-            self._decoded = size, pixels
+            # Judged images are few: they are always in memory.
+            room = images(self._attempt.resources.room, len(self._hashes), size, on_disk=False)
+            reading.decode_each(self._attempt, self._hashes, to_pixels, room.write, self._report)
+            self._decoded = size, room.tensor
         return self._decoded[1]
 
     def _report(self, _fraction: float) -> None:

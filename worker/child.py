@@ -59,6 +59,7 @@ _DOWNLOAD_SECONDS = 1800.0
 # What somebody can change so that the same job succeeds, and how.
 _HELP = {
     "memory-too-small": "change it by PATCH of the classifier, then retry the job",
+    "scratch-full": "free space there or raise ACCRUE_TRAIN_MEMORY, then retry the job",
     "weights-unavailable": "put it there, then retry the job",
     "weights-unfit": "put another file in its place, then retry the job",
 }
@@ -165,13 +166,14 @@ def _failure(error: Exception) -> Failure:
 def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     spec, resources = attempt.spec, attempt.resources
     plan = preflight.without_learnt(plan, spec)
-    reencoder = Reencoder.of(spec, len(plan.fresh))
+    on_disk = reading.is_on_disk(attempt, plan)
+    reencoder = Reencoder.of(spec, resources.room, len(plan.fresh), on_disk=on_disk)
     if reencoder is None:
         preflight.check_memory(plan, spec, [image.size for image in plan.fresh])
     fingerprint = resuming.fingerprint(plan, spec, reading.rules_of(attempt), reencoder)
     checkpoint = resuming.read(attempt, fingerprint)
     attempt.reporter.warn(preflight.warnings(plan))
-    data = reading.read(attempt, plan, reencoder)
+    data = reading.read(attempt, plan, reencoder, on_disk=on_disk)
     if reencoder is not None:
         preflight.check_memory(plan, spec, reencoder.sizes)
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
@@ -219,16 +221,7 @@ def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:
     )
     base = reading.base(attempt, plan.base_tasks)
     attempt.reporter.quiet(_START_SECONDS)
-    result = forget(
-        attempt.spec,
-        base,
-        plan.columns,
-        data,
-        device=attempt.resources.device,
-        history=plan.history,
-        report=attempt.reporter.learning,
-        should_stop=attempt.stop.is_set,
-    )
+    result = forget(attempt.spec, base, plan.columns, data, **_edited(attempt, plan))
     return _stored(attempt, result, ())
 
 
@@ -236,17 +229,19 @@ def _correct(attempt: Attempt, plan: CorrectPlan) -> Outcome:
     corrected = reading.corrected(attempt, plan)
     base = reading.base(attempt, tuple(planned.task for planned in plan.classes))
     attempt.reporter.quiet(_START_SECONDS)
-    result = correct(
-        attempt.spec,
-        base,
-        corrected,
-        device=attempt.resources.device,
-        history=plan.history,
-        report=attempt.reporter.learning,
-        should_stop=attempt.stop.is_set,
-    )
+    result = correct(attempt.spec, base, corrected, **_edited(attempt, plan))
     exemplars = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     return _stored(attempt, result, exemplars)
+
+
+def _edited(attempt: Attempt, plan: ForgetPlan | CorrectPlan) -> dict[str, Any]:
+    """Return what both edits are given of the attempt."""
+    return {
+        "device": attempt.resources.device,
+        "history": plan.history,
+        "report": attempt.reporter.learning,
+        "should_stop": attempt.stop.is_set,
+    }
 
 
 def _stored(attempt: Attempt, result: StepResult, trained_on: Sequence[str]) -> Outcome:

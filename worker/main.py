@@ -22,6 +22,7 @@ from worker.celery_app import make_celery
 from worker.health import Health
 from worker.polling import PollingFallback
 from worker.protocol import Resources
+from worker.room import ImageRoom
 from worker.runner import Runner
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ def main(settings: Settings | None = None) -> int:
         weights_dir=settings.weights_dir,
         checkpoint_seconds=settings.checkpoint_seconds,
         cache=CacheFolder.of(settings),
+        room=ImageRoom.of(settings),
         log_level=settings.log_level,
     )
     runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)

@@ -11,6 +11,7 @@ from app.services.jobs.checkpoints import SavedCheckpoint
 from app.services.steps.evaluating import Evaluated
 from app.services.steps.publication import Outcome
 from app.storage import CacheFolder
+from worker.room import ImageRoom
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Resources:
     weights_dir: Path | None
     checkpoint_seconds: float
     cache: CacheFolder
+    room: ImageRoom
     log_level: str = "info"
 
 

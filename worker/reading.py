@@ -20,8 +20,12 @@ from models.preprocess import pixel_rules
 from models.state import State, decode as decode_part
 from models.step import Corrected, Correction, StepData
 from worker.attempt import Attempt
-from worker.reencoding import Reencoder
+from worker.pixels import images
+from worker.reencoding import Reencoder, is_needed
 from worker.reporter import PART_SECONDS
+
+# Reads that wait for a thread at once; each takes about a kilobyte.
+_AT_ONCE = 10_000
 
 
 def held_out_of(plan: ClassifierPlan) -> tuple[list[str], Tensor]:
@@ -56,10 +60,24 @@ def numbered(groups: Iterable[str | None]) -> Tensor | None:
     return torch.tensor(found) if numbers else None
 
 
-def read(attempt: Attempt, plan: LearnPlan, reencoder: Reencoder | None = None) -> StepData:
+def is_on_disk(attempt: Attempt, plan: LearnPlan) -> bool:
+    """Say whether the images of a step are too many for memory, in all the forms it has them."""
+    held_out, _ = held_out_of(plan)
+    count = sum(len(planned.exemplars) for planned in plan.classes) + len(held_out)
+    count += len(plan.fresh) * (1 + is_needed(attempt.spec))
+    return attempt.resources.room.is_too_small(count, attempt.spec.image_size)
+
+
+def read(
+    attempt: Attempt,
+    plan: LearnPlan,
+    reencoder: Reencoder | None = None,
+    *,
+    on_disk: bool = False,
+) -> StepData:
     """Decode every image of the plan once, in the order that `StepData` asks for.
 
-    The new images go through the `reencoder`.
+    The new images go through the `reencoder`. With `on_disk` the images are there, not in memory.
     """
     exemplars = [
         (image.sha256, image.size, column)
@@ -71,7 +89,7 @@ def read(attempt: Attempt, plan: LearnPlan, reencoder: Reencoder | None = None) 
     hashes = [sha256 for sha256, *_ in train] + held_out
     sizes = [size for _, size, _ in train]
     if reencoder is None:
-        pixels = decode_all(attempt, hashes)
+        pixels = decode_all(attempt, hashes, on_disk=on_disk)
     else:
         take, new = reencoder.take, range(len(exemplars), len(train))
 
@@ -79,7 +97,7 @@ def read(attempt: Attempt, plan: LearnPlan, reencoder: Reencoder | None = None) 
             if position in new:
                 take(position - new.start, image)
 
-        pixels = decode_all(attempt, hashes, also)
+        pixels = decode_all(attempt, hashes, also, on_disk=on_disk)
         sizes[new.start :] = reencoder.sizes
     return StepData(
         images=pixels[: len(train)],
@@ -94,6 +112,7 @@ def read(attempt: Attempt, plan: LearnPlan, reencoder: Reencoder | None = None) 
         held_out_groups=groups_of(plan),
         grouped=plan.grouped,
         reencoded=None if reencoder is None else reencoder.images,
+        on_disk=on_disk,
     )
 
 
@@ -112,7 +131,10 @@ def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
         if plan.edited
     ]
     held_out, held_out_columns = held_out_of(plan)
-    pixels = decode_all(attempt, [sha256 for sha256, *_ in exemplars] + held_out)
+    count, size = len(exemplars) + len(held_out), attempt.spec.image_size
+    on_disk = attempt.resources.room.is_too_small(count, size)
+    hashes = [sha256 for sha256, *_ in exemplars] + held_out
+    pixels = decode_all(attempt, hashes, on_disk=on_disk)
     data = StepData(
         images=pixels[: len(exemplars)],
         columns=torch.tensor([column for _, _, column, _ in exemplars], dtype=torch.int64),
@@ -124,6 +146,7 @@ def corrected(attempt: Attempt, plan: CorrectPlan) -> Corrected:
         pixel_rules=rules_of(attempt),
         held_out_groups=groups_of(plan),
         grouped=plan.grouped,
+        on_disk=on_disk,
     )
     column_of = {planned.label: column for column, planned in enumerate(plan.classes)}
     images = tuple(
@@ -155,51 +178,61 @@ def decode_all(
     attempt: Attempt,
     hashes: Sequence[str],
     also: Callable[[int, NDArray[np.uint8]], None] = lambda _position, _image: None,
+    *,
+    on_disk: bool | None = None,
 ) -> Tensor:
-    """Return the images as uint8 [N, 3, S, S]. Raises Cancelled, and what reading a blob does.
+    """Return the images as uint8 [N, 3, S, S], memory-mapped where they are `on_disk`.
 
-    `also` is called with the position of each and the image uint8 [S, S, 3], in any order.
+    That is where they are too many for memory, unless it is said. `also` is called with the
+    position of each and the image uint8 [S, S, 3], in any order. Raises Cancelled, LearningError
+    where the disk has no room, and what reading a blob does.
     """
+    size, room = attempt.spec.image_size, attempt.resources.room
+    if on_disk is None:
+        on_disk = room.is_too_small(len(hashes), size)
+    found = images(room, len(hashes), size, on_disk=on_disk)
     to_pixels = partial(decode, limits=STORED, resize=attempt.spec.resize, rules=rules_of(attempt))
+
+    def take(position: int, image: NDArray[np.uint8]) -> None:
+        found.write(position, image)
+        also(position, image)
+
     reported = partial(attempt.reporter.phase, "preparing")
-    return decode_as(attempt, hashes, to_pixels, attempt.spec.image_size, reported, also)
+    decode_each(attempt, hashes, partial(to_pixels, size=size), take, reported)
+    return found.tensor
 
 
-def decode_as(
+def decode_each(
     attempt: Attempt,
     hashes: Sequence[str],
-    to_pixels: Callable[[bytes, int], np.ndarray],
-    size: int,
+    to_pixels: Callable[[bytes], NDArray[np.uint8]],
+    take: Callable[[int, NDArray[np.uint8]], None],
     report: Callable[[float], None],
-    also: Callable[[int, NDArray[np.uint8]], None] = lambda _position, _image: None,
-) -> Tensor:
-    """Return the images as uint8 [N, 3, S, S], each made of its bytes by `to_pixels`.
+) -> None:
+    """Call `take` with the position of each image and what `to_pixels` makes of its bytes.
 
-    `also` is as in `decode_all`. `report` takes the fraction done. Raises Cancelled, and what
-    reading a blob does.
+    That is in any order, in threads. `report` takes the fraction done. Raises Cancelled, and what
+    `take` or reading a blob does.
     """
     store, stop = attempt.store, attempt.stop
     threads = attempt.resources.threads
     # A store in the network is worth more readers than there are cores to decode.
     decoding = threading.BoundedSemaphore(threads)
-    pixels = torch.empty((len(hashes), 3, size, size), dtype=torch.uint8)
-    rows = pixels.numpy()
 
     def read_one(position: int) -> None:
         if not stop.is_set():
             data = store.get(hashes[position])
             with decoding:
-                image = to_pixels(data, size)
-                rows[position] = image.transpose(2, 0, 1)
-                also(position, image)
+                take(position, to_pixels(data))
 
     report(0.0)
     with ThreadPoolExecutor(max(threads, store.parallel)) as pool:
-        for done, _ in enumerate(pool.map(read_one, range(len(hashes))), start=1):
-            report(done / len(hashes))
+        for start in range(0, len(hashes), _AT_ONCE):
+            positions = range(start, min(start + _AT_ONCE, len(hashes)))
+            for done, _ in enumerate(pool.map(read_one, positions), start=start + 1):
+                report(done / len(hashes))
     if stop.is_set():
         raise Cancelled
-    return pixels
 
 
 def base(attempt: Attempt, tasks: tuple[int, ...]) -> State:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app.imaging.decode import decode
@@ -20,6 +19,14 @@ from models.errors import Cancelled
 from models.spec import Spec
 from models.step import StepResult
 from worker.attempt import Attempt
+from worker.pixels import Images, images
+from worker.room import ImageRoom
+
+
+def is_needed(spec: Spec) -> bool:
+    """Say whether new images have another form as exemplars than the one that was sent."""
+    needs = methods.needs(spec.method)
+    return spec.memory.format != "original" and (needs.exemplars or needs.all_images)
 
 
 class Reencoder:
@@ -28,19 +35,22 @@ class Reencoder:
     `images` uint8 [F, 3, S, S] are their pixels after that, `files` their bytes.
     """
 
-    def __init__(self, encoder: WebP, count: int, size: int) -> None:
+    def __init__(self, encoder: WebP, room: Images) -> None:
         self.encoder = encoder
-        self.images = torch.empty((count, 3, size, size), dtype=torch.uint8)
-        self.files = [b""] * count
-        self._size = size
+        self.images = room.tensor
+        self.files = [b""] * len(self.images)
+        self._room = room
 
     @classmethod
-    def of(cls, spec: Spec, count: int) -> Self | None:
-        """Return one for `count` images; None where the memory keeps none, or those sent."""
-        needs = methods.needs(spec.method)
-        if spec.memory.format == "original" or not (needs.exemplars or needs.all_images):
+    def of(cls, spec: Spec, room: ImageRoom, count: int, *, on_disk: bool) -> Self | None:
+        """Return one for `count` images, `on_disk` or in memory; None where none is needed.
+
+        Raises LearningError where the disk has no room.
+        """
+        if not is_needed(spec):
             return None
-        return cls(WebP(quality=spec.memory.quality), count, spec.image_size)
+        encoder = WebP(quality=spec.memory.quality)
+        return cls(encoder, images(room, count, spec.image_size, on_disk=on_disk))
 
     @property
     def sizes(self) -> list[int]:
@@ -52,7 +62,7 @@ class Reencoder:
         data = self.encoder.encode(pixels)
         self.files[index] = data
         # As the next step will read it.
-        self.images.numpy()[index] = decode(data, self._size).transpose(2, 0, 1)
+        self._room.write(index, decode(data, self.images.shape[2]))
 
     def store(
         self, attempt: Attempt, result: StepResult, trained_on: Sequence[str]

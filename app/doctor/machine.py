@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.doctor.findings import CheckContext, Finding, Say
-from app.inference.budget import inference_threads, model_memory, usable_memory
+from app.inference.budget import inference_threads, model_memory
+from app.memory import usable_memory
 
 # For other connections, files and libraries.
 _OTHER_FILES = 256

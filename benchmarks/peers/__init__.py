@@ -1,1 +1,1 @@
-"""Other servers with the same network. Their code runs in environments of their own."""
+"""Other servers and libraries at the same work. Their code runs in environments of their own."""

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from models.augment.operations import OPERATIONS
 from models.augment.policy import PolicyDraws
+from models.compute import sent_to
 
 
 def auto_augment(images: Tensor, draws: PolicyDraws, fill: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def auto_augment(images: Tensor, draws: PolicyDraws, fill: Tensor) -> Tensor:
     images = images.clone()  # keeps the memory format
     for turn in range(draws.operations.shape[1]):
         _take_turn(images, draws.operations[:, turn], draws.magnitudes[:, turn], fill)
-    return cutout(images, draws.centres.to(images.device), fill)
+    return cutout(images, sent_to(draws.centres, images.device), fill)
 
 
 def _take_turn(images: Tensor, operations: Tensor, magnitudes: Tensor, fill: Tensor) -> None:
@@ -24,8 +25,8 @@ def _take_turn(images: Tensor, operations: Tensor, magnitudes: Tensor, fill: Ten
     order = operations.argsort(stable=True)
     # What gets no operation comes first: its position is -1.
     none, *counts = (operations + 1).bincount(minlength=len(OPERATIONS) + 1).tolist()
-    positions = order[none:].to(images.device).split(counts)
-    sorted_magnitudes = magnitudes[order[none:]].to(images.device).split(counts)
+    positions = sent_to(order[none:], images.device).split(counts)
+    sorted_magnitudes = sent_to(magnitudes[order[none:]], images.device).split(counts)
     for operation, chosen, given in zip(OPERATIONS, positions, sorted_magnitudes, strict=True):
         if len(chosen):
             images[chosen] = operation(images[chosen], given, fill)

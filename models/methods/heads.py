@@ -12,16 +12,15 @@ from models.step import Step
 _OUT = -1e9
 
 
-def rivals(columns: Tensor, tasks: Sequence[int]) -> Tensor:
+def rivals(columns: Tensor, tasks: Tensor) -> Tensor:
     """Return a boolean [B, C]: which columns belong to the task of each image.
 
-    `columns` [B] are the images' classes; `tasks` has the task of every column.
+    `columns` [B] are the images' classes; `tasks` [C] has the task of every column.
     """
-    task_of = columns.new_tensor(tasks)
-    return task_of[None, :] == task_of[columns][:, None]
+    return tasks[None, :] == tasks[columns][:, None]
 
 
-def within_task(logits: Tensor, columns: Tensor, tasks: Sequence[int]) -> Tensor:
+def within_task(logits: Tensor, columns: Tensor, tasks: Tensor) -> Tensor:
     """Return logits [B, C] in which the columns of other tasks are out of each row's softmax.
 
     Arguments are those of `rivals`. So an image is taught within the head of its own task, even
@@ -50,7 +49,7 @@ class TaskHeads(Method[OptionsT]):
 
     def view(self, step: Step, logits: Tensor, columns: Tensor) -> Tensor:
         """Return the logits with the columns of other tasks out of each image's softmax."""
-        return within_task(logits, columns, step.tasks)
+        return within_task(logits, columns, step.task_of)
 
     def warnings(self) -> list[str]:
         """Warn of a new task with a single class."""

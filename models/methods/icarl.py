@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
@@ -124,7 +125,9 @@ def bce_targets(batch: Batch, logits: Tensor, old: int) -> Tensor:
     hard label. New columns are one-hot. A fresh image of a known class (`extend`) has its hard
     label in that class's column as well.
     """
-    targets = functional.one_hot(batch.columns, logits.shape[1]).to(logits.dtype)
+    # Not `one_hot`, which looks at the values: a wait for the device.
+    columns = torch.arange(logits.shape[1], device=logits.device)
+    targets = (batch.columns[:, None] == columns).to(logits.dtype)
     if old:
         taught = targets[:, :old].bool() & batch.fresh[:, None]
         targets[:, :old] = batch.teacher.logits.sigmoid().masked_fill(taught, 1.0)

@@ -153,10 +153,10 @@ class MAS(TaskHeads[MASOptions]):
             return uniform_importance(self.network)
         draws = generator(step.seed, "importance")
         chosen = torch.randperm(len(step.data), generator=draws)[: self.options.max_samples]
-        images = step.data.images[chosen]
+        images = step.data.as_sent(chosen)
         if self.options.scope == "local":
             return local_importance(self.network, self.preprocess, images, step.pause)
-        own = rivals(step.data.columns[chosen], step.tasks)
+        own = rivals(step.data.columns[chosen], step.task_of)
         return global_importance(self.network, self.preprocess, images, own, step.pause)
 
     def state(self) -> dict[str, Tensors]:

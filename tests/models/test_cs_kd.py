@@ -58,7 +58,7 @@ def test_the_pair_gets_no_gradient() -> None:
 
 
 def test_columns_out_of_the_softmax_have_no_part_in_it() -> None:
-    columns, tasks = torch.tensor([0, 1, 1, 2, 3, 4]), (0, 0, 1, 1, 1)
+    columns, tasks = torch.tensor([0, 1, 1, 2, 3, 4]), torch.tensor([0, 0, 1, 1, 1])
     own = OWN.clone().requires_grad_()
     value = loss(within_task(own, columns, tasks), within_task(PAIR, columns, tasks))
     value.backward()

@@ -37,8 +37,7 @@ def test_re_encoded_forms_are_of_fresh_images_alone() -> None:
     chosen = torch.tensor([True, True, False, True])
     assert values(images.pixels(positions, chosen)) == [104, 0, 2, 102]
     assert values(images.pixels(positions)) == [104, 0, 102, 102]
-    some = images.where(torch.tensor([False, True, True, False, True]))
-    assert values(some.pixels(torch.arange(3))) == [1, 102, 104]
+    assert values(images.as_sent(positions)) == [4, 0, 2, 2]
     plain = ImageSet(images.images, images.columns, images.fresh)
     assert values(plain.pixels(positions)) == [4, 0, 2, 2]
 

@@ -25,6 +25,7 @@ from .conftest import Chain, pictures, task_images
 from .test_trainer import assert_identical
 
 TASKS = (0, 0, 0, 1, 1, 2)
+TASK_OF = torch.tensor(TASKS)
 DRAWS = torch.Generator().manual_seed(0)
 STUDENT = torch.randn(7, 6, generator=DRAWS, dtype=torch.double)
 TEACHER = torch.randn(7, 6, generator=DRAWS, dtype=torch.double)
@@ -38,16 +39,16 @@ def gradient(loss: Callable[[Tensor], Tensor], at: Tensor = STUDENT) -> Tensor:
 
 def test_within_a_task_the_softmax_is_over_its_columns_alone() -> None:
     columns = torch.tensor([0, 3, 4, 5, 2, 1, 3])
-    masked = within_task(STUDENT, columns, TASKS)
+    masked = within_task(STUDENT, columns, TASK_OF)
     for row, column in enumerate(columns.tolist()):
         own = [place for place, task in enumerate(TASKS) if task == TASKS[column]]
         expected = torch.zeros(6).double()
         expected[own] = STUDENT[row, own].softmax(dim=0)
         torch.testing.assert_close(masked[row].softmax(dim=0), expected)
     slopes = gradient(
-        lambda logits: functional.cross_entropy(within_task(logits, columns, TASKS), columns)
+        lambda logits: functional.cross_entropy(within_task(logits, columns, TASK_OF), columns)
     )
-    rivals = torch.tensor(TASKS)[None] == torch.tensor(TASKS)[columns][:, None]
+    rivals = TASK_OF[None] == TASK_OF[columns][:, None]
     assert not slopes[~rivals].any()
     # A lone class (column 5) has nothing to learn; all others have.
     assert torch.equal(slopes.abs().sum(dim=1) > 0, columns != 5)
@@ -56,7 +57,7 @@ def test_within_a_task_the_softmax_is_over_its_columns_alone() -> None:
 @pytest.mark.parametrize("kind", [torch.float32, torch.double])
 def test_masked_logits_are_finite_in_log_space(kind: torch.dtype) -> None:
     columns = torch.tensor([0, 3, 4, 5, 2, 1, 3])
-    one, other = (within_task(each.to(kind), columns, TASKS) for each in (STUDENT, TEACHER))
+    one, other = (within_task(each.to(kind), columns, TASK_OF) for each in (STUDENT, TEACHER))
     divergence = functional.kl_div(
         one.log_softmax(dim=1), other.log_softmax(dim=1), log_target=True, reduction="batchmean"
     )

@@ -38,11 +38,13 @@ from app.services.uploads import uploads
 from app.services.uploads.sources import Item, Split, UploadLimits
 from app.settings import Settings
 from app.storage import CacheFolder, open_store
+from worker.room import ImageRoom
 
 WORKSPACE = "default"
 SIZE = 8
 FOREVER = {"epochs": 10_000, "batch_size": 2}
 NO_CACHE = CacheFolder(Path("not made"), 0)
+ROOM = ImageRoom(2**40, Path("not made"))
 
 # Settings of an empty, migrated database and of a broker, new ones each time.
 Place = Callable[[], dict[str, str]]

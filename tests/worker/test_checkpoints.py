@@ -17,7 +17,7 @@ from app.storage import BlobStore, LocalBlobStore
 from models.checkpoint import Checkpoint
 from tests.app.services.upkeep.test_sweeping import age, age_marks
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
+from tests.worker.harness import NO_CACHE, ROOM, WORKSPACE, Service, nothing
 from tests.worker.test_claim import LOST, let_leases_run_out, must_claim, outcome
 from worker import child, saving
 from worker.attempt import Attempt
@@ -183,7 +183,7 @@ class Attempts:
         self.said: list[Message] = []
 
     def run(self, checkpoint: SavedCheckpoint | None = None, **changed: object) -> Outcome:
-        resources = replace(Resources(self.url, "cpu", 1, None, 1e-6, NO_CACHE), **changed)
+        resources = replace(Resources(self.url, "cpu", 1, None, 1e-6, NO_CACHE, ROOM), **changed)
         self.said.clear()
         end = child.run(Attempt(self.plan, resources, self.said.append, checkpoint=checkpoint))
         assert isinstance(end, Outcome)

@@ -22,7 +22,7 @@ from app.services.steps.publication import Outcome
 from app.services.steps.starting import JobUnreadableError
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import NO_CACHE, Service, metrics_of
+from tests.worker.harness import NO_CACHE, ROOM, Service, metrics_of
 from tests.worker.racer import race
 from worker import lease as lease_module
 from worker.lease import Lease
@@ -429,7 +429,7 @@ def test_polling_survives_whatever_is_raised(service: Service) -> None:
                 again.set()
             raise RuntimeError("unheard of")
 
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     runner = Runner(
         service.db, service.settings, "wrk_1", ["default"], resources, on_end=lambda: None
     )

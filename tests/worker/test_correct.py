@@ -9,7 +9,7 @@ from app.services.steps.publication import Outcome
 from app.settings import Settings
 from tests.app.services.steps.test_forgetting import claimed, held_out
 from tests.databases import ONE_KIND_AT_FIRST
-from tests.worker.harness import NO_CACHE, Service
+from tests.worker.harness import NO_CACHE, ROOM, Service
 from worker import child
 from worker.attempt import Attempt
 from worker.protocol import Message, Resources, Stopped
@@ -23,7 +23,7 @@ def service(database: Database, settings: Settings) -> Service:
 
 
 def attempt(service: Service, plan: Plan, said: list[Message]) -> Attempt:
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 600.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 600.0, NO_CACHE, ROOM)
     return Attempt(plan, resources, said.append)
 
 

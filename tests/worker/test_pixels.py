@@ -26,7 +26,7 @@ from models import state
 from models.serving import load_servable
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.pictures import encode
-from tests.worker.harness import NO_CACHE, SIZE, WORKSPACE, Service
+from tests.worker.harness import NO_CACHE, ROOM, SIZE, WORKSPACE, Service
 from worker import child, reading
 from worker.attempt import Attempt
 from worker.protocol import Resources
@@ -90,7 +90,7 @@ def first_step(service: Service, resize: str) -> Attempt:
     job = service.learn(upload.id)
     with service.db.transaction() as session:
         plan = planner(session, session.get_one(Job, job))
-    resources = Resources(storage, "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources(storage, "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     return Attempt(plan(), resources, lambda _message: None)
 
 

@@ -31,12 +31,12 @@ from app.storage import open_store
 from models.spec import Spec
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.pictures import jpeg
-from tests.worker.harness import NO_CACHE, WORKSPACE, Service
+from tests.worker.harness import NO_CACHE, ROOM, WORKSPACE, Service
 from worker import child, reading
 from worker.attempt import Attempt
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Resources
-from worker.reencoding import Reencoder
+from worker.reencoding import Reencoder, is_needed
 
 pytestmark = ONE_KIND_AT_FIRST
 
@@ -81,7 +81,9 @@ class Teaching:
     def begun(self, job: str) -> tuple[Lease, Attempt]:
         lease = Lease.claim(self.service.db, self.service.settings, job, "wrk_1")
         assert lease is not None
-        resources = Resources(self.service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+        resources = Resources(
+            self.service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE, ROOM
+        )
         said: list[Message] = []
         return lease, Attempt(lease.plan(), resources, said.append)
 
@@ -222,7 +224,7 @@ def test_the_next_step_sees_the_pixels_that_this_one_was_given(teaching: Teachin
     teaching.classifier()
     lease, attempt = teaching.start(teaching.upload(Photographs(a=range(5), b=range(10, 15))))
     assert isinstance(attempt.plan, LearnPlan)
-    reencoder = Reencoder.of(attempt.spec, len(attempt.plan.fresh))
+    reencoder = Reencoder.of(attempt.spec, ROOM, len(attempt.plan.fresh), on_disk=False)
     assert reencoder is not None
     reading.read(attempt, attempt.plan, reencoder)
     pixels = dict(zip(map(bytes, reencoder.files), reencoder.images.numpy(), strict=True))
@@ -244,8 +246,8 @@ def test_joint_keeps_every_image_so_and_finetune_none(teaching: Teaching) -> Non
     kept = {teaching.store.get(image.sha256) for image in teaching.exemplars(version)}
     assert kept == {by_hand(seed, 60) for seed in range(4)}
     spec = Spec.model_validate(version.spec)
-    assert Reencoder.of(spec, 4) is not None
-    assert Reencoder.of(spec.model_copy(update={"method": "finetune"}), 4) is None
+    assert Reencoder.of(spec, ROOM, 4, on_disk=False) is not None
+    assert not is_needed(spec.model_copy(update={"method": "finetune"}))
 
 
 def test_another_attempt_makes_the_same_version(teaching: Teaching) -> None:

@@ -21,7 +21,7 @@ from app.services.queue.dispatcher import Dispatcher
 from app.settings import Settings
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.servers import OwnPostgres
-from tests.worker.harness import NO_CACHE, Service
+from tests.worker.harness import NO_CACHE, ROOM, Service
 from worker import retrying
 from worker.lease import Lease
 from worker.protocol import Failure, Report, Resources
@@ -164,7 +164,7 @@ def test_a_claim_without_an_answer_costs_neither_a_lease_nor_a_failure(
     service: Service, flaky: Flaky
 ) -> None:
     job_id = service.learn(service.upload("a", count=2), service.classifier())
-    resources = Resources("", "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources("", "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     runner = Runner(flaky, service.settings, "wrk_1", [DEFAULT_QUEUE], resources, lambda: None)
     flaky.losing = True
     runner.run(job_id)

@@ -19,7 +19,7 @@ from app.services.queue.dispatcher import Dispatcher
 from app.services.steps.publication import Outcome
 from app.storage import open_store
 from tests.databases import ONE_KIND_AT_FIRST, images_of_upload
-from tests.worker.harness import NO_CACHE, Service
+from tests.worker.harness import NO_CACHE, ROOM, Service
 from worker import child, processes, runner
 from worker.attempt import Attempt
 from worker.lease import Lease
@@ -45,7 +45,7 @@ def service(service: Service) -> Service:
 @contextmanager
 def running(service: Service, job_id: str) -> Iterator[None]:
     """A worker's runner at work on a job, in this process."""
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     worker = runner.Runner(
         service.db, service.settings, "wrk_1", ["default"], resources, on_end=lambda: None
     )
@@ -98,7 +98,7 @@ def test_a_download_of_weights_is_announced(service: Service, tmp_path: Path) ->
     assert lease is not None
     # What the folder has instead of a download ends the step as soon as it is read.
     (tmp_path / "squeezenet1_1-b8a52dc0.pth").write_text("no weights")
-    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE, ROOM)
     said: list[Message] = []
     end = child.run(Attempt(lease.plan(), resources, said.append))
     assert isinstance(end, Failure)
@@ -111,7 +111,7 @@ def test_each_part_that_is_stored_is_a_sign_of_life(service: Service) -> None:
         service.db, service.settings, service.learn(service.upload("a", count=3)), "wrk_1"
     )
     assert lease is not None
-    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     said: list[Message] = []
     outcome = child.run(Attempt(lease.plan(), resources, said.append))
     assert isinstance(outcome, Outcome)

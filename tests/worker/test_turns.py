@@ -22,6 +22,7 @@ from app.services.queue.dispatcher import Dispatcher
 from tests.worker.harness import (
     FOREVER,
     NO_CACHE,
+    ROOM,
     WORKSPACE,
     Place,
     Service,
@@ -138,7 +139,7 @@ def test_the_log_names_the_job_given_up_and_not_that_of_the_message(service: Ser
     """The message is about the second job; the turn is the first one's."""
     first, second = (queue(service, name, 1)[0] for name in ("one", "two"))
     settings = service.settings.model_copy(update={"lease_seconds": 1.0})
-    resources = Resources(settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE)
+    resources = Resources(settings.storage_url, "cpu", 1, None, 60.0, NO_CACHE, ROOM)
     runner = Runner(service.db, settings, "wrk_1", ["default"], resources, on_end=lambda: None)
 
     def logged() -> list[tuple[str, str | None]]:

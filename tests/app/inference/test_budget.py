@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.inference.budget import model_memory, usable_memory
+from app.inference.budget import model_memory
+from app.memory import usable_memory
 from app.settings import Settings
 
 

@@ -30,7 +30,7 @@ from app.services.uploads.uploads import UploadInUseError
 from app.settings import Settings
 from app.storage import open_store
 from tests.app.services.steps.test_forgetting import run
-from tests.worker.harness import NO_CACHE, WORKSPACE, Service, nothing
+from tests.worker.harness import NO_CACHE, ROOM, WORKSPACE, Service, nothing
 from worker import child
 from worker.attempt import Attempt
 from worker.lease import Lease
@@ -234,7 +234,7 @@ def test_the_training_process_measures_and_says_so(service: Service, tmp_path: P
     plan = lease.plan()
     assert isinstance(plan, AdvicePlan)
     said: list[Message] = []
-    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE)
+    resources = Resources(service.settings.storage_url, "cpu", 1, tmp_path, 60.0, NO_CACHE, ROOM)
     # Without time, only the first row is measured.
     end = child.run(Attempt(replace(plan, seconds=0.0), resources, said.append))
     assert isinstance(end, Advised)

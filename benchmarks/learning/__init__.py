@@ -1,0 +1,1 @@
+"""What an iCaRL job costs, beside other libraries at equal work."""

@@ -1,0 +1,33 @@
+"""How much room a machine's jobs have for decoded images. Without PyTorch, as the worker is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from app.memory import usable_memory
+from app.settings import Settings
+
+# The rest is for the network, its activations, and what else runs here.
+_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class ImageRoom:
+    """Where the decoded images of this machine's jobs are.
+
+    Those of a job that take more than `limit` bytes are in a file in `folder`. It has no name, so
+    that it goes with the process, however that ends.
+    """
+
+    limit: int
+    folder: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the room by the settings: a quarter of the machine's memory, if unset."""
+        limit = settings.train_memory or int(_SHARE * usable_memory())
+        return cls(limit, settings.data_dir.absolute() / "scratch")
+
+    def is_too_small(self, count: int, side: int) -> bool:
+        """Say whether so many images of a side have to be on disk."""
+        return count * 3 * side**2 > self.limit
