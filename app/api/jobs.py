@@ -2,14 +2,25 @@
 
 import hashlib
 import time
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Caller, Config, EventPolling, JobDispatcher, Metrics, Store, Workspace
+from app.api.deps import (
+    DB,
+    Caller,
+    Config,
+    EventPolling,
+    JobDispatcher,
+    LoadedModels,
+    Metrics,
+    Store,
+    Workspace,
+)
 from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
@@ -40,6 +51,8 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 # When a client should poll a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
+# After so long, every process follows a new version.
+_FOLLOWED_SECONDS = 10.0
 
 
 @router.post(
@@ -164,10 +177,15 @@ async def get_job(
     db: DB,
     event_poller: EventPolling,
     caller: Caller,
+    models: LoadedModels,
     wait: Annotated[
         float,
         Query(ge=0, le=60, description="Seconds to wait for a change of an unfinished job."),
     ] = 0,
+    until: Annotated[
+        Literal["changed", "finished"],
+        Query(description="What `wait` waits for: `finished` passes over changes before the end."),
+    ] = "changed",
 ) -> Response:
     """Return a job. `Retry-After` is set while the job is not finished."""
     seen = request.headers.get("if-none-match", "")
@@ -178,10 +196,13 @@ async def get_job(
         tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
         # Without a tag, wait for a change of the job as it was read first.
         seen = seen or tag
-        if tag not in seen or job.finished:
+        if job.finished or (until == "changed" and tag not in seen):
             break
         if not await _change(event_poller, caller, request, job, deadline):
             break
+    if _has_just_succeeded(job):
+        # So that a prediction that follows this answer is the new version's.
+        await run_in_threadpool(models.refresh)
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -252,6 +273,13 @@ def retry_job(
     dispatcher.wake()
     response.headers.update(accepted(job))
     return job
+
+
+def _has_just_succeeded(job: JobView) -> bool:
+    """Say whether the job succeeded so lately that its version may not be followed yet."""
+    if job.state != "succeeded" or job.finished_at is None:
+        return False
+    return (datetime.now(UTC) - job.finished_at).total_seconds() < _FOLLOWED_SECONDS
 
 
 async def _change(

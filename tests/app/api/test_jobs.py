@@ -253,6 +253,21 @@ def test_a_job_is_waited_for(api: TestClient, upload: str) -> None:
     assert api.get(path, params={"wait": 60}).json()["state"] == "cancelled"
 
 
+def test_a_job_is_waited_for_until_it_has_ended(api: TestClient, upload: str) -> None:
+    path = f"/v1/jobs/{queue(api, upload).json()['id']}"
+    waits = {"wait": 60, "until": "finished"}
+    changed = {"If-None-Match": '"older"'}  # a change that was not seen does not matter
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.get, path, params=waits, headers=changed)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        api.post(f"{path}/cancel").raise_for_status()
+        assert waiting.result(30).json()["state"] == "cancelled"
+    other = queue(api, upload).json()["id"]
+    early = api.get(f"/v1/jobs/{other}", params={"wait": 0.2, "until": "finished"})
+    assert early.json()["state"] == "queued"
+
+
 def test_waiting_starts_from_the_state_last_seen(api: TestClient, upload: str) -> None:
     path = f"/v1/jobs/{queue(api, upload).json()['id']}"
     seen = {"If-None-Match": api.get(path).headers["ETag"]}
