@@ -13,11 +13,13 @@ import io
 import json
 import os
 import platform
+import statistics
 import subprocess
 import tempfile
 import time
 import zipfile
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +186,11 @@ def write(found: dict[str, list[Step]]) -> None:
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
 
 
+def medians(values: Sequence[float]) -> list[float]:
+    """Return the medians of each value and the two on either side, for a quieter line."""
+    return [statistics.median(values[max(at - 2, 0) : at + 3]) for at in range(len(values))]
+
+
 def draw(found: dict[str, list[Step]]) -> None:
     """Draw CPU time, database and memory over the number of classes."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - of an extra
@@ -198,10 +205,15 @@ def draw(found: dict[str, list[Step]]) -> None:
     for axes, (title, value) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for method, steps in found.items():
             classes = [step.classes for step in steps]
-            axes.plot(classes, [value(step) for step in steps], linewidth=1.4, label=method)
+            axes.plot(
+                classes, medians([value(step) for step in steps]), linewidth=1.4, label=method
+            )
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("classes")
-        axes.set_ylim(bottom=0)
+        if title.startswith("new tensors"):
+            axes.set_yscale("log")  # the first version of a pretrained network has its weights
+        else:
+            axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
     figure.axes[0].legend(frameon=False)
     figure.savefig(PICTURE)

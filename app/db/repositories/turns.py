@@ -74,7 +74,7 @@ def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     query = (
         select(Job.id, HARDWARE, Job.sent_at, Job.created_at)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
+        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
         .order_by(Job.id)
     )
     return [QueuedJob(*row) for row in session.execute(query)]
@@ -90,7 +90,7 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
         select(HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
+        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
     )
     return [
         (hardware, max(moment, not_before or moment))
@@ -113,7 +113,9 @@ def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
     query = (
         select(Job.id)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(Job.id.in_(_first_queued()), is_due(now), _nothing_holds(), hardware == HARDWARE)
+        .where(
+            QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds(), hardware == HARDWARE
+        )
         .order_by(at.nulls_first(), Job.id)
     )
     return list(session.scalars(query))
