@@ -41,18 +41,26 @@ class PredictPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI asks."""
-        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
-            path: str = scope["path"]
-            template, name = _WITHOUT_NAME, None
-            if path != _WITHOUT_NAME and (found := _NAMED.fullmatch(path)) is not None:
-                template, name = _WITH_NAME, found[1]
-            asked = self._known.find(template, scope["query_string"])
-            if asked is not None and (name is not None or path == _WITHOUT_NAME):
-                scope["route"] = self._routes[template]
-                scope["predict"] = asked if name is None else Asked(name, asked.options)
-                await self._predict(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        found = self._find(scope)
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        template, scope["predict"] = found
+        scope["route"] = self._routes[template]
+        await self._predict(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[str, Asked] | None:
+        """Return the template of the path and what is asked for, if that is known to be valid."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope.get("root_path"):
+            return None
+        path, query = scope["path"], scope["query_string"]
+        if path == _WITHOUT_NAME:
+            asked = self._known.find(_WITHOUT_NAME, query)
+            return None if asked is None else (_WITHOUT_NAME, asked)
+        if (named := _NAMED.fullmatch(path)) is None:
+            return None
+        asked = self._known.find(_WITH_NAME, query)
+        return None if asked is None else (_WITH_NAME, Asked(named[1], asked.options))
 
 
 async def _predict(scope: Scope, receive: Receive, send: Send) -> None:

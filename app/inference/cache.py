@@ -1,10 +1,12 @@
 """The loaded versions, within a budget of bytes: when it is full, the least recently used go."""
 
+import itertools
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from weakref import WeakSet
 
 import structlog
@@ -20,8 +22,18 @@ _LOOK_SECONDS = 0.02
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Entry:
+    version: LoadedVersion
+    size: int
+    # Larger is more recent.
+    used: int
+
+
 class VersionCache:
     """Holds loaded versions by id. Threads share it; none of its methods but `room` blocks.
+
+    `get` takes no lock, since every prediction calls it: dictionaries change in single steps.
 
     Pinned versions stay, as long as they fit within the budget together. One version more than
     fits is always possible, so that a version larger than the budget is served too: alone.
@@ -32,9 +44,8 @@ class VersionCache:
         self.budget = budget
         self.evictions = 0
         self._changed = threading.Condition()
-        self._sizes: dict[str, int] = {}
-        # The least recently used first.
-        self._versions: OrderedDict[str, LoadedVersion] = OrderedDict()
+        self._entries: dict[str, _Entry] = {}
+        self._uses = itertools.count()
         self._total = 0
         # Of versions that are being loaded.
         self._reserved = 0
@@ -43,12 +54,12 @@ class VersionCache:
         self._leaving: WeakSet[LoadedVersion] = WeakSet()
 
     def __len__(self) -> int:
-        return len(self._versions)
+        return len(self._entries)
 
     def engines(self) -> Counter[str]:
         """Return how many versions each engine runs."""
         with self._changed:
-            return Counter(version.engine.name for version in self._versions.values())
+            return Counter(entry.version.engine.name for entry in self._entries.values())
 
     @property
     def bytes(self) -> int:
@@ -58,19 +69,20 @@ class VersionCache:
 
     def get(self, version_id: str) -> LoadedVersion | None:
         """Return a version if it is here. It is the most recently used one from now on."""
-        with self._changed:
-            found = self._versions.get(version_id)
-            if found is not None:
-                self._versions.move_to_end(version_id)
-            return found
+        entry = self._entries.get(version_id)
+        if entry is None:
+            return None
+        entry.used = next(self._uses)
+        return entry.version
 
     def peek(self, version_id: str) -> LoadedVersion | None:
         """Return a version if it is here. Does not count as use."""
-        return self._versions.get(version_id)
+        entry = self._entries.get(version_id)
+        return None if entry is None else entry.version
 
     def __contains__(self, version_id: str) -> bool:
         """Say whether a version is here. Does not count as use."""
-        return version_id in self._versions
+        return version_id in self._entries
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
@@ -93,15 +105,19 @@ class VersionCache:
     def add(self, version: LoadedVersion) -> None:
         """Add a version, for which `room` was made."""
         with self._changed:
-            self._versions[version.id] = version
-            self._measure(version)
+            before = self._entries.get(version.id)
+            size = version.bytes
+            self._total += size - (0 if before is None else before.size)
+            self._entries[version.id] = _Entry(version, size, next(self._uses))
 
     def resized(self, version: LoadedVersion) -> None:
         """Count a version's bytes again after they changed, and evict others if necessary."""
         with self._changed:
-            if self._versions.get(version.id) is version:
-                self._versions.move_to_end(version.id)
-                self._measure(version)
+            entry = self._entries.get(version.id)
+            if entry is not None and entry.version is version:
+                size = version.bytes
+                self._total += size - entry.size
+                entry.size, entry.used = size, next(self._uses)
                 self._evict(0)
 
     def discard(self, version_id: str) -> None:
@@ -113,14 +129,10 @@ class VersionCache:
         """Say which versions are pinned, in place of those before; they need not be here."""
         with self._changed:
             self._pinned = frozenset(version_ids)
-            held = sum(self._sizes.get(version_id, 0) for version_id in self._pinned)
+            pinned = [entry for name, entry in self._entries.items() if name in self._pinned]
+            held = sum(entry.size for entry in pinned)
         if held > self.budget:
             log.warning("pinned_versions_exceed_model_memory", bytes=held, budget=self.budget)
-
-    def _measure(self, version: LoadedVersion) -> None:
-        size = version.bytes
-        self._total += size - self._sizes.get(version.id, 0)
-        self._sizes[version.id] = size
 
     def _wait_for_room(self, size: int) -> None:
         begun = time.monotonic()
@@ -140,7 +152,7 @@ class VersionCache:
             evictable = self._evictable()
             # The most recently used one stays beyond the budget until another needs the room.
             for version_id in evictable if size else evictable[:-1]:
-                excess -= self._sizes[version_id]
+                excess -= self._entries[version_id].size
                 self._remove(version_id)
                 self.evictions += 1
                 if excess <= 0:
@@ -154,17 +166,19 @@ class VersionCache:
         """
         left = self.budget
         kept = set()
-        for version_id in reversed(self._versions):
-            if version_id in self._pinned and self._sizes[version_id] <= left:
-                left -= self._sizes[version_id]
+        by_use = sorted(self._entries, key=lambda version_id: self._entries[version_id].used)
+        for version_id in reversed(by_use):
+            size = self._entries[version_id].size
+            if version_id in self._pinned and size <= left:
+                left -= size
                 kept.add(version_id)
-        return [version_id for version_id in self._versions if version_id not in kept]
+        return [version_id for version_id in by_use if version_id not in kept]
 
     def _remove(self, version_id: str) -> None:
-        version = self._versions.pop(version_id, None)
-        if version is not None:
-            self._total -= self._sizes.pop(version_id)
-            self._leaving.add(version)
+        entry = self._entries.pop(version_id, None)
+        if entry is not None:
+            self._total -= entry.size
+            self._leaving.add(entry.version)
 
     def _held(self) -> int:
         return sum(version.bytes for version in self._leaving)

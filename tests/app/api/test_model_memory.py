@@ -169,7 +169,7 @@ def test_refreshes_at_once_neither_lose_a_load_nor_do_it_twice(
         return load(stored, *rest, **more)
 
     monkeypatch.setattr(loading, "LoadedVersion", held_up)
-    monkeypatch.setattr(app.inference.registry, "_REFRESH_SECONDS", 30)
+    monkeypatch.setattr(app.inference.registry, "REFRESH_SECONDS", 30)
     registry = Registry(database, store, settings)
     registry.start()
 
