@@ -75,7 +75,13 @@ def create_app(settings: Settings) -> FastAPI:
         database = Database(settings.database_url)
         store = open_store(settings.storage_url)
         tensors = with_cache(store, CacheFolder.of(settings))
-        registry = Registry(database, tensors, settings, on_load=process_metrics.versions.count)
+        registry = Registry(
+            database,
+            tensors,
+            settings,
+            on_load=process_metrics.versions.count,
+            on_build=process_metrics.versions.count_build,
+        )
         batcher = Batcher(
             threads=settings.inference_threads,
             batch=settings.inference_batch,

@@ -92,6 +92,17 @@ class Settings(BaseSettings):
         "quarter of the machine's or the container's memory if unset.",
     )
 
+    engine: Literal["auto", "torch", "torchscript", "openvino"] = Field(
+        "auto",
+        description="What runs the networks of versions on a CPU: the fastest here that says what "
+        "PyTorch says, or the one that is named.",
+    )
+    predict_device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="Where predictions run: cpu, cuda or cuda:N.",
+    )
+
     connections: int = Field(
         1000,
         ge=1,
@@ -179,6 +190,22 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("not a URL like redis://host:6379/0") from None
         return broker
+
+    @field_validator("engine")
+    @classmethod
+    def _is_installed(cls, engine: str) -> str:
+        if engine == "openvino" and find_spec("openvino") is None:
+            raise ValueError("openvino needs the extra fast: pip install 'accrue[fast]'")
+        return engine
+
+    @model_validator(mode="after")
+    def _engines_are_for_the_cpu(self) -> Self:
+        if self.engine not in ("auto", "torch") and self.predict_device != "cpu":
+            raise ValueError(
+                f"ACCRUE_ENGINE={self.engine} runs on the CPU, but ACCRUE_PREDICT_DEVICE is "
+                f"{self.predict_device}: leave one of them out."
+            )
+        return self
 
     @field_validator("storage")
     @classmethod

@@ -116,6 +116,7 @@ def settings(database_url: str, storage_url: str | None, tmp_path: Path) -> Sett
         database=database_url,
         storage=storage_url,
         device="cpu",
+        engine="torch",
         inference_threads=1,
         train_threads=1,
     )

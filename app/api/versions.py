@@ -49,9 +49,13 @@ def list_versions(
 @router.get(
     _VERSIONS + "/{version}", responses=responses(ClassifierNotFoundError, VersionNotFoundError)
 )
-def get_version(name: str, version: Reference, db: DB, workspace: Workspace) -> VersionView:
+def get_version(
+    name: str, version: Reference, db: DB, workspace: Workspace, models: LoadedModels
+) -> VersionView:
     """Return one version by its number or an alias."""
-    return versions.get(db, workspace, name, version)
+    found = versions.get(db, workspace, name, version)
+    engine = models.engine(workspace, name, found.number, found.aliases)
+    return found.model_copy(update={"engine": engine})
 
 
 @router.delete(

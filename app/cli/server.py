@@ -92,7 +92,12 @@ def serve(
 
     starting.say("is loading PyTorch")
     from app.cli import api_process  # noqa: PLC0415 - loads PyTorch
+    from app.inference.devices import DeviceMissingError, predict_device  # noqa: PLC0415
 
+    try:
+        predict_device(settings)
+    except DeviceMissingError as error:
+        raise CommandError(str(error)) from error
     listener = (
         _listen(settings.host, settings.port)
         if inherited is None

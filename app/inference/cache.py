@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
@@ -45,6 +45,11 @@ class VersionCache:
     def __len__(self) -> int:
         return len(self._versions)
 
+    def engines(self) -> Counter[str]:
+        """Return how many versions each engine runs."""
+        with self._changed:
+            return Counter(version.engine.name for version in self._versions.values())
+
     @property
     def bytes(self) -> int:
         """The bytes of all versions in memory, with those that only requests hold."""
@@ -58,6 +63,10 @@ class VersionCache:
             if found is not None:
                 self._versions.move_to_end(version_id)
             return found
+
+    def peek(self, version_id: str) -> LoadedVersion | None:
+        """Return a version if it is here. Does not count as use."""
+        return self._versions.get(version_id)
 
     def __contains__(self, version_id: str) -> bool:
         """Say whether a version is here. Does not count as use."""

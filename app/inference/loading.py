@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import torch
+
 from app.db.engine import Database
 from app.imaging.reading import ImageLimits
 from app.inference.backoff import Backoff
 from app.inference.cache import VersionCache
+from app.inference.engines.accelerator import Accelerator
 from app.inference.errors import VersionUnreadableError
 from app.inference.loaded import LoadedVersion
 from app.inference.stored import StoredVersion
@@ -36,14 +39,21 @@ class Loader:
         store: TensorStore,
         limits: ImageLimits,
         cache: VersionCache,
+        accelerator: Accelerator,
+        device: torch.device,
         clock: Callable[[], float] = time.monotonic,
         on_load: Callable[[float, bool], None] = lambda _seconds, _loaded: None,
     ) -> None:
-        """Call `on_load` with the seconds of each load and whether it was successful."""
+        """Load versions onto a device, and have the busy ones made faster.
+
+        `on_load` is called with the seconds of each load and whether it was successful.
+        """
         self._database = database
         self._store = store
         self._limits = limits
         self._cache = cache
+        self._accelerator = accelerator
+        self._device = device
         self._on_load = on_load
         self._lock = threading.Lock()
         self._loading: dict[str, Future[LoadedVersion]] = {}
@@ -69,6 +79,7 @@ class Loader:
     def stop(self) -> None:
         """Begin no load any more. Blocks until those in progress have ended."""
         self._threads.shutdown(cancel_futures=True)
+        self._accelerator.stop()
 
     def _load(self, version_id: str) -> LoadedVersion:
         try:
@@ -87,7 +98,14 @@ class Loader:
             stored = StoredVersion.read(self._database, version_id)
             with self._cache.room(stored.bytes + _MODULES_BYTES):
                 begun = time.perf_counter()
-                version = LoadedVersion(stored, self._store, self._limits)
+                version = LoadedVersion(
+                    stored,
+                    self._store,
+                    self._limits,
+                    device=self._device,
+                    accelerate=self._accelerator.submit,
+                    on_resize=self._cache.resized,
+                )
                 self._cache.add(version)
         except VersionUnreadableError as error:
             self._on_load(time.perf_counter() - begun, False)

@@ -7,7 +7,7 @@ loaded version without the database.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
@@ -20,10 +20,13 @@ from app.db.repositories import classifiers as classifier_rows, versions as vers
 from app.db.repositories.classifiers import Served
 from app.errors import ServiceError
 from app.imaging.reading import ImageLimits
+from app.inference import engines
 from app.inference.backoff import Backoff
 from app.inference.budget import model_memory
 from app.inference.cache import VersionCache
 from app.inference.changes import ChangeFeed
+from app.inference.devices import predict_device
+from app.inference.engines.accelerator import Accelerator
 from app.inference.errors import NoVersionYetError, VersionUnreadableError
 from app.inference.loaded import LoadedVersion
 from app.inference.loading import Loader
@@ -32,6 +35,7 @@ from app.services.classifiers import classifiers, versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import spec_of
+from app.services.classifiers.version_views import EngineView
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
 from app.storage import TensorStore
@@ -77,14 +81,30 @@ class Registry:
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         on_load: Callable[[float, bool], None] = lambda _seconds, _loaded: None,
+        on_build: Callable[[str, bool], None] = lambda _engine, _taken: None,
     ) -> None:
-        """Call `on_load` with the seconds of each load and whether it was successful."""
+        """Call `on_load` with the seconds of each load and whether it was successful.
+
+        `on_build` is called with the name of each engine that was tried, and whether it was taken.
+        Raises DeviceMissingError where predictions are to run on a GPU that is not there.
+        """
         self._database = database
         limits = ImageLimits(
             bytes=settings.max_image_megabytes * 10**6, pixels=settings.max_image_pixels
         )
         self.cache = VersionCache(model_memory(settings))
-        self._loader = Loader(database, store, limits, self.cache, clock, on_load)
+        accelerator = Accelerator(
+            engines.of(settings),
+            database,
+            store,
+            batch=settings.inference_batch,
+            demanded=settings.engine != "auto",
+            on_build=on_build,
+        )
+        device = predict_device(settings)
+        self._loader = Loader(
+            database, store, limits, self.cache, accelerator, device, clock, on_load
+        )
         self._names = Names()
         self._feed = ChangeFeed(clock)
         self._refreshing = threading.Lock()
@@ -112,6 +132,17 @@ class Registry:
         """Return the version of that number or alias if it is in memory."""
         version_id = self._names.find(workspace, classifier, reference)
         return None if version_id is None else self.cache.get(version_id)
+
+    def engine(
+        self, workspace: str, classifier: str, number: int, aliases: Sequence[str]
+    ) -> EngineView | None:
+        """Return what runs a version's network; None where it is in memory by none of its names."""
+        for reference in (str(number), *aliases):
+            version_id = self._names.find(workspace, classifier, reference)
+            version = None if version_id is None else self.cache.peek(version_id)
+            if version is not None and version.number == number:
+                return version.engine
+        return None
 
     def resolve(self, workspace: str, classifier: str | None, reference: str) -> Found:
         """Find the version in the database and begin to load it: call from a thread.

@@ -4,7 +4,8 @@ import math
 from heapq import nlargest
 from typing import Any
 
-from app.inference.loaded import LoadedVersion, Prediction
+from app.inference.loaded import LoadedVersion
+from app.inference.predictor import Prediction
 from models import known
 
 # Why an image is neither known nor unknown.

@@ -1,13 +1,17 @@
 """Metrics of the versions in memory and of how they are loaded."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.inference.cache import VersionCache
+from app.services.classifiers.version_views import EngineName
 
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -19,6 +23,12 @@ class VersionMetrics:
         self._loaded = Gauge("accrue_loaded_versions", "Versions in memory.", registry=registry)
         self._bytes = Gauge(
             "accrue_model_memory_bytes", "Bytes of the versions in memory.", registry=registry
+        )
+        self._engines = Gauge(
+            "accrue_engine_versions",
+            "Versions in memory whose network the engine runs.",
+            ("engine",),
+            registry=registry,
         )
         self._budget = Gauge(
             "accrue_model_memory_limit_bytes",
@@ -32,6 +42,12 @@ class VersionMetrics:
             registry=registry,
         )
         self._done, self._failed = loads.labels("loaded"), loads.labels("failed")
+        self._builds = Counter(
+            "accrue_engine_builds",
+            "Predictors that an engine runs from then on, or does not.",
+            ("engine", "outcome"),
+            registry=registry,
+        )
         self._seconds = Histogram(
             "accrue_version_load_seconds",
             "Seconds to load a version.",
@@ -44,6 +60,8 @@ class VersionMetrics:
         self._loaded.set_function(lambda: len(cache))
         self._bytes.set_function(lambda: cache.bytes)
         self._budget.set(cache.budget)
+        for engine in ENGINES:
+            self._engines.labels(engine).set_function(partial(_running, cache, engine))
         self._registry.register(
             _Total(
                 "accrue_version_evictions",
@@ -56,6 +74,14 @@ class VersionMetrics:
         """Count a load. May be called in any thread."""
         (self._done if loaded else self._failed).inc()
         self._seconds.observe(seconds)
+
+    def count_build(self, engine: str, taken: bool) -> None:
+        """Count an engine that was tried. May be called in any thread."""
+        self._builds.labels(engine, "taken" if taken else "refused").inc()
+
+
+def _running(cache: VersionCache, engine: str) -> float:
+    return cache.engines()[engine]
 
 
 class _Total(Collector):

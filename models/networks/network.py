@@ -64,6 +64,32 @@ class Backbone(nn.Module, ABC):
         features: Features = self(images)
         return [features.pooled[:, :, None, None] if features.map is None else features.map]
 
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """Return what `tail` makes the features of: here the feature map, or else the features.
+
+        It is nearly all of the arithmetic, and none of it needs float32.
+        """
+        features: Features = self(images)
+        if self.mean_pooled and features.map is not None:
+            return [features.map]
+        return [features.pooled]
+
+    def tail(self) -> nn.Module:
+        """Return the module that makes features [B, D] of the list that `trunk` returned.
+
+        It refers to none of the trunk's weights.
+        """
+        return Pooling()
+
+
+class Pooling(nn.Module):
+    """The tail of most backbones: the mean of a map over its positions."""
+
+    def forward(self, made: Sequence[Tensor]) -> Tensor:
+        """Return features [B, D] of one map [B, D, h, w], or of features that are pooled."""
+        (found,) = made
+        return found.mean(dim=(2, 3)) if found.dim() == 4 else found
+
 
 class Head(nn.Module):
     """A linear block for each task, over the same features; their logits stand side by side.

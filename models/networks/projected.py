@@ -50,17 +50,40 @@ class Projected(Backbone):
 
     def forward(self, images: Tensor) -> Features:
         """Return no map, and features [B, M]."""
-        levels = self.backbone.levels(images)
-        parts = [level.mean(dim=(2, 3)) for level in levels]
-        if self.grid:
-            parts += [
-                functional.adaptive_avg_pool2d(level, self.grid).flatten(1)
-                for level in _middle(levels)
-            ]
-        side_by_side = torch.cat([functional.normalize(part) for part in parts], dim=1)
-        if not len(self.projection):
-            return Features(None, side_by_side)
-        return Features(None, side_by_side @ self.projection)
+        return Features(None, _projected(self.trunk(images), self.grid, self.projection))
+
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """Return the levels of the backbone."""
+        return self.backbone.levels(images)
+
+    def tail(self) -> nn.Module:
+        """Return the module that makes features [B, M] of the levels."""
+        return _Projection(self.grid, self.projection)
+
+
+class _Projection(nn.Module):
+    """The tail: what is projected is that of `Projected`, and so is the projection."""
+
+    projection: Tensor
+
+    def __init__(self, grid: int, projection: Tensor) -> None:
+        super().__init__()
+        self.grid = grid
+        self.register_buffer("projection", projection)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Return features [B, M] of the levels."""
+        return _projected(levels, self.grid, self.projection)
+
+
+def _projected(levels: Sequence[Tensor], grid: int, projection: Tensor) -> Tensor:
+    parts = [level.mean(dim=(2, 3)) for level in levels]
+    if grid:
+        parts += [
+            functional.adaptive_avg_pool2d(level, grid).flatten(1) for level in _middle(levels)
+        ]
+    side_by_side = torch.cat([functional.normalize(part) for part in parts], dim=1)
+    return side_by_side @ projection if len(projection) else side_by_side
 
 
 def _middle(levels: Sequence[T]) -> Sequence[T]:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from app.db.tables import Job
-from app.inference.loaded import LoadedVersion, Prediction
+from app.inference.loaded import LoadedVersion
+from app.inference.predictor import Prediction
 from app.inference.stored import StoredVersion
 from app.services.steps.plans import LearnPlan
 from app.services.steps.publication import Outcome

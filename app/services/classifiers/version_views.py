@@ -145,6 +145,26 @@ class MemoryView(BaseModel):
     )
 
 
+EngineName = Literal["torch", "torchscript", "openvino"]
+
+
+class EngineView(BaseModel):
+    """What runs the network of a version in the process that answers."""
+
+    name: EngineName
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of its convolutions.")
+    relative_time: float | None = Field(
+        None, description="How long it takes of PyTorch's time, measured on this machine."
+    )
+    checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(
+        None, description="Images that it was compared with PyTorch on."
+    )
+    checked_images: int = Field(0, description="How many these were.")
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="Why each engine that was tried does not run it."
+    )
+
+
 class VersionView(BaseModel):
     """A version as clients see it."""
 
@@ -162,6 +182,11 @@ class VersionView(BaseModel):
     size_bytes: int = Field(description="Bytes of its tensors.")
     new_bytes: int = Field(description="Bytes of the tensors that its parent does not have.")
     aliases: list[str]
+    engine: EngineView | None = Field(
+        None,
+        description="What runs its network in the process that answers; null in lists, and where "
+        "that process has not loaded it.",
+    )
 
 
 class ExemplarView(BaseModel):

@@ -107,9 +107,9 @@ def test_requests_at_once_load_a_version_once(
     loads: list[str] = []
     load = loading.LoadedVersion
 
-    def counted(stored: Any, *rest: Any) -> Any:
+    def counted(stored: Any, *rest: Any, **more: Any) -> Any:
         loads.append(stored.id)
-        return load(stored, *rest)
+        return load(stored, *rest, **more)
 
     monkeypatch.setattr(loading, "LoadedVersion", counted)
     with serving(settings) as (client, _), concurrent.futures.ThreadPoolExecutor(16) as pool:
@@ -126,11 +126,11 @@ def test_a_slow_load_keeps_no_other_classifier_waiting(
     load = loading.LoadedVersion
     loads: list[str] = []
 
-    def held_up(stored: Any, *rest: Any) -> Any:
+    def held_up(stored: Any, *rest: Any, **more: Any) -> Any:
         loads.append(stored.id)
         if len(loads) == 1:
             go_on.result(30)
-        return load(stored, *rest)
+        return load(stored, *rest, **more)
 
     monkeypatch.setattr(loading, "LoadedVersion", held_up)
     monkeypatch.setattr(app.api.predict, "_LOAD_SECONDS", 0.3)
@@ -162,11 +162,11 @@ def test_refreshes_at_once_neither_lose_a_load_nor_do_it_twice(
     load = loading.LoadedVersion
     loads: list[int] = []
 
-    def held_up(stored: Any, *rest: Any) -> Any:
+    def held_up(stored: Any, *rest: Any, **more: Any) -> Any:
         loads.append(stored.number)
         if stored.number == 3:
             go_on.result(30)
-        return load(stored, *rest)
+        return load(stored, *rest, **more)
 
     monkeypatch.setattr(loading, "LoadedVersion", held_up)
     monkeypatch.setattr(app.inference.registry, "_REFRESH_SECONDS", 30)
@@ -294,7 +294,7 @@ def test_an_evicted_version_frees_its_tensors_at_once(
         version = registry.find("default", classifiers[0], "live")
         assert version is not None
         predictor = version.predictor(None, "auto")
-        tensor = weakref.ref(next(predictor._servable.parameters()))  # type: ignore[union-attr]
+        tensor = weakref.ref(next(predictor.module.servable.parameters()))  # type: ignore[union-attr]
         gc.disable()
         try:
             registry.cache.discard(version.id)

@@ -1,0 +1,23 @@
+"""What runs the trunk of a version's network: PyTorch, or an engine that is faster here."""
+
+import os
+from importlib.util import find_spec
+
+import torch
+
+from app.inference.engines.engine import PLAIN, Engine
+from app.inference.engines.openvino import OpenVINO
+from app.inference.engines.torchscript import TorchScript
+from app.settings import Settings
+
+
+def of(settings: Settings) -> list[Engine]:
+    """Return the engines that may take PyTorch's place; none on a GPU or where it is asked for."""
+    if settings.engine == PLAIN or torch.device(settings.predict_device).type != "cpu":
+        return []
+    engines: list[Engine] = []
+    if find_spec("openvino") is not None:
+        threads = settings.inference_threads or len(os.sched_getaffinity(0))
+        engines.append(OpenVINO(threads, settings.inference_batch))
+    engines.append(TorchScript())
+    return [engine for engine in engines if settings.engine in ("auto", engine.name)]

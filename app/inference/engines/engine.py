@@ -1,0 +1,37 @@
+"""The interface of engines."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from app.services.classifiers.version_views import EngineName
+from models.trunks import Trunk
+
+# PyTorch, module by module: what every version is served by at first.
+PLAIN: EngineName = "torch"
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Runner(Protocol):
+    """A trunk as an engine runs it. Several threads may call it at a time."""
+
+    # About how many bytes it holds.
+    bytes: int
+
+    def __call__(self, images: Tensor) -> Sequence[Tensor]:
+        """Return float32 tensors of uint8 images [B, 3, S, S], of any number."""
+
+
+class Engine(Protocol):
+    """Makes runners. `precision` is that of its convolutions on this machine."""
+
+    name: EngineName
+    precision: Precision
+
+    def compile(self, trunk: Trunk, image_size: int) -> Runner:
+        """Return what runs a trunk; the trunk itself stays as it is.
+
+        Raises whatever a network makes it raise that it cannot run.
+        """
