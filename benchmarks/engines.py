@@ -19,7 +19,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from app.inference.engines.engine import Engine
+from app.inference.engines.engine import Engine, Kind
 from app.inference.engines.openvino import OpenVINO
 from app.inference.engines.torchscript import TorchScript
 from app.processes import return_freed_memory
@@ -58,10 +58,10 @@ def engines() -> list[Engine]:
     return [TorchScript(), *([OpenVINO(1, 16)] if find_spec("openvino") else [])]
 
 
-def trunk(name: str, size: int) -> Trunk:
+def trunk(name: str) -> Trunk:
     """Return a network as it serves."""
-    backbone = networks.build(name, 0).backbone.eval().requires_grad_(False)
-    to_device(backbone, torch.device("cpu"))
+    backbone = to_device(networks.build(name, 0).backbone, torch.device("cpu"))
+    backbone.eval().requires_grad_(False)
     return Trunk(Preprocess(torch.full((3,), 0.5), torch.full((3,), 0.25)), backbone).eval()
 
 
@@ -73,13 +73,13 @@ def images(count: int, size: int) -> Tensor:
 
 def measured(name: str, size: int, batch: int) -> dict[str, dict[str, Any]]:
     """Return the figures of each engine."""
-    plain, pixels = trunk(name, size), images(batch, size)
+    plain, pixels = trunk(name), images(batch, size)
     eager = Trunk(plain.preprocess, folded(plain.backbone, plain.preprocess(pixels[:1]))).eval()
     runs: dict[str, Callable[[Tensor], Any]] = {"torch": plain, "torch, folded": eager}
     found: dict[str, dict[str, Any]] = {"torch": {}, "torch, folded": {}}
     for engine in engines():
         begun = time.process_time()
-        runs[engine.name] = engine.compile(plain, size)
+        runs[engine.name] = engine.compile(plain, Kind("", name, size))
         found[engine.name] = {
             "precision": engine.precision,
             "build_cpu_seconds": round(time.process_time() - begun, 2),
@@ -111,11 +111,11 @@ def growth(chosen: str, name: str, size: int, batch: int) -> float:
 
     with torch.inference_mode():
         # What the first network brings with it, such as libraries, is not of the second.
-        trunk(name, size)(images(batch, size))
-        engine.compile(trunk("convnet", 32), 32)(images(batch, 32))
+        trunk(name)(images(batch, size))
+        engine.compile(trunk("convnet"), Kind("", "convnet", 32))(images(batch, 32))
     before = memory()
-    plain = trunk(name, size)
-    runner = engine.compile(plain, size)
+    plain = trunk(name)
+    runner = engine.compile(plain, Kind("", name, size))
     del plain
     with torch.inference_mode():
         runner(images(batch, size))

@@ -51,7 +51,7 @@ def trunks(servable: Servable) -> list[Trunk]:
         raise NotDivisibleError("its images are preprocessed in several ways")
     # In order and once each: networks may share a backbone.
     backbones = {id(each): each for each in _backbones(servable)}
-    return [Trunk(servable.preprocess, each) for each in backbones.values()]
+    return [Trunk(servable.preprocess, each).eval() for each in backbones.values()]
 
 
 def with_runners(servable: Servable, parts: Sequence[Trunk], runners: Sequence[Runner]) -> Servable:

@@ -10,6 +10,7 @@ import torch
 from app.imaging.reading import ImageLimits
 from app.inference import devices
 from app.inference.engines.accelerator import Job
+from app.inference.engines.engine import Kind
 from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, VersionUnreadableError
 from app.inference.lru import LruCache
 from app.inference.predictor import AnyPredictor, RestrictedPredictor, ServablePredictor
@@ -156,7 +157,7 @@ class LoadedVersion:
             if (version := own()) is not None:
                 on_resize(version)
 
-        kind = (spec.method, spec.backbone, spec.image_size)
+        kind = Kind(spec.method, spec.backbone, spec.image_size)
         return Job(ref(predictor), self.id, kind, done)
 
     def _judged(self, loaded: state.State, task: int | None, classify: str) -> known.Scores:

@@ -10,7 +10,7 @@ import structlog
 import torch
 
 from app.db.engine import Database
-from app.inference.engines.engine import PLAIN, Engine
+from app.inference.engines.engine import PLAIN, Engine, Kind
 from app.inference.engines.evidence import Evidence
 from app.inference.engines.judging import difference, relative_time
 from app.inference.lru import LruCache
@@ -40,7 +40,7 @@ class Job:
 
     predictor: "ref[ServablePredictor]"
     version_id: str
-    kind: tuple[str | int, ...]
+    kind: Kind
     done: Callable[[], None]
 
 
@@ -80,7 +80,7 @@ class Accelerator:
         self._batch = batch
         self._worth = float("inf") if demanded else _WORTH
         self._on_build = on_build
-        self._times: LruCache[tuple[str | int, ...], dict[str, float]] = LruCache(_KINDS)
+        self._times: LruCache[Kind, dict[str, float]] = LruCache(_KINDS)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="engines", daemon=True)
@@ -150,7 +150,7 @@ class Accelerator:
             if self._stopped or job.predictor() is None:
                 return None
             try:
-                built = self._built(engine, servable, evidence, times, best)
+                built = self._built(job, engine, servable, evidence, times, best)
             except _RefusedError as error:
                 refused[engine.name] = str(error)
                 continue
@@ -162,6 +162,7 @@ class Accelerator:
 
     def _built(
         self,
+        job: Job,
         engine: Engine,
         servable: Servable,
         evidence: Evidence,
@@ -176,8 +177,7 @@ class Accelerator:
             self._compare(times[engine.name], best)
         try:
             parts = trunks(servable)
-            size = evidence.images.shape[-1]
-            runners = [engine.compile(trunk, size) for trunk in parts]
+            runners = [engine.compile(trunk, job.kind) for trunk in parts]
             fast = with_runners(servable, parts, runners)
             differs = difference(servable, fast, evidence.images, self._batch)
             if differs is None and engine.name not in times:

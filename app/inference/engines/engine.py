@@ -1,7 +1,7 @@
 """The interface of engines."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -12,6 +12,14 @@ from models.trunks import Trunk
 PLAIN: EngineName = "torch"
 
 Precision = Literal["fp32", "bf16"]
+
+
+class Kind(NamedTuple):
+    """What networks have in common that differ in their numbers alone."""
+
+    method: str
+    backbone: str
+    image_size: int
 
 
 class Runner(Protocol):
@@ -30,8 +38,8 @@ class Engine(Protocol):
     name: EngineName
     precision: Precision
 
-    def compile(self, trunk: Trunk, image_size: int) -> Runner:
-        """Return what runs a trunk; the trunk itself stays as it is.
+    def compile(self, trunk: Trunk, kind: Kind) -> Runner:
+        """Return what runs a trunk in eval mode; the trunk itself stays as it is.
 
         Raises whatever a network makes it raise that it cannot run.
         """

@@ -1,6 +1,5 @@
 """OpenVINO: the extra `fast`. It compiles a graph for the CPU that it runs on."""
 
-import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.inference.engines.engine import Precision
-from app.inference.engines.torchscript import example, traced
+from app.inference.engines.engine import Kind, Precision
+from app.inference.engines.tracing import Tracer
 from app.services.classifiers.version_views import EngineName
 from models.serving import size_of
 from models.trunks import Trunk
 
-# What was measured of resnet50, vgg11_bn and efficientnet_lite0: weights are kept as they were and
-# as the CPU takes them, and a batch in progress takes about four times its largest tensor.
+# What was measured of resnet32, resnet50, vgg11_bn and efficientnet_lite0: weights are kept as they
+# were and as the CPU takes them, a batch in progress takes about four times its largest tensor, and
+# each module has code for each size of a batch.
 _COPIES = 2
 _LARGEST = 4
+_MODULE_BYTES = 200_000
 
 
 class OpenVINO:
@@ -33,6 +34,7 @@ class OpenVINO:
         offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision: Precision = "bf16" if "BF16" in offered else "fp32"
         self._images = threads * batch
+        self._tracer = Tracer()
         self._options = {
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
@@ -41,12 +43,13 @@ class OpenVINO:
             "ENABLE_CPU_PINNING": False,
         }
 
-    def compile(self, trunk: Trunk, image_size: int) -> "Compiled":
+    def compile(self, trunk: Trunk, kind: Kind) -> "Compiled":
         """Return the compiled graph of a trunk."""
-        graph = traced(trunk, example(image_size))
-        size = _COPIES * size_of(trunk) + _LARGEST * self._images * _largest(graph)
-        model = _converted(torch.jit.freeze(graph), image_size)
-        return Compiled(self._core.compile_model(model, "CPU", self._options), size)
+        graph = self._tracer.graph(trunk, kind)
+        held = _COPIES * size_of(trunk) + _LARGEST * self._images * graph.largest
+        held += _MODULE_BYTES * sum(1 for _ in trunk.modules())
+        model = _converted(graph.module, kind.image_size)
+        return Compiled(self._core.compile_model(model, "CPU", self._options), held)
 
 
 class Compiled:
@@ -87,13 +90,3 @@ def _converted(graph: torch.jit.ScriptModule, image_size: int) -> Any:
     steps.input().tensor().set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     return steps.build()
-
-
-def _largest(graph: torch.jit.ScriptModule) -> int:
-    """Return the bytes of the largest float32 tensor that a graph makes of an image."""
-    kinds: list[Any] = [
-        made.type() for node in graph.inlined_graph.nodes() for made in node.outputs()
-    ]
-    shapes = [kind.sizes() for kind in kinds if kind.kind() == "TensorType" and kind.sizes()]
-    numbers: int = max(math.prod(shape) for shape in shapes)
-    return 4 * numbers // len(example(1))

@@ -15,6 +15,7 @@ from torch import Tensor
 from app.db.engine import Database
 from app.inference import engines
 from app.inference.engines import accelerator
+from app.inference.engines.engine import Kind
 from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
@@ -43,7 +44,7 @@ class Fake:
         self.run = run
         self.compiled = 0
 
-    def compile(self, trunk: Trunk, image_size: int) -> "Fake.Runner":
+    def compile(self, trunk: Trunk, kind: Kind) -> "Fake.Runner":
         self.compiled += 1
         return Fake.Runner(trunk, self.run)
 

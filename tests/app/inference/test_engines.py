@@ -2,13 +2,14 @@
 
 import importlib.util
 import threading
+import weakref
 
 import pytest
 import torch
 from torch import Tensor
 
 from app.inference import engines
-from app.inference.engines.engine import Engine
+from app.inference.engines.engine import Engine, Kind
 from app.inference.engines.openvino import OpenVINO
 from app.inference.engines.torchscript import TorchScript
 from app.settings import Settings
@@ -43,6 +44,10 @@ def trunk(name: str) -> Trunk:
     return Trunk(Preprocess(torch.full((3,), 0.4), torch.full((3,), 0.25)), backbone).eval()
 
 
+def kind(size: int) -> Kind:
+    return Kind("icarl", "one", size)
+
+
 def images(count: int, size: int) -> Tensor:
     draws = torch.Generator().manual_seed(count)
     pixels = torch.randint(256, (count, size, size, 3), dtype=torch.uint8, generator=draws)
@@ -61,7 +66,7 @@ def check(runner: object, plain: Trunk, batch: Tensor, tolerance: float = 1e-4) 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_an_engine_computes_what_pytorch_does(engine: Engine, name: str) -> None:
     plain = trunk(name)
-    runner = engine.compile(plain, 32)
+    runner = engine.compile(plain, kind(32))
     for count in (1, 5, 16, 2):
         check(runner, plain, images(count, 32))
     # However the pixels lie in memory, as after a router has picked some.
@@ -74,12 +79,12 @@ def test_levels_pass_through_an_engine(engine: Engine) -> None:
     channels = networks.level_channels("efficientnet_lite0", 64)
     projected = Projected(plain.backbone, channels, 32, 2, 1).eval()
     plain = Trunk(plain.preprocess, projected).eval()
-    check(engine.compile(plain, 64), plain, images(3, 64))
+    check(engine.compile(plain, kind(64)), plain, images(3, 64))
 
 
 def test_several_threads_share_a_runner(engine: Engine) -> None:
     plain = trunk("convnet")
-    runner = engine.compile(plain, 16)
+    runner = engine.compile(plain, kind(16))
     failed: list[Exception] = []
 
     def work(seed: int) -> None:
@@ -103,13 +108,13 @@ def test_bf16_stays_within_the_rounding_of_eight_bits(name: str) -> None:
     engine = TorchScript()
     engine.precision = "bf16"
     plain = trunk(name)
-    check(engine.compile(plain, 32), plain, images(6, 32), tolerance=0.05)
+    check(engine.compile(plain, kind(32)), plain, images(6, 32), tolerance=0.05)
 
 
 def test_an_engine_counts_its_weights(engine: Engine) -> None:
     plain = trunk("convnet")
     weights = sum(each.numel() * 4 for each in plain.parameters())
-    assert engine.compile(plain, 16).bytes > 0.9 * weights
+    assert engine.compile(plain, kind(16)).bytes > 0.9 * weights
 
 
 @NO_OPENVINO
@@ -127,3 +132,24 @@ def test_the_settings_choose_the_engines() -> None:
 def test_without_openvino_only_torchscript_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.inference.engines.find_spec", lambda _name: None)
     assert [engine.name for engine in engines.of(Settings())] == ["torchscript"]
+
+
+def test_versions_of_one_kind_share_a_trace_and_no_number(engine: Engine) -> None:
+    one, other = trunk("convnet"), trunk("convnet")
+    with torch.no_grad():
+        for tensor in other.backbone.parameters():
+            tensor.mul_(1.5)
+    other.preprocess.mean.fill_(0.1)
+    runners = [engine.compile(each, kind(16)) for each in (one, other)]
+    for runner, plain in zip(runners, (one, other), strict=True):
+        check(runner, plain, images(4, 16))
+
+
+def test_a_graph_is_freed_with_its_runner() -> None:
+    plain = trunk("convnet")
+    engine = TorchScript()
+    seen: list[weakref.ref[torch.jit.ScriptModule]] = []
+    runner = engine.compile(plain, kind(16))
+    seen.append(weakref.ref(runner._run))
+    del runner
+    assert seen[0]() is None
