@@ -18,7 +18,7 @@ from models.trunks import Trunk
 # each module has code for each size of a batch.
 _COPIES = 2
 _LARGEST = 4
-_MODULE_BYTES = 200_000
+_MODULE_BYTES = 100_000
 
 
 class OpenVINO:
