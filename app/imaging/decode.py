@@ -31,7 +31,7 @@ def decode(
         else:
             rgb = to_rgb(image, rules)
             proportions = rgb.size
-        return np.array(to_square(rgb, size, resize, proportions))
+        return to_square(rgb, size, resize, proportions, rules)
 
 
 def canonical(data: bytes, limits: ImageLimits | None = None) -> Image.Image:

@@ -1,38 +1,67 @@
 """Resizing an image to a square, by one of `models.spec.Resize`."""
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from app.imaging import bilinear
+from app.imaging.rules import CURRENT, SECOND
 from models.spec import Resize
 
 # What `pad` fills with: half of white, in every version the same.
-_PADDING = (128, 128, 128)
-# Images are first reduced by whole numbers to at least this many times their new size: fast, and
-# hardly different from filtering alone.
+_PADDING = 128
+# Larger images are first reduced by whole numbers to at least this many times their new size: fast,
+# and hardly different from filtering alone.
 _REDUCING_GAP = 2.0
+# Below so many pixels a side, a call of PyTorch takes longer than its kernel saves. That also keeps
+# it from widths of one, for which its kernel without AVX2 mixes up the channels.
+_WORTH_A_CALL = 64
+
+
+class _Box(NamedTuple):
+    """A part of an image, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def size(self) -> tuple[float, float]:
+        return self.right - self.left, self.bottom - self.top
 
 
 def to_square(
-    rgb: Image.Image, side: int, resize: Resize, proportions: tuple[int, int]
-) -> Image.Image:
-    """Return an RGB image as a square of `side` pixels.
+    rgb: Image.Image,
+    side: int,
+    resize: Resize,
+    proportions: tuple[int, int],
+    rules: int = CURRENT,
+) -> NDArray[np.uint8]:
+    """Return an RGB image as a square, uint8 [side, side, 3].
 
     `proportions` are the width and height to keep: those of the file, of which `rgb` may be a
     reduced form whose own are rounded.
     """
+    whole = _Box(0, 0, *rgb.size)
     if resize == "squash":
-        return _resized(rgb, (side, side))
+        return _resized(rgb, (side, side), whole, rules)
     width, height = proportions
     if resize == "pad":
         longest = max(width, height)
-        inner = _resized(rgb, (_part(width, longest, side), _part(height, longest, side)))
-        square = Image.new("RGB", (side, side), _PADDING)
-        square.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
+        across, down = _part(width, longest, side), _part(height, longest, side)
+        square = np.full((side, side, 3), _PADDING, np.uint8)
+        left, top = (side - across) // 2, (side - down) // 2
+        inner = _resized(rgb, (across, down), whole, rules)
+        square[top : top + down, left : left + across] = inner
         return square
     # The largest square in the middle, in the pixels of `rgb`.
     shortest = min(width, height)
-    across, down = rgb.width * shortest / width, rgb.height * shortest / height
-    left, top = (rgb.width - across) / 2, (rgb.height - down) / 2
-    return _resized(rgb, (side, side), (left, top, left + across, top + down))
+    cut_width, cut_height = rgb.width * shortest / width, rgb.height * shortest / height
+    x, y = (rgb.width - cut_width) / 2, (rgb.height - cut_height) / 2
+    return _resized(rgb, (side, side), _Box(x, y, x + cut_width, y + cut_height), rules)
 
 
 def _part(length: int, longest: int, side: int) -> int:
@@ -40,11 +69,18 @@ def _part(length: int, longest: int, side: int) -> int:
     return max(1, (2 * length * side + longest) // (2 * longest))
 
 
-def _resized(
-    rgb: Image.Image,
-    size: tuple[int, int],
-    box: tuple[float, float, float, float] | None = None,
-) -> Image.Image:
-    if rgb.size == size and box in (None, (0, 0, *size)):
-        return rgb
-    return rgb.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=_REDUCING_GAP)
+def _resized(rgb: Image.Image, size: tuple[int, int], box: _Box, rules: int) -> NDArray[np.uint8]:
+    """Return a box of an image at a size, uint8 [height, width, 3]."""
+    if rgb.size == size and box == (0, 0, *size):
+        return np.array(rgb)
+    is_reduced = any(
+        old >= 2 * _REDUCING_GAP * new for old, new in zip(box.size, size, strict=True)
+    )
+    if rules <= SECOND or is_reduced or min(size) < _WORTH_A_CALL:
+        bilinear_filter = Image.Resampling.BILINEAR
+        return np.array(rgb.resize(size, bilinear_filter, box, reducing_gap=_REDUCING_GAP))
+    # In whole pixels: as near as half of one.
+    left, top = int(box.left), int(box.top)
+    across, down = (max(1, round(length)) for length in box.size)
+    cut = np.array(rgb)[top : top + down, left : left + across]
+    return bilinear.resized(cut, *size)

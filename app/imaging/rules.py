@@ -1,10 +1,14 @@
 """The rules by which a file becomes pixels, by number; a version keeps those it was trained with.
 
-| | 16-bit samples | transparent pixels |
-|---|---|---|
-| 1 | their upper eight bits | over white |
-| 2 | the upper eight of the bits that the image uses | over white, or grey if white hides it |
+| | 16-bit samples | transparent pixels | resized |
+|---|---|---|---|
+| 1 | their upper eight bits | over white | by Pillow |
+| 2 | the upper eight of the bits in use | over white, or grey if white hides it | by Pillow |
+| 3 | as 2 | as 2 | by PyTorch from 64 pixels a side, if not to a quarter or less; else by Pillow |
+
+PyTorch's pixels are within one level of Pillow's.
 """
 
 FIRST = 1
-CURRENT = 2
+SECOND = 2
+CURRENT = 3

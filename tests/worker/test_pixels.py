@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from app.db.tables import Job
+from app.imaging.rules import CURRENT
 from app.inference.loaded import LoadedVersion, Prediction
 from app.inference.stored import StoredVersion
 from app.services.steps.plans import LearnPlan
@@ -121,7 +122,7 @@ def test_prediction_sees_what_the_version_was_trained_on(service: Service, resiz
     assert outcome.spec.resize == resize
     hashes = {name: part.sha256 for name, part in outcome.parts.items()}
     stored = {name: state.decode(attempt.store.get(each)) for name, each in hashes.items()}
-    assert int(stored["preprocess"]["pixel_rules"]) == 2
+    assert int(stored["preprocess"]["pixel_rules"]) == CURRENT
     # Fitted on what was trained on: all but the two that were held out.
     means = [by_hand(level, resize).mean() / 255 for level in LEVELS]
     assert min(means) < float(stored["preprocess"]["mean"][0]) < max(means)
