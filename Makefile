@@ -26,10 +26,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos check audit licences sbom format migration lock clean
+.PHONY: help setup demo test test-full test-deploy chaos bench-serving check audit licences sbom format migration lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Install the locked dependencies into .venv (TORCH=cpu: without CUDA)
 
@@ -48,6 +48,9 @@ test-deploy: $(STAMP) ## Build the image and test a deployment with Docker, in a
 # JOBS sets how long it runs, SEED what happens: make chaos JOBS=300 SEED=7
 chaos: $(STAMP) ## Run real jobs while processes and servers are killed (JOBS=100 SEED=7)
 	$(BIN)/python -m tests.chaos --jobs $(or $(JOBS),100) $(if $(SEED),--seed $(SEED))
+
+bench-serving: $(STAMP) ## Compare predictions with LitServe, BentoML and TorchServe (installs them into .peers)
+	$(BIN)/python -m benchmarks.serving --peers
 
 check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check

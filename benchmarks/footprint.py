@@ -32,7 +32,7 @@ from rich.table import Table
 from app.client.client import Client
 from app.client.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
-from benchmarks.serving import processor
+from benchmarks.runner import processor
 from benchmarks.training import BATCH, STEPS, bare_loop, cpu_per_image
 
 RESULTS = Path(__file__).parent / "results" / "footprint.json"

@@ -23,7 +23,7 @@ from app.client.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
 from benchmarks.capacity.checks import Check
 from benchmarks.capacity.model import Learning, LearningJob, Storage
-from benchmarks.serving import picture
+from benchmarks.serving.workloads import picture
 
 _CLASSES = 4  # of a task
 _MEMORY = 200

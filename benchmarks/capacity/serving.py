@@ -1,53 +1,45 @@
 """Requests a second: predicts those of a large network from those of a small one."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
-from app.services.classifiers.spec import ClassifierSpec
-from app.settings import Settings
-from benchmarks import serving
 from benchmarks.capacity.checks import Check
 from benchmarks.capacity.model import Serving
+from benchmarks.serving.load import Cost
+from benchmarks.serving.network import bare
+from benchmarks.serving.own import published
+from benchmarks.serving.workloads import SMALL
 
 _REQUESTS = 4000
-_CLIENTS = 32
 
 
 def measure() -> tuple[Serving, list[Check]]:
     """Return the constants for resnet32, and their checks with one core and 32 clients."""
-    with _clients_apart() as cores, tempfile.TemporaryDirectory() as folder:
-        forward, served = _serve(Path(folder), "convnet", _CLIENTS, cores)
-        around = served["cpu_ms"] - served["loop_ms"] - forward
-        larger, busy = _serve(Path(folder), "resnet32", _CLIENTS, cores)
-    model = Serving(served["loop_ms"], around, larger)
+    with _clients_apart() as cores:
+        forward, served = _serve("convnet", cores)
+        around = served.cpu_ms - served.main_thread_ms - forward
+        larger, busy = _serve("resnet32", cores)
+    model = Serving(served.main_thread_ms, around, larger)
     return model, [
-        Check("CPU of a request, resnet32", "ms", model.request_ms, busy["cpu_ms"]),
+        Check("CPU of a request, resnet32", "ms", model.request_ms, busy.cpu_ms),
         Check(
             "requests of 32 clients, one core",
             "1/s",
             model.requests_per_second(len(cores)),
-            busy["per_second"],
+            busy.per_second,
         ),
     ]
 
 
-def _serve(
-    folder: Path, backbone: str, clients: int, cores: set[int]
-) -> tuple[float, dict[str, float]]:
+def _serve(backbone: str, cores: set[int]) -> tuple[float, Cost]:
     """Return the CPU milliseconds of a bare forward an image, and what requests cost."""
-    settings = Settings(data_dir=folder / backbone, log_level="warning")
-    wanted = ClassifierSpec.model_validate(
-        {"name": "bench", "method": "finetune", "backbone": backbone, "image_size": serving.SIZE}
-    )
-    settings.data_dir.mkdir()
-    spec, state = serving.publish(settings, wanted)
-    before = serving.bare(spec, state)
-    served = serving.serve(settings, _REQUESTS, clients, cores=cores)
-    # Before and after, because the machine's speed drifts during a run.
-    return (before + serving.bare(spec, state)) / 2, served
+    with published(replace(SMALL, backbone=backbone)) as own:
+        before = bare(own.spec, own.state)
+        served = own.cost(_REQUESTS, cores=cores)
+        # Before and after, because the machine's speed drifts during a run.
+        return (before + bare(own.spec, own.state)) / 2, served
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Other servers with the same network. Their code runs in environments of their own."""

@@ -1,0 +1,1 @@
+"""What one ``POST /predict`` costs the server, against the bare forward and beside peers."""
