@@ -1,7 +1,7 @@
 """What it costs to turn a photograph's file into a network's pixels, by rules and by library.
 
 CPU time on one thread, in alternation within one run, as a ratio to the rules before PyTorch
-resized (number 2). simplejpeg is measured where it is installed; nothing needs it.
+resized (number 2).
 
     python -m benchmarks.decoding
 
@@ -9,20 +9,23 @@ Photographs are the two that scikit-learn brings (640 by 427 pixels), at several
 table and writes benchmarks/results/decoding.json.
 """
 
-import importlib.util
 import io
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.io import decode_jpeg
 
 from app.imaging import bilinear
+from app.imaging.colours import to_rgb
 from app.imaging.decode import decode
+from app.imaging.reading import opened
+from app.imaging.resize import to_square
 from app.imaging.rules import CURRENT, SECOND
 from benchmarks import runner
 
@@ -45,11 +48,11 @@ def main() -> None:
         files *= max(1, PIXELS // (width * height * len(files)))
         ways = {name: partial(each, way, side, files) for name, way in WAYS.items()}
         seconds = runner.cpu_in_turn(ways, ROUNDS)
-        now, by_name = seconds["rules 2"], {}
+        before, by_name = seconds["rules 2, decoded by Pillow"], {}
         for name, taken in seconds.items():
             by_name[name] = {
                 "cpu_ms": round(taken / len(files) * 1e3, 3),
-                "ratio": round(taken / now, 3),
+                "ratio": round(taken / before, 3),
                 **differences(WAYS[name], side, files[:2]),
             }
         results.append({"width": width, "height": height, "side": side, "ways": by_name})
@@ -101,25 +104,28 @@ def torchvision(data: bytes, side: int) -> Pixels:
     return bilinear.resized(pixels.permute(1, 2, 0).contiguous().numpy(), side, side)
 
 
-def simplejpeg(data: bytes, side: int, *, scaled: bool) -> Pixels:
-    """Decode by libjpeg-turbo, at the smallest eighths that are large enough where `scaled`."""
-    import simplejpeg as library  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+def eighths(data: bytes, side: int) -> Pixels:
+    """Decode by libjpeg-turbo at the smallest scale in eighths that is large enough."""
+    pixels = simplejpeg.decode_jpeg(data, min_height=side, min_width=side)
+    return bilinear.resized(pixels, side, side)
 
-    smallest = {"min_height": side, "min_width": side} if scaled else {}
-    return bilinear.resized(library.decode_jpeg(data, **smallest), side, side)
+
+def by_pillow(data: bytes, side: int) -> Pixels:
+    """Decode as Accrue did before it called libjpeg-turbo: Pillow decodes and resizes."""
+    with opened(data, None) as image:
+        size = image.size
+        image.draft(None, (side, side))
+        return to_square(to_rgb(image), side, "squash", size, SECOND)
 
 
 WAYS: dict[str, Callable[[bytes, int], Pixels]] = {
+    "rules 2, decoded by Pillow": by_pillow,
     "rules 2": partial(decode, rules=SECOND),
     "rules 3": partial(decode, rules=CURRENT),
     "plain Pillow": plain_pillow,
     "torchvision, resized by PyTorch": torchvision,
+    "scaled by eighths, resized by PyTorch": eighths,
 }
-if importlib.util.find_spec("simplejpeg"):
-    WAYS |= {
-        "simplejpeg, resized by PyTorch": partial(simplejpeg, scaled=False),
-        "simplejpeg by eighths, resized by PyTorch": partial(simplejpeg, scaled=True),
-    }
 
 
 if __name__ == "__main__":

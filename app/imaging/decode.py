@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.imaging import turbo
 from app.imaging.colours import to_rgb
 from app.imaging.reading import ImageLimits, opened, scales_while_decoding
-from app.imaging.resize import to_square
+from app.imaging.resize import Rgb, size_of, to_square
 from app.imaging.rules import CURRENT
 from models.spec import Resize
 
@@ -27,10 +28,12 @@ def decode(
         proportions = image.size
         if scales_while_decoding(image):
             image.draft(None, (size, size))
-            rgb = to_rgb(image, rules)
+            rgb: Rgb | None = turbo.pixels(image) if image.mode == "RGB" else None
+            if rgb is None:
+                rgb = to_rgb(image, rules)
         else:
             rgb = to_rgb(image, rules)
-            proportions = rgb.size
+            proportions = size_of(rgb)
         return to_square(rgb, size, resize, proportions, rules)
 
 

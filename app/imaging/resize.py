@@ -20,6 +20,10 @@ _REDUCING_GAP = 2.0
 _WORTH_A_CALL = 64
 
 
+# An RGB image, or its pixels: uint8 [height, width, 3].
+Rgb = Image.Image | NDArray[np.uint8]
+
+
 class _Box(NamedTuple):
     """A part of an image, in pixels."""
 
@@ -34,7 +38,7 @@ class _Box(NamedTuple):
 
 
 def to_square(
-    rgb: Image.Image,
+    rgb: Rgb,
     side: int,
     resize: Resize,
     proportions: tuple[int, int],
@@ -45,7 +49,8 @@ def to_square(
     `proportions` are the width and height to keep: those of the file, of which `rgb` may be a
     reduced form whose own are rounded.
     """
-    whole = _Box(0, 0, *rgb.size)
+    rgb_width, rgb_height = size_of(rgb)
+    whole = _Box(0, 0, rgb_width, rgb_height)
     if resize == "squash":
         return _resized(rgb, (side, side), whole, rules)
     width, height = proportions
@@ -59,8 +64,8 @@ def to_square(
         return square
     # The largest square in the middle, in the pixels of `rgb`.
     shortest = min(width, height)
-    cut_width, cut_height = rgb.width * shortest / width, rgb.height * shortest / height
-    x, y = (rgb.width - cut_width) / 2, (rgb.height - cut_height) / 2
+    cut_width, cut_height = rgb_width * shortest / width, rgb_height * shortest / height
+    x, y = (rgb_width - cut_width) / 2, (rgb_height - cut_height) / 2
     return _resized(rgb, (side, side), _Box(x, y, x + cut_width, y + cut_height), rules)
 
 
@@ -69,18 +74,25 @@ def _part(length: int, longest: int, side: int) -> int:
     return max(1, (2 * length * side + longest) // (2 * longest))
 
 
-def _resized(rgb: Image.Image, size: tuple[int, int], box: _Box, rules: int) -> NDArray[np.uint8]:
+def size_of(rgb: Rgb) -> tuple[int, int]:
+    """Return width and height."""
+    return rgb.size if isinstance(rgb, Image.Image) else (rgb.shape[1], rgb.shape[0])
+
+
+def _resized(rgb: Rgb, size: tuple[int, int], box: _Box, rules: int) -> NDArray[np.uint8]:
     """Return a box of an image at a size, uint8 [height, width, 3]."""
-    if rgb.size == size and box == (0, 0, *size):
+    if size_of(rgb) == size and box == (0, 0, *size):
         return np.array(rgb)
     is_reduced = any(
         old >= 2 * _REDUCING_GAP * new for old, new in zip(box.size, size, strict=True)
     )
     if rules <= SECOND or is_reduced or min(size) < _WORTH_A_CALL:
         bilinear_filter = Image.Resampling.BILINEAR
-        return np.array(rgb.resize(size, bilinear_filter, box, reducing_gap=_REDUCING_GAP))
+        image = rgb if isinstance(rgb, Image.Image) else Image.fromarray(rgb)
+        return np.array(image.resize(size, bilinear_filter, box, reducing_gap=_REDUCING_GAP))
     # In whole pixels: as near as half of one.
     left, top = int(box.left), int(box.top)
     across, down = (max(1, round(length)) for length in box.size)
-    cut = np.array(rgb)[top : top + down, left : left + across]
+    pixels = np.array(rgb) if isinstance(rgb, Image.Image) else rgb
+    cut = pixels[top : top + down, left : left + across]
     return bilinear.resized(cut, *size)

@@ -44,7 +44,7 @@ def cost(
 
     Raises RuntimeError with the end of its log.
     """
-    with tempfile.TemporaryFile() as log, _running(command, log.fileno()) as pid:
+    with tempfile.TemporaryFile() as log, running(command, log.fileno()) as pid:
         if cores is not None:
             os.sched_setaffinity(pid, cores)
         try:
@@ -55,7 +55,7 @@ def cost(
 
 
 @contextmanager
-def _running(command: Command, log: int) -> Iterator[int]:
+def running(command: Command, log: int) -> Iterator[int]:
     """Yield the process id of a server, and end it with its descendants."""
     server = subprocess.Popen(
         command.arguments,
