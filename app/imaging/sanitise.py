@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageFile
 
+from app.imaging import turbo
 from app.imaging.colours import blended, unblended
 from app.imaging.identity import Identity, identify
 from app.imaging.lean import lean
@@ -16,6 +17,7 @@ from app.imaging.reading import (
     opened,
     orientation,
     scales_while_decoding,
+    turned_upright,
 )
 from app.imaging.segments import STRUCTURE_ERRORS, UPRIGHT, strip_jpeg, strip_png, strip_webp
 
@@ -52,8 +54,13 @@ def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
     """
     with opened(data, limits) as image:
         data = lean(data)
-        jpeg = _stripped_jpeg(data) if is_jpeg(image) else None
-        pixels = unblended(image)
+        decoded = turbo.pixels(image) if is_jpeg(image) and image.mode == "RGB" else None
+        jpeg = _stripped_jpeg(data, flawless=decoded is not None) if is_jpeg(image) else None
+        if decoded is None:
+            pixels = unblended(image)
+        else:
+            pixels = turned_upright(Image.fromarray(decoded), orientation(image))
+            del decoded  # large
         stripped = _without_metadata(data, image, jpeg)
         media_type = _MEDIA_TYPES.get(image.format or "", "")
         must_stay_jpeg = scales_while_decoding(image)
@@ -104,8 +111,10 @@ def _as_png(pixels: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _stripped_jpeg(data: bytes) -> bytes | None:
+def _stripped_jpeg(data: bytes, *, flawless: bool) -> bytes | None:
     """Return a JPEG without its metadata; None where its structure cannot be followed.
+
+    One is `flawless` if libjpeg-turbo decoded it without a warning, as it warns of missing rows.
 
     Raises UnreadableImageError for a JPEG whose scans hold fewer rows than its header announces.
     The decoder fills missing rows with grey without an error. But it reads on if bytes follow a
@@ -115,6 +124,8 @@ def _stripped_jpeg(data: bytes) -> bytes | None:
         stripped, scan_ends = strip_jpeg(data)
     except STRUCTURE_ERRORS:
         return None
+    if flawless:
+        return stripped
     noisy = _NOISE.join(stripped[start:end] for start, end in pairwise([0, *scan_ends, None]))
     if _thumbnail(stripped) != _thumbnail(noisy):
         raise UnreadableImageError("the image is truncated: its header announces more than it has")

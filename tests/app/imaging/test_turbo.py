@@ -101,15 +101,17 @@ def test_what_is_not_three_colours_is_pillows(monkeypatch: pytest.MonkeyPatch) -
         height=70,
         exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
     )
-    before = [decode(data, 64) for data in (grey, cmyk, turned)]
+    files = [grey, cmyk, turned]
+    stored = [sanitise(data, LIMITS).data for data in files]
+    before = [decode(data, 64) for data in files]
 
     def never(_image: ImageFile.ImageFile) -> None:
         raise AssertionError("not by Pillow")
 
     monkeypatch.setattr(turbo, "pixels", never)
-    for data, expected in zip((grey, cmyk, turned), before, strict=True):
-        assert np.array_equal(decode(data, 64), expected)
-        assert np.array_equal(decode(sanitise(data, LIMITS).data, 64), expected)
+    for sent, kept, expected in zip(files, stored, before, strict=True):
+        assert np.array_equal(decode(sent, 64), expected)
+        assert np.array_equal(decode(kept, 64), expected)
 
 
 @pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
@@ -122,3 +124,29 @@ def test_squares_do_not_depend_on_who_decodes(
     fast = decode(data, side, resize=resize, rules=rules)
     monkeypatch.setattr(turbo, "pixels", lambda _image: None)
     assert np.array_equal(fast, decode(data, side, resize=resize, rules=rules))
+
+
+@pytest.mark.parametrize("form", ["usual", "progressive", "restarts", "best"])
+def test_damaged_files_are_judged_as_ever(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut anywhere, with and without an end, and with bytes changed."""
+    draw = np.random.default_rng(7)
+    noise = draw.integers(-20, 21, (60, 80, 3))
+    picture = np.clip(pixels(80, 60) + noise, 0, 255).astype(np.uint8)
+    whole = encode(picture, "JPEG", **FORMS[form])
+    cuts = range(150, len(whole), max(1, len(whole) // 40))
+    files = [whole[:cut] + end for cut in cuts for end in (b"", b"\xff\xd9")]
+    for _ in range(60):
+        changed = bytearray(whole)
+        changed[draw.integers(20, len(whole))] = draw.integers(256)
+        files.append(bytes(changed))
+
+    def judged(data: bytes) -> object:
+        try:
+            return sanitise(data, LIMITS)
+        except UnreadableImageError as error:
+            return str(error)
+
+    found = [judged(data) for data in files]
+    monkeypatch.setattr(turbo, "pixels", lambda _image: None)
+    assert found == [judged(data) for data in files]
+    assert len({type(each) for each in found}) == 2
