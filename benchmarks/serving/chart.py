@@ -13,6 +13,7 @@ _OWN, _OTHERS, _TEXT = "#2f8f68", "#b9c2cc", "#30363d"
 def draw(workloads: Sequence[Mapping[str, Any]], target: Path) -> None:
     """Write a row of bars for each workload; the suffix of `target` decides the format."""
     figure = Figure(figsize=(11, 2.9 * len(workloads)), layout="constrained", dpi=130)
+    figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr]
     rows = figure.subplots(len(workloads), 2, width_ratios=(3, 2), squeeze=False)
     for (cpu, latency), workload in zip(rows, workloads, strict=True):
         servers = workload["servers"]
@@ -40,7 +41,7 @@ def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
             form.format(values[name]), (values[name], position), (5, 0), "data", "offset points",
             va="center", fontsize=9, color=_TEXT,
         )  # fmt: skip
-    axes.set_xlim(right=1.15 * max(values.values()))
+    axes.set_xlim(right=1.2 * max(values.values()))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False, labelsize=9, colors=_TEXT)
     axes.set_axisbelow(True)
