@@ -10,6 +10,7 @@ from models.classify import Output, Servable
 from models.inference import Pause, inference_batches, no_pause
 from models.matrices import Row, average, backward_transfer, forgetting
 from models.standard_errors import of_hits
+from models.trunks import sharing
 
 
 def predict(
@@ -25,12 +26,36 @@ def predict(
 
     `whole` and `positions` are as in `inference_batches`.
     """
-    servable.eval()
+    (output,) = predict_all([servable], images, device, pause, whole=whole, positions=positions)
+    return output
+
+
+def predict_all(
+    servables: Sequence[Servable],
+    images: Tensor,
+    device: torch.device,
+    pause: Pause = no_pause,
+    *,
+    whole: bool = False,
+    positions: Tensor | None = None,
+) -> list[Output]:
+    """Return what `predict` does for several modules, by one pass over the images.
+
+    A network that several of them have runs once.
+    """
+    modules = list(servables) if len(servables) == 1 else sharing(servables)
+    outputs: list[list[Output]] = [[] for _ in modules]
+    for module in modules:
+        module.eval()
     with torch.inference_mode():
-        outputs = [
-            servable(batch.contiguous(memory_format=torch.channels_last))
-            for batch in inference_batches(images, device, pause, whole=whole, positions=positions)
-        ]
+        for batch in inference_batches(images, device, pause, whole=whole, positions=positions):
+            laid_out = batch.contiguous(memory_format=torch.channels_last)
+            for module, made in zip(modules, outputs, strict=True):
+                made.append(module(laid_out))
+    return [_joined(made) for made in outputs]
+
+
+def _joined(outputs: Sequence[Output]) -> Output:
     fields = (
         None if field[0] is None else torch.cat(field).cpu() for field in zip(*outputs, strict=True)
     )

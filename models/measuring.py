@@ -56,11 +56,12 @@ def measure(
         return to_device(method.servable(task, classify), compute.device)
 
     if len(images):
-        outputs = {}
-        for way in method.offered(method.state()):
-            outputs[way] = evaluate.predict(servable(classify=way), images, compute.device, pause)
-            if bool(outputs[way].log_scores.isnan().any()):
-                raise diverged("its scores are no longer finite")
+        ways = method.offered(method.state())
+        modules = [servable(classify=way) for way in ways]
+        predicted = evaluate.predict_all(modules, images, compute.device, pause)
+        outputs = dict(zip(ways, predicted, strict=True))
+        if any(bool(output.log_scores.isnan().any()) for output in predicted):
+            raise diverged("its scores are no longer finite")
         held_out = outputs[default]
         if method.needs.task_id:
             with_task = evaluate.predict_by_task(

@@ -67,6 +67,40 @@ def with_runners(servable: Servable, parts: Sequence[Trunk], runners: Sequence[R
     return copy.deepcopy(servable, {**shared, **replaced})
 
 
+def sharing(servables: Sequence[Servable]) -> list[Servable]:
+    """Return modules that predict the same, and run a trunk of several once for the same images.
+
+    A module that cannot be divided is returned as it is.
+    """
+    once: dict[tuple[int, int], _Once] = {}
+    shared = []
+    for servable in servables:
+        try:
+            parts = trunks(servable)
+        except NotDivisibleError:
+            shared.append(servable)
+            continue
+        runners = [
+            once.setdefault((id(part.preprocess), id(part.backbone)), _Once(part)) for part in parts
+        ]
+        shared.append(with_runners(servable, parts, runners))
+    return shared
+
+
+class _Once:
+    """Runs a trunk, and remembers what it made of the images before."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self._trunk = trunk
+        self._images: Tensor | None = None
+        self._made: Sequence[Tensor] = ()
+
+    def __call__(self, images: Tensor) -> Sequence[Tensor]:
+        if images is not self._images:
+            self._made, self._images = self._trunk(images), images
+        return self._made
+
+
 class _Run(Backbone):
     """In a backbone's place: what a runner makes of uint8 images, and the backbone's tail."""
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import methods, networks
+from models import evaluate, methods, networks
 from models.classify import Output, Softmax
+from models.learner import restore
+from models.measuring import CPU
 from models.methods import describe_methods
 from models.networks.projected import Projected
 from models.preprocess import Preprocess
@@ -55,6 +57,33 @@ def test_runners_that_do_what_trunks_do_change_no_bit(
         with torch.inference_mode():
             same(fast(images), servable(images))
         assert sum(calls) >= len(images)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ways_to_classify_share_a_pass_and_change_no_bit(
+    chain: Callable[..., Chain], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = chain(method)
+    for task in (0, 1):
+        learner.learn(task_images(task))
+    state, images = learner.results[-1].state, pictures(1, 300)  # more than one batch
+    made = restore(learner.spec, state)
+    servables = [made.servable(classify=way) for way in made.offered(state.parts)]
+    alone = [evaluate.predict(servable, images, CPU) for servable in servables]
+    passes: list[int] = []
+    forward = Trunk.forward
+
+    def counted(self: Trunk, batch: Tensor) -> tuple[Tensor, ...]:
+        passes.append(len(batch))
+        return forward(self, batch)
+
+    monkeypatch.setattr(Trunk, "forward", counted)
+    together = evaluate.predict_all(servables, images, CPU)
+    for found, expected in zip(together, alone, strict=True):
+        same(found, expected)
+    if method == "icarl":
+        assert len(servables) == 3
+        assert passes == [256, 44]
 
 
 def test_a_router_has_a_trunk_for_each_network(chain: Callable[..., Chain]) -> None:
