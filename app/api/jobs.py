@@ -34,7 +34,7 @@ from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluatio
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
 from app.services.jobs.reports import ReportView
-from app.services.jobs.views import JobNotFoundError, JobView, State
+from app.services.jobs.views import JobDetailView, JobNotFoundError, JobView, State
 from app.services.steps import creation
 from app.services.steps.creation import (
     CORRECT_ERRORS,
@@ -168,7 +168,7 @@ def list_jobs(
 
 @router.get(
     "/jobs/{job_id}",
-    response_model=JobView,
+    response_model=JobDetailView,
     responses={**responses(JobNotFoundError), 304: {"description": "Not changed."}},
 )
 async def get_job(

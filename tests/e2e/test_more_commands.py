@@ -28,6 +28,8 @@ def test_the_life_of_a_classifier(service: Service, digits: Digits, tmp_path: Pa
     assert "There is no such job." in ok(accrue("jobs", "lived", "--state=failed", url=service.url))
     assert json.loads(ok(accrue("watch", job, "--json", url=service.url)))["version"] == 1
     assert "lived has version 1 of it." in ok(accrue("watch", job, url=service.url))
+    shown = service.job(job)
+    assert (shown["base"], shown["promoted"], shown["webhook"]) == (None, True, False)
     assert "Job finished" in refused(accrue("cancel", job, url=service.url))
     assert "Job not retryable" in refused(accrue("retry", job, url=service.url))
 

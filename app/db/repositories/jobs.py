@@ -3,14 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session, defer
 
 from app.db.repositories import events as event_rows, positions as position_rows
 from app.db.repositories.events import Event
-from app.db.tables import FINAL_STATES, HOLDING_STATES, Classifier, Job, JobUpload, Upload, Version
+from app.db.tables import (
+    FINAL_STATES,
+    HOLDING_STATES,
+    Alias,
+    Classifier,
+    Job,
+    JobUpload,
+    JobWebhook,
+    Upload,
+    Version,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,14 @@ class JobRow:
     version: int | None
     # See `positions`; None unless queued.
     queue_position: int | None
+
+
+class JobDetail(NamedTuple):
+    """More of a single job: the numbers of the version before it and of the live one."""
+
+    base: int | None
+    live: int | None
+    webhook: bool
 
 
 def add(session: Session, job: Job, uploads: Sequence[str]) -> None:
@@ -168,6 +186,19 @@ def find(session: Session, workspace: str, job_id: str) -> JobRow | None:
     """Return a job of the workspace."""
     rows = _rows(session, [Job.workspace == workspace, Job.id == job_id], limit=1)
     return rows[0] if rows else None
+
+
+def detail(session: Session, job: Job) -> JobDetail:
+    """Return what the view of a single job takes from other tables, by one query."""
+    base = select(Version.number).where(Version.id == job.base_version_id).scalar_subquery()
+    live = (
+        select(Version.number)
+        .join(Alias, Alias.version_id == Version.id)
+        .where(Alias.classifier_id == job.classifier_id, Alias.name == "live")
+        .scalar_subquery()
+    )
+    webhook = exists().where(JobWebhook.job_id == job.id)
+    return JobDetail(*session.execute(select(base, live, webhook)).one())
 
 
 def page(

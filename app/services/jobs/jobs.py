@@ -8,7 +8,7 @@ from app.services.access.keyring import MissingScopeError
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.jobs import endings, views
 from app.services.jobs.reports import REPORTS, ReportView
-from app.services.jobs.views import JobView, OnCreated, State
+from app.services.jobs.views import JobDetailView, JobView, OnCreated, State
 
 
 class JobFinishedError(ServiceError, status=409, code="job-finished"):
@@ -23,10 +23,10 @@ class NoReportError(ServiceError, status=404, code="no-report"):
     """The job has no report; results of a learning step are in its version."""
 
 
-def get(db: Database, workspace: str, job_id: str) -> JobView:
+def get(db: Database, workspace: str, job_id: str) -> JobDetailView:
     """Return a job. Raises JobNotFoundError."""
     with db.reading() as session:
-        return views.view(session, workspace, job_id)
+        return views.detail(session, workspace, job_id)
 
 
 def page(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -90,6 +90,23 @@ class JobView(BaseModel):
         return self.state in FINAL_STATES
 
 
+class JobDetailView(JobView):
+    """A job with what it was asked, and what became of its version."""
+
+    request: dict[str, Any] = Field(
+        description="What it was asked: the fields of the request, of a correction the number of "
+        "its images, and nothing of the webhook."
+    )
+    webhook: bool = Field(description="Whether a webhook is told when it ends.")
+    base: int | None = Field(
+        description="Number of the version that it started from; null before it starts, where "
+        "there was none, and where that version is deleted."
+    )
+    promoted: bool | None = Field(
+        description="Whether `live` names its version now; null while it has none."
+    )
+
+
 View = TypeVar("View", bound=JobView)
 # Called with the job's view in the transaction that creates or restarts the job.
 OnCreated = Callable[[Session, View], None]
@@ -106,6 +123,23 @@ def require(session: Session, workspace: str, job_id: str) -> JobRow:
 def view(session: Session, workspace: str, job_id: str) -> JobView:
     """Return a job of the workspace as clients see it. Raises JobNotFoundError."""
     return of(require(session, workspace, job_id))
+
+
+def detail(session: Session, workspace: str, job_id: str) -> JobDetailView:
+    """Return a job with what it was asked. Raises JobNotFoundError."""
+    row = require(session, workspace, job_id)
+    found = job_rows.detail(session, row.job)
+    request = dict(row.job.request)
+    if "images" in request:
+        request["images"] = len(request["images"])
+    promoted = None if row.version is None else row.version == found.live
+    return JobDetailView(
+        **of(row).model_dump(),
+        request=request,
+        webhook=found.webhook,
+        base=found.base,
+        promoted=promoted,
+    )
 
 
 def of(row: JobRow) -> JobView:

@@ -68,7 +68,14 @@ def test_a_job_is_accepted_and_shown(api: TestClient, upload: str) -> None:
         "finished_at": None,
     }
     shown = api.get(answer.headers["Location"])
-    assert shown.json() == job
+    asked = {"uploads": [upload], "options": {"epochs": 5}, "on_existing": "error"}
+    assert shown.json() == {
+        **job,
+        "request": {**asked, "base_version": None, "max_minutes": None},
+        "webhook": False,
+        "base": None,
+        "promoted": None,
+    }
     assert "Retry-After" in shown.headers
     tag = shown.headers["ETag"]
     unchanged = api.get(f"/v1/jobs/{job['id']}", headers={"If-None-Match": tag})
