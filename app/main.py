@@ -35,6 +35,7 @@ from app.api import (
 )
 from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
+from app.api.head import HeadAsGet
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.predict_path import PredictPath
 from app.api.predict_queries import KnownQueries
@@ -199,6 +200,7 @@ def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMe
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host)
     app.add_middleware(Compression)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(BodyPace, seconds=settings.body_seconds)
     app.add_middleware(RequestContext)

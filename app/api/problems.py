@@ -12,9 +12,11 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from app.db.damage import DamageMetError
@@ -165,14 +167,28 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == BodyTooLargeError.status:
         return service_problem(request.scope, BodyTooLargeError(str(error.detail)))
     title = HTTPStatus(error.status_code).phrase
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed(request.app, request.url.path))}
     return problem_response(
         request.scope,
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, title.lower().replace(" ", "-")),
         title=title,
         detail=str(error.detail),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _allowed(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of all routes of a path: the framework names those of the first only."""
+    found = {
+        method
+        for route in iter_route_contexts(app.routes)
+        if route.path is not None and compile_path(route.path)[0].match(path)
+        for method in route.methods or ()
+    }
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:

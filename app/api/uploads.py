@@ -54,6 +54,7 @@ class UploadRequest:
     """A request with labelled images, and the parts of the process that receive them."""
 
     request: Request
+    response: Response
     db: DB
     store: Store
     settings: Config
@@ -73,7 +74,7 @@ class UploadRequest:
         source, once = await read_source(
             self.request, self.settings, uploaded, self.pending, self.names, self.group_by
         )
-        return await run_in_threadpool(
+        view = await run_in_threadpool(
             put,
             self.db,
             self.store,
@@ -85,8 +86,17 @@ class UploadRequest:
             split=self.split,
             group_by=self.group_by,
             quota=caller.quota,
-            on_created=lambda session, view: once.store_answer(session, status, view),
+            on_created=lambda session, view: once.store_answer(
+                session, status, view, _location(view) if status == 201 else None
+            ),
         )
+        if status == 201:
+            self.response.headers.update(_location(view))
+        return view
+
+
+def _location(upload: UploadView) -> dict[str, str]:
+    return {"Location": f"/v1/uploads/{upload.id}"}
 
 
 Sent = Annotated[UploadRequest, Depends()]
