@@ -87,6 +87,7 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
         registry = Registry(
             database,
             tensors,
+            store,
             settings,
             on_load=process_metrics.versions.count,
             on_build=process_metrics.versions.count_build,

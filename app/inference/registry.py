@@ -38,7 +38,7 @@ from app.services.classifiers.spec import spec_of
 from app.services.classifiers.version_views import EngineView
 from app.services.classifiers.versions import VersionNotFoundError
 from app.settings import Settings
-from app.storage import TensorStore
+from app.storage import BlobStore, TensorStore
 
 _POLL_SECONDS = 0.5
 # How long a request that moves an alias waits for the version to be loaded.
@@ -78,14 +78,16 @@ class Registry:
         self,
         database: Database,
         store: TensorStore,
+        images: BlobStore,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         on_load: Callable[[float, bool], None] = lambda _seconds, _loaded: None,
         on_build: Callable[[str, bool], None] = lambda _engine, _taken: None,
     ) -> None:
-        """Call `on_load` with the seconds of each load and whether it was successful.
+        """Read tensors from `store`, behind which a cache may be, and images from `images`.
 
-        `on_build` is called with the name of each engine that was tried, and whether it was taken.
+        No cache keeps images, so that a purge leaves no copies of them. `on_load` is called with
+        the seconds of each load and whether it was successful. `on_build` is called with the name of each engine that was tried, and whether it was taken.
         Raises DeviceMissingError where predictions are to run on a GPU that is not there.
         """
         self._database = database
@@ -96,7 +98,7 @@ class Registry:
         accelerator = Accelerator(
             engines.of(settings),
             database,
-            store,
+            images,
             batch=settings.inference_batch,
             demanded=settings.engine != "auto",
             on_build=on_build,

@@ -17,7 +17,7 @@ from app.inference.lru import LruCache
 from app.inference.predictor import Module, ServablePredictor
 from app.processes import return_freed_memory
 from app.services.classifiers.version_views import EngineView
-from app.storage import TensorStore
+from app.storage import BlobStore
 from models.classify import Servable
 from models.serving import size_of, why
 from models.trunks import trunks, with_runners
@@ -63,7 +63,7 @@ class Accelerator:
         self,
         engines: Sequence[Engine],
         database: Database,
-        store: TensorStore,
+        images: BlobStore,
         *,
         batch: int,
         demanded: bool = False,
@@ -76,7 +76,7 @@ class Accelerator:
         """
         self._engines = engines
         self._database = database
-        self._store = store
+        self._images = images
         self._batch = batch
         self._worth = float("inf") if demanded else _WORTH
         self._on_build = on_build
@@ -117,7 +117,7 @@ class Accelerator:
         plain, to_pixels, size = predictor.module, predictor.to_pixels, predictor.image_size
         # From here on it may be evicted, and what evicts it does not wait for this.
         del predictor
-        evidence = Evidence.read(self._database, self._store, job.version_id, to_pixels, size)
+        evidence = Evidence.read(self._database, self._images, job.version_id, to_pixels, size)
         refused: dict[str, str] = {}
         best = self._fastest(job, plain.servable, evidence, refused)
         module, view = plain, EngineView(name=PLAIN, refused=refused)

@@ -13,7 +13,7 @@ from torch import Tensor
 from app.db.engine import Database
 from app.db.repositories import learning as learning_rows
 from app.imaging.reading import UnreadableImageError
-from app.storage import BlobCorruptError, BlobMissingError, TensorStore
+from app.storage import BlobCorruptError, BlobMissingError, BlobStore
 from models.seeds import generator
 
 Source = Literal["held_out", "exemplars", "noise"]
@@ -35,7 +35,7 @@ class Evidence:
     def read(
         cls,
         database: Database,
-        store: TensorStore,
+        store: BlobStore,
         version_id: str,
         to_pixels: Callable[[bytes], NDArray[np.uint8]],
         image_size: int,

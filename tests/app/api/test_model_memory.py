@@ -170,7 +170,7 @@ def test_refreshes_at_once_neither_lose_a_load_nor_do_it_twice(
 
     monkeypatch.setattr(loading, "LoadedVersion", held_up)
     monkeypatch.setattr(app.inference.registry, "REFRESH_SECONDS", 30)
-    registry = Registry(database, store, settings)
+    registry = Registry(database, store, store, settings)
     registry.start()
 
     def point(alias: str, number: int) -> None:

@@ -395,7 +395,7 @@ def test_a_version_that_does_not_fit_is_tried_again_after_growing_pauses(
     ):
         assert words in answer.json()["detail"]
     now = 0.0
-    registry = Registry(database, store, settings, clock=lambda: now)
+    registry = Registry(database, store, store, settings, clock=lambda: now)
     with capture_logs() as logs:
         for _ in range(1500):
             registry.refresh()

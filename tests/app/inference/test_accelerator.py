@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import gc
+import hashlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from app.inference.engines.engine import Kind
 from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
-from app.storage import BlobStore
+from app.storage import BlobStore, open_store
 from models.trunks import Trunk
 from tests.app import learnt
 from tests.app.api.test_metrics import scrape
@@ -172,6 +173,20 @@ def test_other_ways_to_classify_are_swapped_too(
         assert close(keep_busy(client, classify="softmax"), by_softmax)
         chosen(client)
         assert close(keep_busy(client, task=1), within)
+
+
+def test_images_to_compare_on_leave_no_copies_in_the_cache_of_tensors(
+    settings: Settings, database: Database, s3_url: str
+) -> None:
+    settings = settings.model_copy(update={"storage": s3_url})
+    store = open_store(s3_url)
+    make(settings, database, store, exemplars=[png(1), png(2)])
+    with serving(settings, engine="torchscript") as (client, _):
+        keep_busy(client)
+        assert chosen(client)["checked_on"] == "exemplars"
+    near = {path.name for path in settings.cache_dir.iterdir()}
+    assert near
+    assert near.isdisjoint(hashlib.sha256(image).hexdigest() for image in (png(1), png(2)))
 
 
 def test_a_version_that_is_not_busy_stays_as_it_is(
