@@ -61,9 +61,12 @@ class _OnDisk:
 
     def write(self, position: int, image: NDArray[np.uint8]) -> None:
         # Not through the mapping: a disk that fails would end the process without a word.
-        data = np.ascontiguousarray(image.transpose(2, 0, 1)).data
+        data = np.ascontiguousarray(image.transpose(2, 0, 1)).data.cast("B")
+        at = position * self._size
         try:
-            os.pwrite(self._file.fileno(), data, position * self._size)
+            while data:  # a disk that runs full may take the first part only, without an error
+                written = os.pwrite(self._file.fileno(), data, at)
+                data, at = data[written:], at + written
         except OSError as error:
             raise self._full(error) from error
 

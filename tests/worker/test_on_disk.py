@@ -1,9 +1,11 @@
 """Jobs whose images take more than ACCRUE_TRAIN_MEMORY: the same version, nothing left behind."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -25,6 +27,7 @@ from tests.worker.harness import (
 from worker import child
 from worker.attempt import Attempt
 from worker.lease import Lease
+from worker.pixels import images
 from worker.protocol import Failure, Message, Resources
 from worker.room import ImageRoom
 
@@ -104,6 +107,19 @@ def test_a_full_disk_is_said_before_training(service: Service, small_disk: Path)
     assert list(small_disk.iterdir()) == [filler]
     filler.unlink()
     assert isinstance(child.run(replace(begun)), Outcome)
+
+
+def test_an_image_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the system takes a part of it at a time."""
+    original = os.pwrite
+    monkeypatch.setattr(
+        "os.pwrite", lambda fd, data, at: original(fd, memoryview(data).cast("B")[:100], at)
+    )
+    image = np.random.default_rng(0).integers(1, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    room = images(ImageRoom(0, tmp_path), 2, SIZE, on_disk=True)
+    room.write(1, image)
+    assert (room.tensor[1].numpy() == image.transpose(2, 0, 1)).all()
+    assert not room.tensor[0].any()
 
 
 @pytest.fixture
