@@ -97,6 +97,9 @@ def test_awaited(service: Service, digits: Digits, folder: Path) -> None:
             assert answers == 3 * await flowers.predict(images)
             one = await flowers.predict(images[0], version=version.number, top_k=1)
             assert [ranked.label for ranked in one.ranked] == [one.label]
+            archive = folder.with_suffix(".zip")
+            archive.write_bytes(digits.zip((0, 1)))
+            assert (await accrue.upload(archive)).accepted == 100
             with pytest.raises(problems.ClassifierExistsError):
                 await accrue.classifiers.create("client-awaited")
             with pytest.raises(problems.VersionInUseError):

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from accrue_client.connecting import Connection
-from accrue_client.steps import Call, Pause, Steps, Work
+from accrue_client.steps import Call, FileBody, Pause, Steps, Work
 
 T = TypeVar("T")
 
@@ -134,7 +134,10 @@ class Tasks:
         await self._http.aclose()
 
     async def _send(self, call: Call) -> httpx.Response:
-        request = self._http.build_request(**self._connection.request(call))
+        arguments = dict(self._connection.request(call))
+        if isinstance(call.content, FileBody):
+            arguments["content"] = _chunks(call.content)
+        request = self._http.build_request(**arguments)
         response = await self._http.send(request, stream=call.to is not None, follow_redirects=True)
         if call.to is not None:
             try:
@@ -147,3 +150,10 @@ class Tasks:
             finally:
                 await response.aclose()
         return response
+
+
+async def _chunks(body: FileBody) -> AsyncIterator[bytes]:
+    """Yield the chunks of a file, read in a thread."""
+    chunks = iter(body)
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk
