@@ -80,6 +80,8 @@ def error_of(response: httpx.Response) -> AccrueError:
 def not_accrue(response: httpx.Response) -> NotAccrueError:
     """Return the exception of an answer that does not come from the service."""
     said = f"{response.status_code} {response.reason_phrase}"
+    if response.is_redirect:
+        said += f" (to {response.headers['location']})"
     return NotAccrueError(
         f"{response.request.url} answered {said}, and not as Accrue does. Is the URL that of the "
         "service?",

@@ -66,7 +66,9 @@ class Threads:
 
     def _send(self, call: Call) -> httpx.Response:
         request = self._http.build_request(**self._connection.request(call))
-        response = self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        response = self._http.send(
+            request, stream=call.to is not None, follow_redirects=_may_follow(call)
+        )
         if call.to is not None:
             try:
                 if not response.is_success:
@@ -138,7 +140,9 @@ class Tasks:
         if isinstance(call.content, FileBody):
             arguments["content"] = _chunks(call.content)
         request = self._http.build_request(**arguments)
-        response = await self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        response = await self._http.send(
+            request, stream=call.to is not None, follow_redirects=_may_follow(call)
+        )
         if call.to is not None:
             try:
                 if not response.is_success:
@@ -157,3 +161,8 @@ async def _chunks(body: FileBody) -> AsyncIterator[bytes]:
     chunks = iter(body)
     while chunk := await asyncio.to_thread(next, chunks, b""):
         yield chunk
+
+
+def _may_follow(call: Call) -> bool:
+    """Say whether a redirect is followed: most make a GET of other methods, which does nothing."""
+    return call.method == "GET"
