@@ -115,3 +115,16 @@ def test_what_stays_is_raised_at_once(final: httpx.Response) -> None:
     with pytest.raises(ProblemError) as caught:
         Run(GET, [final, GOOD])
     assert caught.value.status == final.status_code
+
+
+def test_patience_begins_with_the_first_failure() -> None:
+    """A large upload, or a connection that died in silence, takes longer than patience."""
+    now = 0.0
+    steps = Retrying(patience=300, first=3, clock=lambda: now).send(Call("POST", "/v1/uploads"))
+    first = next(steps)
+    now = 600.0
+    assert isinstance(steps.throw(httpx.ReadTimeout("")), Pause)
+    assert next(steps) == first  # with the same key
+    now = 1200.0
+    with pytest.raises(ServerUnreachableError):
+        steps.throw(httpx.ReadTimeout(""))

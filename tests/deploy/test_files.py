@@ -118,3 +118,13 @@ def test_database_and_broker_have_no_way_out() -> None:
     }
     for name in ("postgres", "redis", "migrate"):
         assert set(compose["services"][name]["networks"]) <= inside
+
+
+def test_what_the_image_copies_is_not_ignored() -> None:
+    kept = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}
+    needed = set(re.findall(r"^COPY ([^-\n].*) \S+$", text("Dockerfile"), re.MULTILINE))
+    sources = {source for line in needed for source in line.split()} - {"."}
+    sources |= set(re.findall(r" \./(\S+)$", text("Dockerfile"), re.MULTILINE))
+    assert "clients/python" in sources
+    for source in sources:
+        assert any(source == each or source.startswith(f"{each}/") for each in kept), source

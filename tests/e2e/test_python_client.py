@@ -97,6 +97,9 @@ def test_awaited(service: Service, digits: Digits, folder: Path) -> None:
             assert answers == 3 * await flowers.predict(images)
             one = await flowers.predict(images[0], version=version.number, top_k=1)
             assert [ranked.label for ranked in one.ranked] == [one.label]
+            archive = folder.with_suffix(".zip")
+            archive.write_bytes(digits.zip((0, 1)))
+            assert (await accrue.upload(archive)).accepted == 100
             with pytest.raises(problems.ClassifierExistsError):
                 await accrue.classifiers.create("client-awaited")
             with pytest.raises(problems.VersionInUseError):
@@ -210,3 +213,13 @@ def test_strict_takes_all_or_nothing(accrue: Accrue, service: Service, folder: P
     with pytest.raises(ValueError, match="strict takes all or none"):
         accrue.upload(folder, strict=True)
     assert service.http.get("/v1/uploads").json()["data"] == before
+
+
+def test_folders_are_groups(accrue: Accrue, digits: Digits, tmp_path: Path) -> None:
+    for label in (0, 1):
+        for number, image in enumerate(digits.images(label)[:4]):
+            home = tmp_path / "tracks" / str(label) / f"{label} track {number % 2}"
+            home.mkdir(parents=True, exist_ok=True)
+            (home / image.name).write_bytes(image.read_bytes())
+    sent = accrue.upload(tmp_path / "tracks", group="folder")
+    assert (sent.accepted, sent.groups) == (8, 4)

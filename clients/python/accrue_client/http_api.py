@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -116,9 +116,22 @@ class Api:
         to: Path | None = None,
         repeatable: bool = False,
     ) -> Steps[httpx.Response]:
+        _require_plain(path)
         given = {key: _text(value) for key, value in query.items() if value is not None}
         call = Call(method, path, given, headers or {}, content, seconds, to)
         return (yield from self._retrying.send(call, repeatable=repeatable))
+
+
+def _require_plain(path: str) -> None:
+    """Raise InvalidSourceError for a path that names something else once it is normalised.
+
+    An alias such as ``..`` would make the path of an alias that of its classifier.
+    """
+    parts = [unquote(part) for part in path.split("/")]
+    if any(part in {".", ".."} for part in parts) or "?" in path or "#" in path:
+        raise InvalidSourceError(
+            f"{path} cannot be asked for: no name, id or alias is . or .., or has ? or #."
+        )
 
 
 def _text(value: Any) -> Any:

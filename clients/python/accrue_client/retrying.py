@@ -44,7 +44,8 @@ class Retrying:
         `repeatable` is a call that changes nothing although its method may.
         """
         call = call if repeatable or call.method in _IDEMPOTENT else _keyed(call)
-        began, tries = self.clock(), 0
+        failed_at: float | None = None
+        tries = 0
         while True:
             tries += 1
             try:
@@ -64,7 +65,9 @@ class Retrying:
                     raise failure
                 wait = max(retry, _pause(tries))
             patience = self.patience if self.has_answered else self.first
-            if self.clock() - began + wait > patience:
+            # From the first failure: that a large upload took long does not use it up.
+            failed_at = self.clock() if failed_at is None else failed_at
+            if self.clock() - failed_at + wait > patience:
                 raise failure
             yield Pause(wait)
 
@@ -80,6 +83,8 @@ def error_of(response: httpx.Response) -> AccrueError:
 def not_accrue(response: httpx.Response) -> NotAccrueError:
     """Return the exception of an answer that does not come from the service."""
     said = f"{response.status_code} {response.reason_phrase}"
+    if response.is_redirect:
+        said += f" (to {response.headers['location']})"
     return NotAccrueError(
         f"{response.request.url} answered {said}, and not as Accrue does. Is the URL that of the "
         "service?",

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from accrue_client.connecting import Connection
-from accrue_client.steps import Call, Pause, Steps, Work
+from accrue_client.steps import Call, FileBody, Pause, Steps, Work
 
 T = TypeVar("T")
 
@@ -66,7 +66,9 @@ class Threads:
 
     def _send(self, call: Call) -> httpx.Response:
         request = self._http.build_request(**self._connection.request(call))
-        response = self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        response = self._http.send(
+            request, stream=call.to is not None, follow_redirects=_may_follow(call)
+        )
         if call.to is not None:
             try:
                 if not response.is_success:
@@ -134,8 +136,13 @@ class Tasks:
         await self._http.aclose()
 
     async def _send(self, call: Call) -> httpx.Response:
-        request = self._http.build_request(**self._connection.request(call))
-        response = await self._http.send(request, stream=call.to is not None, follow_redirects=True)
+        arguments = dict(self._connection.request(call))
+        if isinstance(call.content, FileBody):
+            arguments["content"] = _chunks(call.content)
+        request = self._http.build_request(**arguments)
+        response = await self._http.send(
+            request, stream=call.to is not None, follow_redirects=_may_follow(call)
+        )
         if call.to is not None:
             try:
                 if not response.is_success:
@@ -147,3 +154,15 @@ class Tasks:
             finally:
                 await response.aclose()
         return response
+
+
+async def _chunks(body: FileBody) -> AsyncIterator[bytes]:
+    """Yield the chunks of a file, read in a thread."""
+    chunks = iter(body)
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk
+
+
+def _may_follow(call: Call) -> bool:
+    """Say whether a redirect is followed: most make a GET of other methods, which does nothing."""
+    return call.method == "GET"

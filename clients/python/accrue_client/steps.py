@@ -4,7 +4,7 @@ An operation is a generator: it yields a `Call`, a `Pause` or `Work`, is sent wh
 returns its result. `running` runs the same operations with threads or with asyncio.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +24,6 @@ class FileBody:
         with self.path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self:
-            yield chunk
 
 
 @dataclass(frozen=True)

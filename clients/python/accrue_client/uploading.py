@@ -39,12 +39,14 @@ def upload(
     `strict` takes all images or none. `resume` is the id of an upload that was cut off. Raises
     InvalidSourceError, UploadInterruptedError and ProblemError.
     """
-    query = {"group": group, "strict": strict or None}
+    query: dict[str, Any] = {"group": group, "strict": strict or None}
     if is_archive(source) and label is None:
         return (
             yield from _send_archive(api, Path(source), {**query, "names": names, "split": split})
         )
     found = yield from collect(api, source, label, group)
+    if group == "folder":
+        query["group"] = None  # each image of a form says its own
     return (yield from send(api, found, tell, split=split, query=query, resume=resume))
 
 
