@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import fleet, turns
+from app.inference.registry import Registry
 from app.main import create_app
 from app.services.jobs.event_polling import EventPoller
 from app.settings import Settings
+from app.storage import open_store
 from benchmarks.database.rows import Size, job, upload
 
 ROUNDS = 5
@@ -78,10 +81,17 @@ def costs(url: str, size: Size, *, rounds: int = ROUNDS, repeats: int = REPEATS)
 
 
 async def _costs(url: str, size: Size, rounds: int, repeats: int) -> dict[str, Cost]:
-    app = create_app(Settings(database_url=url, storage_url=Path("/nowhere").as_uri(), keys="off"))
+    settings = Settings(
+        database_url=url, storage_url=Path("/nowhere").as_uri(), keys="off", engine="torch"
+    )
+    app = create_app(settings)
     database = Database(url)
     app.state.database = database
     app.state.event_poller = EventPoller(database, 1)
+    # Routes ask it what is in memory: nothing is.
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder).as_uri())
+    app.state.registry = Registry(database, store, store, settings)
     clock = Clock(database)
     found: dict[str, list[Cost]] = {}
     transport = httpx.ASGITransport(app)

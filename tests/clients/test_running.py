@@ -22,7 +22,7 @@ class Redirecting(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_DELETE = do_GET
+    do_DELETE = do_GET  # noqa: N815 - the base class names it
 
     def log_message(self, *_: object) -> None:
         """Be silent."""

@@ -55,7 +55,7 @@ def test_commands_with_keys(start: Callable[..., Service], digits: Digits, tmp_p
     nothing.mkdir(parents=True)
     (nothing / "note.txt").write_text("no image")
     left = accrue("learn", "left", str(nothing.parent), ACCRUE_KEY=train)
-    assert "No usable images" in refused(left)
+    assert "Not one image could be used" in refused(left)
     assert "stays" in left.stdout
     log = service.log.read_text()
     assert train not in log

@@ -78,4 +78,4 @@ def test_one_shot_with_one_class_then_one_more(service: Service, digits: Digits)
         assert len(answer.json()["uploads"]) == 1
         assert service.finished(answer.json()["id"])["state"] == "succeeded"
     versions = service.http.get("/v1/classifiers/single/versions").json()["data"]
-    assert sorted(len(version["classes"]) for version in versions) == [1, 2]
+    assert sorted(version["class_count"] for version in versions) == [1, 2]

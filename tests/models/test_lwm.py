@@ -57,7 +57,10 @@ class Situation:
 
     @property
     def step(self) -> Any:
-        return SimpleNamespace(known=OLD, tasks=self.tasks, seed=1, network=self.network)
+        task_of = torch.tensor(self.tasks)
+        return SimpleNamespace(
+            known=OLD, tasks=self.tasks, task_of=task_of, seed=1, network=self.network
+        )
 
     def ask_teacher(self, images: Tensor) -> Activations:
         with torch.set_grad_enabled(images.requires_grad):

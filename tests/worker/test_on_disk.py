@@ -76,9 +76,9 @@ def test_a_version_is_the_same_from_disk(
 @ONE_KIND_AT_FIRST
 def test_all_forms_count_together(service: Service, tmp_path: Path) -> None:
     """8 images to train on in two forms, and 2 held out: 18."""
-    for images, on_disk in ((17, True), (18, False)):
-        room = ImageRoom(images * BYTES, tmp_path / str(images))
-        name = f"of{images}"
+    for count, on_disk in ((17, True), (18, False)):
+        room = ImageRoom(count * BYTES, tmp_path / str(count))
+        name = f"of{count}"
         service.classifier(
             name,
             method="replay",

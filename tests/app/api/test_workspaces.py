@@ -77,6 +77,7 @@ PROBES = {
     "GET /v1/methods": Probe("shared"),
     "GET /v1/backbones": Probe("shared"),
     "POST /v1/uploads/{upload_id}/images": Probe(given={"json": images(8)}),
+    "POST /v1/uploads/layout": Probe("shared", given={"json": {"files": [{"name": "a/1.png"}]}}),
     "POST /v1/uploads": Probe("own", given={"json": images(9)}),
     "DELETE /v1/uploads/{upload_id}": Probe(),
     "DELETE /v1/classifiers/{name}/aliases/{alias}": Probe(),
