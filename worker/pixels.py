@@ -18,6 +18,10 @@ from worker.room import ImageRoom
 log = structlog.get_logger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What is left free of the disk, which may have the database, uploads and checkpoints too: a
+# twentieth, and no more than so many bytes.
+_SHARE_LEFT = 0.05
+_MOST_LEFT = 2 * 1024**3
 
 
 class Images(Protocol):
@@ -48,9 +52,12 @@ class _OnDisk:
 
     def __init__(self, room: ImageRoom, count: int, side: int) -> None:
         self._room, self._size, self._bytes = room, 3 * side**2, count * 3 * side**2
-        room.folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=room.folder, buffering=0)  # noqa: SIM115 - mapped
         try:
+            room.folder.mkdir(parents=True, exist_ok=True)
+            # Before anything is taken: to run out of room fills the disk for everybody.
+            if self._bytes > self._free() - self._left_free():
+                raise self._no_room()
+            self._file = tempfile.TemporaryFile(dir=room.folder, buffering=0)  # noqa: SIM115
             # All of it now: a full disk is said before anything is trained.
             os.posix_fallocate(self._file.fileno(), 0, self._bytes)
         except OSError as error:
@@ -70,14 +77,22 @@ class _OnDisk:
         except OSError as error:
             raise self._full(error) from error
 
+    def _free(self) -> int:
+        disk = os.statvfs(self._room.folder)
+        return disk.f_bavail * disk.f_frsize
+
+    def _left_free(self) -> int:
+        disk = os.statvfs(self._room.folder)
+        return min(int(_SHARE_LEFT * disk.f_blocks * disk.f_frsize), _MOST_LEFT)
+
     def _full(self, error: OSError) -> Exception:
         """Return what to raise for an error of writing."""
-        if error.errno not in _FULL:
-            return error
-        free = os.statvfs(self._room.folder)
+        return self._no_room() if error.errno in _FULL else error
+
+    def _no_room(self) -> LearningError:
         return LearningError(
             "scratch-full",
             f"the images take {self._bytes:,} bytes, more than the {self._room.limit:,} of memory "
             f"that ACCRUE_TRAIN_MEMORY gives them, and {self._room.folder} has no room for them "
-            f"({free.f_bavail * free.f_frsize:,} bytes are free)",
+            f"({self._free():,} bytes are free, of which {self._left_free():,} are for others)",
         )

@@ -200,7 +200,7 @@ async def get_job(
             break
         if not await _change(event_poller, caller, request, job, deadline):
             break
-    if _has_just_succeeded(job):
+    if _was_just_promoted(job):
         # So that a prediction that follows this answer is the new version's.
         await run_in_threadpool(models.refresh)
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
@@ -275,9 +275,9 @@ def retry_job(
     return job
 
 
-def _has_just_succeeded(job: JobView) -> bool:
-    """Say whether the job succeeded so lately that its version may not be followed yet."""
-    if job.state != "succeeded" or job.finished_at is None:
+def _was_just_promoted(job: JobDetailView) -> bool:
+    """Say whether `live` names the job's version since so lately that it may not be served yet."""
+    if not job.promoted or job.finished_at is None:  # nothing else makes requests wait for loads
         return False
     return (datetime.now(UTC) - job.finished_at).total_seconds() < _FOLLOWED_SECONDS
 

@@ -12,6 +12,7 @@ import pytest
 from app.db.repositories import versions as version_rows
 from app.services.steps.publication import Outcome
 from app.settings import Settings
+from models.errors import LearningError
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.disk import fill
 from tests.worker.harness import (
@@ -24,10 +25,9 @@ from tests.worker.harness import (
     served,
     training_process,
 )
-from worker import child
+from worker import child, pixels
 from worker.attempt import Attempt
 from worker.lease import Lease
-from worker.pixels import images
 from worker.protocol import Failure, Message, Resources
 from worker.room import ImageRoom
 
@@ -109,6 +109,22 @@ def test_a_full_disk_is_said_before_training(service: Service, small_disk: Path)
     assert isinstance(child.run(replace(begun)), Outcome)
 
 
+def test_the_disk_is_never_filled(small_disk: Path) -> None:
+    """The database, uploads and checkpoints may be on it: a twentieth stays free."""
+    room, side = ImageRoom(0, small_disk), 100
+    disk = os.statvfs(small_disk)
+    free = disk.f_bavail * disk.f_frsize
+    count = free // (3 * side**2)
+    with pytest.raises(LearningError, match="no room") as error:
+        pixels.images(room, count, side, on_disk=True)
+    assert error.value.code == "scratch-full"
+    assert os.statvfs(small_disk).f_bavail == disk.f_bavail
+    fits = pixels.images(room, int(0.94 * count), side, on_disk=True)
+    left = os.statvfs(small_disk)
+    assert left.f_bavail * left.f_frsize >= free // 20
+    assert len(fits.tensor) == int(0.94 * count)
+
+
 def test_an_image_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the system takes a part of it at a time."""
     original = os.pwrite
@@ -116,7 +132,7 @@ def test_an_image_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "os.pwrite", lambda fd, data, at: original(fd, memoryview(data).cast("B")[:100], at)
     )
     image = np.random.default_rng(0).integers(1, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    room = images(ImageRoom(0, tmp_path), 2, SIZE, on_disk=True)
+    room = pixels.images(ImageRoom(0, tmp_path), 2, SIZE, on_disk=True)
     room.write(1, image)
     assert (room.tensor[1].numpy() == image.transpose(2, 0, 1)).all()
     assert not room.tensor[0].any()

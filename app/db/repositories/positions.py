@@ -116,9 +116,11 @@ def _places(session: Session, queues: Iterable[_Queue], job_ids: Collection[str]
     owners = select(Job.classifier_id).where(Job.id.in_(job_ids))
     turns = _turns().where(Job.classifier_id.in_(owners)).subquery()
     found = session.execute(select(turns).where(turns.c.id.in_(job_ids)))
+    # On PostgreSQL each query sees what is committed by then: a job may have been released since.
     return [
         _Place(key, by_key[key].hardware, turn, job_id, by_key[key].at)
         for key, turn, job_id in found
+        if key in by_key
     ]
 
 

@@ -6,12 +6,15 @@ import json
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from app.db.rows import insert
+from app.db.tables import Alias, Job, Version
 from tests.app import learnt
 from tests.app.learnt import LABELS, Published
 from tests.databases import ONE_KIND_AT_FIRST
@@ -273,6 +276,32 @@ def test_a_job_is_waited_for_until_it_has_ended(api: TestClient, upload: str) ->
     other = queue(api, upload).json()["id"]
     early = api.get(f"/v1/jobs/{other}", params={"wait": 0.2, "until": "finished"})
     assert early.json()["state"] == "queued"
+
+
+def test_only_a_version_that_went_live_is_waited_for(
+    api: TestClient, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loads of others may take long, and each wait takes a thread."""
+    job = queue(api, upload).json()["id"]
+    with api.app.state.database.transaction() as session:  # type: ignore[attr-defined]
+        row = session.get_one(Job, job)
+        row.state, row.finished_at = "succeeded", datetime.now(UTC)
+    calls: list[None] = []
+    registry = api.app.state.registry  # type: ignore[attr-defined]
+    monkeypatch.setattr(registry, "refresh", lambda: calls.append(None))
+    assert api.get(f"/v1/jobs/{job}").json()["promoted"] is None
+    assert not calls
+    with api.app.state.database.transaction() as session:  # type: ignore[attr-defined]
+        owner = session.get_one(Job, job).classifier_id
+        common = {"method": "icarl", "spec": {}, "metrics": {}, "memory": {}}
+        version = Version(id="ver", classifier_id=owner, number=1, job_id=job, **common)
+        version.created_at = datetime.now(UTC)
+        insert(session, version)
+        session.add(
+            Alias(classifier_id=owner, name="live", version_id="ver", updated_at=version.created_at)
+        )
+    assert api.get(f"/v1/jobs/{job}").json()["promoted"] is True
+    assert calls
 
 
 def test_waiting_starts_from_the_state_last_seen(api: TestClient, upload: str) -> None:

@@ -78,3 +78,27 @@ def test_positions_are_those_of_ranking_all_jobs(database: Database, seed: int) 
         assert positions.positions(session, list(expected)) == expected
         for job_id, place in expected.items():
             assert positions.positions(session, [job_id]) == {job_id: place}
+
+
+def test_a_job_that_is_queued_again_in_between_has_no_position_yet(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as session:
+        session.add(Classifier(id="cls", name="toy", spec={}, created_at=NOW))
+        session.flush()
+        session.add(
+            Job(
+                id="job",
+                workspace="default",
+                classifier_id="cls",
+                kind="learn",
+                request={},
+                state="queued",
+                created_at=NOW,
+            )
+        )
+        session.flush()
+        assert positions.positions(session, ["job"]) == {"job": 1}
+        # As PostgreSQL shows it to the first query, while a worker holds the job.
+        monkeypatch.setattr(positions, "_queues", lambda _session: [])
+        assert positions.positions(session, ["job"]) == {}
