@@ -6,9 +6,12 @@ from typing import Any
 
 from accrue_client.errors import (
     InvalidSourceError,
+    LimitedError,
+    NotAccrueError,
     NotAllTakenError,
     ProblemError,
     ServerUnreachableError,
+    UnavailableError,
     UploadInterruptedError,
 )
 from accrue_client.folders import Skipped
@@ -86,7 +89,7 @@ def send(
             )
             upload_id = None if answer is None else answer["id"]
             done += len(part)
-    except ServerUnreachableError as error:
+    except (ServerUnreachableError, NotAccrueError, UnavailableError, LimitedError) as error:
         if upload_id is None:
             raise
         raise UploadInterruptedError(
