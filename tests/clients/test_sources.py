@@ -138,3 +138,10 @@ def test_a_form_is_read_by_the_service_as_it_was_meant(tmp_path: Path) -> None:
         assert isinstance(item, Item)
         assert (item.label, item.group) == (f"label {number}", "g")
         assert item.data == (tmp_path / name).read_bytes()
+
+
+def test_sizes_are_known_without_reading(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"12345")
+    given = [tmp_path / "a.png", b"123", bytearray(2), memoryview(b"1234"), RED, tmp_path / "none"]
+    found = collected({"go": given})
+    assert [image.size for image in found.images] == [5, 3, 2, 4, None, None]

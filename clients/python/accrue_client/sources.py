@@ -10,7 +10,7 @@ from typing import Any, Literal
 from accrue_client.errors import InvalidSourceError
 from accrue_client.folders import FolderFile, Skipped, list_folder
 from accrue_client.http_api import Api
-from accrue_client.images import data_of, is_image, name_of
+from accrue_client.images import data_of, is_image, name_of, size_of
 from accrue_client.steps import Steps, work
 
 Split = Literal["train", "test"]
@@ -163,7 +163,7 @@ def _one(
             "of Pillow, or an array of uint8 [height, width, 3]."
         )
     name = f"{label}/{name_of(image, number)}"
-    return LabelledImage(name, label, lambda: data_of(image), None, split, group)
+    return LabelledImage(name, label, lambda: data_of(image), size_of(image), split, group)
 
 
 def _with_own_names(images: list[LabelledImage]) -> list[LabelledImage]:
