@@ -14,7 +14,7 @@ from accrue_client.sources import LabelledImage, Split
 PART_BYTES = 16 << 20
 PART_IMAGES = 500
 # Of images whose size is not known before they are loaded.
-_GUESSED_BYTES = 1 << 18
+GUESSED_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def parts_of(
         part: list[LabelledImage] = []
         size = 0
         for image in same:
-            expected = _GUESSED_BYTES if image.size is None else image.size
+            expected = GUESSED_BYTES if image.size is None else image.size
             if part and (size + expected > limit or len(part) == PART_IMAGES):
                 yield split, part
                 part, size = [], 0
