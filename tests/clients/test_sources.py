@@ -145,3 +145,14 @@ def test_sizes_are_known_without_reading(tmp_path: Path) -> None:
     given = [tmp_path / "a.png", b"123", bytearray(2), memoryview(b"1234"), RED, tmp_path / "none"]
     found = collected({"go": given})
     assert [image.size for image in found.images] == [5, 3, 2, 4, None, None]
+
+
+def test_mixed_splits_are_few_parts() -> None:
+    images = [
+        LabelledImage(str(number), "go", lambda: b"", 1, "test" if number % 3 else "train")
+        for number in range(9)
+    ]
+    assert [(split, [image.name for image in part]) for split, part in parts_of(images)] == [
+        ("train", ["0", "3", "6"]),
+        ("test", ["1", "2", "4", "5", "7", "8"]),
+    ]
