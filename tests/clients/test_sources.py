@@ -156,3 +156,12 @@ def test_mixed_splits_are_few_parts() -> None:
         ("train", ["0", "3", "6"]),
         ("test", ["1", "2", "4", "5", "7", "8"]),
     ]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pandas.NA])
+def test_what_a_table_leaves_open_is_not_a_name(missing: Any) -> None:
+    rows = {"image": [b"a"], "label": ["go"], "group": [missing], "split": [missing]}
+    (image,) = collected(pandas.DataFrame(rows, dtype=object)).images
+    assert (image.group, image.split) == (None, None)
+    with pytest.raises(InvalidSourceError, match="Row 0 has no label"):
+        collected(pandas.DataFrame({"image": [b"a"], "label": [missing]}, dtype=object))

@@ -143,15 +143,21 @@ def _of_table(table: Any) -> Iterator[LabelledImage]:
         )
     for number, row in enumerate(table.to_dict("records")):
         given = {what: row[column] for what, column in columns.items() if column is not None}
-        split = given.get("split")
+        if _is_missing(given["label"]):
+            raise InvalidSourceError(f"Row {number} has no label: give it one, or drop the row.")
+        split = None if _is_missing(given.get("split")) else given["split"]
         if split not in (None, "train", "test"):
             raise InvalidSourceError(f"Row {number} has the split {split!r}: give train or test.")
         group = given.get("group")
-        # A missing value of a table is not equal to itself.
-        known = group is not None and group == group  # noqa: PLR0124
-        yield _one(
-            given["image"], str(given["label"]), number, split, str(group) if known else None
-        )
+        named = None if _is_missing(group) else str(group)
+        yield _one(given["image"], str(given["label"]), number, split, named)
+
+
+def _is_missing(value: object) -> bool:
+    """Say whether a cell of a table is empty: None, NaN, or pandas' NA or NaT."""
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 - as NaN does
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _one(
