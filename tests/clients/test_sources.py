@@ -63,6 +63,10 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / folder / "x.png").write_bytes(b"x")
     found = collected({"go": [tmp_path / "1/x.png", tmp_path / "2/x.png"]})
     assert [image.name for image in found.images] == ["go/x (1).png", "go/x (2).png"]
+    (tmp_path / "1" / "x (1).png").write_bytes(b"x")
+    found = collected({"go": [tmp_path / name for name in ("1/x.png", "2/x.png", "1/x (1).png")]})
+    names = ["go/x (2).png", "go/x (3).png", "go/x (1).png"]
+    assert [image.name for image in found.images] == names
 
 
 def test_a_table(tmp_path: Path) -> None:

@@ -175,14 +175,17 @@ def _one(
 def _with_own_names(images: list[LabelledImage]) -> list[LabelledImage]:
     """Number the names that several images have: what is rejected is told by its name."""
     counts = Counter(image.name for image in images)
-    seen: Counter[str] = Counter()
-    return [_numbered(image, seen) if counts[image.name] > 1 else image for image in images]
+    taken, seen = set(counts), Counter[str]()
+    return [_numbered(image, seen, taken) if counts[image.name] > 1 else image for image in images]
 
 
-def _numbered(image: LabelledImage, seen: Counter[str]) -> LabelledImage:
-    seen[image.name] += 1
-    name = PurePosixPath(image.name)
-    return replace(image, name=f"{name.with_suffix('')} ({seen[image.name]}){name.suffix}")
+def _numbered(image: LabelledImage, seen: Counter[str], taken: set[str]) -> LabelledImage:
+    path, name = PurePosixPath(image.name), image.name
+    while name in taken:  # another file may have such a name already
+        seen[image.name] += 1
+        name = f"{path.with_suffix('')} ({seen[image.name]}){path.suffix}"
+    taken.add(name)
+    return replace(image, name=name)
 
 
 def _is_folder(source: object) -> bool:
