@@ -13,7 +13,9 @@ def test_a_key_is_not_shown() -> None:
     assert "secret" not in repr(connection)
 
 
-@pytest.mark.parametrize("key", ["acr_secret\nmore", "acr_secret x", "acr_secrét", "acr_secret\x00"])
+@pytest.mark.parametrize(
+    "key", ["acr_secret\nmore", "acr_secret x", "acr_secrét", "acr_secret\x00"]
+)
 def test_what_no_header_can_hold_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(AccrueError, match="is not one") as caught:
         Connection.to(URL, key)

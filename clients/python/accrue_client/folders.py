@@ -14,7 +14,7 @@ _DEEPEST = 100
 # The first bytes of images, for files whose name does not say what they are.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
-# What desktops and network storage leave beside the files of people. The service passes it over, too.
+# What desktops and network storage leave beside the files of people. The service has the same list.
 JUNK = frozenset(
     {
         "__macosx",
