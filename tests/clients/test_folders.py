@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from accrue_client.errors import InvalidSourceError
-from accrue_client.folders import FolderFile, Skipped, list_folder
+from accrue_client.folders import JUNK, FolderFile, Skipped, list_folder
+
+from app.security import archives
 
 
 def test_hidden_files_are_passed_over_and_files_without_a_suffix_are_looked_into(
@@ -102,3 +104,19 @@ def test_what_is_not_a_file_is_skipped(tmp_path: Path) -> None:
     listing = list_folder(tmp_path)
     assert listing.files == [FolderFile(tmp_path / "go/1.png", "go/1.png", 1, None)]
     assert listing.skipped == [Skipped("go/pipe", "not a file")]
+
+
+def test_what_desktops_leave_behind_is_neither_sent_nor_missed(tmp_path: Path) -> None:
+    """An unreadable or empty folder of that kind would make `strict` refuse all."""
+    (tmp_path / "a" / "@eaDir" / "1.png").mkdir(parents=True)
+    (tmp_path / "a" / "@eaDir" / "1.png" / "SYNOPHOTO_THUMB_XL.jpg").write_bytes(b"thumbnail")
+    (tmp_path / "a" / "1.png").write_bytes(b"image")
+    (tmp_path / "a" / "Thumbs.db").write_bytes(b"thumbnails")
+    (tmp_path / "lost+found").mkdir()
+    listing = list_folder(tmp_path)
+    assert [file.name for file in listing.files] == ["a/1.png"]
+    assert listing.skipped == []
+
+
+def test_the_service_passes_over_the_same() -> None:
+    assert JUNK == archives._JUNK

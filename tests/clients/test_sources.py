@@ -63,6 +63,10 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / folder / "x.png").write_bytes(b"x")
     found = collected({"go": [tmp_path / "1/x.png", tmp_path / "2/x.png"]})
     assert [image.name for image in found.images] == ["go/x (1).png", "go/x (2).png"]
+    (tmp_path / "1" / "x (1).png").write_bytes(b"x")
+    found = collected({"go": [tmp_path / name for name in ("1/x.png", "2/x.png", "1/x (1).png")]})
+    names = ["go/x (2).png", "go/x (3).png", "go/x (1).png"]
+    assert [image.name for image in found.images] == names
 
 
 def test_a_table(tmp_path: Path) -> None:
@@ -138,3 +142,30 @@ def test_a_form_is_read_by_the_service_as_it_was_meant(tmp_path: Path) -> None:
         assert isinstance(item, Item)
         assert (item.label, item.group) == (f"label {number}", "g")
         assert item.data == (tmp_path / name).read_bytes()
+
+
+def test_sizes_are_known_without_reading(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"12345")
+    given = [tmp_path / "a.png", b"123", bytearray(2), memoryview(b"1234"), RED, tmp_path / "none"]
+    found = collected({"go": given})
+    assert [image.size for image in found.images] == [5, 3, 2, 4, None, None]
+
+
+def test_mixed_splits_are_few_parts() -> None:
+    images = [
+        LabelledImage(str(number), "go", lambda: b"", 1, "test" if number % 3 else "train")
+        for number in range(9)
+    ]
+    assert [(split, [image.name for image in part]) for split, part in parts_of(images)] == [
+        ("train", ["0", "3", "6"]),
+        ("test", ["1", "2", "4", "5", "7", "8"]),
+    ]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pandas.NA])
+def test_what_a_table_leaves_open_is_not_a_name(missing: Any) -> None:
+    rows = {"image": [b"a"], "label": ["go"], "group": [missing], "split": [missing]}
+    (image,) = collected(pandas.DataFrame(rows, dtype=object)).images
+    assert (image.group, image.split) == (None, None)
+    with pytest.raises(InvalidSourceError, match="Row 0 has no label"):
+        collected(pandas.DataFrame({"image": [b"a"], "label": [missing]}, dtype=object))

@@ -1,6 +1,7 @@
 """Signatures of webhooks, as the service makes them."""
 
 import base64
+import hmac
 import json
 import time
 
@@ -35,3 +36,17 @@ def test_anything_else_is_refused() -> None:
     ):
         with pytest.raises(SignatureError):
             verify_webhook(secret, sent, body)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_"])
+def test_an_empty_secret_is_refused(secret: str) -> None:
+    """Anyone can sign with it, and a variable that is not set gives it."""
+    sent = str(int(time.time()))
+    signed = hmac.digest(b"", f"id.{sent}.".encode() + b"{}", "sha256")
+    headers = {
+        "webhook-id": "id",
+        "webhook-timestamp": sent,
+        "webhook-signature": "v1," + base64.b64encode(signed).decode(),
+    }
+    with pytest.raises(SignatureError, match="secret is empty"):
+        verify_webhook(secret, headers, b"{}")

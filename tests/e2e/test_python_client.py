@@ -203,7 +203,13 @@ def test_a_restart_while_waiting_does_not_matter(
     assert states[-1] == "cancelled"
 
 
-def test_strict_takes_all_or_nothing(accrue: Accrue, service: Service, folder: Path) -> None:
+def test_strict_takes_all_or_nothing(
+    accrue: Accrue,
+    service: Service,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = service.http.get("/v1/uploads").json()["data"]
     (folder / "0" / "note.png").write_text("no image")
     with pytest.raises(problems.RejectedImagesError):
@@ -212,6 +218,10 @@ def test_strict_takes_all_or_nothing(accrue: Accrue, service: Service, folder: P
     (folder / "0" / "gone.png").symlink_to(folder / "none")
     with pytest.raises(ValueError, match="strict takes all or none"):
         accrue.upload(folder, strict=True)
+    images = [*(folder / "0").glob("1*.png"), tmp_path / "none.png"]
+    monkeypatch.setattr(parts, "PART_IMAGES", 1)  # others have arrived when it is read
+    with pytest.raises(ValueError, match="strict takes all or none"):
+        accrue.upload({"0": images}, strict=True)
     assert service.http.get("/v1/uploads").json()["data"] == before
 
 

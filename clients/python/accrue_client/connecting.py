@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
@@ -22,7 +22,7 @@ class Connection:
     """The URL of a service, a key, and the proxy between."""
 
     url: str
-    key: str | None
+    key: str | None = field(repr=False)  # a repr gets into logs
     proxy: ProxyInUse | None
 
     @classmethod
@@ -32,7 +32,10 @@ class Connection:
         Raises AccrueError for what is not a URL or names a proxy that cannot be used.
         """
         url = (url or os.environ.get("ACCRUE_URL") or DEFAULT_URL).rstrip("/")
-        key = key or os.environ.get("ACCRUE_KEY") or None
+        key = (key or os.environ.get("ACCRUE_KEY") or "").strip() or None
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            # Not said by what sends the header: its message has the key in it.
+            raise AccrueError("What is given as a key is not one. Keys begin with acr_.")
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
@@ -41,7 +44,7 @@ class Connection:
             raise AccrueError(
                 f"{url} is not the URL of a server: it begins with http:// or https://."
             )
-        return cls(url, key and key.strip(), ProxyInUse.towards(parsed))
+        return cls(url, key, ProxyInUse.towards(parsed))
 
     @property
     def arguments(self) -> Mapping[str, Any]:

@@ -14,6 +14,22 @@ _DEEPEST = 100
 # The first bytes of images, for files whose name does not say what they are.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
+# What desktops and network storage leave beside the files of people. The service has the same list.
+JUNK = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+    }
+)
+
 
 @dataclass(frozen=True)
 class FolderFile:
@@ -45,7 +61,7 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """List all files but hidden ones. Follows links to files and to folders of classes.
+    """List all files but hidden ones and `JUNK`. Follows links to files and to folders of classes.
 
     Raises InvalidSourceError if `folder` is not a folder.
     """
@@ -71,7 +87,7 @@ def _walk(
         yield Skipped(_shown("/".join(path)), _unreadable(error))
         return
     above = (*above, (status.st_dev, status.st_ino))
-    entries = [entry for entry in entries if not entry.startswith(".")]
+    entries = [entry for entry in entries if not _is_junk(entry)]
     if path and not entries:
         yield Skipped("/".join(path), "an empty folder")
     for entry in entries:
@@ -122,6 +138,10 @@ def _looks_like_image(source: Path) -> bool | None:
         return None
     with source.open("rb") as file:
         return file.read(16).startswith(_SIGNATURES)
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
 
 
 def _shown(name: str) -> str:

@@ -49,6 +49,20 @@ def name_of(given: object, number: int) -> str:
     return Path(named).name if isinstance(named, str) and named else f"image-{number}.png"
 
 
+def size_of(given: object) -> int | None:
+    """Return the number of bytes of an image's file; None where only reading it would tell."""
+    if isinstance(given, (bytes, bytearray)):
+        return len(given)
+    if isinstance(given, memoryview):
+        return given.nbytes
+    if isinstance(given, (str, PathLike)):
+        try:
+            return Path(given).stat().st_size
+        except OSError:  # said when it is read
+            return None
+    return None
+
+
 def data_of(given: object) -> bytes:
     """Return the bytes of an image's file; images in memory become PNG, without loss.
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Self
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from accrue_client.sources import LabelledImage, Split
 PART_BYTES = 16 << 20
 PART_IMAGES = 500
 # Of images whose size is not known before they are loaded.
-_GUESSED_BYTES = 1 << 18
+GUESSED_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,19 @@ class Form:
 def parts_of(
     images: Sequence[LabelledImage], limit: int = PART_BYTES
 ) -> Iterator[tuple[Split | None, list[LabelledImage]]]:
-    """Yield images in their order, in parts of one split, of at most `limit` bytes or one image."""
-    for split, same in groupby(images, key=lambda image: image.split):
+    """Yield images in parts of one split, of at most `limit` bytes or one image.
+
+    Those of a split keep their order, and splits come in the order of their first image: a table
+    may mix them.
+    """
+    by_split: dict[Split | None, list[LabelledImage]] = {}
+    for image in images:
+        by_split.setdefault(image.split, []).append(image)
+    for split, same in by_split.items():
         part: list[LabelledImage] = []
         size = 0
         for image in same:
-            expected = _GUESSED_BYTES if image.size is None else image.size
+            expected = GUESSED_BYTES if image.size is None else image.size
             if part and (size + expected > limit or len(part) == PART_IMAGES):
                 yield split, part
                 part, size = [], 0

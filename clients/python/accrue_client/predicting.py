@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypedDict
 
 from accrue_client.http_api import Api, classifier_path
-from accrue_client.images import data_of
-from accrue_client.parts import files_form
+from accrue_client.images import data_of, size_of
+from accrue_client.parts import GUESSED_BYTES, PART_BYTES, files_form
 from accrue_client.steps import Steps, work
 from accrue_client.views import Prediction, Unreadable
 
@@ -44,14 +44,19 @@ def predict_batch(
     return [_outcome(result) for result in answer["results"]]
 
 
-def batches(images: Iterable[Any], size: int = BATCH) -> Iterator[list[Any]]:
-    """Yield images in batches, without reading further ahead."""
+def batches(
+    images: Iterable[Any], size: int = BATCH, limit: int = PART_BYTES
+) -> Iterator[list[Any]]:
+    """Yield images in batches of at most `limit` bytes or one image, one image ahead."""
     batch: list[Any] = []
+    filled = 0
     for image in images:
-        batch.append(image)
-        if len(batch) == size:
+        expected = size_of(image) or GUESSED_BYTES
+        if batch and (len(batch) == size or filled + expected > limit):
             yield batch
-            batch = []
+            batch, filled = [], 0
+        batch.append(image)
+        filled += expected
     if batch:
         yield batch
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from accrue_client.errors import InvalidSourceError
 from accrue_client.folders import FolderFile, Skipped, list_folder
 from accrue_client.http_api import Api
-from accrue_client.images import data_of, is_image, name_of
+from accrue_client.images import data_of, is_image, name_of, size_of
 from accrue_client.steps import Steps, work
 
 Split = Literal["train", "test"]
@@ -143,15 +143,21 @@ def _of_table(table: Any) -> Iterator[LabelledImage]:
         )
     for number, row in enumerate(table.to_dict("records")):
         given = {what: row[column] for what, column in columns.items() if column is not None}
-        split = given.get("split")
+        if _is_missing(given["label"]):
+            raise InvalidSourceError(f"Row {number} has no label: give it one, or drop the row.")
+        split = None if _is_missing(given.get("split")) else given["split"]
         if split not in (None, "train", "test"):
             raise InvalidSourceError(f"Row {number} has the split {split!r}: give train or test.")
         group = given.get("group")
-        # A missing value of a table is not equal to itself.
-        known = group is not None and group == group  # noqa: PLR0124
-        yield _one(
-            given["image"], str(given["label"]), number, split, str(group) if known else None
-        )
+        named = None if _is_missing(group) else str(group)
+        yield _one(given["image"], str(given["label"]), number, split, named)
+
+
+def _is_missing(value: object) -> bool:
+    """Say whether a cell of a table is empty: None, NaN, or pandas' NA or NaT."""
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 - as NaN does
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _one(
@@ -163,20 +169,23 @@ def _one(
             "of Pillow, or an array of uint8 [height, width, 3]."
         )
     name = f"{label}/{name_of(image, number)}"
-    return LabelledImage(name, label, lambda: data_of(image), None, split, group)
+    return LabelledImage(name, label, lambda: data_of(image), size_of(image), split, group)
 
 
 def _with_own_names(images: list[LabelledImage]) -> list[LabelledImage]:
     """Number the names that several images have: what is rejected is told by its name."""
     counts = Counter(image.name for image in images)
-    seen: Counter[str] = Counter()
-    return [_numbered(image, seen) if counts[image.name] > 1 else image for image in images]
+    taken, seen = set(counts), Counter[str]()
+    return [_numbered(image, seen, taken) if counts[image.name] > 1 else image for image in images]
 
 
-def _numbered(image: LabelledImage, seen: Counter[str]) -> LabelledImage:
-    seen[image.name] += 1
-    name = PurePosixPath(image.name)
-    return replace(image, name=f"{name.with_suffix('')} ({seen[image.name]}){name.suffix}")
+def _numbered(image: LabelledImage, seen: Counter[str], taken: set[str]) -> LabelledImage:
+    path, name = PurePosixPath(image.name), image.name
+    while name in taken:  # another file may have such a name already
+        seen[image.name] += 1
+        name = f"{path.with_suffix('')} ({seen[image.name]}){path.suffix}"
+    taken.add(name)
+    return replace(image, name=name)
 
 
 def _is_folder(source: object) -> bool:

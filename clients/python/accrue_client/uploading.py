@@ -6,9 +6,12 @@ from typing import Any
 
 from accrue_client.errors import (
     InvalidSourceError,
+    LimitedError,
+    NotAccrueError,
     NotAllTakenError,
     ProblemError,
     ServerUnreachableError,
+    UnavailableError,
     UploadInterruptedError,
 )
 from accrue_client.folders import Skipped
@@ -72,11 +75,7 @@ def send(
     """Send images part by part, and return the upload. `query` goes with each part."""
     strict = query.get("strict")
     if strict and found.skipped:
-        raise NotAllTakenError(
-            f"{len(found.skipped)} of the files cannot be sent, and strict takes all or none: "
-            "nothing was sent.",
-            found.skipped,
-        )
+        raise _not_all(found.skipped)
     sent = set() if resume is None else (yield from _names_sent(api, resume))
     left = [image for image in found.images if image.name not in sent]
     total, done = len(found.images), len(found.images) - len(left)
@@ -90,14 +89,14 @@ def send(
             )
             upload_id = None if answer is None else answer["id"]
             done += len(part)
-    except ServerUnreachableError as error:
+    except (ServerUnreachableError, NotAccrueError, UnavailableError, LimitedError) as error:
         if upload_id is None:
             raise
         raise UploadInterruptedError(
             f"{error}\n{done} of {total} images have arrived. Continue with resume={upload_id!r}.",
             upload_id,
         ) from error
-    except ProblemError:
+    except (ProblemError, NotAllTakenError):
         if strict and upload_id is not None:
             yield from api.delete(f"/v1/uploads/{upload_id}")
         raise
@@ -120,6 +119,8 @@ def _send_part(
     """Send one part and return the whole upload; what cannot be read is added to `skipped`."""
     form = yield from work(lambda: form_of(part))
     skipped += form.skipped
+    if form.skipped and query.get("strict"):
+        raise _not_all(form.skipped)
     if not form.images:
         return so_far
     path = "/v1/uploads" if upload_id is None else f"/v1/uploads/{upload_id}/images"
@@ -131,6 +132,14 @@ def _send_part(
             raise
         skipped += [Skipped(image.name, error.detail) for image in part]
         return so_far
+
+
+def _not_all(skipped: Sequence[Skipped]) -> NotAllTakenError:
+    return NotAllTakenError(
+        f"{len(skipped)} of the files cannot be sent, and strict takes all or none: nothing was "
+        "sent.",
+        skipped,
+    )
 
 
 def _names_sent(api: Api, upload_id: str) -> Steps[set[str]]:

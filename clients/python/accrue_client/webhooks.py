@@ -19,6 +19,8 @@ def verify_webhook(
     `secret` is the one that the job was queued with, `body` what was received, byte by byte.
     Raises SignatureError for what is not signed with it, or not within `tolerance` seconds.
     """
+    if not secret.removeprefix("whsec_"):
+        raise SignatureError("The secret is empty: anyone could have signed the webhook.")
     found = {name.lower(): value for name, value in headers.items()}
     try:
         sent, given = found["webhook-timestamp"], found["webhook-signature"].split()
