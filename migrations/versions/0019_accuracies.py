@@ -85,11 +85,17 @@ def upgrade() -> None:
     connection = op.get_bind()
     own: dict[str, list[MeasuredRow]] = {}
     parents: dict[str, str | None] = {}
+    numbers: dict[str, set[int]] = {}
+    for owner, number in connection.execute(
+        sa.select(_versions.c.classifier_id, _versions.c.number)
+    ):
+        numbers.setdefault(owner, set()).add(number)
     for version, classes in _each(connection):
         parents[version.id] = version.parent_id
         before = _chain(version.parent_id, parents, own)
         tasks = [row.task for row in classes]
-        rows = older_metrics.own_rows(version.metrics, version.number, tasks, before)
+        existing = numbers[version.classifier_id]
+        rows = older_metrics.own_rows(version.metrics, version.number, tasks, before, existing)
         own[version.id] = rows
         _insert(connection, _rows, [{"version_id": version.id, **row._asdict()} for row in rows])
         measured = [

@@ -15,12 +15,16 @@ def own_rows(
     number: int,
     tasks: Collection[int],
     before: Sequence[MeasuredRow],
+    existing: Collection[int] = (),
 ) -> list[MeasuredRow]:
     """Return the rows of a version's matrices that its ancestors do not have.
 
     `tasks` are those of its classes and `before` the ancestors' rows, oldest first. Besides its own
     row these are the rows of ancestors that were deleted. Numbers of tasks only grow, so a row is
     of the first of the version's tasks.
+
+    The numbers of deleted ancestors are not known: they get the last that are free between the
+    parent and the version, and never one of the `existing` versions, which are others.
     """
     known = sorted(set(tasks))
     matrix, aware = metrics.get("matrix", []), metrics.get("task_aware_matrix", [])
@@ -37,9 +41,14 @@ def own_rows(
         for place, (now, then) in enumerate(zip(shown, was, strict=False))
         if now is None and then is not None
     }
+    oldest = before[-1].number + 1 if before else 1
+    free = [each for each in range(oldest, number) if each not in existing]
+    numbers = [*free[max(len(free) - own + 1, 0) :], number]
+    if len(numbers) < own:  # it contradicts its ancestors or the versions beside it
+        numbers = list(range(number - own + 1, number + 1))
     return [
         MeasuredRow(
-            number=number - len(matrix) + place + 1,
+            number=numbers[place - first],
             accuracy=accuracies[place] if place < len(accuracies) else None,
             tasks=known[: len(row)],
             accuracies=row,

@@ -116,8 +116,9 @@ def _insert(
     restoring_rows.add_rankings(session, manifest.id, images)
     problems: list[str] = []
     present: set[str] = set()
+    numbers = {version.number for version in versions}
     for version in versions:
-        problems += _add_version(session, manifest, version, present, set(images))
+        problems += _add_version(session, manifest, version, present, numbers, set(images))
         present.add(version.id)
     for name, alias in manifest.aliases.items():
         if alias.version not in present:
@@ -159,6 +160,7 @@ def _add_version(
     owner: ClassifierManifest,
     manifest: VersionManifest,
     present: set[str],
+    numbers: set[int],
     rankings: set[str],
 ) -> list[str]:
     problems = []
@@ -170,7 +172,7 @@ def _add_version(
     if measured is None:
         before = accuracy_rows.rows(session, parent) if parent else []
         tasks = [known.task for known in manifest.classes]
-        measured = older_metrics.own_rows(manifest.metrics, manifest.number, tasks, before)
+        measured = older_metrics.own_rows(manifest.metrics, manifest.number, tasks, before, numbers)
     lost = {known.ranking for known in manifest.classes if known.ranking} - rankings
     if lost:
         problems.append(f"{owner.name}: exemplars of version {manifest.number} are missing")

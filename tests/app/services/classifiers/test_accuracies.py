@@ -99,16 +99,27 @@ def test_whole_matrices_of_older_releases_become_rows(seed: int) -> None:
                 version.parent = gone.parent
     for version in versions:
         version.rows = []
+    existing = {version.number for version in versions}
     for version in versions:
         before = version.parent.lineage() if version.parent else []
         version.rows = older_metrics.own_rows(
-            version.metrics, version.number, version.tasks, before
+            version.metrics, version.number, version.tasks, before, existing
         )
+        *deleted, own = version.rows
+        assert own.number == version.number
+        assert existing.isdisjoint(row.number for row in deleted)
         assert accuracies.matrices(version.lineage(), version.tasks) == version.metrics
         numbers = [row.number for row in version.lineage()]
         assert numbers == sorted(set(numbers))
     stored = sum(len(version.rows) for version in versions)
     assert stored < sum(len(version.metrics["matrix"]) for version in versions)
+
+
+def test_a_row_of_a_deleted_version_has_not_the_number_of_another() -> None:
+    """Versions 2 and 3 were learnt from version 1, which was deleted."""
+    metrics = {"matrix": [[0.7], [0.6, 0.5]], "accuracies": [0.7, 0.55]}
+    rows = older_metrics.own_rows(metrics, 3, [0, 1], [], {2, 3})
+    assert [row.number for row in rows] == [1, 3]
 
 
 def test_what_says_nothing_of_classes_stays_in_the_metrics() -> None:
