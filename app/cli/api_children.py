@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from app.cli.listening import bind_shared
+from app.cli.listening import hold_shared
 from app.cli.supervisor import Child
 from app.settings import Settings
 
@@ -35,7 +35,7 @@ def api_children(
     port = listener.getsockname()[1]
     listener.close()
     # The folder is for this user only. The socket keeps the port while all are restarted.
-    with tempfile.TemporaryDirectory(prefix="accrue-") as folder, bind_shared(settings.host, port):
+    with tempfile.TemporaryDirectory(prefix="accrue-") as folder, hold_shared(settings.host, port):
         command = [*serve, "--port", str(port), "--siblings", folder]
         yield [
             Child(f"API {place}", [*command, "--place", str(place)], sockets=inherited)

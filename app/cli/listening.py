@@ -57,6 +57,18 @@ def bind_shared(host: str, port: int) -> socket.socket:
     return shared
 
 
+def hold_shared(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for the processes that `bind_shared` it.
+
+    It gets no connections. While none of them listens, another service that calls `listen` is
+    refused. Raises CommandError if that is not possible.
+    """
+    held = bind_shared(host, port)
+    # Two sockets with this option may be at a port of which neither listens.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return held
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 

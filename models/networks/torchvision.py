@@ -98,6 +98,10 @@ class TorchvisionBackbone(Backbone):
         for level in earlier_levels(self.body):
             self.body.get_submodule(level).register_forward_hook(self._take_level)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For copies, which are made while other threads predict: without what these have there.
+        return {**self.__dict__, "_maps": {}, "_levels": {}}
+
     def forward(self, images: Tensor) -> Features:
         """Return the features of normalised images [B, 3, S, S]."""
         pooled: Tensor = self.body(images)

@@ -1,5 +1,6 @@
 """Backbones, the growing head, and published weights."""
 
+import copy
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -322,3 +323,17 @@ def test_parts_survive_storage_and_equal_parts_are_equal_bytes() -> None:
     assert all(torch.equal(back[name], part[name]) for name in part)
     with pytest.raises(ValueError, match="safetensors"):
         decode(data[:-1])
+
+
+def test_a_copy_has_nothing_of_a_forward_in_progress() -> None:
+    """Engines copy a network while other threads predict with it."""
+    backbone = build("resnet18", 0).backbone.eval()
+    copies: list[Any] = []
+    last = backbone.get_submodule("body.fc")
+    hook = last.register_forward_hook(lambda *_: copies.append(copy.deepcopy(backbone)))
+    backbone.levels(torch.zeros(1, 3, 32, 32))
+    hook.remove()
+    (made,) = copies
+    assert not made._maps
+    assert not made._levels
+    assert [len(each.levels(torch.zeros(1, 3, 32, 32))) for each in (made, backbone)] == [4, 4]

@@ -1,10 +1,10 @@
 """What runs the trunk of a version's network: PyTorch, or an engine that is faster here."""
 
-import os
 from importlib.util import find_spec
 
 import torch
 
+from app.inference.budget import inference_threads
 from app.inference.engines.engine import PLAIN, Engine
 from app.inference.engines.openvino import OpenVINO
 from app.inference.engines.torchscript import TorchScript
@@ -17,7 +17,6 @@ def of(settings: Settings) -> list[Engine]:
         return []
     engines: list[Engine] = []
     if find_spec("openvino") is not None:
-        threads = settings.inference_threads or len(os.sched_getaffinity(0))
-        engines.append(OpenVINO(threads, settings.inference_batch))
+        engines.append(OpenVINO(inference_threads(settings), settings.inference_batch))
     engines.append(TorchScript())
     return [engine for engine in engines if settings.engine in ("auto", engine.name)]

@@ -153,3 +153,15 @@ def test_a_graph_is_freed_with_its_runner() -> None:
     seen.append(weakref.ref(runner._run))
     del runner
     assert seen[0]() is None
+
+
+@NO_OPENVINO
+def test_api_processes_divide_the_cores_among_their_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+    monkeypatch.setattr(engines, "OpenVINO", lambda *some: given.append(some) or OpenVINO(*some))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
+    engines.of(Settings(engine="openvino", api_processes=4))
+    engines.of(Settings(engine="openvino", api_processes=4, inference_threads=3))
+    assert given == [(2, 16), (3, 16)]
