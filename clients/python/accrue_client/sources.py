@@ -149,8 +149,8 @@ def _of_table(table: Any) -> Iterator[LabelledImage]:
         if split not in (None, "train", "test"):
             raise InvalidSourceError(f"Row {number} has the split {split!r}: give train or test.")
         group = given.get("group")
-        named = None if _is_missing(group) else str(group)
-        yield _one(given["image"], str(given["label"]), number, split, named)
+        of_group = None if _is_missing(group) else str(group)
+        yield _one(given["image"], str(given["label"]), number, split, of_group)
 
 
 def _is_missing(value: object) -> bool:
