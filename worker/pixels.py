@@ -77,12 +77,18 @@ class _OnDisk:
         except OSError as error:
             raise self._full(error) from error
 
+    def _disk(self) -> os.statvfs_result:
+        folder = self._room.folder
+        while not folder.exists():  # a full disk may have no room for the folder itself
+            folder = folder.parent
+        return os.statvfs(folder)
+
     def _free(self) -> int:
-        disk = os.statvfs(self._room.folder)
+        disk = self._disk()
         return disk.f_bavail * disk.f_frsize
 
     def _left_free(self) -> int:
-        disk = os.statvfs(self._room.folder)
+        disk = self._disk()
         return min(int(_SHARE_LEFT * disk.f_blocks * disk.f_frsize), _MOST_LEFT)
 
     def _full(self, error: OSError) -> Exception:

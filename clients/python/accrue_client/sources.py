@@ -148,8 +148,9 @@ def _of_table(table: Any) -> Iterator[LabelledImage]:
         split = None if _is_missing(given.get("split")) else given["split"]
         if split not in (None, "train", "test"):
             raise InvalidSourceError(f"Row {number} has the split {split!r}: give train or test.")
-        group = None if _is_missing(given.get("group")) else str(given["group"])
-        yield _one(given["image"], str(given["label"]), number, split, group)
+        group = given.get("group")
+        of_group = None if _is_missing(group) else str(group)
+        yield _one(given["image"], str(given["label"]), number, split, of_group)
 
 
 def _is_missing(value: object) -> bool:
