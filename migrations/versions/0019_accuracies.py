@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.repositories.accuracies import MeasuredRow
-from app.services.classifiers import accuracies, older_metrics
+from migrations import accuracies_0019 as accuracies
+from migrations.accuracies_0019 import MeasuredRow
 
 revision = "0019"
 down_revision = "0018"
@@ -95,7 +95,7 @@ def upgrade() -> None:
         before = _chain(version.parent_id, parents, own)
         tasks = [row.task for row in classes]
         existing = numbers[version.classifier_id]
-        rows = older_metrics.own_rows(version.metrics, version.number, tasks, before, existing)
+        rows = accuracies.own_rows(version.metrics, version.number, tasks, before, existing)
         own[version.id] = rows
         _insert(connection, _rows, [{"version_id": version.id, **row._asdict()} for row in rows])
         measured = [
