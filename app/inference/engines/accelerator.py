@@ -112,7 +112,8 @@ class Accelerator:
 
     def _run(self, job: Job) -> None:
         predictor = job.predictor()
-        if predictor is None:
+        # Two threads that ran its batches at once may both have called it busy.
+        if predictor is None or predictor.engine != EngineView(name=PLAIN):
             return
         plain, to_pixels, size = predictor.module, predictor.to_pixels, predictor.image_size
         # From here on it may be evicted, and what evicts it does not wait for this.
