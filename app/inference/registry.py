@@ -87,7 +87,8 @@ class Registry:
         """Read tensors from `store`, behind which a cache may be, and images from `images`.
 
         No cache keeps images, so that a purge leaves no copies of them. `on_load` is called with
-        the seconds of each load and whether it was successful. `on_build` is called with the name of each engine that was tried, and whether it was taken.
+        the seconds of each load and whether it was successful.
+        `on_build` is called with the name of each engine that was tried, and whether it was taken.
         Raises DeviceMissingError where predictions are to run on a GPU that is not there.
         """
         self._database = database
