@@ -54,7 +54,8 @@ class Together:
             own = await run_in_threadpool(list, self._metrics.registry.collect())
             return [*own, up({self._siblings.place: True})]
         found = await self._siblings.ask("metrics")
-        return labelled({**found, self._siblings.place: await self._expose()})
+        by_place = {**found, self._siblings.place: await self._expose()}
+        return await run_in_threadpool(labelled, by_place)
 
     def swap(self) -> None:
         """Let all processes serve what has changed: call from a thread.

@@ -8,6 +8,7 @@ from weakref import WeakSet, ref
 import torch
 
 from app.imaging.reading import ImageLimits
+from app.imaging.rules import CURRENT
 from app.inference import devices
 from app.inference.engines.accelerator import Job
 from app.inference.engines.engine import Kind
@@ -128,10 +129,13 @@ class LoadedVersion:
             )
             module = devices.module_on(servable, self._device)
             rules = pixel_rules(loaded.parts["preprocess"])
+            self._require_known(rules)
             own = self._judged(loaded, task, classify)
             predictor = ServablePredictor(module, self._spec, rules, self._limits, own)
             if warm:
                 predictor.warm()
+        except VersionUnreadableError:
+            raise
         except Exception as error:  # methods and backbones of other packages may raise anything
             if is_out_of_memory(error):
                 raise VersionUnreadableError(
@@ -149,6 +153,14 @@ class LoadedVersion:
         self._built.add(predictor)
         predictor.on_busy = partial(self._accelerate, self._job(predictor))
         return predictor
+
+    def _require_known(self, rules: int) -> None:
+        if rules > CURRENT:
+            raise VersionUnreadableError(
+                f"Version {self.number} was made by a newer release, which turns files into pixels "
+                f"by rules {rules}; this one knows them up to {CURRENT}. Install that release, or "
+                "promote another version."
+            )
 
     def _job(self, predictor: ServablePredictor) -> Job:
         spec, own, on_resize = self._spec, ref(self), self._on_resize

@@ -41,6 +41,8 @@ from app.settings import Settings
 from app.storage import BlobStore, TensorStore
 
 _POLL_SECONDS = 0.5
+# An engine takes at most so small a part of the model memory: it must not evict all other versions.
+_ENGINE_SHARE = 8
 # How long a request that moves an alias waits for the version to be loaded.
 REFRESH_SECONDS = 10.0
 # Between tries to swap in a version that cannot be loaded: 10 s, then twice as long, to ten
@@ -87,8 +89,8 @@ class Registry:
         """Read tensors from `store`, behind which a cache may be, and images from `images`.
 
         No cache keeps images, so that a purge leaves no copies of them. `on_load` is called with
-        the seconds of each load and whether it was successful. `on_build`
-        is called with the name of each engine that was tried, and whether it was taken.
+        the seconds of each load and whether it was successful.
+        `on_build` is called with the name of each engine that was tried, and whether it was taken.
         Raises DeviceMissingError where predictions are to run on a GPU that is not there.
         """
         self._database = database
@@ -101,6 +103,7 @@ class Registry:
             database,
             images,
             batch=settings.inference_batch,
+            most=self.cache.budget // _ENGINE_SHARE,
             demanded=settings.engine != "auto",
             on_build=on_build,
         )

@@ -24,6 +24,8 @@ from models.trunks import trunks, with_runners
 
 # An engine that takes more than this of PyTorch's time is not worth its memory.
 _WORTH = 0.95
+# A storage that hangs must not keep the process from ending.
+_STOP_SECONDS = 10.0
 # Of how many kinds of network it is known how long each engine takes.
 _KINDS = 1000
 
@@ -66,12 +68,14 @@ class Accelerator:
         images: BlobStore,
         *,
         batch: int,
+        most: int,
         demanded: bool = False,
         on_build: Callable[[str, bool], None] = lambda _engine, _taken: None,
     ) -> None:
         """Try `engines` with batches of up to `batch` images; the fastest is taken.
 
-        Where `demanded`, one is taken however long it takes. `on_build` is called with the name of
+        One that would hold more than `most` bytes is not. Where `demanded`, one is taken however
+        long it takes and whatever it holds. `on_build` is called with the name of
         each engine that was built, and whether it was taken.
         """
         self._engines = engines
@@ -79,6 +83,7 @@ class Accelerator:
         self._images = images
         self._batch = batch
         self._worth = float("inf") if demanded else _WORTH
+        self._most = float("inf") if demanded else most
         self._on_build = on_build
         self._times: LruCache[Kind, dict[str, float]] = LruCache(_KINDS)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -93,11 +98,11 @@ class Accelerator:
             self._jobs.put(job)
 
     def stop(self) -> None:
-        """Begin nothing any more. Blocks until the engine in progress is built."""
+        """Begin nothing any more. Blocks until the engine in progress is built, or for a while."""
         self._stopped = True
         self._jobs.put(None)
         if self._engines:
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def _work(self) -> None:
         # As the threads that predict.
@@ -112,7 +117,8 @@ class Accelerator:
 
     def _run(self, job: Job) -> None:
         predictor = job.predictor()
-        if predictor is None:
+        # Two threads that ran its batches at once may both have called it busy.
+        if predictor is None or predictor.engine != EngineView(name=PLAIN):
             return
         plain, to_pixels, size = predictor.module, predictor.to_pixels, predictor.image_size
         # From here on it may be evicted, and what evicts it does not wait for this.
@@ -188,6 +194,10 @@ class Accelerator:
             raise _RefusedError(differs)
         self._compare(times[engine.name], best)
         held = size_of(fast) + sum(runner.bytes for runner in runners)
+        if held > self._most:
+            raise _RefusedError(
+                f"it would take {held:,} bytes, more than an eighth of the model memory"
+            )
         return _Built(fast, held, engine, times[engine.name])
 
     def _compare(self, time: float, best: _Built | None) -> None:

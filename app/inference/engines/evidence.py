@@ -21,7 +21,7 @@ Source = Literal["held_out", "exemplars", "noise"]
 # The most images, and of larger ones as many as have so many pixels: some seconds of work.
 _IMAGES = 200
 _PIXELS = _IMAGES * 160**2
-_UNREADABLE = (OSError, BlobMissingError, BlobCorruptError, UnreadableImageError)
+_UNREADABLE = (BlobMissingError, BlobCorruptError, UnreadableImageError)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Evidence:
     ) -> "Evidence":
         """Read a version's held-out images, or else its exemplars, class after class in turn.
 
-        Where it has neither, or none that can be read, the images are noise.
+        Where it has neither, or none that can be read, the images are noise. Raises OSError where
+        the storage does not answer.
         """
         most = max(1, min(_IMAGES, _PIXELS // image_size**2))
         with database.reading() as session:

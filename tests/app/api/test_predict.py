@@ -377,6 +377,17 @@ def test_damaged_version_is_refused_and_the_old_one_goes_on(
     wait_for(lambda: missing in api.post("/predict?version=2", content=png(), headers=PNG).text)
 
 
+def test_a_version_of_a_newer_releases_rules_is_not_served_by_others(
+    api: TestClient, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As it is for a release before the first rules.
+    monkeypatch.setattr("app.inference.loaded.CURRENT", 0)
+    publish(0)
+    answer = api.post("/predict", content=png(), headers=PNG)
+    assert code(answer) == (503, "version-unreadable")
+    assert "was made by a newer release" in answer.json()["detail"]
+
+
 def test_a_version_that_does_not_fit_is_tried_again_after_growing_pauses(
     api: TestClient, publish: Publish, database: Database, store: BlobStore, settings: Settings
 ) -> None:

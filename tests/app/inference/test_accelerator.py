@@ -189,6 +189,28 @@ def test_images_to_compare_on_leave_no_copies_in_the_cache_of_tensors(
     assert near.isdisjoint(hashlib.sha256(image).hexdigest() for image in (png(1), png(2)))
 
 
+def test_a_predictor_that_was_called_busy_twice_keeps_its_engine(
+    settings: Settings, database: Database, store: BlobStore, given: Callable[..., None]
+) -> None:
+    make(settings, database, store)
+    fake = Fake("torchscript", plain)
+    given([fake], {"torchscript": 0.5})
+    with serving(settings) as (client, registry):
+        predict(client, png(0))
+        version = registry.find("default", "signs", "live")
+        assert version is not None
+        predictor: Any = version.ready(None, "auto")
+        again = predictor.on_busy
+        keep_busy(client)
+        first = chosen(client)
+        again()
+        # Engines are built in turn, so this one's is built after the repetition.
+        keep_busy(client, classify="softmax")
+        other: Any = version.ready(None, "softmax")
+        wait_for(lambda: other.engine.name == "torchscript")
+        assert engine_of(client) == first
+
+
 def test_a_version_that_is_not_busy_stays_as_it_is(
     settings: Settings, database: Database, store: BlobStore, given: Callable[..., None]
 ) -> None:
