@@ -89,16 +89,12 @@ def export(
     """Download a version: its tensors as safetensors, with a manifest, in a tar."""
     if file.exists():
         raise CommandError(f"{file} exists already. Name another file, or remove it.")
-    partial = file.with_name(f"{file.name}.part")
     with connect(url, key_file) as client:
         try:
             path = f"{classifier_path(name)}/versions/{version}/checkpoint"
-            client.run(client.api.save(path, partial))
-            partial.replace(file)
+            client.run(client.api.save(path, file))
         except OSError as error:
             raise CommandError(f"Cannot write {file}: {error.strerror}.") from error
-        finally:
-            partial.unlink(missing_ok=True)
     Console(highlight=False).print(f"{file} ({size(file.stat().st_size)})", markup=False)
 
 

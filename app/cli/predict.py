@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from accrue_client.folders import list_folder
+from accrue_client.predicting import batches as batched
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -18,7 +19,7 @@ from app.client.errors import CommandError
 from app.client.text import percent
 from app.security.archives import is_junk
 
-# Images in one request.
+# The most images in one request.
 _BATCH = 64
 
 Answers = list[tuple[Path, dict[str, Any]]]
@@ -90,8 +91,8 @@ def _ask(
 
 
 def _batches(images: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """Yield images in batches, with a progress bar where there are many."""
-    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    """Yield images in batches of bounded size, with a progress bar where there are many."""
+    batches = list(batched(images, _BATCH))
     console = Console(stderr=True)
     quiet = len(batches) < 2 or not console.is_terminal
     yield from track(batches, "predicting", console=console, transient=True, disable=quiet)

@@ -10,7 +10,7 @@ import httpx
 
 from accrue_client.errors import InvalidSourceError
 from accrue_client.retrying import Retrying, not_accrue
-from accrue_client.steps import Call, FileBody, Steps
+from accrue_client.steps import Call, FileBody, Steps, work
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -35,14 +35,16 @@ class Api:
         """Return the JSON at a path."""
         return _json((yield from self._send("GET", path, query)))
 
-    def watch(self, path: str, seen: str | None, wait: float) -> Steps[tuple[Any, str | None]]:
+    def watch(
+        self, path: str, seen: str | None, wait: float, until: str = "changed"
+    ) -> Steps[tuple[Any, str | None]]:
         """Return the JSON at a path and its ETag, once that differs from the one seen.
 
-        After `wait` seconds without a change the JSON is None.
+        After `wait` seconds without a change the JSON is None. `until` is as for jobs.
         """
         headers = {} if seen is None else {"If-None-Match": seen}
         response = yield from self._send(
-            "GET", path, {"wait": wait}, headers=headers, seconds=wait + 30
+            "GET", path, {"wait": wait, "until": until}, headers=headers, seconds=wait + 30
         )
         if response.status_code == httpx.codes.NOT_MODIFIED:
             return None, seen
@@ -54,8 +56,13 @@ class Api:
         return response.content, response.headers.get("content-type", "")
 
     def save(self, path: str, to: Path) -> Steps[None]:
-        """Write what is at a path into a file."""
-        yield from self._send("GET", path, {}, to=to)
+        """Write what is at a path into a file, which is there whole or not at all."""
+        part = to.with_name(f"{to.name}.part")
+        try:
+            yield from self._send("GET", path, {}, to=part)
+            yield from work(lambda: part.replace(to))
+        finally:
+            part.unlink(missing_ok=True)
 
     def pages(self, path: str, **query: Any) -> Steps[list[Any]]:
         """Return all items of a list, requesting page after page."""

@@ -27,10 +27,10 @@ def teller(progress: bool | Tell) -> Tell:
     """Return a function that takes progress: one given, the line, or one that does nothing."""
     if callable(progress):
         return progress
-    return Line(sys.stderr) if progress else _nothing
+    return Line(sys.stderr) if progress else nothing
 
 
-def _nothing(_told: Told) -> None:
+def nothing(_told: Told) -> None:
     """Do not tell."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from accrue_client.errors import JobFailedError, WaitTimeoutError
 from accrue_client.http_api import Api
-from accrue_client.progress import Tell
+from accrue_client.progress import Tell, nothing
 from accrue_client.steps import Pause, Steps
 from accrue_client.views import Event, JobView
 
@@ -29,17 +29,18 @@ def wait(
     `seconds`.
     """
     began, tag, job = clock(), None, None
+    # Nobody looks at changes before the end.
+    until = "finished" if tell is nothing else "changed"
     while job is None or not job.finished:
         left = None if seconds is None else seconds - (clock() - began)
         if left is not None and left <= 0 and job is not None:
             raise WaitTimeoutError(f"The job {job_id} has not ended within {seconds:g} seconds.")
         longest = _WAIT_SECONDS if left is None else max(0.0, min(left, _WAIT_SECONDS))
-        seen, tag = yield from api.watch(f"/v1/jobs/{job_id}", tag, longest)
-        if seen is None:
-            continue
-        job = JobView.model_validate(seen)
-        tell(job)
-        if not job.finished:
+        seen, tag = yield from api.watch(f"/v1/jobs/{job_id}", tag, longest, until)
+        if seen is not None:
+            job = JobView.model_validate(seen)
+            tell(job)
+        if job is None or not job.finished:
             yield Pause(_PAUSE_SECONDS)
     return succeeded(job)
 
