@@ -120,7 +120,7 @@ def test_one_shot(api: TestClient, upload: str) -> None:
     assert (job.pop("accepted"), job.pop("duplicates"), job.pop("rejected_count")) == (2, 0, 0)
     assert (job.pop("rejected_reasons"), job.pop("empty_classes")) == ([], [])
     assert job.pop("warnings") == []
-    assert api.get(f"/v1/jobs/{job['id']}").json() == job
+    assert api.get(f"/v1/jobs/{job['id']}").json().items() >= job.items()
 
 
 def test_one_shot_says_which_folder_was_taken_off(api: TestClient, upload: str) -> None:

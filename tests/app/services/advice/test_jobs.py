@@ -21,6 +21,7 @@ from app.services.classifiers.spec import NewClassifier
 from app.services.jobs import jobs
 from app.services.jobs.advice_view import AdviceView
 from app.services.jobs.jobs import JobNotRetryableError, NoReportError
+from app.services.jobs.views import JobView
 from app.services.queue.dispatcher import Dispatcher
 from app.services.steps.creation import UnknownUploadError
 from app.services.upkeep import retention
@@ -84,7 +85,8 @@ def test_a_job_is_asked_for_and_ends_with_a_report(service: Service) -> None:
         1,
     )
     listed = jobs.page(service.db, WORKSPACE, classifier=None, state=None, limit=9, after=None)
-    assert listed == [job]
+    assert listed == [JobView.model_validate(job.model_dump(include=JobView.model_fields.keys()))]
+    assert job.request["uploads"]
     assert not jobs.page(service.db, WORKSPACE, classifier="toy", state=None, limit=9, after=None)
     lease = claim(service, job_id)
     plan = lease.plan()
