@@ -269,7 +269,7 @@ def test_an_engine_is_refused_and_the_next_one_tried(
     second = Fake("torchscript", plain)
     given(
         [Fake("openvino", run), second],
-        {"openvino": time, "torchscript": 0.8} if run is plain else {"torchscript": 0.8},
+        {"openvino": time, "torchscript": 0.6} if run is plain else {"torchscript": 0.6},
     )
     with serving(settings) as (client, _):
         first = keep_busy(client)
