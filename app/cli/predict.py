@@ -17,7 +17,6 @@ from app.cli.output import Csv, Json, print_csv, print_json
 from app.client.client import Client, classifier_path
 from app.client.errors import CommandError
 from app.client.text import percent
-from app.security.archives import is_junk
 
 # The most images in one request.
 _BATCH = 64
@@ -68,11 +67,7 @@ def _files(given: Path) -> Sequence[Path]:
     """Return an image, or the files of a folder but what desktops leave behind."""
     if not given.is_dir():
         return [given]
-    found = [
-        file.source
-        for file in list_folder(given).files
-        if not any(map(is_junk, file.name.split("/")))
-    ]
+    found = [file.source for file in list_folder(given).files]
     if not found:
         raise CommandError(f"There are no images in {given}.")
     return found

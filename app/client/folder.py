@@ -7,7 +7,6 @@ from accrue_client.errors import InvalidSourceError
 from accrue_client.folders import list_folder
 
 from app.client.errors import CommandError
-from app.security.archives import is_junk
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class ImageFile:
 
 
 def find_images(folder: Path) -> list[ImageFile]:
-    """List the files of all class folders, sorted by path, without junk (`is_junk`).
+    """List the files of all class folders, sorted by path, without what desktops leave behind.
 
     Files beside the class folders are passed over. Raises CommandError if `folder` is not a folder,
     has no such files, or has one that cannot be read.
@@ -30,12 +29,9 @@ def find_images(folder: Path) -> list[ImageFile]:
     except InvalidSourceError as error:
         raise CommandError(str(error)) from error
     for skipped in listing.skipped:
-        if not any(map(is_junk, skipped.name.split("/"))):
-            raise CommandError(f"{folder}: {skipped.name} cannot be used: {skipped.reason}.")
+        raise CommandError(f"{folder}: {skipped.name} cannot be used: {skipped.reason}.")
     images = [
-        ImageFile(file.source, file.name, file.size)
-        for file in listing.files
-        if "/" in file.name and not any(map(is_junk, file.name.split("/")))
+        ImageFile(file.source, file.name, file.size) for file in listing.files if "/" in file.name
     ]
     if not images:
         raise CommandError(
