@@ -60,6 +60,7 @@ class Caller:
     workspace: str
     scopes: frozenset[str]
     key_id: str | None = None
+    name: str | None = None
     quota: Quota = NO_QUOTA
     bucket: TokenBucket | None = None
     # In seconds since 1970.
@@ -191,6 +192,7 @@ class KeyRing:
             workspace=row.workspace,
             scopes=frozenset(row.scopes),
             key_id=row.id,
+            name=row.name,
             quota=Quota(
                 waiting_jobs=_first(row.waiting_jobs, settings.key_waiting_jobs),
                 stored_bytes=None if megabytes is None else megabytes * _MEGABYTE,

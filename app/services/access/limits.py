@@ -98,7 +98,7 @@ class TokenBucket:
     """
 
     def __init__(self, images_per_second: float) -> None:
-        self._per_second = images_per_second
+        self.per_second = images_per_second
         self._tokens = max(1.0, images_per_second)
         self._filled_at = time.monotonic()
         # What was spent here and the other processes behind the port do not know yet.
@@ -106,13 +106,22 @@ class TokenBucket:
 
     def require(self) -> None:
         """Raise RateLimitedError if the bucket is empty: call before reading a body."""
-        self._fill()
-        if self._tokens <= 0:
-            seconds = math.ceil(-self._tokens / self._per_second) or 1
+        if seconds := self.seconds_to_wait:
             raise RateLimitedError(
-                f"This key may predict {self._per_second:g} images a second. Try again later.",
+                f"This key may predict {self.per_second:g} images a second. Try again later.",
                 headers={"Retry-After": str(seconds)},
             )
+
+    @property
+    def remaining(self) -> int:
+        """How many images are left; a request of more is let in nevertheless."""
+        return max(0, math.floor(self._filled(time.monotonic())))
+
+    @property
+    def seconds_to_wait(self) -> int:
+        """For how many seconds requests are refused; 0 where they are let in."""
+        tokens = self._filled(time.monotonic())
+        return 0 if tokens > 0 else math.ceil(-tokens / self.per_second) or 1
 
     def spend(self, images: int) -> None:
         """Take the tokens of a request's images."""
@@ -121,15 +130,14 @@ class TokenBucket:
 
     def spent_elsewhere(self, images: int) -> None:
         """Take the tokens of images that another process has predicted."""
-        self._fill()
-        self._tokens -= images
+        now = time.monotonic()
+        self._tokens, self._filled_at = self._filled(now) - images, now
 
     def take_untold(self) -> int:
         """Return how many images were spent here since the last call."""
         images, self._untold = self._untold, 0
         return images
 
-    def _fill(self) -> None:
-        now = time.monotonic()
-        filled = self._tokens + (now - self._filled_at) * self._per_second
-        self._tokens, self._filled_at = min(filled, max(1.0, self._per_second)), now
+    def _filled(self, now: float) -> float:
+        filled = self._tokens + (now - self._filled_at) * self.per_second
+        return min(filled, max(1.0, self.per_second))

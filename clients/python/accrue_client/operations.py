@@ -14,11 +14,17 @@ from accrue_client.views import (
     EvaluatedImage,
     EvaluationView,
     JobView,
+    KeyView,
     Suspect,
     Upload,
     VersionView,
 )
 from accrue_client.waiting import report, wait
+
+
+def get_key(api: Api) -> Steps[KeyView]:
+    """Return what the client's key may do."""
+    return KeyView.model_validate((yield from api.get("/v1/key")))
 
 
 def create_classifier(api: Api, name: str, fields: Mapping[str, Any]) -> Steps[ClassifierView]:

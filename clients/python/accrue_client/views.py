@@ -14,6 +14,26 @@ class View(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
 
 
+class Limit(View):
+    """A limit of a key: of waiting jobs and stored bytes also how much is `used`."""
+
+    limit: float
+    remaining: int
+    used: int | None = None
+    reset_seconds: int | None = None
+
+
+class KeyView(View):
+    """The key of the client: what it may do, and its limits; None is no limit."""
+
+    id: str | None
+    name: str | None
+    workspace: str
+    scopes: list[str]
+    expires_at: datetime | None
+    limits: dict[str, Limit | None]
+
+
 class ClassifierView(View):
     """What a classifier is: see `POST /v1/classifiers` in the documentation of the service."""
 

@@ -74,6 +74,7 @@ PROBES = {
     "POST /v1/classifiers/{name}/jobs": Probe(given={"json": {"uploads": ["upl_0"]}}),
     "POST /v1/advice": Probe("unknown", given={"json": {"uploads": ["upl_0"]}}),
     "POST /v1/classifiers/{name}/learn": Probe(given={"json": images(7)}),
+    "GET /v1/key": Probe("own"),
     "GET /v1/methods": Probe("shared"),
     "GET /v1/backbones": Probe("shared"),
     "POST /v1/uploads/{upload_id}/images": Probe(given={"json": images(8)}),

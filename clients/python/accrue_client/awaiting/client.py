@@ -12,7 +12,7 @@ from accrue_client.progress import Tell, teller
 from accrue_client.sources import GroupBy, Split
 from accrue_client.telling import tell_of_upload
 from accrue_client.uploading import upload
-from accrue_client.views import Advice, Upload
+from accrue_client.views import Advice, KeyView, Upload
 
 
 class AsyncAccrue:
@@ -77,6 +77,10 @@ class AsyncAccrue:
             await self._session.tasks.run(operations.get_job(self._session.api, job_id)),
             None,
         )
+
+    async def key(self) -> KeyView:
+        """Return what the key may do, and what is left of its limits."""
+        return await self._session.tasks.run(operations.get_key(self._session.api))
 
     async def close(self) -> None:
         """Close the connections."""
