@@ -19,6 +19,7 @@ from app.api import (
     aliases,
     classifiers,
     deliveries,
+    documentation,
     events,
     health,
     idempotency,
@@ -30,6 +31,7 @@ from app.api import (
     metrics,
     predict,
     problems,
+    root,
     uploads,
     version_files,
     versions,
@@ -143,10 +145,10 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
         summary="Teaches an image classifier new classes without forgetting, and serves it.",
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
         redoc_url=None,
         # Behind a TLS proxy a redirect would send clients, and their keys, to plain HTTP.
         redirect_slashes=False,
-        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings, app.state.metrics = settings, process_metrics
     app.state.keyring = None  # until the startup, and for good where keys are off
@@ -187,6 +189,8 @@ def _routes() -> list[BaseRoute]:
         methods,
         health,
         metrics,
+        root,
+        documentation,
     ):
         router.include_router(resource.router)
     return router.routes

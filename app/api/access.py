@@ -32,7 +32,17 @@ from app.services.access.keyring import (
 from app.services.access.keys import Scope
 
 # Open to everybody, with the reading methods only.
-PUBLIC = frozenset({"/health/live", "/health/ready", "/version", "/openapi.json", "/docs"})
+PUBLIC = frozenset(
+    {
+        "/",
+        "/docs",
+        "/docs/{file}",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+        "/version",
+    }
+)
 _READING_METHODS = frozenset({"GET", "HEAD"})
 
 _SCHEME = "key"

@@ -18,7 +18,14 @@ _LEAST_BYTES = 1400
 _THREAD_BYTES = 16_384
 # Half the time of the usual level, for files that are a tenth larger.
 _LEVEL = 4
-_KINDS = ("application/json", "application/problem+json", "text/plain", "text/html")
+_KINDS = (
+    "application/json",
+    "application/problem+json",
+    "text/css",
+    "text/html",
+    "text/javascript",
+    "text/plain",
+)
 
 
 class Compression:

@@ -1,6 +1,5 @@
 """Events of a job: page by page, or as a stream that ends with the job."""
 
-import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, EventPolling
+from app.api.negotiation import accepted, weight
 from app.api.paging import DEFAULT_LIMIT, Limit
 from app.api.problems import responses
 from app.db.engine import Database
@@ -32,8 +32,6 @@ _HEARTBEAT = b": still here\n\n"
 # Proxies neither buffer nor cache the stream.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LARGEST = 2**53
-# A weight in an Accept header, such as q=0.8.
-_WEIGHT = re.compile(r"q\s*=\s*(0(?:\.\d*)?|1(?:\.0*)?)")
 
 log = structlog.get_logger(__name__)
 
@@ -99,26 +97,15 @@ async def list_job_events(
 
 
 def wants_stream(request: Request) -> bool:
-    """Content negotiation (RFC 9110, 12.5.1) between JSON and the stream; JSON if both are equal.
+    """Choose between JSON and the stream; JSON if both are equal.
 
     Raises NotAcceptableError where neither is accepted.
     """
-    header = ",".join(request.headers.getlist("accept")).lower().strip(", ") or "*/*"
-    json, stream = _weight(_JSON, header), _weight(_STREAM, header)
+    accept = accepted(request.headers)
+    json, stream = weight(_JSON, accept), weight(_STREAM, accept)
     if not json and not stream:
         raise NotAcceptableError(f"This is offered as {_JSON} and {_STREAM}.")
     return stream > json
-
-
-def _weight(media_type: str, header: str) -> float:
-    """Return the weight (q) of the most specific range that the type is in; 0 without one."""
-    weights = {}
-    for element in header.split(","):
-        media_range, *parameters = (part.strip() for part in element.split(";"))
-        given = [found[1] for text in parameters if (found := _WEIGHT.fullmatch(text))]
-        weights[media_range] = float(given[0]) if given else 1.0
-    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
-    return next((weights[name] for name in ranges if name in weights), 0.0)
 
 
 class EventStream(StreamingResponse):

@@ -28,7 +28,8 @@ async def require_known(request: Request) -> None:
     app: FastAPI = request.app
     if not hasattr(app.state, "query_parameters"):
         app.state.query_parameters = known_parameters(app.openapi())
-    known = app.state.query_parameters[request.method, request.scope["route"].path_format]
+    route = request.method, request.scope["route"].path_format
+    known = app.state.query_parameters.get(route, frozenset())  # a page is not in the document
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         names = f"this route has {', '.join(sorted(known))}" if known else "this route has none"
