@@ -1,6 +1,8 @@
 """``/v1/classifiers``."""
 
-from fastapi import Response
+from typing import Annotated
+
+from fastapi import Query, Response
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Processes, Workspace
@@ -15,6 +17,7 @@ from app.services.classifiers.classifiers import (
     ClassifierNotFoundError,
     ClassifierPatch,
     ClassifierView,
+    ConfirmationRequiredError,
     InvalidOptionsError,
 )
 from app.services.classifiers.spec import NewClassifier
@@ -86,9 +89,18 @@ def change_classifier(
     status_code=204,
     dependencies=[needs("admin")],
     response_class=Response,
-    responses=responses(ClassifierNotFoundError, ClassifierInUseError),
+    responses=responses(ClassifierNotFoundError, ConfirmationRequiredError, ClassifierInUseError),
 )
-def delete_classifier(name: str, db: DB, workspace: Workspace, together: Processes) -> None:
+def delete_classifier(
+    name: str,
+    db: DB,
+    workspace: Workspace,
+    together: Processes,
+    confirm: Annotated[
+        str | None,
+        Query(max_length=200, description="The classifier's name, needed where it has versions."),
+    ] = None,
+) -> None:
     """Delete a classifier with its versions, aliases and jobs. Uploads stay."""
-    classifiers.delete(db, workspace, name)
+    classifiers.delete(db, workspace, name, confirm=confirm)
     together.swap()

@@ -41,7 +41,7 @@ def delete(
         client.get(path)
         if not yes and typer.prompt(f"This cannot be undone. Type {name} to delete it") != name:
             raise CommandError(f"{name} stays: its name was not typed.")
-        client.delete(path)
+        client.delete(path, confirm=name)
     print(f"{name} is deleted.")
 
 

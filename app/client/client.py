@@ -92,9 +92,9 @@ class Client:
         """Put JSON and return the JSON of the answer."""
         return self.run(self.api.put(path, body))
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, **query: Any) -> None:
         """Delete the resource at a path."""
-        self.run(self.api.delete(path))
+        self.run(self.api.delete(path, **query))
 
     def post_bytes(
         self, path: str, content: bytes, headers: Mapping[str, str], **query: Any

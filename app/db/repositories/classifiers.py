@@ -37,6 +37,11 @@ def has_unfinished_job(session: Session, classifier_id: str) -> bool:
     return bool(session.scalar(select(unfinished)))
 
 
+def has_version(session: Session, classifier_id: str) -> bool:
+    """Say whether the classifier has a version."""
+    return bool(session.scalar(select(exists().where(Version.classifier_id == classifier_id))))
+
+
 def remove(session: Session, classifier: Classifier) -> None:
     """Delete a classifier with its versions, aliases, rankings and jobs; uploads and blobs stay."""
     delivery_rows.delete_settled(session, classifier.id)

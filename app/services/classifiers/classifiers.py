@@ -48,6 +48,10 @@ class ClassifierInUseError(ServiceError, status=409, code="classifier-in-use"):
     """A job of the classifier has not ended."""
 
 
+class ConfirmationRequiredError(ServiceError, status=409, code="confirmation-required"):
+    """The classifier has versions, and the request does not confirm that they go with it."""
+
+
 class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
     """The method, its options or the backbone do not fit together."""
 
@@ -176,13 +180,19 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
         return _with_live(session, row)
 
 
-def delete(db: Database, workspace: str, name: str) -> None:
-    """Delete a classifier with its versions, aliases and jobs.
+def delete(db: Database, workspace: str, name: str, *, confirm: str | None = None) -> None:
+    """Delete a classifier with its versions, aliases and jobs; with versions, `confirm` names it.
 
-    Raises ClassifierNotFoundError, and ClassifierInUseError where a job has not ended.
+    Raises ClassifierNotFoundError, ConfirmationRequiredError, and ClassifierInUseError where a job
+    has not ended.
     """
     with db.transaction() as session:
         row = require(session, workspace, name, for_update=True)
+        if confirm != name and (confirm or classifier_rows.has_version(session, row.id)):
+            raise ConfirmationRequiredError(
+                "This deletes the classifier's versions for good. To do so, repeat the request "
+                "with the parameter confirm, and the classifier's name as its value."
+            )
         if classifier_rows.has_unfinished_job(session, row.id):
             raise ClassifierInUseError(
                 "A job of this classifier has not ended. Cancel it, or wait for its end."

@@ -86,9 +86,9 @@ class Api:
         """Change what is at a path, and return the JSON of the answer."""
         return (yield from self._changed("PATCH", path, body, {}))
 
-    def delete(self, path: str) -> Steps[None]:
+    def delete(self, path: str, **query: Any) -> Steps[None]:
         """Delete what is at a path."""
-        yield from self._send("DELETE", path, {})
+        yield from self._send("DELETE", path, query)
 
     def post_bytes(
         self,

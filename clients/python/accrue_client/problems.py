@@ -95,6 +95,12 @@ class ClassifierInUseError(ConflictError):
     problem_code = "classifier-in-use"
 
 
+class ConfirmationRequiredError(ConflictError):
+    """The classifier has versions, and the request does not confirm that they go with it."""
+
+    problem_code = "confirmation-required"
+
+
 class JobFinishedError(ConflictError):
     """The job has ended, so there is nothing to cancel."""
 

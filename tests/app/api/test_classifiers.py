@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from app.db.tables import Job
 from app.ids import new_id
 from models import methods
 from models.spec import Spec
+from tests.app.learnt import Published
 from tests.databases import ONE_KIND_AT_FIRST
 
 URL = "/v1/classifiers"
@@ -238,3 +240,19 @@ def test_delete_waits_for_jobs(api: TestClient, database: Database, state: str) 
     assert "content-type" not in deleted.headers
     for answer in (api.get(f"{URL}/signs"), api.delete(f"{URL}/signs")):
         assert (answer.status_code, answer.json()["code"]) == (404, "classifier-not-found")
+
+
+def test_with_versions_a_delete_is_confirmed_by_name(
+    api: TestClient, publish: Callable[..., Published]
+) -> None:
+    publish()
+    for query in ("", "?confirm=", "?confirm=true", "?confirm=Signs"):
+        answer = api.delete(f"{URL}/signs{query}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "confirmation-required"), query
+        assert "confirm" in answer.json()["detail"]
+    assert api.get(f"{URL}/signs").json()["live"] == 1
+    assert api.delete(f"{URL}/signs?confirm=signs").status_code == 204
+    # Without versions nothing is lost that cannot be made again; another name is still a mistake.
+    api.post(URL, json={"name": "signs"}).raise_for_status()
+    assert api.delete(f"{URL}/signs?confirm=fish").status_code == 409
+    assert api.delete(f"{URL}/signs").status_code == 204

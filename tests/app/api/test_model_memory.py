@@ -268,7 +268,7 @@ def test_what_another_process_deletes_is_no_longer_served(
     with serving(settings) as (client, registry), serving(settings) as (elsewhere, _):
         predict(client, name).raise_for_status()
         predict(client, other, version="1").raise_for_status()
-        elsewhere.delete(f"/v1/classifiers/{name}").raise_for_status()
+        elsewhere.delete(f"/v1/classifiers/{name}?confirm={name}").raise_for_status()
         elsewhere.delete(f"/v1/classifiers/{other}/versions/1").raise_for_status()
         wait_for(lambda: len(registry.cache) == 0)
         assert predict(client, name).json()["code"] == "classifier-not-found"

@@ -462,7 +462,7 @@ def test_requests_at_once_get_their_own_answers(api: TestClient, publish: Publis
 def test_deleted_classifier_no_longer_answers(api: TestClient, publish: Publish) -> None:
     publish(0)
     predict(api, png(), version="1")
-    assert api.delete("/v1/classifiers/signs").status_code == 204
+    assert api.delete("/v1/classifiers/signs?confirm=signs").status_code == 204
     for query in ("", "&version=1"):
         answer = api.post(f"/predict?classifier=signs{query}", content=png(), headers=PNG)
         assert code(answer) == (404, "classifier-not-found")

@@ -397,7 +397,7 @@ def test_a_moved_alias_and_a_deleted_classifier_are_followed(
             got = await pair.compare(post(NAMED, IMAGE))
             assert orjson.loads(got.body)["version"] == 3
             statuses.append(got.status)
-            classifiers.delete(database, "default", "signs")
+            classifiers.delete(database, "default", "signs", confirm="signs")
             await _refresh(pair)
             statuses.append((await pair.compare(post(NAMED, IMAGE))).status)
         return statuses

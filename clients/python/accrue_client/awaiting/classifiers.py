@@ -132,9 +132,13 @@ class AsyncClassifier:
         steps = operations.update_classifier(self._session.api, self.name, fields)
         self.info = await self._session.tasks.run(steps)
 
-    async def delete(self) -> None:
-        """Delete the classifier with its versions. Raises ClassifierInUseError."""
-        await self._session.tasks.run(self._session.api.delete(classifier_path(self.name)))
+    async def delete(self, *, confirm: str | None = None) -> None:
+        """Delete the classifier; with its versions only if `confirm` is its name.
+
+        Raises ConfirmationRequiredError and ClassifierInUseError.
+        """
+        steps = self._session.api.delete(classifier_path(self.name), confirm=confirm)
+        await self._session.tasks.run(steps)
 
     async def _start(self, request: Mapping[str, Any]) -> AsyncJob:
         steps = operations.start_job(self._session.api, self.name, request)

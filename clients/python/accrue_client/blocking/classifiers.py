@@ -131,9 +131,13 @@ class Classifier:
         steps = operations.update_classifier(self._session.api, self.name, fields)
         self.info = self._session.threads.run(steps)
 
-    def delete(self) -> None:
-        """Delete the classifier with its versions. Raises ClassifierInUseError."""
-        self._session.threads.run(self._session.api.delete(classifier_path(self.name)))
+    def delete(self, *, confirm: str | None = None) -> None:
+        """Delete the classifier; with its versions only if `confirm` is its name.
+
+        Raises ConfirmationRequiredError and ClassifierInUseError.
+        """
+        steps = self._session.api.delete(classifier_path(self.name), confirm=confirm)
+        self._session.threads.run(steps)
 
     def _start(self, request: Mapping[str, Any]) -> Job:
         steps = operations.start_job(self._session.api, self.name, request)
