@@ -12,15 +12,21 @@ from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Config, Metrics, Store, Workspace
 from app.api.idempotency import StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
-from app.api.problems import responses
+from app.api.problems import InvalidRequestError, responses
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
 from app.security.archive_names import ENCODINGS, NameEncoding, name_encoding
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import StorageQuotaError, require_room
+from app.services.classifiers.versions import ImageNotFoundError
+from app.services.labels import clean_label
+from app.services.requests import Sha256
 from app.services.uploads import images, uploads
 from app.services.uploads.images import UploadImageView
 from app.services.uploads.sources import GroupBy, Split, UploadLimits
 from app.services.uploads.uploads import UploadInUseError, UploadNotFoundError, UploadView
+
+# Hashes in a query: the head of a request has at most 16 kB behind many proxies.
+_DELETED_AT_ONCE = 100
 
 router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("train")])
 
@@ -46,6 +52,11 @@ GroupOption = Annotated[
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
 
+LabelOption = Annotated[
+    Annotated[str, AfterValidator(clean_label)] | None,
+    Query(description="Only images of this class."),
+]
+OnlySplit = Annotated[Split | None, Query(description="Only images of this split.")]
 Position = Annotated[int | None, Query(ge=0, lt=10**9, description="`next` of the previous page.")]
 
 
@@ -134,12 +145,40 @@ def list_images(
     upload_id: str,
     db: DB,
     workspace: Workspace,
+    label: LabelOption = None,
+    split: OnlySplit = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Position = None,
 ) -> Page[UploadImageView]:
     """List an upload's images in the order in which they are learnt."""
-    found = images.page(db, workspace, upload_id, limit=limit + 1, after=after)
+    found = images.page(
+        db, workspace, upload_id, label=label, split=split, limit=limit + 1, after=after
+    )
     return Page[UploadImageView].of(found, limit, lambda image: str(image.position))
+
+
+@router.delete(
+    "/{upload_id}/images",
+    responses=responses(UploadNotFoundError, UploadInUseError, ImageNotFoundError),
+)
+def delete_images(
+    upload_id: str,
+    db: DB,
+    workspace: Workspace,
+    sha256: Annotated[
+        list[Sha256],
+        Query(max_length=_DELETED_AT_ONCE, description="Of an image to delete; may be repeated."),
+    ] = [],  # noqa: B006 - the framework copies it
+    label: LabelOption = None,
+    split: OnlySplit = None,
+) -> UploadView:
+    """Delete images of an upload that no job has used: those that all parameters hold for.
+
+    Returns the upload without them.
+    """
+    if not sha256 and label is None and split is None:
+        raise InvalidRequestError("Say which images to delete: by sha256, label or split.")
+    return images.delete(db, workspace, upload_id, hashes=sha256, label=label, split=split)
 
 
 @router.get("", responses=responses())

@@ -38,6 +38,10 @@ _LINK_CACHED_SECONDS = 240
 _VERSIONS = "/v1/classifiers/{name}/versions"
 Reference = Annotated[str, Path(description="A version's number or an alias.")]
 Behind = Annotated[int, Query(ge=-1, lt=10**9, description="`next` of the previous page.")]
+# The index of a class and a rank in it.
+BehindExemplar = Annotated[
+    str, Query(pattern=r"^\d{1,9}\.(-1|\d{1,9})$", description="`next` of the previous page.")
+]
 
 
 @router.get(_VERSIONS, responses=responses(ClassifierNotFoundError))
@@ -122,15 +126,20 @@ def delete_version(
 def list_exemplars(
     name: str,
     version: Reference,
-    label: Annotated[str, Query(max_length=1000, description="A class of the version.")],
     db: DB,
     workspace: Workspace,
+    label: Annotated[
+        str | None, Query(max_length=1000, description="Only exemplars of this class.")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
-    after: Behind = -1,
+    after: BehindExemplar = "0.-1",
 ) -> Page[ExemplarView]:
-    """List a class's exemplars in herding order: when memory shrinks, the last go first."""
-    found = versions.exemplars(db, workspace, name, version, label, limit=limit + 1, after=after)
-    return Page.of(found, limit, lambda view: str(view.rank))
+    """List exemplars class by class, in herding order: when memory shrinks, the last go first."""
+    index, rank = map(int, after.split("."))
+    found = versions.exemplars(
+        db, workspace, name, version, label=label, limit=limit + 1, after=(index, rank)
+    )
+    return Page.of(found, limit, lambda view: f"{view.index}.{view.rank}")
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -115,14 +116,50 @@ def remove(session: Session, upload_id: str) -> None:
     session.execute(delete(Upload).where(Upload.id == upload_id))
 
 
+class Among(NamedTuple):
+    """Which of an upload's images are meant: those of a label, a split, some hashes; or of all."""
+
+    label: str | None = None
+    split: str | None = None
+    hashes: Collection[str] = ()
+
+    def of(self, upload_id: str) -> ColumnElement[bool]:
+        """Return the condition that these images of an upload meet."""
+        wanted = [UploadImage.upload_id == upload_id]
+        if self.label is not None:
+            wanted.append(UploadImage.label == self.label)
+        if self.split is not None:
+            wanted.append(UploadImage.split == self.split)
+        if self.hashes:
+            wanted.append(UploadImage.sha256.in_(self.hashes))
+        return and_(*wanted)
+
+
 def page_of_images(
-    session: Session, upload_id: str, *, limit: int, after: int | None
+    session: Session, upload_id: str, among: Among, *, limit: int, after: int | None
 ) -> list[UploadImage]:
     """Return up to `limit` labelled images of an upload, behind the position `after`."""
-    query = select(UploadImage).where(UploadImage.upload_id == upload_id)
+    query = select(UploadImage).where(among.of(upload_id))
     if after is not None:
         query = query.where(UploadImage.position > after)
     return list(session.scalars(query.order_by(UploadImage.position).limit(limit)))
+
+
+def hashes_of_images(session: Session, upload_id: str, among: Among) -> set[str]:
+    """Return the hashes of labelled images of an upload."""
+    return set(session.scalars(select(UploadImage.sha256).where(among.of(upload_id))))
+
+
+def remove_images(session: Session, upload_id: str, among: Among) -> None:
+    """Delete labelled images of an upload. The positions of the others stay."""
+    session.execute(delete(UploadImage).where(among.of(upload_id)))
+
+
+def next_position(session: Session, upload_id: str) -> int:
+    """Return the position of the next image that is added to an upload."""
+    query = select(func.max(UploadImage.position)).where(UploadImage.upload_id == upload_id)
+    last = session.scalar(query)
+    return 0 if last is None else last + 1
 
 
 def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tuple[int, int]:

@@ -190,20 +190,34 @@ def class_of(session: Session, version_id: str, label: str) -> VersionClass | No
 
 
 def exemplars(
-    session: Session, known: VersionClass, *, limit: int, after: int
-) -> list[tuple[int, Image]]:
-    """Return up to `limit` of a class's exemplars with their ranks, those after a rank."""
+    session: Session,
+    version_id: str,
+    *,
+    label: str | None,
+    limit: int,
+    after: tuple[int, int],
+) -> list[tuple[VersionClass, int, Image]]:
+    """Return up to `limit` exemplars with their classes and ranks, those after an index and rank.
+
+    Only those of the label, if one is given.
+    """
+    index, rank = after
     query = (
-        select(RankingImage.rank, Image)
+        select(VersionClass, RankingImage.rank, Image)
+        .join(RankingImage, RankingImage.ranking_id == VersionClass.ranking_id)
         .join(Image, Image.sha256 == RankingImage.sha256)
         .where(
-            RankingImage.ranking_id == known.ranking_id,
-            RankingImage.rank < known.kept,
-            RankingImage.rank > after,
+            VersionClass.version_id == version_id,
+            # For the primary key: `or` alone would read the classes before it too.
+            VersionClass.index >= index,
+            or_(VersionClass.index > index, RankingImage.rank > rank),
+            RankingImage.rank < VersionClass.kept,
         )
     )
-    rows = session.execute(query.order_by(RankingImage.rank).limit(limit))
-    return [(rank, image) for rank, image in rows]
+    if label is not None:
+        query = query.where(VersionClass.label == label)
+    rows = session.execute(query.order_by(VersionClass.index, RankingImage.rank).limit(limit))
+    return [(known, rank, image) for known, rank, image in rows]
 
 
 def children(session: Session, version_id: str) -> list[Version]:

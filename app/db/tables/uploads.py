@@ -21,6 +21,8 @@ class Upload(Base):
     # Of its images: how many each label has, in the order of the first ones, and how many groups.
     classes: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     groups: Mapped[int] = mapped_column(default=0, server_default="0")
+    # How many of its images are only measured on.
+    test_images: Mapped[int] = mapped_column(default=0, server_default="0")
     duplicates: Mapped[int] = mapped_column(default=0)
     # The first of the rejected files, and what is known of all of them.
     rejected: Mapped[list[Any]] = mapped_column(default=list)

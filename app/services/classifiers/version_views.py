@@ -227,7 +227,9 @@ class VersionView(VersionSummary):
 class ExemplarView(BaseModel):
     """An image of the exemplar memory; `GET /v1/images/{sha256}` gives its bytes."""
 
-    rank: int = Field(description="0 was chosen first and is dropped last.")
+    label: str
+    index: int = Field(description="Of the class.")
+    rank: int = Field(description="In its class: 0 was chosen first and is dropped last.")
     sha256: str
     media_type: str
     width: int

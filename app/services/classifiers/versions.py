@@ -113,22 +113,39 @@ def matrix(
 
 
 def exemplars(
-    db: Database, workspace: str, name: str, reference: str, label: str, *, limit: int, after: int
+    db: Database,
+    workspace: str,
+    name: str,
+    reference: str,
+    *,
+    label: str | None,
+    limit: int,
+    after: tuple[int, int],
 ) -> list[ExemplarView]:
-    """Return up to `limit` of a class's exemplars in herding order, those after a rank.
+    """Return up to `limit` exemplars of one or all classes in herding order.
 
-    Raises ClassifierNotFoundError, VersionNotFoundError and ClassNotFoundError.
+    They are those after an index and a rank. Raises ClassifierNotFoundError, VersionNotFoundError
+    and ClassNotFoundError.
     """
     with db.reading() as session:
         version = require(session, classifiers.require(session, workspace, name), reference)
-        try:
-            known = version_rows.class_of(session, version.id, clean_label(label))
-        except ValueError:  # no class has such a label
-            known = None
-        if known is None:
-            raise ClassNotFoundError("This version does not know that class.")
-        found = version_rows.exemplars(session, known, limit=limit, after=after)
-        return [ExemplarView(rank=rank, **columns_of(image)) for rank, image in found]
+        wanted = None if label is None else _known(session, version, label)
+        found = version_rows.exemplars(session, version.id, label=wanted, limit=limit, after=after)
+        return [
+            ExemplarView(label=known.label, index=known.index, rank=rank, **columns_of(image))
+            for known, rank, image in found
+        ]
+
+
+def _known(session: Session, version: Version, label: str) -> str:
+    """Return a label as the version has it. Raises ClassNotFoundError."""
+    try:
+        found = version_rows.class_of(session, version.id, clean_label(label))
+    except ValueError:  # no class has such a label
+        found = None
+    if found is None:
+        raise ClassNotFoundError("This version does not know that class.")
+    return found.label
 
 
 def delete(db: Database, workspace: str, name: str, reference: str) -> None:

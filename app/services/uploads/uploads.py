@@ -15,6 +15,8 @@ from app.db.repositories import (
     uploads as upload_rows,
 )
 from app.db.repositories.events import Event
+from app.db.repositories.learning import LabelledImage
+from app.db.repositories.uploads import Among
 from app.db.tables import Upload, UploadImage
 from app.errors import ServiceError
 from app.ids import new_id
@@ -46,6 +48,13 @@ class UploadInUseError(ServiceError, status=409, code="upload-in-use"):
     """A job uses the upload."""
 
 
+class SplitsView(BaseModel):
+    """How many images of an upload each split has."""
+
+    train: int = Field(description="Learnt from, but for those held out.")
+    test: int = Field(description="Only ever measured on.")
+
+
 class RejectionView(BaseModel):
     """A file that was not accepted, and why."""
 
@@ -58,6 +67,7 @@ class UploadView(RejectedView):
 
     id: str
     classes: dict[str, int] = Field(description="Images of each class.")
+    splits: SplitsView = Field(description="Images of each split.")
     accepted: int = Field(description="Images accepted.")
     duplicates: int = Field(description="Images left out, as their label had the same image.")
     rejected: list[RejectionView] = Field(
@@ -138,13 +148,13 @@ def add_images(
     try:
         # Checked before the images are read, so that a request that must fail ends early.
         with db.reading() as session:
-            _require_unused(session, _require(session, workspace, upload_id))
+            _require_unused(session, require(session, workspace, upload_id))
     except ServiceError:
         source.close()
         raise
     collected = collect(store, source, limits=limits, strict=strict, split=split, group_by=group_by)
     with db.transaction() as session:
-        upload = _require(session, workspace, upload_id, for_update=True)
+        upload = require(session, workspace, upload_id, for_update=True)
         _require_unused(session, upload)
         if sum(upload.classes.values()) + len(collected.images) > limits.images:
             raise TooManyImagesError(limits.images)
@@ -164,7 +174,7 @@ def get(db: Database, workspace: str, upload_id: str) -> UploadView:
 
 def rejection_warnings(session: Session, workspace: str, upload_ids: Iterable[str]) -> list[Event]:
     """Return what to tell of the rejected files of uploads beside a job that learns them."""
-    found = (_require(session, workspace, upload_id) for upload_id in upload_ids)
+    found = (require(session, workspace, upload_id) for upload_id in upload_ids)
     views = [_view(upload) for upload in found if upload.rejected_count]
     return [rejections.warning(view.id, view, view.accepted + view.duplicates) for view in views]
 
@@ -182,7 +192,7 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
     Raises UploadNotFoundError, and UploadInUseError while an unfinished job uses the upload.
     """
     with db.transaction() as session:
-        _require(session, workspace, upload_id, for_update=True)
+        require(session, workspace, upload_id, for_update=True)
         if upload_rows.used_by_unfinished_job(session, upload_id):
             raise UploadInUseError(
                 "A job that uses this upload has not finished. Wait for it, or cancel it."
@@ -190,9 +200,10 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
         upload_rows.remove(session, upload_id)
 
 
-def _require(
+def require(
     session: Session, workspace: str, upload_id: str, *, for_update: bool = False
 ) -> Upload:
+    """Return the upload of that id; `for_update` locks its row. Raises UploadNotFoundError."""
     upload = upload_rows.find(session, workspace, upload_id, for_update=for_update)
     if upload is None:
         raise UploadNotFoundError("There is no such upload.")
@@ -206,14 +217,16 @@ def _require_unused(session: Session, upload: Upload) -> None:
 
 def view(session: Session, workspace: str, upload_id: str) -> UploadView:
     """Return one upload within a transaction. Raises UploadNotFoundError."""
-    return _view(_require(session, workspace, upload_id))
+    return _view(require(session, workspace, upload_id))
 
 
 def _view(upload: Upload) -> UploadView:
+    images = sum(upload.classes.values())
     return UploadView(
         id=upload.id,
         classes=upload.classes,
-        accepted=sum(upload.classes.values()),
+        splits=SplitsView(train=images - upload.test_images, test=upload.test_images),
+        accepted=images,
         duplicates=upload.duplicates,
         rejected=[RejectionView(**rejection) for rejection in upload.rejected],
         rejected_count=upload.rejected_count,
@@ -258,7 +271,9 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
                 name=image.name,
                 group=image.group or (upload.id if collected.one_group else None),
             )
-            for position, image in enumerate(new, start=len(before))
+            for position, image in enumerate(
+                new, start=upload_rows.next_position(session, upload.id)
+            )
         ],
     )
     upload.duplicates += collected.duplicates + len(collected.images) - len(new)
@@ -269,17 +284,43 @@ def _append(session: Session, upload: Upload, collected: Collected) -> None:
     contradictions = contradictory.find(images)
     if collected.strict and contradictions:
         raise ContradictoryLabelsError(contradictions)
-    labels = Counter(image.label for image in images)
-    upload.classes = dict(labels)
-    upload.groups = len({image.group for image in images} - {None})
-    _append_rejected(upload, collected.rejected, labels)
+    _count(upload, images)
+    _append_rejected(upload, collected.rejected, upload.classes)
     warnings = [
         *(*upload.warnings, *collected.warnings, *regrouped_warnings(regrouped)),
-        *contradictory.warnings(contradictions),
-        *similar_labels.warnings(labels),
+        *_warnings_of(images),
     ]
     upload.warnings = list(dict.fromkeys(warnings))
     session.flush()
+
+
+def remove_images(session: Session, upload: Upload, among: Among) -> UploadView:
+    """Delete labelled images of an upload that the caller has locked, and return it as it is then.
+
+    Raises UploadInUseError.
+    """
+    _require_unused(session, upload)
+    before = _warnings_of(learning_rows.images_of(session, [upload.id]))
+    upload_rows.remove_images(session, upload.id, among)
+    left = learning_rows.images_of(session, [upload.id])
+    _count(upload, left)
+    after = _warnings_of(left)
+    others = [text for text in upload.warnings if text not in before]
+    upload.warnings = list(dict.fromkeys([*others, *after]))
+    session.flush()
+    return _view(upload)
+
+
+def _count(upload: Upload, images: Sequence[LabelledImage]) -> None:
+    upload.classes = dict(Counter(image.label for image in images))
+    upload.groups = len({image.group for image in images} - {None})
+    upload.test_images = sum(image.split == "test" for image in images)
+
+
+def _warnings_of(images: Sequence[LabelledImage]) -> list[str]:
+    """Return what is suspicious of labelled images, whoever sent them."""
+    labels = Counter(image.label for image in images)
+    return [*contradictory.warnings(contradictory.find(images)), *similar_labels.warnings(labels)]
 
 
 def _append_rejected(

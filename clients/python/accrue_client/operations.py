@@ -123,10 +123,10 @@ def suspects(api: Api, name: str, version: int) -> Steps[list[Suspect]]:
     return [Suspect.model_validate(each) for each in (yield from api.pages(path, limit=1000))]
 
 
-def exemplars(api: Api, name: str, version: int, label: str) -> Steps[list[dict[str, Any]]]:
-    """Return the exemplars of a class, in the order in which they were chosen."""
+def exemplars(api: Api, name: str, version: int, label: str | None) -> Steps[list[dict[str, Any]]]:
+    """Return the exemplars of one or all classes, in the order in which they were chosen."""
     path = f"{classifier_path(name)}/versions/{version}/exemplars"
-    return (yield from api.pages(path, label=label))
+    return (yield from api.pages(path, label=label, limit=1000))
 
 
 def promote(api: Api, name: str, version: int, alias: str) -> Steps[None]:

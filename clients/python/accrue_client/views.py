@@ -61,6 +61,7 @@ class Upload(View):
 
     id: str
     classes: dict[str, int]
+    splits: dict[str, int] = {}
     accepted: int
     duplicates: int = 0
     rejected_count: int = 0

@@ -644,3 +644,59 @@ def test_what_is_wrong_with_groups_is_said(client: TestClient) -> None:
     view = client.post("/v1/uploads", json={"images": images}).json()
     assert (view["duplicates"], view["groups"]) == (1, 1)
     assert "in another group" in view["warnings"][0]
+
+
+def some(*labelled: tuple[str, int]) -> dict[str, Any]:
+    return {"images": [{"label": label, "b64": b64(png(seed))} for label, seed in labelled]}
+
+
+def test_images_of_a_class_or_a_split(client: TestClient) -> None:
+    body = some(("stop", 1), ("go", 2), ("stop", 3))
+    made = client.post("/v1/uploads", json=body).json()
+    path = f"/v1/uploads/{made['id']}/images"
+    changed = client.post(f"{path}?split=test", json=some(("go", 4), ("go", 5))).json()
+    assert changed["splits"] == {"train": 3, "test": 2}
+    assert client.get("/v1/uploads").json()["data"] == [changed]
+
+    def listed(query: str) -> list[tuple[str, int]]:
+        found = client.get(path + query).json()["data"]
+        return [(each["label"], each["position"]) for each in found]
+
+    assert listed("?label=stop") == [("stop", 0), ("stop", 2)]
+    assert listed("?split=test") == [("go", 3), ("go", 4)]
+    assert listed("?label=go&split=train") == [("go", 1)]
+    assert listed("?label=go&limit=1&after=1") == [("go", 3)]
+    assert listed("?label=cat") == []
+    problem(client.get(f"{path}?split=val"), 422, "invalid-request")
+
+
+def test_deleting_images(client: TestClient) -> None:
+    body = some(("stop", 1), ("go", 2), ("Stop", 1), ("go", 3), ("stop", 4))
+    made = client.post("/v1/uploads", json=body).json()
+    assert len(made["warnings"]) == 2  # nearly equal labels; an image with two
+    path = f"/v1/uploads/{made['id']}/images"
+    hashes = [each["sha256"] for each in client.get(path).json()["data"]]
+    problem(client.delete(path), 422, "invalid-request")
+    problem(client.delete(f"{path}?label=cat"), 404, "image-not-found")
+    some_unknown = f"{path}?sha256={hashes[1]}&sha256={'0' * 64}"
+    answer = problem(client.delete(some_unknown), 404, "image-not-found")
+    assert [error["pointer"] for error in answer["errors"]] == ["/query/sha256/1"]
+    problem(client.delete(f"{path}?sha256={hashes[1]}&label=stop"), 404, "image-not-found")
+    assert client.get(f"/v1/uploads/{made['id']}").json() == made
+
+    left = client.delete(f"{path}?sha256={hashes[0]}&label=Stop").raise_for_status().json()
+    assert (left["classes"], left["accepted"]) == ({"stop": 2, "go": 2}, 4)
+    assert left["warnings"] == []
+    left = client.delete(f"{path}?sha256={hashes[1]}&sha256={hashes[4]}").json()
+    assert left["classes"] == {"stop": 1, "go": 1}
+    assert client.get(f"/v1/uploads/{made['id']}").json() == left
+    # What is sent later comes behind, and what was deleted can be sent again.
+    client.post(f"{path}?split=test", json=some(("go", 2))).raise_for_status()
+    found = client.get(path).json()["data"]
+    assert [(each["sha256"], each["position"]) for each in found] == [
+        (hashes[0], 0),
+        (hashes[3], 3),
+        (hashes[1], 4),
+    ]
+    left = client.delete(f"{path}?split=test").raise_for_status().json()
+    assert left["splits"] == {"train": 2, "test": 0}

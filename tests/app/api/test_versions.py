@@ -147,6 +147,25 @@ def test_exemplars_come_in_order_with_their_bytes(api: TestClient, publish: Publ
     assert (missing.status_code, missing.json()["code"]) == (404, "image-not-found")
 
 
+def test_exemplars_of_all_classes(api: TestClient, publish: Publish) -> None:
+    publish(1, exemplars=[png(seed) for seed in range(5)])
+    url = f"{CLASSIFIER}/versions/live/exemplars"
+    whole = api.get(url).json()["data"]
+    places = [(each["index"], each["rank"]) for each in whole]
+    assert places == sorted(set(places))
+    assert {each["label"] for each in whole} > {LABELS[0]}
+    paged, after = [], None
+    while True:
+        page = api.get(url, params={"limit": 2} | ({"after": after} if after else {})).json()
+        paged += page["data"]
+        if (after := page["next"]) is None:
+            break
+    assert paged == whole
+    of_one = api.get(url, params={"label": LABELS[0]}).json()["data"]
+    assert of_one == [each for each in whole if each["label"] == LABELS[0]]
+    assert api.get(url, params={"after": "2"}).status_code == 422
+
+
 @ONE_KIND_AT_FIRST
 def test_tensors_are_no_images(api: TestClient, publish: Publish) -> None:
     version = publish(0)

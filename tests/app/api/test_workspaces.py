@@ -52,9 +52,7 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/classes": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/matrix": Probe(),
-    "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(
-        given={"params": {"label": "stop"}}
-    ),
+    "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),
@@ -80,6 +78,7 @@ PROBES = {
     "POST /v1/uploads/{upload_id}/images": Probe(given={"json": images(8)}),
     "POST /v1/uploads/layout": Probe("shared", given={"json": {"files": [{"name": "a/1.png"}]}}),
     "POST /v1/uploads": Probe("own", given={"json": images(9)}),
+    "DELETE /v1/uploads/{upload_id}/images": Probe(given={"params": {"label": "stop"}}),
     "DELETE /v1/uploads/{upload_id}": Probe(),
     "DELETE /v1/classifiers/{name}/aliases/{alias}": Probe(),
     "DELETE /v1/classifiers/{name}/versions/{version}": Probe(),

@@ -83,8 +83,8 @@ class AsyncVersion:
         steps = operations.suspects(self._session.api, self.classifier, self.number)
         return await self._session.tasks.run(steps)
 
-    async def exemplars(self, label: str) -> list[dict[str, Any]]:
-        """Return the exemplars of a class. Raises ClassNotFoundError."""
+    async def exemplars(self, label: str | None = None) -> list[dict[str, Any]]:
+        """Return the exemplars of one or all classes. Raises ClassNotFoundError."""
         steps = operations.exemplars(self._session.api, self.classifier, self.number, label)
         return await self._session.tasks.run(steps)
 

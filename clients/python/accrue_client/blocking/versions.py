@@ -83,8 +83,8 @@ class Version:
         steps = operations.suspects(self._session.api, self.classifier, self.number)
         return self._session.threads.run(steps)
 
-    def exemplars(self, label: str) -> list[dict[str, Any]]:
-        """Return the exemplars of a class. Raises ClassNotFoundError."""
+    def exemplars(self, label: str | None = None) -> list[dict[str, Any]]:
+        """Return the exemplars of one or all classes. Raises ClassNotFoundError."""
         steps = operations.exemplars(self._session.api, self.classifier, self.number, label)
         return self._session.threads.run(steps)
 

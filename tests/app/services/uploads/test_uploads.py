@@ -13,7 +13,7 @@ from app.db.engine import Database
 from app.db.tables import Base, Blob, Classifier, Image, Job, JobUpload, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.decode import decode
-from app.services.uploads import collecting, uploads
+from app.services.uploads import collecting, images, uploads
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 from app.services.uploads.uploads import UploadView
 from app.settings import Settings
@@ -271,6 +271,8 @@ def test_an_upload_that_a_job_used_no_longer_changes(database: Database, store: 
     with pytest.raises(uploads.UploadInUseError):
         uploads.add_images(database, store, HERE, view.id, source, limits=LIMITS)
     assert source.closed
+    with pytest.raises(uploads.UploadInUseError):
+        images.delete(database, HERE, view.id, hashes=(), label="stop", split=None)
     assert uploads.get(database, HERE, view.id) == view
 
 
