@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from app import logs
@@ -32,6 +33,7 @@ from app.api import (
     predict,
     problems,
     root,
+    tickets,
     uploads,
     version_files,
     versions,
@@ -184,6 +186,7 @@ def _routes() -> list[BaseRoute]:
         jobs,
         advice,
         events,
+        tickets,
         deliveries,
         key,
         methods,
@@ -205,12 +208,21 @@ def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMe
         handlers=app.exception_handlers,
     )
     if settings.keys == "off":
-        app.add_middleware(CsrfGuard, own_name=settings.host)
+        app.add_middleware(CsrfGuard, own_name=settings.host, allowed=settings.cors_origins)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit=_body_limits(settings))
     app.add_middleware(BodyPace, seconds=settings.body_seconds)
     app.add_middleware(RequestContext)
+    if settings.cors_origins:
+        # Keys are sent by scripts, in a header: no cookies, so no credentials.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+            allow_headers=("*",),
+            expose_headers=("*",),
+        )
     app.add_middleware(RequestMetrics, metrics=process_metrics.http)
 
 

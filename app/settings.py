@@ -4,12 +4,13 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -19,6 +20,8 @@ from pydantic_settings import (
 _SECRETS_DIR = "/run/secrets"
 # Bytes, or units of 1024 bytes as container engines write their limits.
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(i?b)?")
+# A scheme, a host and a port that is not the scheme's own.
+_ORIGIN = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -54,6 +57,9 @@ class Settings(BaseSettings):
 
     keys: Literal["off", "required"] = Field(
         "off", description="Whether requests need a key; off only listens on loopback addresses."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Sites whose pages may use the service, like https://example.org, by comma."
     )
     key_images_per_second: float | None = Field(
         None, gt=0, description="Predictions per key and process, unless the key has its own limit."
@@ -176,6 +182,20 @@ class Settings(BaseSettings):
         if found is None:
             raise ValueError("not a number of bytes, nor one with a unit like 512m or 2g")
         return int(float(found["number"]) * 1024 ** " kmgt".index(found["unit"] or " "))
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_origins(cls, origins: object) -> object:
+        if not isinstance(origins, str):
+            return origins
+        found = tuple(origin for each in origins.split(",") if (origin := each.strip()))
+        for origin in found:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin} is not an origin as browsers send it, like https://example.org or "
+                    "http://localhost:3000: in small letters, without a path and the usual port"
+                )
+        return found
 
     @field_validator("database")
     @classmethod

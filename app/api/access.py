@@ -14,9 +14,9 @@ body of a refused request is never read.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
@@ -70,17 +70,37 @@ class RequiredScopes:
         """Do nothing: `GuardedRoute` has checked the key before it read the body."""
 
 
-def needs(*scopes: Scope) -> Any:
+class ScopesOrTicket(RequiredScopes):
+    """Scopes of a key that is sent, or that signed the ticket for the path's job in the query."""
+
+    async def __call__(
+        self,
+        ticket: Annotated[
+            str | None,
+            Query(max_length=200, description="Instead of a key: see `/v1/jobs/{job_id}/tickets`."),
+        ] = None,
+    ) -> None:
+        """Declare the parameter."""
+
+
+def needs(*scopes: Scope, or_ticket: bool = False) -> Any:
     """Return an entry for the `dependencies` of a router or a route."""
-    return Depends(RequiredScopes(scopes))
+    return Depends((ScopesOrTicket if or_ticket else RequiredScopes)(scopes))
 
 
 async def admitted(request: Request, needs: Sequence[RequiredScopes]) -> Caller:
     """Return who sent a request, by its key. Raises UnauthorizedError and MissingScopeError."""
     ring: KeyRing | None = request.app.state.keyring
-    caller = ANYBODY
-    if ring is not None:
-        caller = await ring.caller(request.headers.get("authorization"))
+    key = request.headers.get("authorization")
+    ticket = None
+    if key is None and any(isinstance(need, ScopesOrTicket) for need in needs):
+        ticket = request.query_params.get("ticket")
+    if ring is None:
+        caller = ANYBODY
+    elif ticket is None:
+        caller = await ring.caller(key)
+    else:
+        caller = await ring.ticket_holder(ticket, request.path_params["job_id"])
     for need in needs:
         caller.require(*need.scopes)
     return caller

@@ -7,6 +7,7 @@ answers. No page has a key, so a service that requires keys needs no such guard.
 """
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -26,12 +27,14 @@ class ForeignSiteError(ServiceError, status=403, code="foreign-site"):
 class CsrfGuard:
     """Middleware that refuses requests by names of other sites, and writes from their pages.
 
-    `own_name` is the name or address that the service listens on.
+    `own_name` is the name or address that the service listens on. Pages of the origins that are
+    allowed may write.
     """
 
-    def __init__(self, app: ASGIApp, own_name: str) -> None:
+    def __init__(self, app: ASGIApp, own_name: str, allowed: Collection[str] = ()) -> None:
         self.app = app
         self.own_name = own_name.lower()
+        self.allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI asks."""
@@ -50,8 +53,11 @@ class CsrfGuard:
                 "Keys are off: use an address or localhost in the URL, or set ACCRUE_KEYS=required."
             )
         own_page = origin is None or origin.partition("://")[2].lower() == host.lower()
-        if scope["method"] not in _SAFE_METHODS and not own_page:
-            return "Keys are off, and this request comes from a page of another site."
+        if scope["method"] not in _SAFE_METHODS and not own_page and origin not in self.allowed:
+            return (
+                "Keys are off, and this request comes from a page of another site. "
+                "ACCRUE_CORS_ORIGINS lists the sites that may send it."
+            )
         return None
 
 

@@ -51,6 +51,7 @@ class EventPage(BaseModel):
 @router.get(
     "/jobs/{job_id}/events",
     response_model=EventPage,
+    dependencies=[needs("train", or_ticket=True)],
     responses={
         **responses(JobNotFoundError, NotAcceptableError, TooManyStreamsError),
         200: {

@@ -80,3 +80,28 @@ def test_a_bucket_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match=r"pip install 'accrue\[s3\]'"):
         Settings(storage="s3://bucket")
     assert Settings(storage="folder").storage_url == "folder"
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCRUE_CORS_ORIGINS", "https://example.org, http://[::1]:3000,")
+    assert Settings().cors_origins == ("https://example.org", "http://[::1]:3000")
+    monkeypatch.setenv("ACCRUE_CORS_ORIGINS", "")
+    assert Settings().cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "example.org",
+        "https://example.org/",
+        "https://Example.org",
+        "https://example.org:443",
+        "http://example.org:80",
+        "ftp://example.org",
+    ],
+)
+def test_what_no_browser_sends_is_not_an_origin(origin: str) -> None:
+    with pytest.raises(ValidationError, match="not an origin"):
+        Settings(cors_origins=origin)  # type: ignore[arg-type]

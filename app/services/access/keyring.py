@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
@@ -20,6 +21,7 @@ from app.db.repositories import keys as key_rows
 from app.db.tables import DEFAULT_WORKSPACE, ApiKey
 from app.errors import ServiceError
 from app.security import tokens
+from app.services.access import tickets
 from app.services.access.keys import grants
 from app.services.access.limits import NO_QUOTA, Quota, TokenBucket
 from app.settings import Settings
@@ -119,6 +121,23 @@ class KeyRing:
                 given=True,
             )
         self._used.add(key_id)
+        return found
+
+    async def ticket_holder(self, text: str, job_id: str) -> Caller:
+        """Return the caller whose key signed a ticket for a job. Raises UnauthorizedError."""
+        ticket = tickets.read(text)
+        found = await self._find(ticket.key_id) if ticket else None
+        if (
+            ticket is None
+            or found is None
+            or found.ended
+            or not ticket.signed(found.digest, job_id, datetime.now(UTC))
+        ):
+            raise UnauthorizedError(
+                "The ticket is not for this job, or has ended, or its key has. Ask for a new one: "
+                "POST /v1/jobs/{job_id}/tickets.",
+                given=True,
+            )
         return found
 
     async def run(self) -> None:

@@ -29,6 +29,12 @@ def get(db: Database, workspace: str, job_id: str) -> JobDetailView:
         return views.detail(session, workspace, job_id)
 
 
+def require(db: Database, workspace: str, job_id: str) -> None:
+    """Raise JobNotFoundError unless the workspace has this job."""
+    with db.reading() as session:
+        views.require(session, workspace, job_id)
+
+
 def page(
     db: Database,
     workspace: str,

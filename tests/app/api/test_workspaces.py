@@ -67,6 +67,7 @@ PROBES = {
     "GET /v1/jobs/{job_id}/images": Probe(),
     "GET /v1/jobs/{job_id}/events": Probe(),
     "GET /v1/jobs/{job_id}/deliveries": Probe(),
+    "POST /v1/jobs/{job_id}/tickets": Probe(),
     "POST /v1/jobs/{job_id}/retry": Probe(),
     "POST /v1/jobs/{job_id}/cancel": Probe(),
     "POST /v1/classifiers/{name}/jobs": Probe(given={"json": {"uploads": ["upl_0"]}}),
