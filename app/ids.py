@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, in ASCII order
 _TIME_BITS, _RANDOM_BITS = 48, 72
@@ -34,6 +35,12 @@ def new_id(prefix: str, *, after: str | None = None) -> str:
         # The next millisecond, not the next number: another process may give out that number too.
         value = _stamped((before >> _RANDOM_BITS) + 1)
     return f"{prefix}_{_encode(value, (_TIME_BITS + _RANDOM_BITS) // 5)}"
+
+
+def earliest(prefix: str, moment: datetime) -> str:
+    """Return an id before all those that are made from a moment on."""
+    stamp = max(0, int(moment.timestamp() * 1000))
+    return f"{prefix}_{_encode(stamp << _RANDOM_BITS, (_TIME_BITS + _RANDOM_BITS) // 5)}"
 
 
 def _stamped(stamp: int) -> int:

@@ -53,10 +53,16 @@ def create_classifier(
 
 @router.get("", responses=responses())
 def list_classifiers(
-    db: DB, workspace: Workspace, limit: Limit = DEFAULT_LIMIT, after: After = None
+    db: DB,
+    workspace: Workspace,
+    prefix: Annotated[
+        str, Query(max_length=100, description="Only those whose names begin with this.")
+    ] = "",
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
 ) -> Page[ClassifierView]:
     """List classifiers by name."""
-    found = classifiers.page(db, workspace, limit=limit + 1, after=after)
+    found = classifiers.page(db, workspace, prefix=prefix, limit=limit + 1, after=after)
     return Page.of(found, limit, lambda view: view.name)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
@@ -24,6 +25,7 @@ from app.api.deps import (
 from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
+from app.api.several import SEVERAL, Several
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
 from app.api.uploads import GroupOption, NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
@@ -34,7 +36,7 @@ from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluatio
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
 from app.services.jobs.reports import ReportView
-from app.services.jobs.views import JobDetailView, JobNotFoundError, JobView, State
+from app.services.jobs.views import JobDetailView, JobNotFoundError, JobView, Kind, State
 from app.services.steps import creation
 from app.services.steps.creation import (
     CORRECT_ERRORS,
@@ -51,6 +53,8 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 # When a client should poll a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
+# Times of lists: what is beyond cannot be in every time zone.
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 # After so long, every process follows a new version.
 _FOLLOWED_SECONDS = 10.0
 
@@ -155,13 +159,25 @@ def list_jobs(
     db: DB,
     workspace: Workspace,
     classifier: Annotated[str | None, Query(max_length=200)] = None,
-    state: State | None = None,
+    state: Annotated[Several[State], Query(description=f"Of these states. {SEVERAL}")] = (),
+    kind: Annotated[Several[Kind], Query(description=f"Of these kinds. {SEVERAL}")] = (),
+    since: Annotated[
+        AwareDatetime | None,
+        Query(ge=_FIRST, lt=_LAST, description="Made at this time or later (RFC 3339)."),
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
 ) -> Page[JobView]:
     """List jobs, newest first."""
     found = jobs.page(
-        db, workspace, classifier=classifier, state=state, limit=limit + 1, after=after
+        db,
+        workspace,
+        classifier=classifier,
+        states=state,
+        kinds=kind,
+        since=since,
+        limit=limit + 1,
+        after=after,
     )
     return Page[JobView].of(found, limit, lambda job: job.id)
 

@@ -21,7 +21,14 @@ def jobs(
     *,
     state: Annotated[
         str | None,
-        typer.Option(help="Only jobs that are queued, running, succeeded, failed or cancelled."),
+        typer.Option(
+            help="Only jobs that are queued, running, succeeded, failed or cancelled; several with "
+            "commas."
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="Only jobs that learn, forget, correct, evaluate or advise."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
     json: Json = False,
@@ -30,7 +37,8 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     with connect(url, key_file) as client:
-        found = client.get("/v1/jobs", classifier=name, state=state, limit=limit)["data"]
+        asked = {"classifier": name, "state": state, "kind": kind, "limit": limit}
+        found = client.get("/v1/jobs", **asked)["data"]
     if json:
         print_json(found)
     else:

@@ -42,6 +42,7 @@ def routes(size: Size) -> dict[str, str]:
     queued = job(size.jobs - size.queued // 2)
     return {
         "classifiers": "/v1/classifiers",
+        "classifiers by name": "/v1/classifiers?prefix=classifier-0099",
         "a classifier": first,
         "versions": f"{first}/versions",
         "a version": "/v1/classifiers/classifier-000001/versions/live",
@@ -57,6 +58,8 @@ def routes(size: Size) -> dict[str, str]:
         "queued jobs": "/v1/jobs?state=queued",
         "succeeded jobs": "/v1/jobs?state=succeeded",
         "running jobs": "/v1/jobs?state=running",
+        "jobs of two states": "/v1/jobs?state=succeeded,failed",
+        "jobs of a kind": "/v1/jobs?kind=evaluate",
         "a queued job": f"/v1/jobs/{queued}",
         "a finished job": f"/v1/jobs/{job(0)}",
         "its events": f"/v1/jobs/{job(0)}/events",

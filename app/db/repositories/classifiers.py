@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.repositories import changes as change_rows, deliveries as delivery_rows
@@ -23,9 +23,17 @@ def find(
     return session.scalar(query.with_for_update() if for_update else query)
 
 
-def page(session: Session, workspace: str, *, limit: int, after: str | None) -> list[Classifier]:
-    """Return up to `limit` classifiers of the workspace by name, those after the name `after`."""
+def page(
+    session: Session, workspace: str, *, prefix: str = "", limit: int, after: str | None
+) -> list[Classifier]:
+    """Return up to `limit` classifiers of the workspace by name, those after the name `after`.
+
+    Their names begin with the prefix.
+    """
     query = select(Classifier).where(Classifier.workspace == workspace)
+    if prefix:
+        # Not LIKE: `_` is any character there, and on SQLite a letter is its capital too.
+        query = query.where(func.substr(Classifier.name, 1, len(prefix)) == prefix)
     if after is not None:
         query = query.where(Classifier.name > after)
     return list(session.scalars(query.order_by(Classifier.name).limit(limit)))

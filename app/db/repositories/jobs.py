@@ -1,18 +1,21 @@
 """Queries about jobs, the queue of record. What workers do to them is in `leases`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, union_all, update
 from sqlalchemy.orm import Session, defer
 
+from app import ids
 from app.db.repositories import events as event_rows, positions as position_rows
 from app.db.repositories.events import Event
 from app.db.tables import (
     FINAL_STATES,
     HOLDING_STATES,
+    JOB_STATES,
     Alias,
     Classifier,
     Job,
@@ -21,6 +24,9 @@ from app.db.tables import (
     Upload,
     Version,
 )
+
+# The clocks of API processes and the database differ by less.
+_CLOCKS_APART = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -201,24 +207,50 @@ def detail(session: Session, job: Job) -> JobDetail:
     return JobDetail(*session.execute(select(base, live, webhook)).one())
 
 
+class Wanted(NamedTuple):
+    """Which jobs of a workspace a list has; what is empty chooses none out."""
+
+    classifier: str | None = None
+    states: Collection[str] = ()
+    kinds: Collection[str] = ()
+    since: datetime | None = None
+
+
 def page(
-    session: Session,
-    workspace: str,
-    *,
-    classifier: str | None,
-    state: str | None,
-    limit: int,
-    after: str | None,
+    session: Session, workspace: str, wanted: Wanted, *, limit: int, after: str | None
 ) -> list[JobRow]:
     """Return jobs of the workspace, newest first, those older than the one named `after`."""
     where = [Job.workspace == workspace]
-    if classifier is not None:
-        where.append(Classifier.name == classifier)
-    if state is not None:
-        where.append(Job.state == state)
+    if wanted.classifier is not None:
+        named = select(Classifier.id).where(
+            Classifier.workspace == workspace, Classifier.name == wanted.classifier
+        )
+        where.append(Job.classifier_id == named.scalar_subquery())
+    if wanted.since is not None:
+        # Ids sort by time and have the index; they are made by other clocks than the times are.
+        where += [
+            Job.created_at >= wanted.since,
+            Job.id >= ids.earliest("job", wanted.since - _CLOCKS_APART),
+        ]
     if after is not None:
         where.append(Job.id < after)
-    return _rows(session, where, limit=limit)
+    # One short look at an index for each state and kind: of several, none is in the lists' order.
+    states = wanted.states or (JOB_STATES if wanted.kinds else (None,))
+    newest = [
+        select(Job.id)
+        .where(*where, *_of(state, kind))
+        .order_by(Job.id.desc())
+        .limit(limit)
+        .subquery()
+        for state, kind in product(states, wanted.kinds or (None,))
+    ]
+    found = union_all(*(select(each.c.id) for each in newest))
+    return _rows(session, [Job.id.in_(found)], limit=limit)
+
+
+def _of(state: str | None, kind: str | None) -> list[ColumnElement[bool]]:
+    given = ((Job.state, state), (Job.kind, kind))
+    return [column == value for column, value in given if value is not None]
 
 
 def _rows(session: Session, where: list[ColumnElement[bool]], *, limit: int) -> list[JobRow]:

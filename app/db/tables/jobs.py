@@ -28,9 +28,10 @@ class Job(Base):
             postgresql_where=text(one_of("state", HOLDING_STATES)),
         ),
         Index("ix_jobs_state_lease", "state", "lease_expires_at"),
-        # For lists, of all jobs and of those in a state or of a classifier.
+        # For lists, of all jobs and of those in a state, of a kind or of a classifier.
         Index("ix_jobs_workspace_id", "workspace", "id"),
         Index("ix_jobs_workspace_state_id", "workspace", "state", "id"),
+        Index("ix_jobs_workspace_kind_state_id", "workspace", "kind", "state", "id"),
         Index("ix_jobs_classifier_id_id", "classifier_id", "id"),
         # For `positions` and `turns.waiting`.
         Index(

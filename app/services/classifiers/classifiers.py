@@ -153,10 +153,12 @@ def get(db: Database, workspace: str, name: str) -> ClassifierView:
         return _with_live(session, require(session, workspace, name))
 
 
-def page(db: Database, workspace: str, *, limit: int, after: str | None) -> list[ClassifierView]:
-    """Return up to `limit` classifiers by name, those after the name `after`."""
+def page(
+    db: Database, workspace: str, *, prefix: str, limit: int, after: str | None
+) -> list[ClassifierView]:
+    """Return up to `limit` classifiers by name, those after `after` that begin with `prefix`."""
     with db.reading() as session:
-        found = classifier_rows.page(session, workspace, limit=limit, after=after)
+        found = classifier_rows.page(session, workspace, prefix=prefix, limit=limit, after=after)
         live = alias_rows.numbers(session, [row.id for row in found], LIVE)
         return [_view(row, live.get(row.id)) for row in found]
 

@@ -1,14 +1,18 @@
 """What clients do with jobs: get, list, cancel, retry."""
 
+from collections.abc import Collection
+from datetime import datetime
+
 from app.db.engine import Database
 from app.db.repositories import events as event_rows, jobs as job_rows
 from app.db.repositories.events import Event
+from app.db.repositories.jobs import Wanted
 from app.errors import ServiceError
 from app.services.access.keyring import MissingScopeError
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.jobs import endings, views
 from app.services.jobs.reports import REPORTS, ReportView
-from app.services.jobs.views import JobDetailView, JobView, OnCreated, State
+from app.services.jobs.views import JobDetailView, JobView, Kind, OnCreated, State
 
 
 class JobFinishedError(ServiceError, status=409, code="job-finished"):
@@ -39,16 +43,17 @@ def page(
     db: Database,
     workspace: str,
     *,
-    classifier: str | None,
-    state: State | None,
+    classifier: str | None = None,
+    states: Collection[State] = (),
+    kinds: Collection[Kind] = (),
+    since: datetime | None = None,
     limit: int,
     after: str | None,
 ) -> list[JobView]:
     """Return up to `limit` jobs, newest first, those older than `after`."""
+    wanted = Wanted(classifier, frozenset(states), frozenset(kinds), since)
     with db.reading() as session:
-        rows = job_rows.page(
-            session, workspace, classifier=classifier, state=state, limit=limit, after=after
-        )
+        rows = job_rows.page(session, workspace, wanted, limit=limit, after=after)
         return [views.of(row) for row in rows]
 
 

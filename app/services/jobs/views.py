@@ -12,6 +12,7 @@ from app.db.repositories.jobs import JobRow
 from app.db.tables import FINAL_STATES
 from app.errors import ServiceError
 
+Kind = Literal["learn", "forget", "correct", "evaluate", "advise"]
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -61,7 +62,7 @@ class JobView(BaseModel):
 
     id: str
     classifier: str | None = Field(description="Null where the job belongs to none: `advise`.")
-    kind: str
+    kind: Kind
     state: State
     phase: str | None
     attempt: int = Field(description="How often a worker has claimed the job.")

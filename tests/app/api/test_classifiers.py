@@ -256,3 +256,17 @@ def test_with_versions_a_delete_is_confirmed_by_name(
     api.post(URL, json={"name": "signs"}).raise_for_status()
     assert api.delete(f"{URL}/signs?confirm=fish").status_code == 409
     assert api.delete(f"{URL}/signs").status_code == 204
+
+
+def test_lists_by_the_beginning_of_names(api: TestClient) -> None:
+    for name in ("signs", "signs_de", "signsXde", "Signs", "fish"):
+        api.post(URL, json={"name": name, "method": "finetune"}).raise_for_status()
+
+    def listed(**query: Any) -> set[str]:
+        return {each["name"] for each in api.get(URL, params=query).json()["data"]}
+
+    assert listed(prefix="signs") == {"signs", "signs_de", "signsXde"}
+    assert listed(prefix="signs_") == {"signs_de"}
+    assert listed(prefix="fish", limit=1) == {"fish"}
+    assert listed(prefix="%") == set()
+    assert len(listed()) == 5

@@ -390,3 +390,24 @@ def test_learning_strictly_takes_all_or_nothing(api: TestClient, upload: str) ->
     assert answer.json()["detail"].startswith("250 of 253 files cannot be used")
     assert [each["id"] for each in api.get("/v1/uploads").json()["data"]] == [upload]
     assert api.get("/v1/jobs").json()["data"] == []
+
+
+def test_lists_of_several_states_and_kinds(api: TestClient, upload: str) -> None:
+    jobs = [queue(api, upload).raise_for_status().json() for _ in range(3)]
+    api.post(f"/v1/jobs/{jobs[0]['id']}/cancel").raise_for_status()
+
+    def listed(query: str) -> list[int]:
+        found = api.get(f"/v1/jobs?{query}").raise_for_status().json()["data"]
+        ids = [job["id"] for job in jobs]
+        return [ids.index(each["id"]) for each in found]
+
+    assert listed("state=cancelled") == [0]
+    assert listed("state=cancelled,queued") == listed("state=cancelled&state=queued") == [2, 1, 0]
+    assert listed("state=running,queued&kind=learn,forget&limit=1") == [2]
+    assert listed("kind=advise") == []
+    assert listed(f"since={jobs[1]['created_at']}") == [2, 1]
+    assert listed("since=2026-01-01T00:00:00Z&classifier=signs") == [2, 1, 0]
+    for wrong in ("state=lost", "state=", "kind=learn,dream", "since=2026-11-29T10:00:00"):
+        assert api.get(f"/v1/jobs?{wrong}").status_code == 422, wrong
+    for far in ("0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
+        assert api.get(f"/v1/jobs?since={far}").status_code == 422, far

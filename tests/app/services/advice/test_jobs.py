@@ -84,10 +84,10 @@ def test_a_job_is_asked_for_and_ends_with_a_report(service: Service) -> None:
         "queued",
         1,
     )
-    listed = jobs.page(service.db, WORKSPACE, classifier=None, state=None, limit=9, after=None)
+    listed = jobs.page(service.db, WORKSPACE, limit=9, after=None)
     assert listed == [JobView.model_validate(job.model_dump(include=JobView.model_fields.keys()))]
     assert job.request["uploads"]
-    assert not jobs.page(service.db, WORKSPACE, classifier="toy", state=None, limit=9, after=None)
+    assert not jobs.page(service.db, WORKSPACE, classifier="toy", limit=9, after=None)
     lease = claim(service, job_id)
     plan = lease.plan()
     assert isinstance(plan, AdvicePlan)

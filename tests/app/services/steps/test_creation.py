@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -182,11 +183,19 @@ def test_a_page_of_jobs_is_chosen_and_ordered(service: Service) -> None:
     service.cancel(made[1])
 
     def page(**chosen: Any) -> list[str]:
-        given = {"classifier": None, "state": None, "limit": 10, "after": None} | chosen
+        given = {"limit": 10, "after": None} | chosen
         return [job.id for job in jobs.page(service.db, WORKSPACE, **given)]
 
     assert page() == made[::-1]
     assert page(after=made[2], limit=1) == [made[1]]
     assert page(classifier="one") == [made[0]]
-    assert page(state="cancelled") == [made[1]]
-    assert jobs.page(service.db, "others", classifier=None, state=None, limit=9, after=None) == []
+    assert page(states=["cancelled"]) == [made[1]]
+    assert page(states=["cancelled", "queued"]) == made[::-1]
+    assert page(states=["cancelled", "queued"], limit=2) == [made[2], made[1]]
+    assert page(kinds=["learn"], after=made[2]) == [made[1], made[0]]
+    assert page(kinds=["learn", "forget"], states=["queued"], classifier="three") == [made[2]]
+    assert page(kinds=["forget"]) == []
+    times = [service.job(job_id).created_at for job_id in made]
+    assert page(since=times[1]) == [made[2], made[1]]
+    assert page(since=times[2] + timedelta(microseconds=1)) == []
+    assert jobs.page(service.db, "others", limit=9, after=None) == []
