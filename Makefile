@@ -25,8 +25,12 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 # keeps the tests of a file together, which share the services that they start.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
+# The tools that check the web page. The page itself needs no Node.
+NPM := $(shell command -v npm)
+NODE_STAMP := node_modules/.installed
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check audit licences sbom format migration lock clean
+.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check check-web audit licences sbom format format-web migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -37,9 +41,11 @@ demo: $(STAMP) ## Teach three classifiers handwritten digits and show what they 
 	$(BIN)/accrue demo
 
 test: $(STAMP) ## Run the tests, in a few minutes
+	-@$(if $(NPM),$(MAKE) --no-print-directory $(NODE_STAMP))
 	$(TEST) -m "not slow and not deploy"
 
 test-full: $(STAMP) ## Run the tests, the slow ones too
+	-@$(if $(NPM),$(MAKE) --no-print-directory $(NODE_STAMP))
 	$(TEST) -m "not deploy"
 
 test-deploy: $(STAMP) ## Build the image and test a deployment with Docker, in about ten minutes
@@ -57,6 +63,10 @@ check: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(if $(NPM),$(MAKE) --no-print-directory check-web,echo "No npm: types and style of the web page are not checked.")
+
+check-web: $(NODE_STAMP) ## Check types and style of the web page (needs Node)
+	$(NPM) run --silent check
 
 bench-learning: $(STAMP) ## Compare iCaRL jobs with avalanche-lib at equal work (installs it into .peers)
 	$(BIN)/python -m benchmarks.learning
@@ -76,6 +86,10 @@ sbom: $(STAMP) ## Write dist/sbom.json (CycloneDX): everything that runs with Ac
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	@$(if $(NPM),$(MAKE) --no-print-directory format-web)
+
+format-web: $(NODE_STAMP)
+	$(NPM) run --silent format
 
 migration: $(STAMP) ## Write the migration of a change of app/db/tables: make migration NAME=add_colour
 	$(BIN)/python -m migrations $(or $(NAME),$(error Say what changes: make migration NAME=add_colour))
@@ -120,3 +134,7 @@ $(VENV)/.synced-cpu: $(LOCKED) | $(UV)
 	@$(BIN)/uv pip install --no-deps --compile-bytecode $(TORCH_CPU)
 	@$(SYNC) $(addprefix --no-install-package ,torch torchvision $(CUDA))
 	@$(FINISH)
+
+$(NODE_STAMP): package.json package-lock.json
+	$(NPM) ci --no-progress
+	@touch $@

@@ -37,6 +37,7 @@ from app.api import (
     uploads,
     version_files,
     versions,
+    web,
 )
 from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
@@ -54,6 +55,7 @@ from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
 from app.services.access.idempotency import ReplayedError, RequestsInProgress
 from app.services.access.keyring import KeyRing
+from app.services.classifiers.thumbnails import Thumbnails
 from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.webhook_sender import WebhookSender
 from app.services.queue.dispatcher import Dispatcher
@@ -155,7 +157,7 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics = settings, process_metrics
     app.state.keyring = None  # until the startup, and for good where keys are off
     app.state.in_progress = RequestsInProgress()
-    app.state.known_queries = KnownQueries()
+    app.state.known_queries, app.state.thumbnails = KnownQueries(), Thumbnails()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
     app.router.routes.extend(_routes())
@@ -194,6 +196,7 @@ def _routes() -> list[BaseRoute]:
         metrics,
         root,
         documentation,
+        web,
     ):
         router.include_router(resource.router)
     return router.routes

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    web: Literal["on", "off"] = Field("on", description="Whether the web page is served at /.")
 
     keys: Literal["off", "required"] = Field(
         "off", description="Whether requests need a key; off only listens on loopback addresses."

@@ -41,6 +41,7 @@ PUBLIC = frozenset(
         "/health/ready",
         "/openapi.json",
         "/version",
+        "/web/{path:path}",
     }
 )
 _READING_METHODS = frozenset({"GET", "HEAD"})

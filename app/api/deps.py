@@ -11,6 +11,7 @@ from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
 from app.services.access.idempotency import RequestsInProgress
 from app.services.access.keyring import Caller as CallerOfRequest
+from app.services.classifiers.thumbnails import Thumbnails
 from app.services.jobs.event_polling import EventPoller
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
@@ -34,6 +35,7 @@ DB = Annotated[Database, _shared("database")]
 Store = Annotated[BlobStore, _shared("store")]
 # The same storage behind a cache on the local disk.
 Tensors = Annotated[TensorStore, _shared("tensors")]
+Thumbs = Annotated[Thumbnails, _shared("thumbnails")]
 LoadedModels = Annotated[Registry, _shared("registry")]
 Processes = Annotated[Together, _shared("together")]
 Queue = Annotated[Messages, _shared("messages")]

@@ -1,11 +1,12 @@
 """``/health/live``, ``/health/ready`` and ``/version``."""
 
 from importlib.metadata import version
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from app.api.access import Router
-from app.api.deps import DB, Inspection, Queue, Store
+from app.api.deps import DB, Config, Inspection, Queue, Store
 from app.api.problems import responses
 from app.errors import FieldError, ServiceError
 from app.services.upkeep import health
@@ -31,6 +32,7 @@ class VersionInfo(BaseModel):
 
     name: str = "accrue"
     version: str = Field(VERSION, description="Of the software, not of a classifier.")
+    keys: Literal["off", "required"] = Field(description="Whether requests need a key.")
 
 
 @router.get("/health/live", responses=responses())
@@ -56,6 +58,6 @@ def ready(db: DB, store: Store, queue: Queue, inspector: Inspection) -> HealthVi
 
 
 @router.get("/version", responses=responses())
-async def software_version() -> VersionInfo:
-    """Return the version of the software."""
-    return VersionInfo()
+async def software_version(settings: Config) -> VersionInfo:
+    """Return the version of the software, and whether it wants a key."""
+    return VersionInfo(keys=settings.keys)

@@ -4,7 +4,9 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
+from app.api import web
 from app.api.access import Router
+from app.api.deps import Config
 from app.api.health import VERSION
 from app.api.negotiation import accepted, weight
 from app.api.problems import responses
@@ -26,12 +28,19 @@ class ServiceView(BaseModel):
 @router.get(
     "/",
     response_model=ServiceView,
-    responses={**responses(), 303: {"description": "For browsers: to the documentation."}},
+    responses={
+        **responses(),
+        303: {"description": "For browsers where the web page is off: to the documentation."},
+    },
 )
-async def get_service(request: Request) -> Response:
-    """Say what answers here. Browsers are sent to the documentation."""
+async def get_service(request: Request, settings: Config) -> Response:
+    """Say what answers here. Browsers get the web page."""
     accept = accepted(request.headers)
     vary = {"Vary": "Accept"}
     if weight("text/html", accept) > weight("application/json", accept):
-        return RedirectResponse("docs", 303, vary)
+        if settings.web == "off":
+            return RedirectResponse("docs", 303, vary)
+        shown = web.page(request.headers.get("if-none-match", ""))
+        shown.headers.update(vary)
+        return shown
     return Response(ServiceView().model_dump_json(), headers=vary, media_type="application/json")

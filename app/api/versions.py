@@ -6,9 +6,10 @@ from fastapi import Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Config, LoadedModels, Processes, Store, Workspace
+from app.api.deps import DB, Config, LoadedModels, Processes, Store, Thumbs, Workspace
 from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
+from app.imaging.thumbnail import MEDIA_TYPE
 from app.services.classifiers import versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.version_views import (
@@ -158,17 +159,29 @@ def get_image(
     store: Store,
     workspace: Workspace,
     settings: Config,
+    thumbnails: Thumbs,
+    width: Annotated[
+        int | None,
+        Query(ge=16, le=1024, description="A thumbnail, at most so many pixels wide and high."),
+    ] = None,
 ) -> Response:
-    """Return the bytes of an image of an upload or a version, or a link to them."""
+    """Return the bytes of an image of an upload or a version, a link to them, or a thumbnail."""
+    if width is not None:
+        data = thumbnails.get(db, store, workspace, sha256, width)
+        return Response(data, media_type=MEDIA_TYPE, headers=_kept(f"{sha256}-{width}"))
     if settings.signed_links and (
         link := versions.image_link(db, store, workspace, sha256, _LINK_SECONDS)
     ):
         cached = f"private, max-age={_LINK_CACHED_SECONDS}"
         return RedirectResponse(link, 307, {"Cache-Control": cached})
     image, data = versions.image(db, store, workspace, sha256)
-    headers = {
+    return Response(data, media_type=image.media_type, headers=_kept(sha256))
+
+
+def _kept(tag: str) -> dict[str, str]:
+    """Return the headers of bytes that never change, under their tag."""
+    return {
         "Cache-Control": "private, max-age=31536000, immutable",
-        "ETag": f'"{sha256}"',
+        "ETag": f'"{tag}"',
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(data, media_type=image.media_type, headers=headers)

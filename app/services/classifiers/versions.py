@@ -169,7 +169,7 @@ def image(db: Database, store: BlobStore, workspace: str, sha256: str) -> tuple[
 
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
-    found = _image(db, workspace, sha256)
+    found = require_image(db, workspace, sha256)
     with stored.reading("image", ImageUnreadableError(), image=sha256):
         return found, store.get(sha256)
 
@@ -182,7 +182,7 @@ def image_link(
     None where the storage has no such URLs.
     Raises ImageNotFoundError, ImageUnreadableError and StorageUnavailableError.
     """
-    found = _image(db, workspace, sha256)
+    found = require_image(db, workspace, sha256)
     with stored.reading("image", ImageUnreadableError(), image=sha256):
         link = store.link(sha256, found.media_type, seconds)
         if link is not None and not store.exists(sha256):
@@ -190,7 +190,8 @@ def image_link(
         return link
 
 
-def _image(db: Database, workspace: str, sha256: str) -> Image:
+def require_image(db: Database, workspace: str, sha256: str) -> Image:
+    """Return an image that the workspace has. Raises ImageNotFoundError."""
     with db.reading() as session:
         found = workspace_rows.image(session, workspace, sha256)
     if found is None:

@@ -72,7 +72,7 @@ def code(answer: Any) -> tuple[int, str]:
 
 def test_public_routes_want_no_key(api: TestClient) -> None:
     for path in PUBLIC:
-        shown = path.replace("{file}", "start.js")
+        shown = path.replace("{file}", "start.js").replace("{path:path}", "main.js")
         assert api.get(shown).status_code == 200, path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import create_app
 from app.settings import Settings
 from tests.app.api.test_event_stream import serving
 
@@ -69,8 +70,13 @@ def test_the_root_says_where_to_go(api: TestClient) -> None:
             assert api.get(f"/{link}").status_code == 200, link
 
 
-def test_the_root_sends_browsers_to_the_documentation(api: TestClient) -> None:
+def test_the_root_sends_browsers_to_the_page_or_the_documentation(settings: Settings) -> None:
     browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-    answer = api.get("/", headers=browser, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (303, "docs")
-    assert 'id="swagger-ui"' in api.get("/", headers=browser).text
+    with TestClient(create_app(settings)) as api:
+        answer = api.get("/", headers=browser)
+        assert '<script type="module" src="web/main.js">' in answer.text
+        assert "Accept" in answer.headers["vary"].split(", ")
+    with TestClient(create_app(settings.model_copy(update={"web": "off"}))) as api:
+        answer = api.get("/", headers=browser, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "docs")
+        assert 'id="swagger-ui"' in api.get("/", headers=browser).text

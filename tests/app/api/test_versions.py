@@ -1,11 +1,13 @@
 """Versions and aliases over HTTP."""
 
 import hashlib
+import io
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.storage import BlobStore
 from tests.app.learnt import LABELS, Published, png
@@ -164,6 +166,29 @@ def test_exemplars_of_all_classes(api: TestClient, publish: Publish) -> None:
     of_one = api.get(url, params={"label": LABELS[0]}).json()["data"]
     assert of_one == [each for each in whole if each["label"] == LABELS[0]]
     assert api.get(url, params={"after": "2"}).status_code == 422
+
+
+@ONE_KIND_AT_FIRST
+def test_thumbnails_are_small_and_stay(api: TestClient, publish: Publish, store: BlobStore) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (400, 200), "teal").save(file, "PNG")
+    publish(0, exemplars=[file.getvalue()])
+    sha256 = hashlib.sha256(file.getvalue()).hexdigest()
+    answer = api.get(f"/v1/images/{sha256}?width=96")
+    assert answer.headers["content-type"] == "image/webp"
+    assert "immutable" in answer.headers["cache-control"]
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.size == (96, 48)
+    with Image.open(io.BytesIO(api.get(f"/v1/images/{sha256}?width=1000").content)) as same:
+        assert same.size == (400, 200)
+    path = store.path(sha256)
+    assert path is not None
+    path.unlink()
+    assert api.get(f"/v1/images/{sha256}?width=96").content == answer.content
+    lost = api.get(f"/v1/images/{sha256}?width=97")
+    assert (lost.status_code, lost.json()["code"]) == (503, "image-unreadable")
+    for width in (0, 5000):
+        assert api.get(f"/v1/images/{sha256}?width={width}").status_code == 422
 
 
 @ONE_KIND_AT_FIRST

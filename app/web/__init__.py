@@ -1,0 +1,1 @@
+"""The web page: its files, read once, as the API sends them."""

@@ -1,0 +1,34 @@
+// Every screen: its address, where it is named, which keys may see it, and its module.
+//
+// A module's function `screen` is given `Shown` and returns what is shown. Screens with `tab` are
+// those of a classifier, in this order; screens with `menu` are in the menu at the top.
+
+/** @typedef {{params: Record<string, string>}} Shown */
+/** @typedef {(shown: Shown) => import("./lib/dom.js").Child} MakeScreen */
+
+/**
+ * @typedef {object} Screen
+ * @property {string} path
+ * @property {string} title of the browser's tab
+ * @property {{label: string, icon: import("./ui/icon.js").IconName}} [menu]
+ * @property {{label: string, icon: import("./ui/icon.js").IconName}} [tab]
+ * @property {import("./api/session.js").Scope[]} scopes a key needs one of them
+ * @property {() => Promise<{screen: MakeScreen}>} load
+ */
+
+/** @type {readonly Screen[]} */
+export const SCREENS = [
+  {
+    path: "/",
+    title: "Classifiers",
+    menu: { label: "Classifiers", icon: "layers" },
+    scopes: ["predict", "train"],
+    load: () => import("./screens/classifiers/classifiers.js"),
+  },
+  {
+    path: "/new",
+    title: "New classifier",
+    scopes: ["train"],
+    load: () => import("./screens/new/new_classifier.js"),
+  },
+];
