@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from app.client.errors import CommandError
-from app.storage.local import sync_folder
+from app.storage.durable import sync_folder
 
 
 def write_new(path: Path, token: str) -> None:

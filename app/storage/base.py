@@ -1,7 +1,8 @@
 """The interface of blob stores."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -66,6 +67,13 @@ class BlobStore(TensorStore, Protocol):
     Several threads may use a store. Every method may raise OSError, as when the disk or network
     fails or access is refused; `is_full` recognises the error of a full store.
     """
+
+    def bulk(self) -> AbstractContextManager[Callable[[bytes], str]]:
+        """Give a `put` for many blobs, all of which are durable once the block has ended.
+
+        Cheaper than as many calls of `put` where making one blob durable is dear. Several threads
+        may call it. Until the block has ended, nothing may be recorded of the blobs.
+        """
 
     def put_at(self, sha256: str) -> datetime | None:
         """Return when the blob was last put, None where it does not exist."""

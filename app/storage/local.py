@@ -4,13 +4,15 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
 
 from app.storage import names
 from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
+from app.storage.durable import FileSystem, sync_file, sync_folder
 
 _SHARD = "[0-9a-f]" * 2
 
@@ -29,13 +31,33 @@ class LocalBlobStore:
 
     def put(self, data: bytes) -> str:
         """Store the bytes durably and return their hash. A damaged blob is repaired."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        target = self._target(sha256)
-        # The time is set before the file is checked: a later sweep leaves the file alone, and an
-        # earlier sweep has removed it.
-        if not (_touch(target) and _holds(target, data)):
-            self._write_atomically(data, target)
+        sha256, target = self._find(data)
+        if target is None:
+            self._write_atomically(data, self._target(sha256))
+        else:
+            # A bulk that has not ended may have written it.
+            sync_file(target)
+            self._sync_folders(target.parent)
         return sha256
+
+    @contextmanager
+    def bulk(self) -> Iterator[Callable[[bytes], str]]:
+        """Give a `put` for many blobs, all of which are durable once the block has ended.
+
+        After a power failure before that, a file may be empty: the next put of its blob repairs it.
+        """
+
+        def put(data: bytes) -> str:
+            sha256, target = self._find(data)
+            if target is None:
+                target = self._target(sha256)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._write(data, target, durable=False)
+            return sha256
+
+        with FileSystem(self._root) as file_system:
+            yield put
+            file_system.sync()
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
         """Return the bytes; raises BlobMissingError and BlobCorruptError."""
@@ -129,7 +151,7 @@ class LocalBlobStore:
 
     def check(self) -> None:
         """Raise OSError when the folder cannot be read from and written to."""
-        probe = self._write(b"probe")
+        probe = self._unfinished(b"probe", durable=True)
         try:
             if probe.read_bytes() != b"probe":
                 what = f"a file written to {self._root} does not read back as it was written"
@@ -143,33 +165,47 @@ class LocalBlobStore:
     def _document(self, name: str) -> Path:
         return self._root / names.path_of_document(name)
 
+    def _find(self, data: bytes) -> tuple[str, Path | None]:
+        """Return the hash of the bytes, and their file if there is an intact one; it is put now."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        target = self._target(sha256)
+        # The time is set before the file is checked: a later sweep leaves the file alone, and an
+        # earlier sweep has removed it.
+        return sha256, target if _touch(target) and _holds(target, data) else None
+
     def _write_atomically(self, data: bytes, target: Path) -> None:
-        self._make_folder(target.parent)
-        written = self._write(data)
+        new_folder = not target.parent.is_dir()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._write(data, target, durable=True)
+        if new_folder:
+            self._sync_folders(target.parent)
+        else:
+            sync_folder(target.parent)
+
+    def _write(self, data: bytes, target: Path, *, durable: bool) -> None:
+        written = self._unfinished(data, durable=durable)
         try:
             written.replace(target)
         except OSError:
             written.unlink(missing_ok=True)
             raise
-        sync_folder(target.parent)
 
-    def _write(self, data: bytes) -> Path:
+    def _unfinished(self, data: bytes, *, durable: bool) -> Path:
         path = self._incoming / secrets.token_hex(16)
         try:
             with path.open("xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)
             raise
         return path
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        # A new folder is durable once its parent's entry for it is on the disk.
+    def _sync_folders(self, folder: Path) -> None:
+        """Flush the folder, and the entries for it in the folders around it."""
+        sync_folder(folder)
         for parent in folder.parents:
             sync_folder(parent)
             if parent == self._root:
@@ -195,12 +231,3 @@ def _touch(path: Path) -> bool:
 
 def _changed_at(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,8 @@ the lock left behind.
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -74,6 +75,11 @@ class S3BlobStore:
             elif not self._renewed(key, data):
                 s3_parts.put(self._client, self._bucket, key, data)
         return sha256
+
+    @contextmanager
+    def bulk(self) -> Iterator[Callable[[bytes], str]]:
+        """Give `put`: each blob is durable when the server has confirmed it."""
+        yield self.put
 
     def get(self, sha256: str, *, verify: bool = True) -> bytes:
         """Return the bytes; raises BlobMissingError and BlobCorruptError."""

@@ -28,7 +28,7 @@ from app.db.repositories import blobs as blob_rows
 from app.db.tables import JobCheckpoint
 from app.services.upkeep import integrity
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, LocalBlobStore, each
-from app.storage.local import sync_folder
+from app.storage.durable import sync_folder
 
 DATABASE = "accrue.db"
 BLOBS = "blobs"
@@ -141,19 +141,20 @@ def _fetch(copy: Database, store: BlobStore, copies: LocalBlobStore) -> tuple[Ba
             copies.get(sha256)
         except (BlobMissingError, BlobCorruptError):
             try:
-                copies.put(store.get(sha256))
+                put(store.get(sha256))
             except (BlobMissingError, BlobCorruptError):
                 return False
         return True
 
     result, lost = BackedUp(), []
-    for batch in integrity.needed(copy):
-        for (sha256, size), there in zip(batch.items(), each(store, fetch, batch), strict=True):
-            if there:
-                result.blobs += 1
-                result.bytes += size
-            else:
-                lost.append(sha256)
+    with copies.bulk() as put:
+        for batch in integrity.needed(copy):
+            for (sha256, size), there in zip(batch.items(), each(store, fetch, batch), strict=True):
+                if there:
+                    result.blobs += 1
+                    result.bytes += size
+                else:
+                    lost.append(sha256)
     return result, lost
 
 

@@ -20,7 +20,7 @@ from app.services.upkeep import backup, in_use, integrity, ownership
 from app.services.upkeep.backup import DatabaseDamagedError
 from app.settings import Settings
 from app.storage import BlobStore, LocalBlobStore, each, open_store
-from app.storage.local import sync_folder
+from app.storage.durable import sync_folder
 
 _STAGED = "restoring.db"
 
@@ -112,9 +112,10 @@ def _require_empty(settings: Settings, store: BlobStore) -> None:
 
 def _put(source: Database, copies: LocalBlobStore, store: BlobStore, lost: set[str]) -> int:
     count = 0
-    for batch in integrity.needed(source):
-        wanted = [sha256 for sha256 in batch if sha256 not in lost]
-        count += len(each(store, lambda sha256: store.put(copies.get(sha256)), wanted))
+    with store.bulk() as put:
+        for batch in integrity.needed(source):
+            wanted = [sha256 for sha256 in batch if sha256 not in lost]
+            count += len(each(store, lambda sha256: put(copies.get(sha256)), wanted))
     return count
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -116,7 +117,6 @@ def collect(
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
     decoding = threading.BoundedSemaphore(_DECODERS)
-    prepare = partial(_prepare, store=store, limits=limits, split=split, decoding=decoding)
     wrapping_folder = None
     warnings: list[str] = []
 
@@ -135,16 +135,18 @@ def collect(
     duplicates = 0
     regrouped: list[str] = []
     try:
-        items = _counted(files(), limits.images)
-        for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
-            if isinstance(result, Rejection):
-                rejected.append(result)
-            elif first := images.get(key := (result.label, result.row.picture)):
-                duplicates += 1
-                if result.group not in (None, first.group):
-                    regrouped.append(result.name)
-            else:
-                images[key] = result
+        with _bulk(store) as put:
+            prepare = partial(_prepare, put=put, limits=limits, split=split, decoding=decoding)
+            items = _counted(files(), limits.images)
+            for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
+                if isinstance(result, Rejection):
+                    rejected.append(result)
+                elif first := images.get(key := (result.label, result.row.picture)):
+                    duplicates += 1
+                    if result.group not in (None, first.group):
+                        regrouped.append(result.name)
+                else:
+                    images[key] = result
     finally:
         source.close()
     if strict and rejected:
@@ -172,6 +174,19 @@ def collect(
     )
 
 
+@contextmanager
+def _bulk(store: BlobStore) -> Iterator[Callable[[bytes], str]]:
+    """Give a `put` for many images, with the errors of a service."""
+    try:
+        with store.bulk() as put:
+            yield put
+    except OSError as error:
+        log.error("image_not_stored", error=error)
+        if is_full(error):
+            raise StorageFullError("The storage is full, so the image was not stored.") from error
+        raise StorageUnavailableError from error
+
+
 def regrouped_warnings(names: Sequence[str]) -> list[str]:
     """Return what is said of images that were left out, as their class has them in other groups."""
     if not names:
@@ -186,7 +201,7 @@ def regrouped_warnings(names: Sequence[str]) -> list[str]:
 def _prepare(
     item: Item | Rejection,
     *,
-    store: BlobStore,
+    put: Callable[[bytes], str],
     limits: UploadLimits,
     split: Split,
     decoding: threading.BoundedSemaphore,
@@ -203,13 +218,7 @@ def _prepare(
             image = sanitise(item.data, limits.image)
     except UnreadableImageError as error:
         return Rejection(shown(item.name), str(error), label)
-    try:
-        sha256 = store.put(image.data)
-    except OSError as error:
-        log.error("image_not_stored", error=error)
-        if is_full(error):
-            raise StorageFullError("The storage is full, so the image was not stored.") from error
-        raise StorageUnavailableError from error
+    sha256 = put(image.data)
     return PreparedImage(
         row=ImageRow(
             sha256,

@@ -30,6 +30,16 @@ def test_many_writers_of_the_same_bytes(blobs: BlobStore) -> None:
     assert [blob.sha256 for blob in blobs.stored()] == [sha256]
 
 
+def test_a_bulk_puts_many(blobs: BlobStore, damage: Damage) -> None:
+    damaged, whole = blobs.put(b"damaged"), blobs.put(b"whole")
+    damage(damaged, b"")
+    bodies = [b"damaged", b"whole", *(bytes([number]) for number in range(30))]
+    with blobs.bulk() as put, ThreadPoolExecutor(4) as pool:
+        hashes = list(pool.map(put, bodies))
+    assert hashes[:2] == [damaged, whole]
+    assert [blobs.get(sha256) for sha256 in hashes] == bodies
+
+
 def test_a_flipped_byte_is_noticed(blobs: BlobStore, damage: Damage) -> None:
     sha256 = blobs.put(b"some bytes")
     damage(sha256, b"some bytez")

@@ -1,5 +1,6 @@
 """Local folders only: their files."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.storage import LocalBlobStore
+from app.storage.durable import FileSystem
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def test_putting_twice_keeps_one_file(blobs: LocalBlobStore, root: Path) -> None
 FILL_THE_DISK = """
 import resource, signal, sys
 from app.storage import LocalBlobStore
+from app.storage.durable import FileSystem
 blobs = LocalBlobStore(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -58,3 +61,58 @@ def test_check_fails_when_the_folder_is_gone(blobs: LocalBlobStore, root: Path) 
     (root / "incoming").rmdir()
     with pytest.raises(OSError, match="incoming"):
         blobs.check()
+
+
+def test_a_bulk_is_on_the_disk_when_it_has_ended(
+    blobs: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[set[Path]] = []
+    sync = FileSystem.sync
+
+    def watched(file_system: FileSystem) -> None:
+        flushed.append(set(files(root)))
+        sync(file_system)
+
+    monkeypatch.setattr(FileSystem, "sync", watched)
+    with blobs.bulk() as put:
+        hashes = [put(bytes([number])) for number in range(20)]
+    assert flushed == [{blobs.path(sha256) for sha256 in hashes}]
+
+
+def test_errors_of_flushing_are_raised(blobs: LocalBlobStore, root: Path) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"), FileSystem(root) as file_system:
+        os.close(file_system._descriptor)
+        try:
+            file_system.sync()
+        finally:
+            file_system._descriptor = os.open(root, os.O_RDONLY)
+
+
+def test_what_a_bulk_left_behind_at_a_power_failure_is_repaired(blobs: LocalBlobStore) -> None:
+    with blobs.bulk() as put:
+        sha256 = put(b"x")
+    path = blobs.path(sha256)
+    assert path is not None
+    path.write_bytes(b"")
+    with blobs.bulk() as put:
+        assert put(b"x") == sha256
+    assert blobs.get(sha256) == b"x"
+
+
+def test_a_put_makes_durable_what_a_bulk_that_has_not_ended_wrote(
+    blobs: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with blobs.bulk() as put:
+        sha256 = put(b"x")
+        synced: list[Path] = []
+        fsync = os.fsync
+
+        def watched(descriptor: int) -> None:
+            synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", watched)
+        blobs.put(b"x")
+    path = blobs.path(sha256)
+    assert path is not None
+    assert synced == [path, path.parent, path.parent.parent, root]
