@@ -26,6 +26,7 @@ from app.api.problems import BodyTooLargeError, responses
 from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
 from app.inference.errors import (
     ClassifyNotOfferedError,
+    NoHeatMapError,
     NoVersionYetError,
     QueueFullError,
     UnknownTaskError,
@@ -62,8 +63,11 @@ async def _options(
             "classifier's if left out.",
         ),
     ] = None,
+    explain: Annotated[
+        bool, Query(description="Add a heat map of what spoke for the answer to each result.")
+    ] = False,
 ) -> PredictOptions:
-    return PredictOptions(version, top_k, task, classify, false_alarms)
+    return PredictOptions(version, top_k, task, classify, false_alarms, explain)
 
 
 Options = Annotated[PredictOptions, Depends(_options)]
@@ -78,6 +82,7 @@ _ERRORS = (
     UnreadableError,
     UnknownTaskError,
     ClassifyNotOfferedError,
+    NoHeatMapError,
     UnsupportedBodyError,
     TooManyImagesAtOnceError,
     BodyTooLargeError,

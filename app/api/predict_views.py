@@ -65,6 +65,12 @@ class ImageResult(BaseModel):
     )
     known_why: str | None = Field(None, description="Why `known` is null; else it is left out.")
     ranked: list[RankedView]
+    heat_map: str | None = Field(
+        None,
+        description="With `explain`: a PNG in base64 of the image as the network sees it, with "
+        "what spoke for the answer in colour.",
+        json_schema_extra={"format": "byte"},
+    )
 
 
 class PredictView(BaseModel):
@@ -84,3 +90,4 @@ class PredictOptions:
     task: int | None
     classify: str
     false_alarms: float | None
+    explain: bool

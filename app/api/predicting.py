@@ -15,13 +15,15 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.predict_body import images_in
 from app.api.predict_views import PredictOptions, UnreadableError
 from app.imaging.reading import UnreadableImageError
-from app.inference.batcher import Answer, Batcher
+from app.inference.batcher import Answer, Batcher, Predictor
 from app.inference.errors import VersionLoadingError
 from app.inference.loaded import LoadedVersion
 from app.inference.registry import Registry
 from app.inference.results import describe
 from app.services.access.keyring import Caller
 
+# A picture in an answer is some 100 kB.
+_MOST_EXPLAINED = 32
 # How long a request waits for its version to be loaded: less than proxies wait for an answer.
 _LOAD_SECONDS = 30.0
 
@@ -39,12 +41,10 @@ async def answer(
         caller.bucket.require()
     # The body first: a slow client must not hold a version that has to make room for others.
     content = await request.body()
-    images = await images_in(content, request.headers.get("content-type"), batcher.capacity)
+    most = min(batcher.capacity, _MOST_EXPLAINED) if options.explain else batcher.capacity
+    images = await images_in(content, request.headers.get("content-type"), most)
     name, version = await _version(models, caller.workspace, classifier, options.version)
-    predictor = version.ready(options.task, options.classify)
-    if predictor is None:
-        predictor = await run_in_threadpool(version.predictor, options.task, options.classify)
-        models.cache.resized(version)
+    predictor = await _predictor(models, version, options)
     if caller.bucket is not None:
         caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
@@ -62,6 +62,21 @@ async def answer(
         media_type="application/json",
         headers={"Server-Timing": _timing(answered)},
     )
+
+
+async def _predictor(
+    models: Registry, version: LoadedVersion, options: PredictOptions
+) -> Predictor:
+    """Return what predicts as asked, which a thread builds if it is not in memory."""
+    found: Predictor | None
+    if options.explain:
+        found = await run_in_threadpool(version.explaining, options.task, options.classify)
+    elif (found := version.ready(options.task, options.classify)) is not None:
+        return found
+    else:
+        found = await run_in_threadpool(version.predictor, options.task, options.classify)
+    models.cache.resized(version)
+    return found
 
 
 async def _version(

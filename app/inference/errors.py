@@ -23,6 +23,10 @@ class UnknownTaskError(ServiceError, status=422, code="unknown-task"):
     """The version has no task of that number."""
 
 
+class NoHeatMapError(ServiceError, status=422, code="no-heat-map"):
+    """The version's backbone has no feature map that could be shown."""
+
+
 class ClassifyNotOfferedError(
     ServiceError, status=422, code="classify-not-offered", title="Way to classify not offered"
 ):

@@ -12,7 +12,13 @@ from app.imaging.rules import CURRENT
 from app.inference import devices
 from app.inference.engines.accelerator import Job
 from app.inference.engines.engine import Kind
-from app.inference.errors import ClassifyNotOfferedError, UnknownTaskError, VersionUnreadableError
+from app.inference.errors import (
+    ClassifyNotOfferedError,
+    NoHeatMapError,
+    UnknownTaskError,
+    VersionUnreadableError,
+)
+from app.inference.explaining import ExplainingPredictor
 from app.inference.lru import LruCache
 from app.inference.predictor import AnyPredictor, RestrictedPredictor, ServablePredictor
 from app.inference.stored import StoredVersion
@@ -20,12 +26,15 @@ from app.services.classifiers.version_views import EngineView
 from app.storage import TensorStore
 from models import calibrated, known, methods, state
 from models.compute import is_out_of_memory
+from models.explaining import NoFeatureMapError
 from models.measuring import CPU
 from models.preprocess import pixel_rules
 from models.serving import load_servable, why
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
 _CACHED_PREDICTORS = 8
+# Those that explain hold a network of their own.
+_CACHED_EXPLAINING = 1
 
 
 class LoadedVersion:
@@ -62,6 +71,9 @@ class LoadedVersion:
         # Two requests for a predictor that is not cached build it once.
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
+        self._explaining: LruCache[tuple[int | None, str], ExplainingPredictor] = LruCache(
+            _CACHED_EXPLAINING
+        )
         self._built: WeakSet[ServablePredictor] = WeakSet()
         # The scores of its held-out images, by which images are known.
         self.held_out: known.Scores = {}
@@ -111,6 +123,25 @@ class LoadedVersion:
             if (built := self.ready(task, classify)) is None:
                 built = self._variant(task, classify)
                 self._cached.put((task, classify), built)
+            return built
+
+    def explaining(self, task: int | None, classify: str) -> ExplainingPredictor:
+        """Return what predicts like `predictor` and explains: call from a thread.
+
+        Raises what that raises, and NoHeatMapError.
+        """
+        answering = self.predictor(task, classify)
+        with self._building:
+            if (built := self._explaining.get((task, classify))) is None:
+                own = task if methods.needs(self._spec.method).task_id else None
+                try:
+                    built = ExplainingPredictor(answering, self._build(own, classify))
+                except NoFeatureMapError:
+                    raise NoHeatMapError(
+                        f"{self._spec.backbone} has no feature map, so there is nothing to show of "
+                        "where it looks: leave out explain, or use another backbone."
+                    ) from None
+                self._explaining.put((task, classify), built)
             return built
 
     def _variant(self, task: int | None, classify: str) -> AnyPredictor:

@@ -1,8 +1,10 @@
 """Turns scores by column into the results that clients see."""
 
+import base64
 import math
 from typing import Any
 
+from app.inference.explaining import Explained
 from app.inference.loaded import LoadedVersion
 from app.inference.predictor import Prediction
 from models import known
@@ -19,7 +21,10 @@ _NO_IMAGES = (
 
 
 def describe(
-    version: LoadedVersion, prediction: Prediction, top_k: int, false_alarms: float | None = None
+    version: LoadedVersion,
+    outcome: Prediction | Explained,
+    top_k: int,
+    false_alarms: float | None = None,
 ) -> dict[str, Any]:
     """Return one entry of ``results``: the best class, and the best `top_k` classes considered.
 
@@ -27,6 +32,7 @@ def describe(
     share that the version was made with. The values are ready for JSON. Equal scores are ranked by
     column.
     """
+    prediction = outcome.prediction if isinstance(outcome, Explained) else outcome
     values = prediction.log_scores.tolist()
     considered = [column for column, value in enumerate(values) if value > -math.inf]
     # Not numpy's sort: it releases the interpreter lock, and under load waits to get it back.
@@ -37,13 +43,16 @@ def describe(
     if prediction.distances is not None:
         for entry, column in zip(ranked, columns, strict=True):
             entry["distance"] = float(prediction.distances[column])
-    return {
+    found = {
         "label": ranked[0]["label"],
         "score": ranked[0]["score"],
         "task": version.tasks[columns[0]],
         **_known(version, prediction, false_alarms or version.false_alarms),
         "ranked": ranked,
     }
+    if isinstance(outcome, Explained):
+        found["heat_map"] = base64.b64encode(outcome.picture).decode()
+    return found
 
 
 def _known(version: LoadedVersion, prediction: Prediction, false_alarms: float) -> dict[str, Any]:

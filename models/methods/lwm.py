@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from models import networks
+from models.attention import class_activation_map, grad_cam
 from models.batches import Batch
 from models.errors import InvalidSpecError
 from models.methods.base import Needs, Phase
@@ -139,25 +139,6 @@ class LwM(TaskHeads[LwMOptions]):
             grad_cam(outputs.feature_map, student_scores, create_graph=True),
             grad_cam(teacher.feature_map, teacher_scores).detach(),
         )
-
-
-def class_activation_map(feature_map: Tensor, weight: Tensor) -> Tensor:
-    """Return ReLU(Σ_k weight_k · A_k) [B, h, w] of maps A [B, K, h, w] and weights [B, K].
-
-    With a linear head over the average of A, and weights the rows of the class, this is Grad-CAM
-    up to a constant, in value and in every gradient.
-    """
-    return torch.einsum("bk,bkhw->bhw", weight, feature_map.to(weight.dtype)).relu()
-
-
-def grad_cam(feature_map: Tensor, scores: Tensor, *, create_graph: bool = False) -> Tensor:
-    """Return the Grad-CAM [B, h, w] of scores [B], one of each image, for any head.
-
-    `create_graph` makes the map differentiable, through its weights too. The weights are sums of
-    the score's gradient over positions, not means: `attention_loss` cancels the constant between.
-    """
-    (gradients,) = torch.autograd.grad(scores.sum(), feature_map, create_graph=create_graph)
-    return class_activation_map(feature_map, gradients.to(scores.dtype).sum(dim=(2, 3)))
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import networks
+from models.attention import class_activation_map, grad_cam
 from models.batches import Batch
 from models.checkpoint import Checkpoint
 from models.errors import InvalidSpecError
 from models.methods import validate
-from models.methods.lwm import LwM, LwMOptions, attention_loss, class_activation_map, grad_cam
+from models.methods.lwm import LwM, LwMOptions, attention_loss
 from models.networks import Activations, Features, Network
 from models.optimizing import in_float32
 from models.spec import Spec

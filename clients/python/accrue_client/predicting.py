@@ -23,6 +23,7 @@ class AskedFields(TypedDict, total=False):
     task: int | None
     classify: Literal["auto", "nearest_mean", "softmax", "discriminant"] | None
     false_alarms: float | None
+    explain: bool | None
 
 
 def predict_one(api: Api, classifier: str, image: Any, asked: AskedFields) -> Steps[Prediction]:

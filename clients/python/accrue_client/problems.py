@@ -203,6 +203,12 @@ class ContradictoryLabelsError(InvalidError):
     problem_code = "contradictory-labels"
 
 
+class NoHeatMapError(InvalidError):
+    """The version's backbone has no feature map that could be shown."""
+
+    problem_code = "no-heat-map"
+
+
 class IdempotencyKeyReusedError(InvalidError):
     """The key was used for another request."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from accrue_client.folders import Skipped
 
@@ -158,7 +158,10 @@ class Ranked(View):
 
 
 class Prediction(View):
-    """What an image shows. `known` is None where that cannot be told; `known_why` says why."""
+    """What an image shows. `known` is None where that cannot be told; `known_why` says why.
+
+    `heat_map` is a PNG, where `explain` asked for it.
+    """
 
     label: str
     score: float
@@ -167,6 +170,7 @@ class Prediction(View):
     p_known: float | None = None
     known_why: str | None = None
     ranked: list[Ranked] = []
+    heat_map: Base64Bytes | None = None
 
 
 class Unreadable(View):
