@@ -14,6 +14,7 @@ from rich.table import Table
 
 from app.cli.options import DEFAULT_URL, FalseAlarms, KeyFile, Name, Url, connect
 from app.cli.output import Csv, Json, print_csv, print_json
+from app.cli.sending import describe_skipped
 from app.client.client import Client, classifier_path
 from app.client.errors import CommandError
 from app.client.text import percent
@@ -67,10 +68,12 @@ def _files(given: Path) -> Sequence[Path]:
     """Return an image, or the files of a folder but what desktops leave behind."""
     if not given.is_dir():
         return [given]
-    found = [file.source for file in list_folder(given).files]
-    if not found:
+    listing = list_folder(given)
+    if listing.skipped:
+        describe_skipped(listing.skipped, Console(stderr=True, highlight=False))
+    if not listing.files:
         raise CommandError(f"There are no images in {given}.")
-    return found
+    return [file.source for file in listing.files]
 
 
 def _ask(

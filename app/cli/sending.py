@@ -74,7 +74,7 @@ def _explained(error: CommandError, console: Console) -> CommandError:
             said = str(error).partition(" Continue with")[0]
             return UploadStoppedError(f"{said} Continue with --resume {upload_id}")
         case NotAllTakenError(skipped=skipped):
-            _describe_skipped(skipped, console)
+            describe_skipped(skipped, console)
             return CommandError(
                 "Not everything can be sent, so --strict refuses it: nothing was sent."
             )
@@ -85,7 +85,7 @@ class UploadStoppedError(CommandError):
     """An upload was cut off, and can be continued."""
 
 
-def _describe_skipped(skipped: Sequence[Skipped], console: Console) -> None:
+def describe_skipped(skipped: Sequence[Skipped], console: Console) -> None:
     """Print what of a folder is not sent, and why."""
     for each in skipped[:_SHOWN_SKIPPED]:
         console.print(f"skipped {each.name}: {each.reason}", markup=False)
@@ -95,7 +95,7 @@ def _describe_skipped(skipped: Sequence[Skipped], console: Console) -> None:
 
 def _describe(upload: Upload, console: Console) -> None:
     """Print what became of an upload's files."""
-    _describe_skipped(upload.skipped, console)
+    describe_skipped(upload.skipped, console)
     for folder in upload.emptied_folders:
         console.print(f"nothing of the folder {folder} can be sent", markup=False)
     images, classes = upload.accepted, len(upload.classes)

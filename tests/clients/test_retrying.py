@@ -10,7 +10,7 @@ from accrue_client.retrying import Retrying
 from accrue_client.steps import Call, Pause
 
 GET = Call("GET", "/v1/jobs")
-Outcome = httpx.Response | httpx.TransportError
+Outcome = httpx.Response | httpx.RequestError
 
 
 class Run:
@@ -128,3 +128,38 @@ def test_patience_begins_with_the_first_failure() -> None:
     now = 1200.0
     with pytest.raises(ServerUnreachableError):
         steps.throw(httpx.ReadTimeout(""))
+
+
+def test_a_service_that_stays_away_is_not_waited_for_again() -> None:
+    retrying = Retrying(patience=300, first=3)
+    retrying.has_answered = True
+    now = 0.0
+    retrying.clock = lambda: now
+    waited = []
+    for _ in range(2):
+        steps, began = retrying.send(GET), now
+        step = next(steps)
+        with pytest.raises(ServerUnreachableError):
+            while True:
+                if isinstance(step, Pause):
+                    now += step.seconds
+                    step = next(steps)
+                else:
+                    step = steps.throw(LOST)
+        waited.append(now - began)
+    assert waited[0] > 200
+    assert waited[1] <= 3
+
+
+def test_what_an_earlier_try_deleted_is_deleted() -> None:
+    delete = Call("DELETE", "/v1/uploads/upl_1")
+    gone = answer(404, "upload-not-found")
+    assert Run(delete, [LOST, gone]).response is gone
+    with pytest.raises(ProblemError):
+        Run(delete, [gone])
+
+
+@pytest.mark.parametrize("error", [httpx.TooManyRedirects("20"), httpx.DecodingError("not gzip")])
+def test_an_answer_that_is_not_http_as_the_service_speaks_it(error: httpx.RequestError) -> None:
+    with pytest.raises(NotAccrueError, match="Is the URL that of the service"):
+        Run(GET, [error])

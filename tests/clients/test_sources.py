@@ -169,3 +169,16 @@ def test_what_a_table_leaves_open_is_not_a_name(missing: Any) -> None:
     assert (image.group, image.split) == (None, None)
     with pytest.raises(InvalidSourceError, match="Row 0 has no label"):
         collected(pandas.DataFrame({"image": [b"a"], "label": [missing]}, dtype=object))
+
+
+def test_an_image_of_pillow_is_sent_upright(tmp_path: Path) -> None:
+    photograph = Image.fromarray(RED)
+    exif = photograph.getexif()
+    exif[0x0112] = 6  # turned by a quarter
+    photograph.save(tmp_path / "turned.jpg", exif=exif)
+    with Image.open(tmp_path / "turned.jpg") as given:
+        assert given.size == (6, 4)
+        (tmp_path / "sent.png").write_bytes(data_of(given))
+    with Image.open(tmp_path / "sent.png") as sent:
+        assert sent.size == (4, 6)
+        assert sent.getexif().get(0x0112, 1) == 1

@@ -14,9 +14,9 @@ class ServerUnreachableError(AccrueError):
 
 
 class NotAccrueError(AccrueError):
-    """Something answered that is not Accrue, such as a proxy; `status` is that of its answer."""
+    """Something answered that is not Accrue, such as a proxy; `status` is that of an answer."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int | None) -> None:
         super().__init__(message)
         self.status = status
 

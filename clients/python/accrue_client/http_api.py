@@ -11,6 +11,7 @@ import httpx
 from accrue_client.errors import InvalidSourceError
 from accrue_client.retrying import Retrying, not_accrue
 from accrue_client.steps import Call, FileBody, Steps, work
+from accrue_client.views import Page
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -36,15 +37,26 @@ class Api:
         return _json((yield from self._send("GET", path, query)))
 
     def watch(
-        self, path: str, seen: str | None, wait: float, until: str = "changed"
+        self,
+        path: str,
+        seen: str | None,
+        wait: float,
+        until: str = "changed",
+        within: float | None = None,
     ) -> Steps[tuple[Any, str | None]]:
         """Return the JSON at a path and its ETag, once that differs from the one seen.
 
-        After `wait` seconds without a change the JSON is None. `until` is as for jobs.
+        After `wait` seconds without a change the JSON is None. `until` is as for jobs. A service
+        that does not answer is waited for `within` seconds at most.
         """
         headers = {} if seen is None else {"If-None-Match": seen}
         response = yield from self._send(
-            "GET", path, {"wait": wait, "until": until}, headers=headers, seconds=wait + 30
+            "GET",
+            path,
+            {"wait": wait, "until": until},
+            headers=headers,
+            seconds=wait + 30,
+            within=within,
         )
         if response.status_code == httpx.codes.NOT_MODIFIED:
             return None, seen
@@ -68,11 +80,11 @@ class Api:
         """Return all items of a list, requesting page after page."""
         items: list[Any] = []
         while True:
-            page = yield from self.get(path, **query)
-            items += page["data"]
-            if not page["has_more"]:
+            page = Page.of((yield from self.get(path, **query)))
+            items += page.data
+            if not page.has_more:
                 return items
-            query["after"] = page["next"]
+            query["after"] = page.next
 
     def post(self, path: str, body: Any = None, **query: Any) -> Steps[Any]:
         """Post JSON and return the JSON of the answer."""
@@ -122,11 +134,12 @@ class Api:
         seconds: float | None = None,
         to: Path | None = None,
         repeatable: bool = False,
+        within: float | None = None,
     ) -> Steps[httpx.Response]:
         _require_plain(path)
         given = {key: _text(value) for key, value in query.items() if value is not None}
         call = Call(method, path, given, headers or {}, content, seconds, to)
-        return (yield from self._retrying.send(call, repeatable=repeatable))
+        return (yield from self._retrying.send(call, repeatable=repeatable, within=within))
 
 
 def _require_plain(path: str) -> None:

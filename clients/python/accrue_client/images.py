@@ -94,5 +94,14 @@ def _drawn(array: Any) -> Any:
 
 def _png(image: Any) -> bytes:
     written = io.BytesIO()
-    image.save(written, "PNG")
+    _upright(image).save(written, "PNG")
     return written.getvalue()
+
+
+def _upright(image: Any) -> Any:
+    """Turn an image of Pillow as its EXIF data says, which the PNG will not have."""
+    if not hasattr(image, "getexif"):
+        return image
+    from PIL import ImageOps  # noqa: PLC0415 - it is there: the image is of it
+
+    return ImageOps.exif_transpose(image)

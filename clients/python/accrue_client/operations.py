@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from accrue_client.errors import ProblemError
 from accrue_client.http_api import Api, classifier_path
 from accrue_client.progress import Tell
 from accrue_client.steps import Steps
@@ -24,65 +25,77 @@ from accrue_client.waiting import report, wait
 
 def get_key(api: Api) -> Steps[KeyView]:
     """Return what the client's key may do."""
-    return KeyView.model_validate((yield from api.get("/v1/key")))
+    return KeyView.of((yield from api.get("/v1/key")))
 
 
 def create_classifier(api: Api, name: str, fields: Mapping[str, Any]) -> Steps[ClassifierView]:
     """Make a classifier."""
     made = yield from api.post("/v1/classifiers", {"name": name, **fields})
-    return ClassifierView.model_validate(made)
+    return ClassifierView.of(made)
 
 
 def get_classifier(api: Api, name: str) -> Steps[ClassifierView]:
     """Return a classifier."""
-    return ClassifierView.model_validate((yield from api.get(classifier_path(name))))
+    return ClassifierView.of((yield from api.get(classifier_path(name))))
 
 
 def list_classifiers(api: Api) -> Steps[list[ClassifierView]]:
     """Return all classifiers of the key's workspace."""
-    return [
-        ClassifierView.model_validate(each) for each in (yield from api.pages("/v1/classifiers"))
-    ]
+    return [ClassifierView.of(each) for each in (yield from api.pages("/v1/classifiers"))]
 
 
 def update_classifier(api: Api, name: str, fields: Mapping[str, Any]) -> Steps[ClassifierView]:
     """Change fields of a classifier."""
-    return ClassifierView.model_validate(
-        (yield from api.patch(classifier_path(name), dict(fields)))
-    )
+    return ClassifierView.of((yield from api.patch(classifier_path(name), dict(fields))))
 
 
 def learn(
     api: Api, name: str, source: Any, tell: Tell, job: Mapping[str, Any], **sending: Any
 ) -> Steps[tuple[JobView, Upload]]:
     """Send images, unless they are an upload already, and queue the job that learns them."""
-    sent = (
-        source if isinstance(source, Upload) else (yield from upload(api, source, tell, **sending))
-    )
-    queued = yield from start_job(api, name, {"kind": "learn", "uploads": [sent.id], **job})
+    sent = yield from _sent(api, source, tell, sending)
+    asked = {"kind": "learn", "uploads": [sent.id], **job}
+    queued = yield from _or_deleted(api, source, sent, start_job(api, name, asked))
     return queued, sent
+
+
+def _sent(api: Api, source: Any, tell: Tell, sending: Mapping[str, Any]) -> Steps[Upload]:
+    """Return the upload of images; a source may be one already."""
+    if isinstance(source, Upload):
+        return source
+    return (yield from upload(api, source, tell, **sending))
+
+
+def _or_deleted(api: Api, source: Any, sent: Upload, start: Steps[JobView]) -> Steps[JobView]:
+    """Return the job that is started. Where it is refused, what was sent for it is deleted."""
+    try:
+        return (yield from start)
+    except ProblemError:
+        if sent is not source:
+            yield from api.delete(f"/v1/uploads/{sent.id}")
+        raise
 
 
 def start_job(api: Api, name: str, request: Mapping[str, Any]) -> Steps[JobView]:
     """Queue a job of a classifier. Fields that are None are left out."""
     body = {key: value for key, value in request.items() if value is not None}
-    return JobView.model_validate((yield from api.post(f"{classifier_path(name)}/jobs", body)))
+    return JobView.of((yield from api.post(f"{classifier_path(name)}/jobs", body)))
 
 
 def get_job(api: Api, job_id: str) -> Steps[JobView]:
     """Return a job as it is now."""
-    return JobView.model_validate((yield from api.get(f"/v1/jobs/{job_id}")))
+    return JobView.of((yield from api.get(f"/v1/jobs/{job_id}")))
 
 
 def change_job(api: Api, job_id: str, action: str) -> Steps[JobView]:
     """Cancel or retry a job."""
-    return JobView.model_validate((yield from api.post(f"/v1/jobs/{job_id}/{action}")))
+    return JobView.of((yield from api.post(f"/v1/jobs/{job_id}/{action}")))
 
 
 def get_version(api: Api, name: str, reference: int | str) -> Steps[VersionView]:
     """Return a version by its number or an alias."""
     path = f"{classifier_path(name)}/versions/{reference}"
-    return VersionView.model_validate((yield from api.get(path)))
+    return VersionView.of((yield from api.get(path)))
 
 
 def list_version_numbers(api: Api, name: str) -> Steps[list[int]]:
@@ -99,28 +112,33 @@ def evaluate(
     tell: Tell,
     request: Mapping[str, Any],
     **sending: Any,
-) -> Steps[tuple[str, EvaluationView]]:
-    """Measure a version on images, or on those it holds out; return the job's id and the report."""
+) -> Steps[tuple[str, Upload | None, EvaluationView]]:
+    """Measure a version on images, or on those it holds out.
+
+    Return the job's id, the upload of the images if there is one, and the report.
+    """
     asked: dict[str, Any] = {"kind": "evaluate", "base_version": version, **request}
-    if source is not None:
-        is_sent = isinstance(source, Upload)
-        sent = source if is_sent else (yield from upload(api, source, tell, **sending))
-        asked["uploads"] = [sent.id]
-    job = yield from start_job(api, name, asked)
+    sent = None
+    if source is None:
+        job = yield from start_job(api, name, asked)
+    else:
+        sent = yield from _sent(api, source, tell, sending)
+        start = start_job(api, name, {**asked, "uploads": [sent.id]})
+        job = yield from _or_deleted(api, source, sent, start)
     yield from wait(api, job.id, tell)
-    return job.id, EvaluationView.model_validate((yield from report(api, job.id)))
+    return job.id, sent, EvaluationView.of((yield from report(api, job.id)))
 
 
 def evaluated_images(api: Api, job_id: str, wrong: bool | None) -> Steps[list[EvaluatedImage]]:
     """Return the images of an evaluation, the most surely wrong first."""
     found = yield from api.pages(f"/v1/jobs/{job_id}/images", wrong=wrong, limit=1000)
-    return [EvaluatedImage.model_validate(each) for each in found]
+    return [EvaluatedImage.of(each) for each in found]
 
 
 def suspects(api: Api, name: str, version: int) -> Steps[list[Suspect]]:
     """Return the images whose label is likely to be wrong."""
     path = f"{classifier_path(name)}/versions/{version}/suspects"
-    return [Suspect.model_validate(each) for each in (yield from api.pages(path, limit=1000))]
+    return [Suspect.of(each) for each in (yield from api.pages(path, limit=1000))]
 
 
 def exemplars(api: Api, name: str, version: int, label: str | None) -> Steps[list[dict[str, Any]]]:
@@ -141,14 +159,20 @@ def download(api: Api, name: str, version: int, to: Path) -> Steps[None]:
 
 def advise(
     api: Api, source: Any, tell: Tell, seconds: float | None, **sending: Any
-) -> Steps[Advice]:
-    """Measure which method, backbone and image size to choose for images."""
-    is_sent = isinstance(source, Upload)
-    sent = source if is_sent else (yield from upload(api, source, tell, **sending))
+) -> Steps[tuple[Upload, Advice]]:
+    """Measure which method, backbone and image size to choose; return the upload of the images too.
+
+    The upload stays, so that what was advised can learn it.
+    """
+    sent = yield from _sent(api, source, tell, sending)
     asked = {"uploads": [sent.id]} | ({} if seconds is None else {"seconds": seconds})
-    job = JobView.model_validate((yield from api.post("/v1/advice", asked)))
+    job = yield from _or_deleted(api, source, sent, _start_advice(api, asked))
     yield from wait(api, job.id, tell)
-    return Advice.model_validate((yield from report(api, job.id)))
+    return sent, Advice.of((yield from report(api, job.id)))
+
+
+def _start_advice(api: Api, asked: Mapping[str, Any]) -> Steps[JobView]:
+    return JobView.of((yield from api.post("/v1/advice", asked)))
 
 
 def corrections(labels: Mapping[str, str | None]) -> Sequence[Mapping[str, str | None]]:

@@ -32,7 +32,7 @@ def predict_one(api: Api, classifier: str, image: Any, asked: AskedFields) -> St
     headers = {"Content-Type": "image/jpeg"}  # or another: it is known by its first bytes
     path = f"{classifier_path(classifier)}/predict"
     answer = yield from api.post_bytes(path, data, headers, repeatable=True, **asked)
-    return Prediction.model_validate(answer["results"][0])
+    return Prediction.of(answer["results"][0])
 
 
 def predict_batch(
@@ -64,5 +64,5 @@ def batches(
 
 def _outcome(result: dict[str, Any]) -> Prediction | Unreadable:
     if "error" in result:
-        return Unreadable.model_validate(result["error"])
-    return Prediction.model_validate(result)
+        return Unreadable.of(result["error"])
+    return Prediction.of(result)

@@ -59,6 +59,12 @@ class NotAnEvaluationError(NotFoundError):
     problem_code = "not-an-evaluation"
 
 
+class PageNotFoundError(NotFoundError):
+    """The web page has no such file, or is off."""
+
+    problem_code = "page-not-found"
+
+
 class UploadNotFoundError(NotFoundError):
     """No upload has that id."""
 

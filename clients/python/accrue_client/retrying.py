@@ -38,14 +38,17 @@ class Retrying:
     clock: Callable[[], float] = time.monotonic
     has_answered: bool = field(default=False, init=False)
 
-    def send(self, call: Call, *, repeatable: bool = False) -> Steps[httpx.Response]:
+    def send(
+        self, call: Call, *, repeatable: bool = False, within: float | None = None
+    ) -> Steps[httpx.Response]:
         """Return the answer if it is 2xx or 304. Raises ProblemError and the like otherwise.
 
-        `repeatable` is a call that changes nothing although its method may.
+        `repeatable` is a call that changes nothing although its method may. `within` is for how
+        many seconds to try at most.
         """
         call = call if repeatable or call.method in _IDEMPOTENT else _keyed(call)
         failed_at: float | None = None
-        tries = 0
+        tries = lost = 0
         while True:
             tries += 1
             try:
@@ -54,9 +57,18 @@ class Retrying:
                 failure: AccrueError = ServerUnreachableError(_said(call, error))
                 failure.__cause__ = error
                 wait = _pause(tries)
+                lost += 1
+            except httpx.RequestError as error:  # redirects without end, a body that is damaged
+                raise NotAccrueError(
+                    f"{call.method} {call.path} was not answered as Accrue does: {error}. Is the "
+                    "URL that of the service?",
+                    None,
+                ) from error
             else:
                 if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
                     self.has_answered = True
+                    return response
+                if lost and _is_gone(call, response):
                     return response
                 failure = error_of(response)
                 self.has_answered |= isinstance(failure, ProblemError)
@@ -65,9 +77,13 @@ class Retrying:
                     raise failure
                 wait = max(retry, _pause(tries))
             patience = self.patience if self.has_answered else self.first
+            if within is not None:
+                patience = min(patience, within)
             # From the first failure: that a large upload took long does not use it up.
             failed_at = self.clock() if failed_at is None else failed_at
             if self.clock() - failed_at + wait > patience:
+                if lost and within is None:
+                    self.has_answered = False  # the next call need not wait as long again
                 raise failure
             yield Pause(wait)
 
@@ -90,6 +106,11 @@ def not_accrue(response: httpx.Response) -> NotAccrueError:
         "service?",
         response.status_code,
     )
+
+
+def _is_gone(call: Call, response: httpx.Response) -> bool:
+    """Say whether what is to be deleted is no more: by an earlier try, whose answer was lost."""
+    return call.method == "DELETE" and response.status_code == httpx.codes.NOT_FOUND
 
 
 def _keyed(call: Call) -> Call:

@@ -26,7 +26,7 @@ class Threads:
     def run(self, steps: Steps[T]) -> T:
         """Return the result of an operation, or raise what it raises."""
         answer: Any = None
-        error: httpx.TransportError | None = None
+        error: Exception | None = None
         while True:
             try:
                 step = steps.send(answer) if error is None else steps.throw(error)
@@ -38,11 +38,14 @@ class Threads:
                 case Pause(seconds):
                     time.sleep(seconds)
                 case Work(function):
-                    answer = function()
+                    try:
+                        answer = function()
+                    except Exception as failed:
+                        error = failed
                 case Call():
                     try:
                         answer = self._send(step)
-                    except httpx.TransportError as failed:
+                    except httpx.RequestError as failed:
                         error = failed
 
     def each(self, many: Iterable[Steps[T]], at_once: int) -> Iterator[T]:
@@ -98,7 +101,7 @@ class Tasks:
     async def run(self, steps: Steps[T]) -> T:
         """Return the result of an operation, or raise what it raises."""
         answer: Any = None
-        error: httpx.TransportError | None = None
+        error: Exception | None = None
         while True:
             try:
                 step = steps.send(answer) if error is None else steps.throw(error)
@@ -110,11 +113,14 @@ class Tasks:
                 case Pause(seconds):
                     await asyncio.sleep(seconds)
                 case Work(function):
-                    answer = await asyncio.to_thread(function)
+                    try:
+                        answer = await asyncio.to_thread(function)
+                    except Exception as failed:
+                        error = failed
                 case Call():
                     try:
                         answer = await self._send(step)
-                    except httpx.TransportError as failed:
+                    except httpx.RequestError as failed:
                         error = failed
 
     async def each(self, many: Iterable[Steps[T]], at_once: int) -> AsyncIterator[T]:

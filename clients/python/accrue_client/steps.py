@@ -28,7 +28,7 @@ class FileBody:
 
 @dataclass(frozen=True)
 class Call:
-    """A request. Its answer is an `httpx.Response`; a lost connection raises in the operation.
+    """A request. Its answer is an `httpx.Response`; an `httpx.RequestError` is raised instead.
 
     `seconds` is how long the answer may take. `to`: where the body of the answer is written,
     instead of into memory.
@@ -52,7 +52,10 @@ class Pause:
 
 @dataclass(frozen=True)
 class Work:
-    """Call a function that blocks, such as one that reads files. What it returns is sent back."""
+    """Call a function that blocks, such as one that reads files.
+
+    What it returns is sent back, and what it raises is raised in the operation.
+    """
 
     function: Callable[[], Any]
 

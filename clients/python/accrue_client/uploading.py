@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from accrue_client.errors import (
+    AccrueError,
     InvalidSourceError,
     LimitedError,
     NotAccrueError,
@@ -22,6 +23,8 @@ from accrue_client.sources import GroupBy, LabelledImage, LabelledImages, Split,
 from accrue_client.steps import FileBody, Steps, work
 from accrue_client.views import Upload
 
+# What may be otherwise at another time.
+_PASSING = (ServerUnreachableError, NotAccrueError, UnavailableError, LimitedError)
 _MEDIA_TYPES = {".zip": "application/zip", ".tar": "application/x-tar"}
 
 
@@ -44,6 +47,11 @@ def upload(
     """
     query: dict[str, Any] = {"group": group, "strict": strict or None}
     if is_archive(source) and label is None:
+        if resume is not None:
+            raise InvalidSourceError(
+                "An archive is sent as one request, so no part of it can have arrived: send it "
+                "without resume, or unpack it and send the folder."
+            )
         return (
             yield from _send_archive(api, Path(source), {**query, "names": names, "split": split})
         )
@@ -60,7 +68,7 @@ def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Uploa
         "Content-Length": str(size),
     }
     answer = yield from api.post_bytes("/v1/uploads", FileBody(archive), headers, **query)
-    return Upload.model_validate(answer)
+    return Upload.of(answer)
 
 
 def send(
@@ -89,23 +97,22 @@ def send(
             )
             upload_id = None if answer is None else answer["id"]
             done += len(part)
-    except (ServerUnreachableError, NotAccrueError, UnavailableError, LimitedError) as error:
+    except AccrueError as error:
         if upload_id is None:
+            raise
+        if strict and not isinstance(error, _PASSING):
+            yield from api.delete(f"/v1/uploads/{upload_id}")
             raise
         raise UploadInterruptedError(
             f"{error}\n{done} of {total} images have arrived. Continue with resume={upload_id!r}.",
             upload_id,
         ) from error
-    except (ProblemError, NotAllTakenError):
-        if strict and upload_id is not None:
-            yield from api.delete(f"/v1/uploads/{upload_id}")
-        raise
     tell(Sending(total, total, upload_id))
     if answer is None:
         raise InvalidSourceError(_all_skipped(skipped), skipped)
     answer["wrapping_folder"] = answer.get("wrapping_folder") or found.wrapping_folder
     emptied = _emptied(found.images, skipped)
-    return Upload.model_validate({**answer, "skipped": skipped, "emptied_folders": emptied})
+    return Upload.of({**answer, "skipped": skipped, "emptied_folders": emptied})
 
 
 def _send_part(

@@ -1,10 +1,11 @@
 """What the service answers, as models. Fields of newer services are kept as they come."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from accrue_client.errors import NotAccrueError
 from accrue_client.folders import Skipped
 
 
@@ -12,6 +13,28 @@ class View(BaseModel):
     """The base of all answers."""
 
     model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:
+        """Return JSON as the view that it is. Raises NotAccrueError."""
+        try:
+            return cls.model_validate(answer)
+        except ValidationError as error:
+            wrong = ", ".join(".".join(map(str, each["loc"])) or "all" for each in error.errors())
+            raise NotAccrueError(
+                f"The service answered what this version of accrue-client does not know as "
+                f"{cls.__name__} ({wrong}). Is the URL that of the service, and is accrue-client "
+                "as new as the service?",
+                None,
+            ) from error
+
+
+class Page(View):
+    """A page of a list. `next` is where the following one begins."""
+
+    data: list[Any]
+    has_more: bool
+    next: str | None = None
 
 
 class Limit(View):

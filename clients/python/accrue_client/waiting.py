@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from accrue_client.errors import JobFailedError, WaitTimeoutError
+from accrue_client.errors import JobFailedError, ServerUnreachableError, WaitTimeoutError
 from accrue_client.http_api import Api
 from accrue_client.progress import Tell, nothing
 from accrue_client.steps import Pause, Steps
@@ -36,9 +36,17 @@ def wait(
         if left is not None and left <= 0 and job is not None:
             raise WaitTimeoutError(f"The job {job_id} has not ended within {seconds:g} seconds.")
         longest = _WAIT_SECONDS if left is None else max(0.0, min(left, _WAIT_SECONDS))
-        seen, tag = yield from api.watch(f"/v1/jobs/{job_id}", tag, longest, until)
+        try:
+            seen, tag = yield from api.watch(f"/v1/jobs/{job_id}", tag, longest, until, left)
+        except ServerUnreachableError as error:
+            if left is None or job is None:
+                raise
+            raise WaitTimeoutError(
+                f"{error} So whether the job {job_id} has ended within {seconds:g} seconds is not "
+                "known."
+            ) from error
         if seen is not None:
-            job = JobView.model_validate(seen)
+            job = JobView.of(seen)
             tell(job)
         if job is None or not job.finished:
             yield Pause(_PAUSE_SECONDS)
@@ -58,7 +66,7 @@ def succeeded(job: JobView) -> JobView:
 def events(api: Api, job_id: str, after: int = 0) -> Steps[list[Event]]:
     """Return what has happened in a job since the event number `after`."""
     found = yield from api.pages(f"/v1/jobs/{job_id}/events", after=after or None)
-    return [Event.model_validate(each) for each in found]
+    return [Event.of(each) for each in found]
 
 
 def report(api: Api, job_id: str) -> Steps[dict[str, Any]]:

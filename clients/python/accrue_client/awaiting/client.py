@@ -68,7 +68,10 @@ class AsyncAccrue:
     ) -> Advice:
         """Measure on images which method, backbone and image size to choose for them."""
         steps = operations.advise(self._session.api, source, teller(progress), seconds)
-        return await self._session.tasks.run(steps)
+        sent, found = await self._session.tasks.run(steps)
+        if sent is not source:
+            tell_of_upload(sent)
+        return found
 
     async def job(self, job_id: str) -> AsyncJob:
         """Return a job."""

@@ -9,6 +9,7 @@ from accrue_client.awaiting.session import Session
 from accrue_client.http_api import classifier_path
 from accrue_client.progress import Tell, teller
 from accrue_client.sources import GroupBy
+from accrue_client.telling import tell_of_upload
 from accrue_client.views import EvaluatedImage, EvaluationView, Suspect, VersionView
 
 
@@ -65,7 +66,7 @@ class AsyncVersion:
     ) -> AsyncEvaluation:
         """Measure the version on labelled images, or on those it holds out."""
         asked = {"task": task, "false_alarms": false_alarms}
-        job_id, found = await self._session.tasks.run(
+        job_id, sent, found = await self._session.tasks.run(
             operations.evaluate(
                 self._session.api,
                 self.classifier,
@@ -76,6 +77,8 @@ class AsyncVersion:
                 group=group,
             )
         )
+        if sent is not None and sent is not source:
+            tell_of_upload(sent)
         return AsyncEvaluation(self._session, job_id, found)
 
     async def suspects(self) -> list[Suspect]:

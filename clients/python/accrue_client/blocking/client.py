@@ -68,7 +68,10 @@ class Accrue:
     ) -> Advice:
         """Measure on images which method, backbone and image size to choose for them."""
         steps = operations.advise(self._session.api, source, teller(progress), seconds)
-        return self._session.threads.run(steps)
+        sent, found = self._session.threads.run(steps)
+        if sent is not source:
+            tell_of_upload(sent)
+        return found
 
     def job(self, job_id: str) -> Job:
         """Return a job."""

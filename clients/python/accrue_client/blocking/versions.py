@@ -9,6 +9,7 @@ from accrue_client.blocking.session import Session
 from accrue_client.http_api import classifier_path
 from accrue_client.progress import Tell, teller
 from accrue_client.sources import GroupBy
+from accrue_client.telling import tell_of_upload
 from accrue_client.views import EvaluatedImage, EvaluationView, Suspect, VersionView
 
 
@@ -65,7 +66,7 @@ class Version:
     ) -> Evaluation:
         """Measure the version on labelled images, or on those it holds out."""
         asked = {"task": task, "false_alarms": false_alarms}
-        job_id, found = self._session.threads.run(
+        job_id, sent, found = self._session.threads.run(
             operations.evaluate(
                 self._session.api,
                 self.classifier,
@@ -76,6 +77,8 @@ class Version:
                 group=group,
             )
         )
+        if sent is not None and sent is not source:
+            tell_of_upload(sent)
         return Evaluation(self._session, job_id, found)
 
     def suspects(self) -> list[Suspect]:
