@@ -26,9 +26,9 @@ router = Router(
     prefix="/v1/classifiers", tags=["classifiers"], dependencies=[needs("predict", "train")]
 )
 
-# They decide which versions are served, deleted and kept in the memory that all classifiers share,
-# so they need the scope admin.
-_ADMIN_FIELDS = frozenset({"pinned", "promotion", "retention"})
+# They decide which versions are served, under which name, deleted and kept in the memory that all
+# classifiers share, so they need the scope admin.
+_ADMIN_FIELDS = frozenset({"name", "pinned", "promotion", "retention"})
 
 
 @router.post(
@@ -75,19 +75,27 @@ def get_classifier(name: str, db: DB, workspace: Workspace) -> ClassifierView:
 @router.patch(
     "/{name}",
     dependencies=[needs("train")],
-    responses=responses(ClassifierNotFoundError, InvalidOptionsError),
+    responses=responses(ClassifierNotFoundError, ClassifierExistsError, InvalidOptionsError),
 )
 def change_classifier(
-    name: str, body: ClassifierPatch, db: DB, workspace: Workspace, caller: Caller
+    name: str,
+    body: ClassifierPatch,
+    db: DB,
+    workspace: Workspace,
+    caller: Caller,
+    together: Processes,
 ) -> ClassifierView:
     """Change a classifier for the jobs that start afterwards.
 
-    `pinned`, `promotion` and `retention` decide what is kept in memory, served and deleted; they
-    need the scope admin.
+    `name`, `pinned`, `promotion` and `retention` decide what is kept in memory, served and
+    deleted; they need the scope admin.
     """
     if body.model_fields_set & _ADMIN_FIELDS:
         caller.require("admin")
-    return classifiers.change(db, workspace, name, body)
+    view = classifiers.change(db, workspace, name, body)
+    if view.name != name:
+        together.swap()
+    return view
 
 
 @router.delete(

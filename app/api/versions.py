@@ -11,6 +11,7 @@ from app.api.paging import DEFAULT_LIMIT, Limit, Page
 from app.api.problems import responses
 from app.imaging.thumbnail import MEDIA_TYPE
 from app.services.classifiers import versions
+from app.services.classifiers.annotations import AnnotationsPatch
 from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.version_views import (
     ExemplarView,
@@ -68,6 +69,18 @@ def get_version(
     found = versions.get(db, workspace, name, version)
     engine = models.engine(workspace, name, found.number, found.aliases)
     return found.model_copy(update={"engine": engine})
+
+
+@router.patch(
+    _VERSIONS + "/{version}",
+    dependencies=[needs("train")],
+    responses=responses(ClassifierNotFoundError, VersionNotFoundError),
+)
+def annotate_version(
+    name: str, version: Reference, body: AnnotationsPatch, db: DB, workspace: Workspace
+) -> VersionView:
+    """Change the description and the metadata of a version. All else of it stays."""
+    return versions.annotate(db, workspace, name, version, body)
 
 
 @router.get(

@@ -151,14 +151,21 @@ class Names:
         known = self._by_id.get(classifier_id)
         if known is None:
             known = self._by_id[classifier_id] = _Known(owner, served.pinned)
+        if known.owner != owner:
+            self._forget_owner(known)
+            known.owner = owner
         known.pinned = served.pinned
         self._by_owner[owner] = known
         return known
 
     def _drop(self, classifier_id: str) -> None:
         known = self._by_id.pop(classifier_id, None)
+        if known is not None:
+            self._forget_owner(known)
+
+    def _forget_owner(self, known: _Known) -> None:
         # Another classifier may have the name by now.
-        if known is not None and self._by_owner.get(known.owner) is known:
+        if self._by_owner.get(known.owner) is known:
             del self._by_owner[known.owner]
 
 

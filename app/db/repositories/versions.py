@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import and_, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -179,6 +180,13 @@ def aliases(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]
     query = select(Alias.version_id, Alias.name).where(Alias.version_id.in_(version_ids))
     found = group(session.execute(query.order_by(Alias.name)))
     return {version_id: found.get(version_id, []) for version_id in version_ids}
+
+
+def annotations(session: Session, classifier_id: str) -> dict[str, dict[str, Any]]:
+    """Return what users note about a classifier's versions, by their ids, where they do."""
+    query = select(Version.id, Version.annotations).where(Version.classifier_id == classifier_id)
+    rows = session.execute(query.order_by(Version.number))
+    return {version_id: noted for version_id, noted in rows if noted}
 
 
 def class_of(session: Session, version_id: str, label: str) -> VersionClass | None:

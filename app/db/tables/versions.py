@@ -38,6 +38,8 @@ class Version(Base):
     # What lists show of its classes and parts; neither ever changes.
     class_count: Mapped[int] = mapped_column(default=0, server_default="0")
     size_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    # What users note about it; all else never changes.
+    annotations: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     created_at: Mapped[datetime]
 
 

@@ -18,22 +18,25 @@ from app.db.rows import insert
 from app.db.tables import Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
+from app.services.classifiers.annotations import AnnotationsPatch
 from app.services.classifiers.choices import possible_sizes
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import (
     ClassifierSpec,
     Hardware,
+    Name,
     Promotion,
     Retention,
     ValidationFraction,
     sized,
     spec_of,
 )
-from app.services.requests import RequestBody
 from models import methods
 from models.errors import InvalidSpecError
 from models.json_values import GivenOptions
 from models.spec import Budget, FalseAlarms, Spec
+
+_TAKEN = "A classifier of that name exists already. Choose another name."
 
 
 class ClassifierNotFoundError(ServiceError, status=404, code="classifier-not-found"):
@@ -56,9 +59,12 @@ class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
     """The method, its options or the backbone do not fit together."""
 
 
-class ClassifierPatch(RequestBody):
+class ClassifierPatch(AnnotationsPatch):
     """The fields that can change, for jobs that start after the change."""
 
+    name: Name | None = Field(
+        None, description="A new name. The one before leads nowhere then, and is free at once."
+    )
     options: GivenOptions | None = Field(
         None,
         description="Options to change; null sets one back to its default, and the others stay.",
@@ -141,9 +147,7 @@ def create(
             change_rows.record(session, row.id)
             on_created(session, view)
     except IntegrityError:
-        raise ClassifierExistsError(
-            "A classifier of that name exists already. Choose another name."
-        ) from None
+        raise ClassifierExistsError(_TAKEN) from None
     return view
 
 
@@ -166,20 +170,24 @@ def page(
 def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> ClassifierView:
     """Change a classifier, for jobs that start after the change.
 
-    Raises ClassifierNotFoundError and InvalidOptionsError.
+    Raises ClassifierNotFoundError, InvalidOptionsError, and ClassifierExistsError for a name that
+    is taken.
     """
     with db.reading() as session:
         before = spec_of(require(session, workspace, name))
     # Checking may take long, so it comes before the transaction, which blocks other writers.
     after = _changed(before, patch)
-    with db.transaction() as session:
-        row = require(session, workspace, name, for_update=True)
-        current = spec_of(row)
-        changed = after if current == before else _changed(current, patch)
-        row.spec = changed.model_dump(mode="json")
-        session.flush()
-        classifier_rows.bump_revision(session, row.id)
-        return _with_live(session, row)
+    try:
+        with db.transaction() as session:
+            row = require(session, workspace, name, for_update=True)
+            current = spec_of(row)
+            changed = after if current == before else _changed(current, patch)
+            row.name, row.spec = changed.name, changed.model_dump(mode="json")
+            session.flush()
+            classifier_rows.bump_revision(session, row.id)
+            return _with_live(session, row)
+    except IntegrityError:
+        raise ClassifierExistsError(_TAKEN) from None
 
 
 def delete(db: Database, workspace: str, name: str, *, confirm: str | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.db.tables import Classifier
+from app.services.classifiers.annotations import Annotations
 from app.services.requests import NAME, RequestBody
 from models.json_values import Text
 from models.spec import ImageSize, Settings, Spec
@@ -97,7 +98,7 @@ class _Chosen(BaseModel):
     )
 
 
-class _Fields(RequestBody, Settings):
+class _Fields(RequestBody, Settings, Annotations):
     """The fields that requests and classifiers have alike."""
 
     validation_fraction: ValidationFraction = Field(

@@ -12,6 +12,7 @@ from app.db.rows import columns_of
 from app.db.tables import Version
 from app.imaging.webp import WebP
 from app.services.classifiers import accuracies
+from app.services.classifiers.annotations import Annotations
 
 
 class ClassView(BaseModel):
@@ -193,7 +194,7 @@ class EngineView(BaseModel):
     )
 
 
-class VersionSummary(BaseModel):
+class VersionSummary(Annotations):
     """A version as lists show it."""
 
     number: int
@@ -267,6 +268,7 @@ def _shared(
 ) -> dict[str, Any]:
     return {
         **columns_of(row),
+        **row.annotations,
         "parent": parents.get(row.parent_id or ""),
         "job": row.job_id,
         "aliases": names[row.id],

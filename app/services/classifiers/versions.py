@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Database
 from app.db.repositories import (
     accuracies as accuracy_rows,
+    classifiers as classifier_rows,
     uploads as upload_rows,
     versions as version_rows,
     workspaces as workspace_rows,
@@ -14,6 +15,7 @@ from app.db.tables import Classifier, Image, Version
 from app.errors import ServiceError
 from app.services import stored
 from app.services.classifiers import accuracies, classifiers, lineage, version_views
+from app.services.classifiers.annotations import AnnotationsPatch
 from app.services.classifiers.references import is_number
 from app.services.classifiers.version_views import (
     ExemplarView,
@@ -146,6 +148,22 @@ def _known(session: Session, version: Version, label: str) -> str:
     if found is None:
         raise ClassNotFoundError("This version does not know that class.")
     return found.label
+
+
+def annotate(
+    db: Database, workspace: str, name: str, reference: str, patch: AnnotationsPatch
+) -> VersionView:
+    """Change what is noted about a version.
+
+    Raises ClassifierNotFoundError and VersionNotFoundError.
+    """
+    with db.transaction() as session:
+        classifier = classifiers.require(session, workspace, name, for_update=True)
+        version = require(session, classifier, reference)
+        version.annotations = {**version.annotations, **patch.model_dump(exclude_none=True)}
+        session.flush()
+        classifier_rows.bump_revision(session, classifier.id)
+        return version_views.of(session, version)
 
 
 def delete(db: Database, workspace: str, name: str, reference: str) -> None:

@@ -116,6 +116,8 @@ class ClassifierManifest(BaseModel):
     last_version: int
     created_at: datetime
     aliases: dict[str, AliasEntry]
+    # What users note about versions, by their ids: their own documents do not change with it.
+    annotations: dict[str, dict[str, Any]] = {}
 
 
 def folder(classifier_id: str) -> str:
@@ -209,6 +211,7 @@ def _classifier(session: Session, classifier: Classifier) -> ClassifierManifest:
             alias.name: AliasEntry(version=alias.version_id, updated_at=alias.updated_at)
             for alias, _ in alias_rows.page(session, classifier.id, limit=_ALL, after=None)
         },
+        annotations=version_rows.annotations(session, classifier.id),
     )
 
 

@@ -109,7 +109,7 @@ def _insert(
     versions: list[VersionManifest],
 ) -> list[str]:
     """Insert a classifier's rows; return what could not be restored."""
-    columns = manifest.model_dump(exclude={"format", "aliases", "last_version"})
+    columns = manifest.model_dump(exclude={"format", "aliases", "annotations", "last_version"})
     last_version = max([manifest.last_version, *(version.number for version in versions)])
     insert(session, Classifier(**columns, last_version=last_version))
     images = {ranking.id: [image.sha256 for image in ranking.images] for ranking in rankings}
@@ -186,6 +186,7 @@ def _add_version(
                 }
             ),
             metrics=accuracies.without_rows(manifest.metrics),
+            annotations=owner.annotations.get(manifest.id, {}),
             classifier_id=owner.id,
             parent_id=parent,
         ),

@@ -98,6 +98,14 @@ def get_version(api: Api, name: str, reference: int | str) -> Steps[VersionView]
     return VersionView.of((yield from api.get(path)))
 
 
+def update_version(
+    api: Api, name: str, version: int, fields: Mapping[str, Any]
+) -> Steps[VersionView]:
+    """Change what is noted about a version."""
+    path = f"{classifier_path(name)}/versions/{version}"
+    return VersionView.model_validate((yield from api.patch(path, dict(fields))))
+
+
 def list_version_numbers(api: Api, name: str) -> Steps[list[int]]:
     """Return the numbers of all versions."""
     found = yield from api.pages(f"{classifier_path(name)}/versions")

@@ -65,6 +65,8 @@ class ClassifierView(View):
     backbone: str
     weights: str | None = None
     image_size: int | None = None
+    description: str = ""
+    metadata: dict[str, str] = {}
 
 
 class RejectedReason(View):
@@ -170,6 +172,8 @@ class VersionView(View):
     created_at: datetime
     metrics: Metrics
     aliases: list[str] = []
+    description: str = ""
+    metadata: dict[str, str] = {}
 
 
 class Ranked(View):

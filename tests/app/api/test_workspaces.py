@@ -49,6 +49,7 @@ PROBES = {
     "PATCH /v1/classifiers/{name}": Probe(given={"json": {"hardware": "any"}}),
     "GET /v1/classifiers/{name}/versions": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}": Probe(),
+    "PATCH /v1/classifiers/{name}/versions/{version}": Probe(given={"json": {"metadata": {}}}),
     "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/classes": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/matrix": Probe(),

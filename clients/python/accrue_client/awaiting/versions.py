@@ -96,6 +96,11 @@ class AsyncVersion:
         steps = operations.promote(self._session.api, self.classifier, self.number, alias)
         await self._session.tasks.run(steps)
 
+    async def update(self, **fields: Any) -> None:
+        """Change its `description` and `metadata`."""
+        steps = operations.update_version(self._session.api, self.classifier, self.number, fields)
+        self.info = await self._session.tasks.run(steps)
+
     async def download(self, to: str | Path) -> None:
         """Write the version file, a tar archive."""
         steps = operations.download(self._session.api, self.classifier, self.number, Path(to))

@@ -96,6 +96,11 @@ class Version:
         steps = operations.promote(self._session.api, self.classifier, self.number, alias)
         self._session.threads.run(steps)
 
+    def update(self, **fields: Any) -> None:
+        """Change its `description` and `metadata`."""
+        steps = operations.update_version(self._session.api, self.classifier, self.number, fields)
+        self.info = self._session.threads.run(steps)
+
     def download(self, to: str | Path) -> None:
         """Write the version file, a tar archive."""
         steps = operations.download(self._session.api, self.classifier, self.number, Path(to))
