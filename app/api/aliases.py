@@ -9,13 +9,13 @@ from app.api.problems import responses
 from app.services.classifiers import aliases
 from app.services.classifiers.aliases import (
     AliasMove,
-    AliasName,
     AliasNotFoundError,
     AliasView,
     LiveAliasError,
     StaleAliasError,
 )
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.references import AliasName
 from app.services.classifiers.versions import VersionNotFoundError
 
 router = Router(
@@ -32,6 +32,12 @@ def list_aliases(
     """List a classifier's aliases by name."""
     found = aliases.page(db, workspace, name, limit=limit + 1, after=after)
     return Page.of(found, limit, lambda view: view.name)
+
+
+@router.get("/{alias}", responses=responses(ClassifierNotFoundError, AliasNotFoundError))
+def get_alias(name: str, alias: AliasName, db: DB, workspace: Workspace) -> AliasView:
+    """Return one alias."""
+    return aliases.get(db, workspace, name, alias)
 
 
 @router.put(

@@ -31,6 +31,7 @@ from app.api.uploads import GroupOption, NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
+from app.services.classifiers.references import NumberOrAlias
 from app.services.jobs import evaluation_view, jobs
 from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluationError
 from app.services.jobs.event_polling import EventPoller
@@ -124,7 +125,7 @@ async def learn(
     group_by: GroupOption = None,
     strict: StrictOption = False,
     on_existing: OnExisting = "error",
-    base_version: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
+    base_version: NumberOrAlias | None = None,
 ) -> LearnView:
     """Send labelled images and learn them: make an upload and a job, or neither."""
     if not pending.keyed:  # with a key, a stored answer comes before any check

@@ -51,7 +51,8 @@ def alias(
         str | None, typer.Argument(metavar="[ALIAS]", help="The alias, such as live or canary.")
     ] = None,
     version: Annotated[
-        int | None, typer.Argument(metavar="[VERSION]", help="Number of the version to name.")
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="Number or alias of the version to name."),
     ] = None,
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
@@ -63,7 +64,7 @@ def alias(
     path = f"{classifier_path(name)}/aliases"
     wrong = remove if given is None else remove == (version is not None)
     if wrong:
-        raise CommandError("Give an alias and the number of a version, or an alias and --remove.")
+        raise CommandError("Give an alias and a version, or an alias and --remove.")
     with connect(url, key_file) as client:
         if given is None:
             found = list(client.each(path))
@@ -72,8 +73,9 @@ def alias(
             client.delete(f"{path}/{given}")
             print(f"{name} has no alias {given} any more.")
         else:
-            client.put(f"{path}/{given}", {"version": version})
-            print(f"{given} of {name} names version {version}.")
+            named = int(version) if version and version.isdecimal() else version
+            moved = client.put(f"{path}/{given}", {"version": named})
+            print(f"{given} of {name} names version {moved['version']}.")
 
 
 def export(

@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session, defer
 
 from app import ids
@@ -102,9 +114,15 @@ def waits_without_base(session: Session, classifier_id: str) -> bool:
     waits = exists().where(
         Job.classifier_id == classifier_id,
         Job.state == "queued",
-        Job.request["base_version"].as_integer().is_(None),
+        base_asked_for().is_(None),
     )
     return bool(session.scalar(select(waits)))
+
+
+def base_asked_for() -> ColumnElement[str]:
+    """Return what a job's request names as its base version: a number as text, or an alias."""
+    # SQLite extracts a number as one, and PostgreSQL as text.
+    return cast(Job.request["base_version"].as_string(), String)
 
 
 def warn_queued(session: Session, job_id: str, warning: Event, *, now: datetime) -> None:

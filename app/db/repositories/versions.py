@@ -8,7 +8,11 @@ from typing import Any
 from sqlalchemy import and_, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.repositories import accuracies as accuracy_rows, classifiers as classifier_rows
+from app.db.repositories import (
+    accuracies as accuracy_rows,
+    classifiers as classifier_rows,
+    jobs as job_rows,
+)
 from app.db.repositories.accuracies import MeasuredRow
 from app.db.rows import group
 from app.db.tables import (
@@ -251,7 +255,7 @@ def is_base_of_unfinished_job(session: Session, version: Version) -> bool:
     asked_for = and_(
         Job.state == "queued",
         Job.classifier_id == version.classifier_id,
-        Job.request["base_version"].as_integer() == version.number,
+        job_rows.base_asked_for() == str(version.number),
     )
     started = and_(Job.state.in_(HOLDING_STATES), Job.base_version_id == version.id)
     return bool(session.scalar(select(exists().where(or_(asked_for, started)))))

@@ -1,27 +1,16 @@
 """Aliases: a promotion and a rollback both move an alias to a version."""
 
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 
 from app.db.engine import Database
 from app.db.repositories import aliases as alias_rows, versions as version_rows
 from app.errors import ServiceError
 from app.services.classifiers import classifiers
-from app.services.classifiers.references import LIVE
-from app.services.classifiers.versions import VersionNotFoundError
-from app.services.requests import Matching, RequestBody
-
-AliasName = Annotated[
-    str,
-    StringConstraints(max_length=64),
-    Matching(
-        "[A-Za-z][A-Za-z0-9._-]*",
-        "An alias has only the letters A to Z and a to z, digits, dots, hyphens and underscores, "
-        "and begins with a letter, to differ from a version's number.",
-    ),
-]
+from app.services.classifiers.references import LIVE, Number, NumberOrAlias
+from app.services.classifiers.versions import require
+from app.services.requests import RequestBody
 
 
 class AliasNotFoundError(ServiceError, status=404, code="alias-not-found"):
@@ -39,11 +28,9 @@ class LiveAliasError(ServiceError, status=409, code="live-alias", title="The liv
 class AliasMove(RequestBody):
     """The version that an alias is to name."""
 
-    version: int = Field(ge=1, lt=10**9)
-    expected_version: int | None = Field(
+    version: NumberOrAlias = Field(description="Its number, or another alias that names it now.")
+    expected_version: Number | None = Field(
         None,
-        ge=1,
-        lt=10**9,
         description="Move the alias only if it names this version now; null: only if it does not "
         "exist.",
     )
@@ -69,6 +56,17 @@ def page(
         ]
 
 
+def get(db: Database, workspace: str, classifier: str, name: str) -> AliasView:
+    """Return one alias. Raises ClassifierNotFoundError and AliasNotFoundError."""
+    with db.reading() as session:
+        owner = classifiers.require(session, workspace, classifier)
+        alias = alias_rows.get(session, owner.id, name)
+        version = version_rows.by_alias(session, owner.id, name)
+        if alias is None or version is None:
+            raise _not_found()
+        return AliasView(name=name, version=version.number, updated_at=alias.updated_at)
+
+
 def move(db: Database, workspace: str, classifier: str, name: str, request: AliasMove) -> AliasView:
     """Make a new or existing alias name a version; it is visible to all at the commit.
 
@@ -76,9 +74,7 @@ def move(db: Database, workspace: str, classifier: str, name: str, request: Alia
     """
     with db.transaction() as session:
         owner = classifiers.require(session, workspace, classifier, for_update=True)
-        version = version_rows.by_number(session, owner.id, request.version)
-        if version is None:
-            raise VersionNotFoundError("This classifier has no version of that number.")
+        version = require(session, owner, str(request.version))
         if "expected_version" in request.model_fields_set:
             current = version_rows.by_alias(session, owner.id, name)
             number = current.number if current else None
@@ -102,5 +98,9 @@ def delete(db: Database, workspace: str, classifier: str, name: str) -> None:
         owner = classifiers.require(session, workspace, classifier, for_update=True)
         alias = alias_rows.get(session, owner.id, name)
         if alias is None:
-            raise AliasNotFoundError("This classifier has no alias of that name.")
+            raise _not_found()
         alias_rows.remove(session, alias)
+
+
+def _not_found() -> AliasNotFoundError:
+    return AliasNotFoundError("This classifier has no alias of that name.")

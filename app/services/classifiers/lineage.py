@@ -18,18 +18,25 @@ class UnknownBaseVersionError(ServiceError, status=422, code="unknown-base-versi
     """The job names a version to start from that the classifier does not have."""
 
 
-def find_base(session: Session, classifier: Classifier, number: int | None) -> Version | None:
+def find_base(
+    session: Session, classifier: Classifier, reference: int | str | None
+) -> Version | None:
     """Return the version that a job starts from, None at a classifier's first.
 
-    Without a number that is the version that `live` names. Where the promotion policy is `manual`,
-    it is the newest version that descends from that one. Raises UnknownBaseVersionError.
+    `reference` is its number or an alias. Without one it is the version that `live` names; where
+    the promotion policy is `manual`, the newest version that descends from that one. Raises
+    UnknownBaseVersionError.
     """
-    if number is not None:
-        version = version_rows.by_number(session, classifier.id, number)
+    if reference is not None:
+        version = (
+            version_rows.by_number(session, classifier.id, reference)
+            if isinstance(reference, int)
+            else version_rows.by_alias(session, classifier.id, reference)
+        )
         if version is None:
             error = FieldError("/base_version", "there is no such version")
             raise UnknownBaseVersionError(
-                f"The classifier has no version {number}.", errors=[error]
+                "The classifier has no version of that number or alias.", errors=[error]
             )
         return version
     live = version_rows.by_alias(session, classifier.id, LIVE)

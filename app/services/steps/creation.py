@@ -140,7 +140,7 @@ def create_with_upload(
     classifier_name: str,
     collected: Collected,
     *,
-    base_version: int | None,
+    base_version: int | str | None,
     on_existing: OnExisting,
     on_created: OnCreated[LearnView],
     quota: Quota = NO_QUOTA,

@@ -32,7 +32,7 @@ def check(
             "/classify", f"Version {version.number} classifies by {' or '.join(offered)} only."
         )
     # A job that comes first may yet teach the labels, and make another version live.
-    follows = request.base_version is None and classifier_rows.has_unfinished_job(
+    follows = not isinstance(request.base_version, int) and classifier_rows.has_unfinished_job(
         session, classifier.id
     )
     if upload_ids and not follows:

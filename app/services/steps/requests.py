@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from app.db.tables import Job
+from app.services.classifiers.references import NumberOrAlias
 from app.services.jobs.webhooks import Webhook
 from app.services.labels import clean_label
 from app.services.requests import RequestBody, Sha256, UploadId
@@ -26,11 +27,10 @@ OnExisting = Literal["error", "extend"]
 class _Request(RequestBody):
     """Fields of every request."""
 
-    base_version: int | None = Field(
+    base_version: NumberOrAlias | None = Field(
         None,
-        ge=1,
-        lt=10**9,
-        description="Version to start from; null: the live one when the job starts.",
+        description="Version to start from, by its number or by an alias when the job starts; "
+        "null: the live one then.",
     )
     max_minutes: float | None = Field(
         None, gt=0, description="The job fails when an attempt has taken this long."
@@ -106,17 +106,16 @@ class EvaluateRequest(_Request):
     """Say how right a version is, on labelled images; no version is made."""
 
     kind: Literal["evaluate"]
-    base_version: int | None = Field(
+    base_version: NumberOrAlias | None = Field(
         None,
-        ge=1,
-        lt=10**9,
-        description="Number of the version; null: the one that `alias` names.",
+        description="Version to evaluate, by its number or by an alias when the job starts; null: "
+        "the one that `alias` names.",
     )
     alias: str | None = Field(
         None,
         max_length=64,
-        description="Alias of the version when the job starts, instead of `base_version`; `live` "
-        "where neither is given.",
+        description="Alias of the version, instead of `base_version`; `live` where neither is "
+        "given.",
     )
     uploads: list[UploadId] = Field(
         default_factory=list,

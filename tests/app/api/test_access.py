@@ -33,6 +33,7 @@ PREDICT = {
     "GET /v1/classifiers/{name}/versions/{version}/classes",
     "GET /v1/classifiers/{name}/versions/{version}/matrix",
     "GET /v1/classifiers/{name}/aliases",
+    "GET /v1/classifiers/{name}/aliases/{alias}",
     "GET /v1/key",
     "GET /v1/methods",
     "GET /v1/backbones",

@@ -232,6 +232,24 @@ def test_alias_moves_forth_and_back(api: TestClient, publish: Publish) -> None:
     assert (unknown.status_code, unknown.json()["code"]) == (404, "version-not-found")
 
 
+def test_an_alias_takes_the_version_of_another(api: TestClient, publish: Publish) -> None:
+    publish(0)
+    publish(0, alias="canary")
+    live = f"{CLASSIFIER}/aliases/live"
+    assert api.put(live, json={"version": "canary"}).json()["version"] == 2
+    # It does not follow the other one.
+    api.put(f"{CLASSIFIER}/aliases/canary", json={"version": 1}).raise_for_status()
+    assert api.get(live).json()["version"] == 2
+    unknown = api.put(live, json={"version": "nightly"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "version-not-found")
+    for wrong in ("1x", "", 0, 1.5, None):
+        answer = api.put(live, json={"version": wrong})
+        assert (answer.status_code, answer.json()["errors"]) == (
+            422,
+            [{"pointer": "/version", "detail": "is not a version's number or an alias"}],
+        )
+
+
 @ONE_KIND_AT_FIRST
 def test_aliases_are_made_listed_and_deleted(api: TestClient, publish: Publish) -> None:
     publish(0)
@@ -240,9 +258,12 @@ def test_aliases_are_made_listed_and_deleted(api: TestClient, publish: Publish) 
     assert made.status_code == 200
     again = api.put(f"{url}/canary", json={"version": 1, "expected_version": None})
     assert again.json()["code"] == "stale-alias"
-    assert [alias["name"] for alias in api.get(url).json()["data"]] == ["canary", "live"]
+    listed = api.get(url).json()["data"]
+    assert [alias["name"] for alias in listed] == ["canary", "live"]
+    assert [api.get(f"{url}/{alias['name']}").json() for alias in listed] == listed
     assert api.delete(f"{url}/canary").status_code == 204
-    assert api.delete(f"{url}/canary").json()["code"] == "alias-not-found"
+    for answer in (api.delete(f"{url}/canary"), api.get(f"{url}/canary")):
+        assert (answer.status_code, answer.json()["code"]) == (404, "alias-not-found")
     live = api.delete(f"{url}/live")
     assert (live.status_code, live.json()["code"]) == (409, "live-alias")
     # A number is a version, never an alias.

@@ -58,6 +58,7 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
+    "GET /v1/classifiers/{name}/aliases/{alias}": Probe(),
     "PUT /v1/classifiers/{name}/aliases/{alias}": Probe(given={"json": {"version": 1}}),
     "GET /v1/uploads": Probe("empty"),
     "GET /v1/uploads/{upload_id}": Probe(),

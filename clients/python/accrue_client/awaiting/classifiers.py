@@ -39,7 +39,7 @@ class AsyncClassifier:
         strict: bool = False,
         resume: str | None = None,
         on_existing: str | None = None,
-        base_version: int | None = None,
+        base_version: int | str | None = None,
         options: Mapping[str, Any] | None = None,
         webhook: Mapping[str, str] | None = None,
         progress: bool | Tell = False,
