@@ -12,6 +12,7 @@
  * @property {string} title of the browser's tab
  * @property {{label: string, icon: import("./ui/icon.js").IconName}} [menu]
  * @property {{label: string, icon: import("./ui/icon.js").IconName}} [tab]
+ * @property {string} [under] path of the tab that it belongs to
  * @property {import("./api/session.js").Scope[]} scopes a key needs one of them
  * @property {() => Promise<{screen: MakeScreen}>} load
  */
@@ -30,5 +31,26 @@ export const SCREENS = [
     title: "New classifier",
     scopes: ["train"],
     load: () => import("./screens/new/new_classifier.js"),
+  },
+  {
+    path: "/classifiers/:name/versions",
+    title: "Versions",
+    tab: { label: "Versions", icon: "tree" },
+    scopes: ["predict", "train"],
+    load: () => import("./screens/versions/versions.js"),
+  },
+  {
+    path: "/classifiers/:name/versions/:version",
+    title: "Version",
+    under: "/classifiers/:name/versions",
+    scopes: ["predict", "train"],
+    load: () => import("./screens/versions/version.js"),
+  },
+  {
+    path: "/classifiers/:name/compare/:before/:after",
+    title: "Compare versions",
+    under: "/classifiers/:name/versions",
+    scopes: ["predict", "train"],
+    load: () => import("./screens/versions/compare.js"),
   },
 ];

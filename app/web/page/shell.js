@@ -106,22 +106,24 @@ function menuLink({ path, menu }) {
 
 /** @param {import("./lib/router.js").Match<Screen> | null} found */
 function about(found) {
-  if (!found?.screen.tab || refused.value) return null;
+  if (!found || refused.value) return null;
   const { name } = found.params;
+  const current = found.screen.under ?? found.screen.path;
+  if (!SCREENS.some((screen) => screen.tab && screen.path === current)) return null;
   const tabs = SCREENS.filter((screen) => screen.tab && allowed(screen)).map((screen) =>
     h(
       "a",
       {
         href: link(screen.path, { name }),
-        "aria-current": screen === found.screen ? "page" : null,
+        "aria-current": screen.path === current ? "page" : null,
       },
       screen.tab ? icon(screen.tab.icon) : null,
       h("span", null, screen.tab?.label),
     ),
   );
   return h(
-    "div",
-    { class: "about" },
+    "section",
+    { class: "about", "aria-label": "Classifier" },
     h(
       "div",
       { class: "about-inner" },

@@ -42,6 +42,7 @@
  * @property {number} class_count
  * @property {VersionClass[]} classes not in lists
  * @property {Metrics} metrics
+ * @property {number} size_bytes
  * @property {string[]} aliases
  */
 

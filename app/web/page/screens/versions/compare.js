@@ -1,0 +1,181 @@
+// Two versions beside each other: class by class, and image by image.
+
+import { all, get, path } from "../../api/client.js";
+import { may } from "../../api/session.js";
+import { h } from "../../lib/dom.js";
+import { count, percent } from "../../lib/format.js";
+import { link } from "../../lib/router.js";
+import { linkButton } from "../../ui/button.js";
+import { gallery } from "../../ui/gallery.js";
+import { notice } from "../../ui/notice.js";
+import { loading, resource, shown } from "../../ui/resource.js";
+import { table } from "../../ui/table.js";
+import { changesBetween, points, some } from "./changes.js";
+import { byClass, byImage } from "./comparing.js";
+
+/** @typedef {import("../../api/types.js").Version} Version */
+/** @typedef {import("../../api/types.js").Judgement} Judgement */
+/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
+
+// Images of each version that are compared, the most surely wrong first.
+const MOST = 20_000;
+
+/** @type {import("../../screens.js").MakeScreen} */
+export function screen({ params: { name, before, after } }) {
+  const numbers = [before, after];
+  const versions = resource(async (signal) => {
+    const of = (/** @type {string} */ number) => path`v1/classifiers/${name}/versions/${number}`;
+    const found = await Promise.all(numbers.map((number) => get(of(number), { signal })));
+    const classes = await Promise.all(
+      numbers.map((number) => all(`${of(number)}/classes`, { query: { limit: 1000 }, signal })),
+    );
+    return {
+      versions: /** @type {[Version, Version]} */ (found),
+      classes: /** @type {[MeasuredClass[], MeasuredClass[]]} */ (classes),
+    };
+  });
+  return shown(versions, ({ versions: [old, young], classes }) =>
+    h(
+      "div",
+      { class: "stack loose" },
+      head(name, old, young),
+      classSection(old, young, classes),
+      may("train") ? imageSection(name, old, young) : null,
+    ),
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {Version} old
+ * @param {Version} young
+ */
+function head(name, old, young) {
+  const { gained, lost, accuracy } = changesBetween(old, young);
+  const facts = [
+    accuracy === null ? null : `Accuracy over all classes: ${points(accuracy)}.`,
+    gained.length ? `New: ${some(gained)}.` : null,
+    lost.length ? `Gone: ${some(lost)}.` : null,
+  ];
+  const one = (/** @type {Version} */ { number }) =>
+    linkButton(
+      `Version ${number}`,
+      link("/classifiers/:name/versions/:version", { name, version: `${number}` }),
+    );
+  return h(
+    "div",
+    { class: "row apart" },
+    h(
+      "div",
+      { class: "stack tight" },
+      h("h2", { class: "title" }, `Version ${old.number} and version ${young.number}`),
+      h("p", { class: "muted" }, facts.filter(Boolean).join(" ")),
+    ),
+    h("div", { class: "row" }, one(old), one(young)),
+  );
+}
+
+/**
+ * @param {Version} old
+ * @param {Version} young
+ * @param {[MeasuredClass[], MeasuredClass[]]} classes
+ */
+function classSection(old, young, classes) {
+  return h(
+    "section",
+    { class: "card stack", "aria-labelledby": "by-class" },
+    h("h2", { id: "by-class" }, "Class by class, the largest losses first"),
+    table(
+      "Accuracy of each class in both versions",
+      ["Class", `Version ${old.number}`, `Version ${young.number}`, "Difference"],
+      byClass(...classes).map(({ label, before, after, difference }) => [
+        label,
+        before === undefined ? "not known" : percent(before),
+        after === undefined ? "not known" : percent(after),
+        difference === null ? "–" : differenceBar(difference),
+      ]),
+    ),
+  );
+}
+
+/** @param {number} difference */
+function differenceBar(difference) {
+  const size = `${50 * Math.min(1, Math.abs(difference))}%`;
+  const kind = difference < 0 ? "loss" : "gain";
+  return h(
+    "span",
+    { class: "share" },
+    h(
+      "span",
+      { class: "difference", "aria-hidden": "true" },
+      h("span", { class: kind, style: { width: size } }),
+    ),
+    h("span", { class: "number" }, points(difference)),
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {Version} old
+ * @param {Version} young
+ */
+function imageSection(name, old, young) {
+  const judged = resource(async (signal) =>
+    Promise.all(
+      [old, young].map(
+        ({ number }) =>
+          /** @type {Promise<Judgement[]>} */ (
+            all(path`v1/classifiers/${name}/versions/${number}/held-out`, {
+              query: { limit: 1000 },
+              most: MOST,
+              signal,
+            })
+          ),
+      ),
+    ),
+  );
+  return shown(
+    judged,
+    ([before = [], after = []]) => {
+      const { broken, mended, both } = byImage(before, after);
+      const text = `${count(both, "image")} held out of both versions.`;
+      return h(
+        "section",
+        { class: "stack", "aria-labelledby": "by-image" },
+        h("h2", { id: "by-image" }, "Image by image"),
+        h("p", { class: "muted" }, text),
+        before.length === MOST || after.length === MOST
+          ? notice("info", null, `Of each version ${count(MOST, "image")} were compared.`)
+          : null,
+        part(`Right in version ${old.number}, wrong in version ${young.number}`, broken),
+        part(`Wrong in version ${old.number}, right in version ${young.number}`, mended),
+      );
+    },
+    loading,
+  );
+}
+
+/**
+ * @param {string} title
+ * @param {readonly import("./comparing.js").Pair[]} pairs
+ */
+function part(title, pairs) {
+  return h(
+    "div",
+    { class: "card stack" },
+    h("h3", null, `${title}: ${pairs.length.toLocaleString("en")}`),
+    pairs.length
+      ? gallery(
+          title,
+          pairs.map(({ before, after }) => ({
+            sha256: after.sha256,
+            title: after.label,
+            text:
+              before.predicted === before.label
+                ? `→ ${after.predicted}`
+                : `was ${before.predicted}`,
+          })),
+        )
+      : h("p", { class: "muted" }, "None."),
+  );
+}

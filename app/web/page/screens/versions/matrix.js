@@ -1,0 +1,94 @@
+// The accuracy matrix: how right each version was on each group of classes, and what was forgotten.
+
+import { h } from "../../lib/dom.js";
+import { percent } from "../../lib/format.js";
+import { some } from "./changes.js";
+import { forgotten } from "./forgetting.js";
+
+/** @typedef {import("./forgetting.js").MatrixRow} MatrixRow */
+/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
+
+/**
+ * @param {readonly MatrixRow[]} rows oldest first
+ * @param {readonly MeasuredClass[]} classes
+ */
+export function matrixFigure(rows, classes) {
+  const tasks = rows.at(-1)?.tasks ?? [];
+  return h(
+    "section",
+    { class: "card stack", "aria-labelledby": "matrix" },
+    h("h2", { id: "matrix" }, "What it still knows"),
+    h(
+      "p",
+      { class: "muted" },
+      "Each row is a version, each column the classes that one step added. A column that grows pale is forgotten.",
+    ),
+    h(
+      "div",
+      { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Accuracy matrix" },
+      h(
+        "table",
+        { class: "heat" },
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            h("th", { scope: "col" }, "Version"),
+            ...tasks.map((task) => h("th", { scope: "col" }, taskName(task, classes))),
+            h("th", { scope: "col" }, "All"),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          ...rows.map((row) =>
+            h(
+              "tr",
+              null,
+              h("th", { scope: "row" }, `${row.number}`),
+              ...tasks.map((task) => share(row.accuracies[row.tasks.indexOf(task)])),
+              share(row.accuracy),
+            ),
+          ),
+        ),
+        h(
+          "tfoot",
+          null,
+          h(
+            "tr",
+            null,
+            h("th", { scope: "row" }, "Forgotten"),
+            ...tasks.map((task) => lost(forgotten(rows, task))),
+            h("td", null),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/**
+ * @param {number} task
+ * @param {readonly MeasuredClass[]} classes
+ */
+function taskName(task, classes) {
+  const labels = classes.filter((each) => each.task === task).map(({ label }) => label);
+  return h("span", { class: "task-name", title: labels.join(", ") }, some(labels, 2));
+}
+
+/** @param {number | null | undefined} value */
+function share(value) {
+  if (value === undefined) return h("td", null);
+  if (value === null) return h("td", { class: "heat-cell heat-none" }, "–");
+  return h("td", { class: "heat-cell", style: { "--share": `${value}` } }, percent(value, 0));
+}
+
+/** @param {number | null} value */
+function lost(value) {
+  if (value === null) return h("td", { class: "heat-cell heat-none" }, "–");
+  const size = Math.min(1, Math.max(0, value) * 2);
+  const text = value < 0 ? `gained ${percent(-value, 0)}` : percent(value, 0);
+  return h("td", { class: "heat-cell wrong", style: { "--share": `${size}` } }, text);
+}

@@ -1,0 +1,136 @@
+// One version: what it knows and how right it is, and what can be done with it.
+
+import { all, get, path } from "../../api/client.js";
+import { h } from "../../lib/dom.js";
+import { ago, bytes, count, percent } from "../../lib/format.js";
+import { link } from "../../lib/router.js";
+import { linkButton } from "../../ui/button.js";
+import { notice } from "../../ui/notice.js";
+import { loading, resource, shown } from "../../ui/resource.js";
+import { actions } from "./actions.js";
+import { aliasBadges } from "./aliases.js";
+import { accuracyOf } from "./changes.js";
+import { classTable } from "./class_table.js";
+import { matrixFigure } from "./matrix.js";
+import { serving } from "./serving.js";
+
+/** @typedef {import("../../api/types.js").Version} Version */
+/** @typedef {import("./forgetting.js").MatrixRow} MatrixRow */
+/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
+
+/** @type {import("../../screens.js").MakeScreen} */
+export function screen({ params: { name, version } }) {
+  const base = path`v1/classifiers/${name}/versions/`;
+  const found = resource(async (signal) => {
+    const [itself, versions] = await Promise.all([
+      get(base + encodeURIComponent(version), { signal }),
+      all(base.slice(0, -1), { query: { limit: 1000 }, signal }),
+    ]);
+    return {
+      version: /** @type {Version} */ (itself),
+      versions: /** @type {Version[]} */ (versions),
+    };
+  });
+  return shown(found, (data) => view(name, data.version, data.versions, found.reload));
+}
+
+/**
+ * @param {string} name
+ * @param {Version} version
+ * @param {Version[]} versions
+ * @param {() => Promise<void>} reload
+ */
+function view(name, version, versions, reload) {
+  const base = path`v1/classifiers/${name}/versions/${version.number}`;
+  const measured = resource(async (signal) => {
+    const [classes, rows] = await Promise.all([
+      all(`${base}/classes`, { query: { limit: 1000 }, signal }),
+      all(`${base}/matrix`, { query: { limit: 1000 }, signal }),
+    ]);
+    return {
+      classes: /** @type {MeasuredClass[]} */ (classes),
+      rows: /** @type {MatrixRow[]} */ (rows),
+    };
+  });
+  return h(
+    "div",
+    { class: "stack loose" },
+    h(
+      "div",
+      { class: "row apart" },
+      h(
+        "div",
+        { class: "stack tight" },
+        h(
+          "div",
+          { class: "row" },
+          h("h2", { class: "title" }, `Version ${version.number}`),
+          aliasBadges(version.aliases),
+        ),
+        h("p", { class: "muted" }, madeHow(version)),
+      ),
+      linkButton("All versions", link("/classifiers/:name/versions", { name }), {
+        icon: "back",
+        kind: "quiet",
+      }),
+    ),
+    ...(version.metrics.warnings ?? []).map((warning) => notice("warning", null, warning)),
+    tiles(version),
+    h(
+      "div",
+      { class: "columns" },
+      serving(name, version, reload),
+      actions(name, version, versions, reload),
+    ),
+    shown(
+      measured,
+      ({ classes, rows }) => [
+        rows.length > 1 ? matrixFigure(rows, classes) : null,
+        classTable(name, version, classes),
+      ],
+      loading,
+    ),
+  );
+}
+
+/** @param {Version} version */
+function madeHow(version) {
+  const from = version.parent === null ? "" : ` from version ${version.parent}`;
+  return `Made ${ago(version.created_at)}${from} by ${version.method} on ${version.backbone}.`;
+}
+
+/** @param {Version} version */
+function tiles(version) {
+  const { metrics } = version;
+  const left = metrics.leave_one_out;
+  const images = left?.images ?? metrics.measured_on ?? 0;
+  const error = left ? null : metrics.standard_error;
+  const give = error ? ` ± ${(200 * error).toFixed(1)}` : "";
+  return h(
+    "dl",
+    { class: "tiles" },
+    tile("Accuracy", percent(accuracyOf(version)), `on ${count(images, "image")}${give}`),
+    tile(
+      "Forgetting",
+      percent(metrics.forgetting),
+      metrics.forgetting === null ? "once it has learnt twice" : "lost of what it knew before",
+    ),
+    tile("Classes", `${version.class_count}`, "it tells apart"),
+    tile("Size", bytes(version.size_bytes), "as a file"),
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} about
+ */
+function tile(name, value, about) {
+  return h(
+    "div",
+    { class: "tile" },
+    h("dt", null, name),
+    h("dd", { class: "tile-value number" }, value),
+    h("dd", { class: "small muted" }, about),
+  );
+}
