@@ -23,6 +23,7 @@ from app.api.deps import (
     Workspace,
 )
 from app.api.idempotency import Idempotency, StreamedOnce
+from app.api.learn_fields import Absent, Fields
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
 from app.api.problems import responses
 from app.api.several import SEVERAL, Several
@@ -31,7 +32,6 @@ from app.api.uploads import GroupOption, NamesOption, SplitOption, StrictOption
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
-from app.services.classifiers.references import NumberOrAlias
 from app.services.jobs import evaluation_view, jobs
 from app.services.jobs.evaluation_view import EvaluatedImageView, NotAnEvaluationError
 from app.services.jobs.event_polling import EventPoller
@@ -46,7 +46,7 @@ from app.services.steps.creation import (
     FORGET_ERRORS,
     LearnView,
 )
-from app.services.steps.requests import ForgetRequest, JobRequest, OnExisting
+from app.services.steps.requests import ForgetRequest, JobRequest
 from app.services.uploads import collecting
 from app.services.uploads.sources import UploadLimits
 
@@ -120,16 +120,17 @@ async def learn(
     caller: Caller,
     dispatcher: JobDispatcher,
     pending: StreamedOnce,
+    asked: Fields,
+    absent: Absent,
     split: SplitOption = "train",
     names: NamesOption = None,
     group_by: GroupOption = None,
     strict: StrictOption = False,
-    on_existing: OnExisting = "error",
-    base_version: NumberOrAlias | None = None,
 ) -> LearnView:
     """Send labelled images and learn them: make an upload and a job, or neither."""
     if not pending.keyed:  # with a key, a stored answer comes before any check
-        await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
+        if absent is None:
+            await run_in_threadpool(creation.require_classifier, db, caller.workspace, name)
         await run_in_threadpool(require_room, db, caller.workspace, caller.quota)
     source, once = await read_source(request, settings, metrics.uploads, pending, names, group_by)
 
@@ -143,9 +144,10 @@ async def learn(
             caller.workspace,
             name,
             collected,
-            base_version=base_version,
-            on_existing=on_existing,
+            asked,
+            absent=absent,
             on_created=stored(once),
+            private_webhooks=settings.webhook_private,
             quota=caller.quota,
         )
 

@@ -14,7 +14,7 @@ from app.db.repositories import (
     changes as change_rows,
     classifiers as classifier_rows,
 )
-from app.db.rows import insert
+from app.db.rows import columns_of, insert, insert_missing
 from app.db.tables import Classifier
 from app.errors import FieldError, ServiceError
 from app.ids import new_id
@@ -111,8 +111,13 @@ def require(session: Session, workspace: str, name: str, *, for_update: bool = F
     """
     found = classifier_rows.find(session, workspace, name, for_update=for_update)
     if found is None:
-        raise ClassifierNotFoundError("There is no classifier of that name.")
+        raise not_found()
     return found
+
+
+def not_found() -> ClassifierNotFoundError:
+    """Return the error that says so."""
+    return ClassifierNotFoundError("There is no classifier of that name.")
 
 
 def lock_for_share(session: Session, row: Classifier) -> None:
@@ -132,14 +137,8 @@ def create(
 
     Raises ClassifierExistsError and InvalidOptionsError.
     """
-    row = Classifier(
-        id=new_id("cls"),
-        workspace=workspace,
-        name=spec.name,
-        spec=_with_crop(spec).model_dump(mode="json"),
-        last_version=0,
-        created_at=datetime.now(UTC),
-    )
+    check_spec(spec)
+    row = _row(workspace, spec)
     view = _view(row, None)
     try:
         with db.transaction() as session:
@@ -149,6 +148,18 @@ def create(
     except IntegrityError:
         raise ClassifierExistsError(_TAKEN) from None
     return view
+
+
+def ensure(session: Session, workspace: str, spec: ClassifierSpec) -> Classifier:
+    """Return the classifier of a checked spec's name; where there is none, it makes one."""
+    if (found := classifier_rows.find(session, workspace, spec.name)) is not None:
+        return found
+    row = _row(workspace, spec)
+    # Another transaction may make one meanwhile.
+    insert_missing(session, Classifier, [columns_of(row)])
+    found = require(session, workspace, spec.name)
+    change_rows.record(session, found.id)
+    return found
 
 
 def get(db: Database, workspace: str, name: str) -> ClassifierView:
@@ -210,15 +221,26 @@ def delete(db: Database, workspace: str, name: str, *, confirm: str | None = Non
         classifier_rows.remove(session, row)
 
 
+def _row(workspace: str, spec: ClassifierSpec) -> Classifier:
+    return Classifier(
+        id=new_id("cls"),
+        workspace=workspace,
+        name=spec.name,
+        spec=_with_crop(spec).model_dump(mode="json"),
+        last_version=0,
+        revision=1,
+        kept_revision=0,
+        created_at=datetime.now(UTC),
+    )
+
+
 def _with_crop(spec: ClassifierSpec) -> ClassifierSpec:
     """Return a checked spec with the crop of its image size, and its options as they were given.
 
     The crop stays open as long as the image size does.
 
     Options' defaults are filled in where they are shown and used, for one may depend on another.
-    Raises InvalidOptionsError.
     """
-    check_spec(spec)
     return spec if spec.image_size is None else sized(spec, spec.image_size)
 
 
@@ -232,7 +254,9 @@ def _changed(spec: ClassifierSpec, patch: ClassifierPatch) -> ClassifierSpec:
     for name, value in (patch.options or {}).items():
         if value is None:
             del options[name]
-    return _with_crop(spec.model_copy(update={**changes, "options": options}))
+    changed = spec.model_copy(update={**changes, "options": options})
+    check_spec(changed)
+    return _with_crop(changed)
 
 
 def _all_options(spec: ClassifierSpec) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.repositories import versions as version_rows
@@ -13,6 +13,7 @@ from app.db.tables import Version
 from app.imaging.webp import WebP
 from app.services.classifiers import accuracies
 from app.services.classifiers.annotations import Annotations
+from models.spec import Settings
 
 
 class ClassView(BaseModel):
@@ -211,9 +212,17 @@ class VersionSummary(Annotations):
     aliases: list[str]
 
 
+class LearntWithView(Settings):
+    """The settings of the classifier, and of the job, that a version was learnt with."""
+
+
 class VersionView(VersionSummary):
     """A version as clients see it."""
 
+    learnt_with: LearntWithView | None = Field(
+        description="Beside method, backbone, weights and image size; null where another release "
+        "stored them in a form that is not known here."
+    )
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
@@ -255,12 +264,21 @@ def of(session: Session, row: Version) -> VersionView:
         row, version_rows.numbers(session, parent_ids), version_rows.aliases(session, [row.id])
     )
     return VersionView(
+        learnt_with=_learnt_with(row.spec),
         **shared | {"metrics": accuracies.whole(session, row, classes)},
         classes=[ClassView(**columns_of(known), exemplars=known.kept) for known in classes],
         new_bytes=sum(
             size for sha256, size in sizes.get(row.id, {}).items() if sha256 not in inherited
         ),
     )
+
+
+def _learnt_with(spec: Mapping[str, Any]) -> LearntWithView | None:
+    known = LearntWithView.model_fields.keys() & spec.keys()
+    try:
+        return LearntWithView.model_validate({name: spec[name] for name in known})
+    except ValidationError:
+        return None
 
 
 def _shared(

@@ -49,19 +49,21 @@ def _key(secret: str) -> bytes:
     return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
 
 
+Secret = Annotated[
+    SecretStr,
+    AfterValidator(_check_secret),
+    Field(
+        max_length=_LONGEST_SECRET,
+        description="`whsec_` followed by the base64 of 24 to 64 random bytes. Never shown again.",
+    ),
+]
+
+
 class Webhook(RequestBody):
     """The URL to notify when the job has ended, and the secret to sign the notification with."""
 
     url: Text = Field(description="Where to POST: https and a public address.")
-    secret: Annotated[
-        SecretStr,
-        AfterValidator(_check_secret),
-        Field(
-            max_length=_LONGEST_SECRET,
-            description="`whsec_` followed by the base64 of 24 to 64 random bytes. Never shown "
-            "again.",
-        ),
-    ]
+    secret: Secret
 
 
 class DeliveryView(BaseModel, from_attributes=True):

@@ -23,7 +23,7 @@ from app.services import similar_labels
 from app.services.access.limits import NO_QUOTA, Quota, check_new_job
 from app.services.classifiers import classifiers, lineage
 from app.services.classifiers.classifiers import ClassifierNotFoundError, InvalidOptionsError
-from app.services.classifiers.spec import spec_of
+from app.services.classifiers.spec import ClassifierSpec, spec_of
 from app.services.jobs import views, webhooks
 from app.services.jobs.views import JobView, OnCreated
 from app.services.jobs.webhooks import InvalidWebhookError
@@ -42,8 +42,8 @@ from app.services.steps.requests import (
     CorrectRequest,
     EvaluateRequest,
     ForgetRequest,
+    LearnFields,
     LearnRequest,
-    OnExisting,
     Request,
 )
 from app.services.uploads import uploads
@@ -139,23 +139,28 @@ def create_with_upload(
     workspace: str,
     classifier_name: str,
     collected: Collected,
+    asked: LearnFields,
     *,
-    base_version: int | str | None,
-    on_existing: OnExisting,
+    absent: ClassifierSpec | None = None,
     on_created: OnCreated[LearnView],
+    private_webhooks: bool = False,
     quota: Quota = NO_QUOTA,
 ) -> LearnView:
     """Make an upload of collected images and queue a job that learns it, in one transaction.
 
+    Where there is no classifier of that name, one is made by the spec `absent`, if that is given.
     Raises one of `CREATE_ERRORS` or of `QUOTA_ERRORS`.
     """
-    checked = learning_check.check_options(db, workspace, classifier_name, {})
+    if asked.webhook is not None:
+        webhooks.check(asked.webhook, private=private_webhooks)
+    checked = learning_check.check_options(db, workspace, classifier_name, asked.options, absent)
     with db.transaction() as session:
-        classifier = classifiers.require(session, workspace, classifier_name)
+        if absent is None:
+            classifier = classifiers.require(session, workspace, classifier_name)
+        else:
+            classifier = classifiers.ensure(session, workspace, absent)
         upload_id = uploads.insert(session, workspace, collected)
-        request = LearnRequest(
-            uploads=[upload_id], base_version=base_version, on_existing=on_existing
-        )
+        request = LearnRequest(uploads=[upload_id], **dict(asked))
         accepted = _check_learn(session, classifier, request, checked)
         job = _insert(session, db.now(session), classifier, request, accepted, quota)
         upload = uploads.view(session, workspace, upload_id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from app.db.engine import Database
+from app.db.repositories import classifiers as classifier_rows
 from app.errors import FieldError, ServiceError
 from app.services.classifiers import classifiers
 from app.services.classifiers.spec import ClassifierSpec, spec_of
@@ -27,11 +28,22 @@ class Checked(NamedTuple):
 
 
 def check_options(
-    db: Database, workspace: str, classifier_name: str, options: Mapping[str, Any]
+    db: Database,
+    workspace: str,
+    classifier_name: str,
+    options: Mapping[str, Any],
+    absent: ClassifierSpec | None = None,
 ) -> Checked:
-    """Check options before the transaction, which blocks other writers: the check may take long."""
+    """Check options before the transaction, which blocks other writers: the check may take long.
+
+    `absent` is what the classifier becomes where there is none yet. Raises ClassifierNotFoundError
+    and InvalidOptionsError.
+    """
     with db.reading() as session:
-        stored = spec_of(classifiers.require(session, workspace, classifier_name))
+        found = classifier_rows.find(session, workspace, classifier_name)
+        stored = absent if found is None else spec_of(found)
+    if stored is None:
+        raise classifiers.not_found()
     return Checked(stored, classifiers.check_spec(stored, options))
 
 

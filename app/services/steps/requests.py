@@ -40,18 +40,23 @@ class _Request(RequestBody):
     )
 
 
-class LearnRequest(_Request):
-    """Learn the images of uploads."""
+class LearnFields(_Request):
+    """What a request to learn says, whatever images it brings."""
 
-    kind: Literal["learn"] = "learn"
-    uploads: list[UploadId] = Field(
-        min_length=1, max_length=1000, description="Learnt in this order."
-    )
     options: GivenOptions = Field(
         default_factory=dict, description="The method's options, over the classifier's own."
     )
     on_existing: OnExisting = Field(
         "error", description="`extend` accepts more images of classes that are known already."
+    )
+
+
+class LearnRequest(LearnFields):
+    """Learn the images of uploads."""
+
+    kind: Literal["learn"] = "learn"
+    uploads: list[UploadId] = Field(
+        min_length=1, max_length=1000, description="Learnt in this order."
     )
 
 

@@ -171,6 +171,7 @@ class VersionView(View):
     parent: int | None = None
     created_at: datetime
     metrics: Metrics
+    learnt_with: dict[str, Any] | None = None
     aliases: list[str] = []
     description: str = ""
     metadata: dict[str, str] = {}

@@ -54,6 +54,18 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
         "calibration_error",
         "task_aware_calibration_error",
     }
+    with_ = version["learnt_with"]
+    assert (with_["options"]["epochs"], with_["memory"]["exemplars"], with_["seed"]) == (1, 6, 7)
+    assert with_["options"].keys() == api.get(CLASSIFIER).json()["options"].keys()
+    assert with_.keys() == {
+        "options",
+        "resize",
+        "memory",
+        "regularizer",
+        "augment",
+        "false_alarms",
+        "seed",
+    }
     # What both versions have is stored once.
     assert 0 < version["new_bytes"] < version["size_bytes"]
     assert api.get(CLASSIFIER).json()["live"] == 2

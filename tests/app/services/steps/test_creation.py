@@ -16,7 +16,7 @@ from app.db.tables import Job, Upload
 from app.services.classifiers import classifiers, lineage
 from app.services.jobs import jobs
 from app.services.steps import creation, learning
-from app.services.steps.requests import LearnRequest
+from app.services.steps.requests import LearnFields, LearnRequest
 from app.services.uploads import collecting, uploads
 from app.services.uploads.sources import UploadLimits
 from app.settings import Settings
@@ -134,8 +134,7 @@ def test_a_refused_job_leaves_no_upload_behind(service: Service) -> None:
             WORKSPACE,
             "toy",
             collected,
-            base_version=base_version,
-            on_existing="error",
+            LearnFields(base_version=base_version),
             on_created=nothing,
         )
 
