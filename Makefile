@@ -30,7 +30,7 @@ NPM := $(shell command -v npm)
 NODE_STAMP := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check check-web audit licences sbom format format-web migration lock clean
+.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ audit: $(STAMP) ## Check the lock file, licences and known vulnerabilities (if t
 
 licences: $(STAMP) ## Write docs/licences.md
 	$(BIN)/python .ci/licences.py --write docs/licences.md
+
+problems: $(STAMP) ## Write docs/problems.md
+	$(BIN)/python .ci/problems.py docs/problems.md
 
 sbom: $(STAMP) ## Write dist/sbom.json (CycloneDX): everything that runs with Accrue, with hashes
 	@mkdir -p dist

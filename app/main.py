@@ -5,11 +5,9 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
@@ -30,7 +28,9 @@ from app.api import (
     layouts,
     methods,
     metrics,
+    openapi,
     predict,
+    problem_pages,
     problems,
     root,
     tickets,
@@ -164,7 +164,7 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
     app.webhooks.include_router(deliveries.sent)
     access.check_routes(app)
     _add_middleware(app, settings, process_metrics)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -174,7 +174,10 @@ def _routes() -> list[BaseRoute]:
 
     FastAPI analyses a route when it is first used, which takes milliseconds for each.
     """
-    router = APIRouter(dependencies=[Depends(require_known)])
+    router = APIRouter(
+        dependencies=[Depends(require_known)],
+        generate_unique_id_function=openapi.operation_id,
+    )
     # Routes are tried in this order; most requests are predictions.
     for resource in (
         predict,
@@ -195,6 +198,7 @@ def _routes() -> list[BaseRoute]:
         health,
         metrics,
         root,
+        problem_pages,
         documentation,
         web,
     ):
@@ -241,23 +245,3 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
         return predicting if large else _MEGABYTE
 
     return limit
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the problem schema, which all responses refer to."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            summary=app.summary,
-            license_info=app.license_info,
-            routes=app.routes,
-            webhooks=app.webhooks.routes,
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs")
-        schemas["Problem"] = schema
-        document["components"]["securitySchemes"] = access.SECURITY_SCHEMES
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -10,7 +10,12 @@ from app.imaging.decode import decode
 from app.imaging.reading import STORED
 from app.services.advice.ending import Advised
 from app.services.advice.planning import AdvicePlan
-from app.services.jobs.advice_view import AdviceRowView, AdviceView, LeftOutView, RecommendationView
+from app.services.jobs.advice_view import (
+    AdviceRowView,
+    AdviceView,
+    LeftOutCandidateView,
+    RecommendationView,
+)
 from models.advice import Advice, Candidate, JudgedImages, LeftOut, Row, advise as measure
 from models.advice.advising import Doing
 from models.spec import Settings
@@ -107,8 +112,8 @@ def _row(row: Row) -> AdviceRowView:
     return AdviceRowView.model_validate({**vars(row.candidate), **fields, "forgets": forgets})
 
 
-def _left_out(found: LeftOut) -> LeftOutView:
-    return LeftOutView(**vars(found.candidate), reason=found.reason)
+def _left_out(found: LeftOut) -> LeftOutCandidateView:
+    return LeftOutCandidateView(**vars(found.candidate), reason=found.reason)
 
 
 def _recommendation(advice: Advice) -> RecommendationView | None:

@@ -20,15 +20,8 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from app.api.problems import responses as problem_responses
 from app.api.rendering import in_thread
-from app.services.access.keyring import (
-    ANYBODY,
-    Caller,
-    KeyRing,
-    MissingScopeError,
-    UnauthorizedError,
-)
+from app.services.access.keyring import ANYBODY, Caller, KeyRing
 from app.services.access.keys import Scope
 
 # Open to everybody, with the reading methods only.
@@ -40,6 +33,8 @@ PUBLIC = frozenset(
         "/health/live",
         "/health/ready",
         "/openapi.json",
+        "/problems",
+        "/problems/{code}",
         "/version",
         "/web/{path:path}",
     }
@@ -52,9 +47,12 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "acr_…",
-        "description": "Made by `accrue keys create`. Not needed where keys are off.",
+        "description": "Made by `accrue keys create`, with scopes: a route needs one of those that "
+        "it names, and a key with `admin` may do everything. Not needed where keys are off.",
     }
 }
+# What most routes need; the others say what they do.
+SECURITY = [{_SCHEME: ["train"]}]
 
 
 class UnguardedRouteError(Exception):
@@ -137,12 +135,9 @@ class GuardedRoute(APIRoute):
 
 def _document(given: dict[str, Any], need: RequiredScopes) -> None:
     """Document in OpenAPI which key a route needs, whether or not keys are on."""
-    errors = problem_responses(UnauthorizedError, MissingScopeError)
-    given["responses"] = {**errors, **(given.get("responses") or {})}
-    scopes = dict.fromkeys((*need.scopes, "admin"))
     given["openapi_extra"] = {
         **(given.get("openapi_extra") or {}),
-        "security": [{_SCHEME: [scope]} for scope in scopes],
+        "security": [{_SCHEME: [scope]} for scope in need.scopes],
     }
 
 

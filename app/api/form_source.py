@@ -4,17 +4,31 @@ import json
 from collections.abc import Callable, Iterator
 from typing import IO, Annotated, Any
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from app.api import file_names, json_text
 from app.api.form_parts import parts
 from app.api.problems import InvalidRequestError, field_errors
+from app.api.raw_body import File
 from app.errors import FieldError
 from app.services.labels import clean_group, clean_label
 from app.services.requests import RequestBody
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 
 _FIELD_BYTES = 4 * 10**6
+
+
+class UploadForm(BaseModel):
+    """A form of labelled images, as documented: `FormSource` reads it part by part."""
+
+    files: list[File]
+    label: str | None = Field(None, description="The class of all files.")
+    manifest: str | None = Field(
+        None,
+        description="Instead of label: JSON from file name to class, or to an object with label "
+        "and group.",
+    )
+    group: str | None = Field(None, description="The group of files that have no other.")
 
 
 class ManifestEntry(RequestBody):

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Query, Request, Response
+from fastapi import Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
@@ -74,7 +74,7 @@ _FOLLOWED_SECONDS = 10.0
 )
 def create_job(
     name: str,
-    body: JobRequest,
+    body: Annotated[JobRequest, Body()],
     response: Response,
     db: DB,
     settings: Config,

@@ -12,10 +12,10 @@ from app.api.access import Router, needs
 from app.api.body_kinds import UnsupportedBodyError
 from app.api.deps import Caller
 from app.api.form_parts import FORM_ERRORS
-from app.api.predict_body import RAW
 from app.api.predict_queries import Asked, KnownQueries
 from app.api.predict_views import (
-    Base64Image,
+    PredictBody,
+    PredictForm,
     PredictOptions,
     PredictView,
     TooManyImagesAtOnceError,
@@ -23,7 +23,7 @@ from app.api.predict_views import (
 )
 from app.api.predicting import answer
 from app.api.problems import BodyTooLargeError, responses
-from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
+from app.api.raw_body import raw_body
 from app.inference.errors import (
     ClassifyNotOfferedError,
     NoHeatMapError,
@@ -102,11 +102,9 @@ _OK: dict[int | str, dict[str, Any]] = {
     }
 }
 _BODY = raw_body(
-    {
-        **dict.fromkeys(sorted(RAW), BINARY),
-        "multipart/form-data": form_schema(),
-        "application/json": images_schema(Base64Image, minItems=1),
-    }
+    form=PredictForm,
+    document=PredictBody,
+    raw="One image, in a format that uploads may have.",
 )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
+from app.api.raw_body import File
 from app.errors import ServiceError
 from app.services.requests import RequestBody
 
@@ -20,6 +21,12 @@ class Base64Image(RequestBody):
     """One image in JSON."""
 
     b64: str = Field(description="The image file in base64.", json_schema_extra={"format": "byte"})
+
+
+class PredictForm(BaseModel):
+    """A form of images, as documented: the route reads it part by part."""
+
+    files: list[File]
 
 
 class PredictBody(RequestBody):

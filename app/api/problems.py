@@ -5,7 +5,6 @@ never repeats the client's input, and that of an unexpected error shows only the
 """
 
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -25,7 +24,6 @@ from app.db.sqlite_file import DatabaseReplacedError
 from app.errors import FieldError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
-_TYPE_PREFIX = "urn:accrue:problem:"
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ class ProblemError(BaseModel):
 class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="URI of the kind of problem.")
+    type: str = Field(description="Address of a page about the kind of problem.")
     title: str
     status: int
     detail: str
@@ -67,12 +65,48 @@ class DatabaseDamagedError(ServiceError, status=503, code="database-damaged"):
     """The database is damaged where this request needs it; a retry does not help."""
 
 
-_HTTP_CODES = {
-    400: "bad-request",
-    404: "not-found",
-    405: "method-not-allowed",
-    415: "unsupported-media-type",
+class BadRequestError(ServiceError, status=400, code="bad-request"):
+    """The request cannot be read."""
+
+
+class NotFoundError(ServiceError, status=404, code="not-found"):
+    """Nothing is at this address."""
+
+
+class MethodNotAllowedError(ServiceError, status=405, code="method-not-allowed"):
+    """The address does not take this method; the header Allow has those that it takes."""
+
+
+class RequestTimeoutError(ServiceError, status=408, code="request-timeout"):
+    """The request came too slowly."""
+
+
+class HeadTooLargeError(
+    ServiceError, status=431, code="head-too-large", title="Request header fields too large"
+):
+    """The request line and the headers are larger than this server reads."""
+
+
+class TooManyConnectionsError(ServiceError, status=503, code="too-many-connections"):
+    """The process has as many open connections as it may have."""
+
+
+# What the framework and our middleware raise as a status alone.
+_BY_STATUS: dict[int, type[ServiceError]] = {
+    kind.status: kind
+    for kind in (
+        BadRequestError,
+        NotFoundError,
+        MethodNotAllowedError,
+        RequestTimeoutError,
+        BodyTooLargeError,
+    )
 }
+
+
+def type_of(code: str) -> str:
+    """Return the URI of a kind of problem: the address of a page about it, at this service."""
+    return f"/problems/{code}"
 
 
 def request_id(scope: Scope) -> str:
@@ -86,42 +120,20 @@ def problem_code(scope: Scope) -> str | None:
     return code
 
 
-def problem_response(
-    scope: Scope,
-    *,
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    errors: Iterable[FieldError] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Build an answer with one problem document."""
-    document = {
-        "type": _TYPE_PREFIX + code,
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "instance": request_id(scope),
-        "code": code,
-        "errors": [{"pointer": error.pointer, "detail": error.detail} for error in errors],
-    }
-    scope.setdefault("state", {})["problem_code"] = code
-    return Response(
-        orjson.dumps(document), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
-    )
-
-
 def service_problem(scope: Scope, error: ServiceError) -> Response:
-    """Build the answer to an error that a service raised."""
-    return problem_response(
-        scope,
-        status=error.status,
-        code=error.code,
-        title=error.title,
-        detail=error.detail,
-        errors=error.errors,
-        headers=error.headers,
+    """Build the answer to an error that a service raised: one problem document."""
+    document = {
+        "type": type_of(error.code),
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": request_id(scope),
+        "code": error.code,
+        "errors": [{"pointer": wrong.pointer, "detail": wrong.detail} for wrong in error.errors],
+    }
+    scope.setdefault("state", {})["problem_code"] = error.code
+    return Response(
+        orjson.dumps(document), error.status, headers=error.headers, media_type=MEDIA_TYPE
     )
 
 
@@ -164,20 +176,11 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
-    if error.status_code == BodyTooLargeError.status:
-        return service_problem(request.scope, BodyTooLargeError(str(error.detail)))
-    title = HTTPStatus(error.status_code).phrase
     headers = error.headers
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+    if error.status_code == MethodNotAllowedError.status:
         headers = {"Allow": ", ".join(_allowed(request.app, request.url.path))}
-    return problem_response(
-        request.scope,
-        status=error.status_code,
-        code=_HTTP_CODES.get(error.status_code, title.lower().replace(" ", "-")),
-        title=title,
-        detail=str(error.detail),
-        headers=headers,
-    )
+    kind = _BY_STATUS.get(error.status_code, ServiceError)
+    return service_problem(request.scope, kind(str(error.detail), headers=headers))
 
 
 def _allowed(app: FastAPI, path: str) -> list[str]:
@@ -237,16 +240,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnicodeEncodeError, _on_encode_error)
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"headers": {name: {"description": description, "schema": {"type": "string"}}}}
-
-
-# Headers that every answer with the status has.
-_HEADERS: dict[int | str, dict[str, Any]] = {
-    401: _header("WWW-Authenticate", "`Bearer`, and `error` if the key that was sent is not good."),
-    429: _header("Retry-After", "Seconds to wait before a retry."),
-}
-
 # The errors of all routes.
 _COMMON: tuple[type[ServiceError], ...] = (
     InvalidRequestError,
@@ -257,32 +250,37 @@ _COMMON: tuple[type[ServiceError], ...] = (
 
 
 def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """Describe a route's problems for OpenAPI: pass the result as its ``responses``."""
-    by_status: dict[int | str, list[type[ServiceError]]] = {}
-    for error in dict.fromkeys((*errors, *_COMMON)):
+    """Describe a route's problems for OpenAPI: pass the result as its ``responses``.
+
+    Those that all routes have are its ``default``, which `any_problem` describes.
+    """
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    for error in dict.fromkeys(errors):
         by_status.setdefault(error.status, []).append(error)
+    problem = {"$ref": "#/components/responses/Problem"}
+    found: dict[int | str, dict[str, Any]] = {
+        status: {**problem, "description": _codes(kinds)}
+        for status, kinds in sorted(by_status.items())
+    }
+    return {**found, "default": problem}
+
+
+def any_problem(*others: type[ServiceError]) -> dict[str, Any]:
+    """Describe the problems that every route may answer with: the common ones, and others."""
+    kinds = sorted((*_COMMON, *others), key=lambda kind: kind.status)
     return {
-        status: {
-            "description": "; ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {"$ref": "#/components/schemas/Problem"},
-                    "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
-                }
-            },
-            **_HEADERS.get(status, {}),
-        }
-        for status, kinds in sorted(by_status.items(), key=lambda item: str(item[0]))
+        "description": _codes(kinds),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "headers": {
+            "Retry-After": _header("Seconds to wait before a retry, where one may help."),
+            "WWW-Authenticate": _header("With 401: `Bearer`, and `error` if the key is not good."),
+        },
     }
 
 
-def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    summary = (kind.__doc__ or kind.title).strip().splitlines()[0]
-    return Problem(
-        type=_TYPE_PREFIX + kind.code,
-        title=kind.title,
-        status=kind.status,
-        detail=summary,
-        instance="req_01jz8x5n0e6q2v7m4k9t3b8w",
-        code=kind.code,
-    ).model_dump()
+def _codes(kinds: Iterable[type[ServiceError]]) -> str:
+    return ", ".join(f"`{kind.code}`" for kind in kinds)
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}

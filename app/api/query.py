@@ -13,12 +13,20 @@ def known_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozense
     return {
         (method.upper(), path): frozenset(
             parameter["name"]
-            for parameter in operation.get("parameters", ())
-            if parameter["in"] == "query"
+            for given in operation.get("parameters", ())
+            if (parameter := _resolved(document, given))["in"] == "query"
         )
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     }
+
+
+def _resolved(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter, which several routes may share."""
+    if "$ref" not in given:
+        return given
+    shared: dict[str, Any] = document["components"]["parameters"][given["$ref"].rpartition("/")[2]]
+    return shared
 
 
 async def require_known(request: Request) -> None:

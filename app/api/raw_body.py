@@ -1,31 +1,27 @@
 """Bodies for OpenAPI that routes read themselves, so that FastAPI does not see them."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
-BINARY = {"type": "string", "format": "binary"}
-_FILES = {"files": {"type": "array", "items": BINARY}}
+_BINARY = {"type": "string", "format": "binary"}
+# A file in a form.
+File = Annotated[bytes, WithJsonSchema(_BINARY)]
 
 
-def raw_body(schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``openapi_extra`` of a route, from the schema of its body by media type."""
-    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+def raw_body(*, form: type[BaseModel], document: type[BaseModel], raw: str) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that takes a form, JSON, or bytes as they are.
+
+    The models must be in `MODELS` of `app.api.openapi`. Bytes are known by what they are, so they
+    are documented as one type, whose description is `raw`.
+    """
+    content = {
+        "multipart/form-data": {"schema": _named(form)},
+        "application/json": {"schema": _named(document)},
+        "application/octet-stream": {"schema": {**_BINARY, "description": raw}},
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 
-def form_schema(**fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the schema of a form of `files` and of other fields, which are optional."""
-    return {"type": "object", "required": ["files"], "properties": fields | _FILES}
-
-
-def images_schema(image: type[BaseModel], **bounds: int) -> dict[str, Any]:
-    """Return the schema of a JSON object with `images`, a list within the bounds."""
-    images = {"type": "array", **bounds, "items": image.model_json_schema()}
-    return {
-        "type": "object",
-        "required": ["images"],
-        "additionalProperties": False,
-        "properties": {"images": images},
-    }
+def _named(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

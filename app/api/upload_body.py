@@ -13,11 +13,11 @@ from python_multipart.multipart import parse_options_header
 
 from app.api.body_kinds import HEAD_BYTES, UnsupportedBodyError, kind_of
 from app.api.form_parts import FORM_ERRORS, boundary_of
-from app.api.form_source import FormSource
+from app.api.form_source import FormSource, UploadForm
 from app.api.idempotency import Pending
-from app.api.json_source import MAX_IMAGES, JsonImage, JsonSource
+from app.api.json_source import JsonSource, JsonUpload
 from app.api.problems import BodyTooLargeError, InvalidRequestError
-from app.api.raw_body import BINARY, form_schema, images_schema, raw_body
+from app.api.raw_body import raw_body
 from app.errors import FieldError, ServiceError
 from app.monitoring.uploads import UploadMetrics
 from app.security.archive_names import NameEncoding
@@ -47,21 +47,9 @@ SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
 )
 
 SOURCE_BODY = raw_body(
-    {
-        "multipart/form-data": form_schema(
-            label={"type": "string", "description": "The class of all files."},
-            manifest={
-                "type": "string",
-                "description": "Instead of label: JSON from file name to class, or to an object "
-                "with label and group.",
-            },
-            group={"type": "string", "description": "The group of files that have no other."},
-        ),
-        "application/json": images_schema(JsonImage, maxItems=MAX_IMAGES),
-        "application/zip": BINARY,
-        "application/x-tar": BINARY,
-        "application/gzip": BINARY,
-    }
+    form=UploadForm,
+    document=JsonUpload,
+    raw="A zip, a tar or a tar.gz with a folder for each class.",
 )
 
 

@@ -13,19 +13,26 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.middleware import MIN_BYTES_PER_SECOND
-from app.api.problems import MEDIA_TYPE, problem_response
+from app.api.problems import (
+    MEDIA_TYPE,
+    HeadTooLargeError,
+    RequestTimeoutError,
+    TooManyConnectionsError,
+    service_problem,
+)
+from app.errors import ServiceError
 from app.settings import Settings
 
 # Limit for the request line and headers together, and for the trailers of a body.
 MAX_HEAD_BYTES = 2**16
 
 
-def _refusal(status: int, code: str, title: str, detail: str) -> bytes:
+def _refusal(error: ServiceError) -> bytes:
     # Built without a request: at this point there is no scope and no id.
-    answer = bytes(problem_response({}, status=status, code=code, title=title, detail=detail).body)
+    answer = bytes(service_problem({}, error).body)
     return b"".join(
         [
-            STATUS_LINE[status],
+            STATUS_LINE[error.status],
             f"content-type: {MEDIA_TYPE}\r\n".encode(),
             b"content-length: %d\r\n" % len(answer),
             b"connection: close\r\n\r\n",
@@ -35,22 +42,15 @@ def _refusal(status: int, code: str, title: str, detail: str) -> bytes:
 
 
 _TOO_LARGE = _refusal(
-    431,
-    "head-too-large",
-    "Request header fields too large",
-    f"The request line and headers may have {MAX_HEAD_BYTES} bytes in total.",
+    HeadTooLargeError(f"The request line and headers may have {MAX_HEAD_BYTES} bytes in total.")
 )
 _TOO_SLOW = _refusal(
-    408,
-    "request-timeout",
-    "Request Timeout",
-    "The request line and headers took too long (ACCRUE_HEAD_SECONDS).",
+    RequestTimeoutError("The request line and headers took too long (ACCRUE_HEAD_SECONDS).")
 )
 _TOO_MANY = _refusal(
-    503,
-    "too-many-connections",
-    "Too many connections",
-    "This process has as many open connections as ACCRUE_CONNECTIONS allows. Try again later.",
+    TooManyConnectionsError(
+        "This process has as many open connections as ACCRUE_CONNECTIONS allows. Try again later."
+    )
 )
 
 

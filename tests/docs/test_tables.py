@@ -12,6 +12,7 @@ import pytest
 import app
 from app.errors import ServiceError
 from app.security.archive_names import ENCODINGS
+from app.services.jobs.views import ERROR_CODES
 from app.settings import Settings
 from models import methods
 from models.options import SGDOptions
@@ -86,6 +87,7 @@ def test_codes_of_failed_jobs() -> None:
     raised = set(re.findall(r"(?:LearningError|Failure)\(\s*\"([a-z-]+)\"", source))
     assert raised | {code for _, code, _ in _FAILURES} <= shown
     assert {code for code in shown if f'"{code}"' not in source} == set()
+    assert set(ERROR_CODES) == shown
 
 
 def errors() -> Iterator[type[ServiceError]]:

@@ -49,7 +49,7 @@ class AdviceRowView(CandidateView):
     )
 
 
-class LeftOutView(CandidateView):
+class LeftOutCandidateView(CandidateView):
     """A candidate that was not measured."""
 
     reason: str
@@ -68,6 +68,7 @@ class RecommendationView(BaseModel):
 class AdviceView(BaseModel):
     """Which method, backbone and image size to choose, and what was measured of each."""
 
+    kind: Literal["advise"] = "advise"
     classes: int
     images: int = Field(description="Different images in the uploads.")
     judged: int = Field(
@@ -78,7 +79,7 @@ class AdviceView(BaseModel):
         description="Images that are not judged since they look like another one of their class."
     )
     rows: list[AdviceRowView] = Field(description="In the order in which they were measured.")
-    left_out: list[LeftOutView]
+    left_out: list[LeftOutCandidateView]
     recommendation: RecommendationView | None = Field(
         description="Null where nothing could be measured."
     )

@@ -75,6 +75,7 @@ class LeftOutView(BaseModel):
 class EvaluationView(BaseModel):
     """How right a version is."""
 
+    kind: Literal["evaluate"] = "evaluate"
     version: int
     source: Literal["uploads", "held_out"]
     task: int | None

@@ -1,9 +1,10 @@
 """Events of a job, for clients that page through them and for those that follow a stream."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from app.db.engine import Database
 from app.db.repositories import events as event_rows
@@ -14,12 +15,33 @@ from app.services.jobs import views
 _BATCH = 500
 
 
+EVENT_TYPES = (
+    "cancelled",
+    "cancelling",
+    "created",
+    "epoch",
+    "failed",
+    "measured",
+    "not_resumed",
+    "phase",
+    "published",
+    "requeued",
+    "resumed",
+    "started",
+    "succeeded",
+    "warning",
+)
+EventType = TypeAliasType(
+    "EventType", Annotated[str, WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
+)
+
+
 class EventView(BaseModel, from_attributes=True):
     """Something that happened to a job."""
 
     seq: int
     at: datetime
-    type: str
+    type: EventType
     level: str
     message: str
     data: dict[str, Any]

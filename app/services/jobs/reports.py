@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from app.services.jobs.advice_view import AdviceView
 from app.services.jobs.evaluation_view import EvaluationView
@@ -11,6 +12,7 @@ from app.services.jobs.evaluation_view import EvaluationView
 class ForgottenView(BaseModel):
     """The report of a job that forgot classes."""
 
+    kind: Literal["forget"] = "forget"
     forgotten: list[str] = Field(
         description="The labels in the order of their former indices; labels that were only "
         "purged come last."
@@ -45,6 +47,7 @@ class CorrectedView(BaseModel):
 class CorrectionsView(BaseModel):
     """The report of a job that corrected images."""
 
+    kind: Literal["correct"] = "correct"
     images: list[CorrectedView] = Field(description="In the order of the request.")
     residual: list[str] = Field(
         description="Parts that were learnt with the labels before and stay as they are: "
@@ -53,9 +56,10 @@ class CorrectionsView(BaseModel):
     )
 
 
-ReportView = ForgottenView | CorrectionsView | AdviceView | EvaluationView
+_Report = ForgottenView | CorrectionsView | AdviceView | EvaluationView
+ReportView = TypeAliasType("ReportView", _Report)
 # By kind of job.
-REPORTS: dict[str, type[ReportView]] = {
+REPORTS: dict[str, type[_Report]] = {
     "forget": ForgottenView,
     "correct": CorrectionsView,
     "advise": AdviceView,

@@ -2,18 +2,66 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy.orm import Session
+from typing_extensions import TypeAliasType
 
 from app.db.repositories import jobs as job_rows
 from app.db.repositories.jobs import JobRow
 from app.db.tables import FINAL_STATES
 from app.errors import ServiceError
 
-Kind = Literal["learn", "forget", "correct", "evaluate", "advise"]
-State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+State = TypeAliasType(
+    "State", Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+)
+Kind = TypeAliasType("Kind", Literal["learn", "forget", "correct", "evaluate", "advise"])
+Phase = TypeAliasType(
+    "Phase",
+    Literal[
+        "preparing", "training", "extracting", "selecting_exemplars", "evaluating", "publishing"
+    ],
+)
+# The codes of Accrue itself. Methods of other packages may have their own.
+ERROR_CODES = (
+    "cannot-correct",
+    "cannot-forget",
+    "cannot-purge",
+    "capacity-exhausted",
+    "class-already-learnt",
+    "data-missing",
+    "database-unavailable",
+    "job-unreadable",
+    "memory-too-small",
+    "no-training-images",
+    "out-of-memory",
+    "read-back-failed",
+    "scratch-full",
+    "storage-changed",
+    "storage-failed",
+    "storage-full",
+    "task-is-frozen",
+    "timed-out",
+    "too-many-tasks",
+    "training-diverged",
+    "training-failed",
+    "unknown-base-version",
+    "unknown-class",
+    "unknown-image",
+    "weights-unavailable",
+    "weights-unfit",
+    "worker-lost",
+)
+JobErrorCode = TypeAliasType(
+    "JobErrorCode",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {"anyOf": [{"type": "string", "enum": list(ERROR_CODES)}, {"type": "string"}]}
+        ),
+    ],
+)
 
 
 class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
@@ -45,7 +93,7 @@ class ProgressView(BaseModel):
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
-    code: str
+    code: JobErrorCode
     detail: str
     retryable: bool
 
@@ -53,7 +101,7 @@ class JobErrorView(BaseModel):
 class FailureView(BaseModel):
     """Why an attempt failed after which another one is made."""
 
-    code: str
+    code: JobErrorCode
     detail: str
 
 
@@ -64,7 +112,7 @@ class JobView(BaseModel):
     classifier: str | None = Field(description="Null where the job belongs to none: `advise`.")
     kind: Kind
     state: State
-    phase: str | None
+    phase: Phase | None
     attempt: int = Field(description="How often a worker has claimed the job.")
     progress: ProgressView | None
     queue_position: int | None = Field(

@@ -13,6 +13,7 @@ from pydantic import (
     WrapValidator,
     field_validator,
 )
+from typing_extensions import TypeAliasType
 
 from app.db.tables import Job
 from app.services.classifiers.references import NumberOrAlias
@@ -174,7 +175,7 @@ def _by_kind(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return _REQUESTS[kind].model_validate(given)
 
 
-JobRequest = Annotated[Request, WrapValidator(_by_kind)]
+JobRequest = TypeAliasType("JobRequest", Annotated[Request, WrapValidator(_by_kind)])
 
 
 def request_of(job: Job) -> Request:
