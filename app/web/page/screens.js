@@ -33,6 +33,13 @@ export const SCREENS = [
     load: () => import("./screens/new/new_classifier.js"),
   },
   {
+    path: "/classifiers/:name/teach",
+    title: "Teach",
+    tab: { label: "Teach", icon: "upload" },
+    scopes: ["train"],
+    load: () => import("./screens/teach/teach.js"),
+  },
+  {
     path: "/classifiers/:name/versions",
     title: "Versions",
     tab: { label: "Versions", icon: "tree" },

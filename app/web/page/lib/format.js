@@ -63,3 +63,12 @@ export function ago(time, now = Date.now()) {
   const [unit, length] = units.find(([, each]) => seconds >= each) ?? ["minute", 60];
   return `${count(Math.floor(seconds / length), unit)} ago`;
 }
+
+/**
+ * Returns a text as a sentence: the service's warnings begin small and have no full stop.
+ * @param {string} text
+ */
+export function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}

@@ -1,0 +1,214 @@
+// A job as it goes: what it does, how far it is, what it has measured, and what it warns of.
+
+import { cancel, ended, eventsAfter, follow, retry } from "../api/jobs.js";
+import { isAbort } from "../api/problem.js";
+import { h } from "../lib/dom.js";
+import { duration, percent, sentence } from "../lib/format.js";
+import { signal, whileShown } from "../lib/signals.js";
+import { button } from "./button.js";
+import { icon } from "./icon.js";
+import { lineChart } from "./line_chart.js";
+import { notice, problemNotice } from "./notice.js";
+
+/** @typedef {import("../api/types.js").Job} Job */
+/** @typedef {import("../api/types.js").JobEvent} JobEvent */
+
+/** @type {readonly (readonly [string, string])[]} */
+const PHASES = [
+  ["preparing", "Reading the images"],
+  ["training", "Learning"],
+  ["extracting", "Looking at the images again"],
+  ["selecting_exemplars", "Choosing what to remember"],
+  ["evaluating", "Measuring"],
+  ["publishing", "Saving the version"],
+];
+
+/**
+ * Shows a job and follows it.
+ * @param {Job} first the job as it is known
+ * @param {(job: Job) => void} [onEnded] called once it has ended
+ */
+export function jobPanel(first, onEnded) {
+  const job = signal(first);
+  const problem = signal(/** @type {unknown} */ (null));
+  const losses = signal(/** @type {{x: number, y: number}[]} */ ([]));
+  const warnings = signal(/** @type {JobEvent[]} */ ([]));
+  const shown = whileShown();
+  let seen = 0;
+
+  /** @param {Job} now */
+  function note(now) {
+    job.value = now;
+    const { epoch, loss } = now.progress ?? {};
+    if (epoch && loss !== null && loss !== undefined && now.state === "running") {
+      losses.value = [...losses.peek().filter(({ x }) => x < epoch), { x: epoch, y: loss }];
+    }
+    void readEvents();
+  }
+
+  async function readEvents() {
+    try {
+      const events = (await eventsAfter(first.id, seen, shown)).filter(({ seq }) => seq > seen);
+      seen = Math.max(seen, ...events.map(({ seq }) => seq));
+      const added = events.filter(({ level, type }) => level === "warning" || type === "warning");
+      if (added.length) warnings.value = [...warnings.peek(), ...added];
+    } catch {
+      // The job itself is followed; its next change asks for events again.
+    }
+  }
+
+  async function start() {
+    problem.value = null;
+    try {
+      const last = await follow(first.id, note, shown);
+      onEnded?.(last);
+    } catch (error) {
+      if (!isAbort(error) && !shown.aborted) problem.value = error;
+    }
+  }
+
+  /** @param {(id: string) => Promise<Job>} change */
+  const ask = (change) => async () => {
+    try {
+      const wasOver = ended(job.peek());
+      job.value = await change(first.id);
+      if (wasOver) void start();
+    } catch (error) {
+      problem.value = error;
+    }
+  };
+  void start();
+
+  return h(
+    "section",
+    { class: "card stack job", "aria-label": "Job" },
+    h(
+      "div",
+      { class: "row apart" },
+      h("h2", { role: "status" }, () => title(job.value)),
+      () => actions(job.value, ask),
+    ),
+    () => (ended(job.value) ? null : bar(job.value)),
+    () => (ended(job.value) ? null : steps(job.value)),
+    () => figures(job.value),
+    () => (losses.value.length > 1 ? lossChart(losses.value) : null),
+    () => warnings.value.map((event) => notice("warning", null, sentence(event.message))),
+    () => failure(job.value),
+    () => (problem.value ? problemNotice(problem.value, () => void start()) : null),
+  );
+}
+
+/** @param {Job} job */
+function title(job) {
+  const phase = PHASES.find(([name]) => name === job.phase)?.[1];
+  if (job.state === "queued")
+    return job.queue_position && job.queue_position > 1
+      ? `Waits, number ${job.queue_position} in the queue`
+      : "About to start";
+  if (job.state === "running") return phase ?? "Starting";
+  if (job.state === "cancelling") return "Stopping";
+  if (job.state === "cancelled") return "Cancelled";
+  return job.state === "failed" ? "It did not work" : "Done";
+}
+
+/**
+ * @param {Job} job
+ * @param {(change: (id: string) => Promise<Job>) => () => Promise<void>} ask
+ */
+function actions(job, ask) {
+  if (job.state === "failed" || job.state === "cancelled")
+    return button("Try again", { icon: "retry", onclick: ask(retry) });
+  if (ended(job)) return null;
+  return button("Cancel", {
+    icon: "close",
+    disabled: job.state === "cancelling",
+    onclick: ask(cancel),
+  });
+}
+
+/** @param {Job} job */
+function bar(job) {
+  const fraction = job.progress?.fraction ?? 0;
+  return h(
+    "div",
+    {
+      class: "bar large",
+      role: "progressbar",
+      "aria-label": "Progress",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": Math.round(100 * fraction),
+    },
+    h("span", { style: { width: `${100 * fraction}%` } }),
+  );
+}
+
+/** @param {Job} job */
+function steps(job) {
+  const at = PHASES.findIndex(([name]) => name === job.phase);
+  return h(
+    "ol",
+    { class: "steps" },
+    PHASES.map(([, text], index) =>
+      h(
+        "li",
+        {
+          class: index < at ? "done" : index === at ? "now" : "",
+          "aria-current": index === at ? "step" : null,
+        },
+        h("span", { class: "step-mark" }, index < at ? icon("check") : null),
+        text,
+      ),
+    ),
+  );
+}
+
+/** @param {Job} job */
+function figures(job) {
+  const progress = job.progress;
+  if (!progress || ended(job)) return null;
+  /** @type {[string, string | null][]} */
+  const all = [
+    [
+      "Accuracy so far",
+      progress.held_out_accuracy === null ? null : percent(progress.held_out_accuracy),
+    ],
+    ["Loss", progress.loss === null ? null : progress.loss.toFixed(3)],
+    ["Epoch", progress.epoch === null ? null : `${progress.epoch} of ${progress.epochs}`],
+    [
+      "Images a second",
+      progress.images_per_second === null ? null : String(Math.round(progress.images_per_second)),
+    ],
+    ["Time left", progress.eta_seconds === null ? null : duration(progress.eta_seconds)],
+  ];
+  const known = all.filter(([, value]) => value !== null);
+  if (!known.length) return null;
+  return h(
+    "dl",
+    { class: "figures" },
+    known.map(([name, value]) =>
+      h("div", null, h("dt", null, name), h("dd", { class: "number" }, value)),
+    ),
+  );
+}
+
+/** @param {{x: number, y: number}[]} losses */
+function lossChart(losses) {
+  return lineChart(losses, {
+    title: "Loss after each epoch",
+    x: "Epoch",
+    y: "Loss",
+    shown: (value) => value.toFixed(2),
+  });
+}
+
+/** @param {Job} job */
+function failure(job) {
+  if (!job.error) return null;
+  const { detail, retryable } = job.error;
+  return notice(
+    "error",
+    detail,
+    h("p", null, retryable ? "Another try may help." : "Another try would end the same way."),
+  );
+}
