@@ -40,6 +40,13 @@ export const SCREENS = [
     load: () => import("./screens/teach/teach.js"),
   },
   {
+    path: "/classifiers/:name/try",
+    title: "Try",
+    tab: { label: "Try", icon: "spark" },
+    scopes: ["predict"],
+    load: () => import("./screens/try/try.js"),
+  },
+  {
     path: "/classifiers/:name/versions",
     title: "Versions",
     tab: { label: "Versions", icon: "tree" },

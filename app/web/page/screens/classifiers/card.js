@@ -16,7 +16,7 @@ import { onePerLabel } from "./examples.js";
 /** @typedef {import("../../api/types.js").Job} Job */
 /** @typedef {import("../../api/types.js").Judgement} Judgement */
 
-const EXAMPLES = 5;
+const EXAMPLES = 4;
 // Enough to find an image of each of so many classes.
 const LOOKED_AT = 200;
 

@@ -1,0 +1,147 @@
+// Trying a classifier: an image or the camera, and what it says.
+
+import { get, path } from "../../api/client.js";
+import { may } from "../../api/session.js";
+import { each, h } from "../../lib/dom.js";
+import { link } from "../../lib/router.js";
+import { signal } from "../../lib/signals.js";
+import { fileThumbnail } from "../../media/thumbnails.js";
+import { button, linkButton } from "../../ui/button.js";
+import { hasCamera } from "../../ui/camera.js";
+import { droppable, fileButton } from "../../ui/drop_zone.js";
+import { icon } from "../../ui/icon.js";
+import { empty, problemNotice } from "../../ui/notice.js";
+import { resource, shown } from "../../ui/resource.js";
+import { codePanel } from "./code_panel.js";
+import { live } from "./live.js";
+import { tried } from "./tried.js";
+
+/** @typedef {import("../../media/files.js").Entry} Entry */
+/** @typedef {{id: number, name: string, blob: Blob}} Tried */
+
+// How many images can be gone back to.
+const KEPT = 24;
+
+/** @type {import("../../screens.js").MakeScreen} */
+export function screen({ params }) {
+  const name = params.name ?? "";
+  const classifier = resource((signal) => get(path`v1/classifiers/${name}`, { signal }));
+  return shown(classifier, ({ live: version }) =>
+    version === null ? nothingYet(name) : trying(name),
+  );
+}
+
+/** @param {string} name */
+function nothingYet(name) {
+  const teach = may("train")
+    ? linkButton("Teach it", link("/classifiers/:name/teach", { name }), {
+        kind: "primary",
+        icon: "upload",
+      })
+    : null;
+  return empty(
+    "spark",
+    "It knows nothing yet",
+    "Teach it some classes first, then try it here.",
+    teach,
+  );
+}
+
+/** @param {string} name */
+function trying(name) {
+  const images = signal(/** @type {readonly Tried[]} */ ([]));
+  const shownImage = signal(/** @type {Tried | null} */ (null));
+  const watching = signal(false);
+  const problem = signal(/** @type {unknown} */ (null));
+  const failed = (/** @type {unknown} */ error) => (problem.value = error);
+  let made = 0;
+
+  /** @param {Entry[]} entries */
+  async function take(entries) {
+    problem.value = null;
+    watching.value = false;
+    const added = await Promise.all(
+      entries
+        .slice(0, KEPT)
+        .map(async ({ path: file, read }) => ({ id: ++made, name: file, blob: await read() })),
+    );
+    images.value = [...added, ...images.peek()].slice(0, KEPT);
+    shownImage.value = added[0] ?? null;
+  }
+
+  const place = h(
+    "div",
+    { class: "stack" },
+    () => zone(shownImage.value === null && !watching.value),
+    () => (problem.value ? problemNotice(problem.value) : null),
+    () => {
+      if (watching.value) return live(name);
+      return shownImage.value ? tried(name, shownImage.value.blob) : null;
+    },
+    () => (images.value.length > 1 ? strip() : null),
+    codePanel(name),
+  );
+  droppable(place, take, failed);
+  return place;
+
+  /** @param {boolean} large */
+  function zone(large) {
+    return h(
+      "div",
+      { class: large ? "drop-zone large" : "drop-zone" },
+      h("div", { class: "empty-icon" }, icon("image")),
+      h(
+        "div",
+        { class: "stack tight grow" },
+        h("h2", null, large ? "What is it?" : "Try another"),
+        h(
+          "p",
+          { class: "muted" },
+          large
+            ? `Drop an image here to see what ${name} says.`
+            : "Drop one or more images anywhere.",
+        ),
+      ),
+      h(
+        "div",
+        { class: "row" },
+        fileButton("Choose images", {
+          take,
+          failed,
+          look: { icon: "image", kind: large ? "primary" : undefined },
+        }),
+        hasCamera() ? cameraButton : null,
+      ),
+    );
+  }
+
+  function cameraButton() {
+    return button(watching.value ? "Stop the camera" : "Use the camera", {
+      icon: watching.value ? "stop" : "camera",
+      onclick: () => (watching.value = !watching.peek()),
+    });
+  }
+
+  function strip() {
+    return h(
+      "div",
+      { class: "tried-strip", role: "group", "aria-label": "Images that were tried" },
+      each(
+        () => images.value,
+        ({ id }) => id,
+        (image) =>
+          h(
+            "button",
+            {
+              type: "button",
+              class: "thumb choice",
+              "aria-label": image.name,
+              "aria-pressed": () => String(shownImage.value === image),
+              onclick: () => (shownImage.value = image),
+            },
+            fileThumbnail(async () => image.blob, { alt: "" }),
+          ),
+      ),
+    );
+  }
+}
