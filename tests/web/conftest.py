@@ -65,7 +65,7 @@ class Visit:
             f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
             for one in found
         ]
-        assert told == []
+        assert not told, "\n".join(told)
 
 
 @pytest.fixture
@@ -85,4 +85,4 @@ def visit(browser: Browser, service: Service) -> Iterator[Callable[..., Visit]]:
             each.page.context.close()
         except Error:
             wrong.append("the window did not close")
-        assert wrong == []
+        assert not wrong, "\n".join(wrong)

@@ -128,7 +128,7 @@ function about(found) {
       "div",
       { class: "about-inner" },
       h("h1", null, name),
-      h("nav", { class: "tabs", "aria-label": `Classifier ${name}` }, ...tabs),
+      h("nav", { class: "tabs", "aria-label": "Parts of the classifier" }, ...tabs),
     ),
   );
 }

@@ -12,7 +12,7 @@ export function signInForm() {
   const input = h("input", {
     type: "password",
     name: "key",
-    autocomplete: "current-password",
+    autocomplete: "off",
     placeholder: "acr_…",
     spellcheck: "false",
     required: true,
@@ -33,6 +33,8 @@ export function signInForm() {
       { class: "muted" },
       "This service lets in whoever has a key. It is kept in this tab only, until you close it.",
     ),
+    // Browsers and screen readers expect to be told whose secret it is.
+    h("input", { name: "username", autocomplete: "username", value: "key", hidden: true }),
     field("Key", input, {
       help: [
         "Whoever runs the service makes one with ",

@@ -85,7 +85,11 @@ export function jobPanel(first, onEnded) {
     h(
       "div",
       { class: "row apart" },
-      h("h2", { role: "status" }, () => title(job.value)),
+      h(
+        "h2",
+        null,
+        h("span", { role: "status" }, () => title(job.value)),
+      ),
       () => actions(job.value, ask),
     ),
     () => (ended(job.value) ? null : bar(job.value)),

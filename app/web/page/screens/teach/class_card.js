@@ -51,8 +51,8 @@ export function classCard(staged, key, sending, failed) {
   const take = (/** @type {import("../../media/files.js").Entry[]} */ entries) =>
     staged.addTo(entries, label.peek());
   const card = h(
-    "section",
-    { class: "card class-card", "aria-label": () => `Class ${label.value}` },
+    "div",
+    { class: "card class-card", role: "group", "aria-label": () => `Class ${label.value}` },
     h(
       "div",
       { class: "row apart nowrap" },

@@ -32,9 +32,13 @@ export function result(name, number) {
         { class: "row apart" },
         h(
           "h2",
-          { class: "row", role: "status" },
+          { class: "row" },
           h("span", { class: "done-mark" }, icon("check")),
-          `Version ${number} knows ${count(found.class_count, "class", "classes")}`,
+          h(
+            "span",
+            { role: "status" },
+            `Version ${number} knows ${count(found.class_count, "class", "classes")}`,
+          ),
         ),
         may("predict")
           ? linkButton("Try it", link("/classifiers/:name/try", { name }), {

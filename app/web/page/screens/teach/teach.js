@@ -95,7 +95,7 @@ function teaching(name, known, going) {
   const isNew = computed(() => isEmpty.value && !job.value && made.value === null);
   const screen = h(
     "div",
-    { class: "stack teach" },
+    { class: "stack wide-apart" },
     () => (job.value ? jobPanel(job.value, over) : null),
     () => (made.value === null ? null : result(name, made.value)),
     () => (sending.value ? null : zone(isNew.value)),
