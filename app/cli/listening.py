@@ -110,7 +110,7 @@ class Announcement:
             return
         self._made = True
         print(
-            f"Accrue listens on {self._url} (interactive documentation: {self._url}/docs).\n"
+            f"Accrue listens on {self._url} (open it in a browser; the API: {self._url}/docs).\n"
             f"Its data is in {self._data_dir}. Ctrl-C stops it.",
             flush=True,
         )

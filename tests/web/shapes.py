@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tests.pictures import encode
+
 SIDE = 96
 Draw = Callable[[ImageDraw.ImageDraw, np.random.Generator], None]
 
@@ -67,6 +69,11 @@ def picture(label: str, seed: int) -> Image.Image:
     image = Image.new("RGB", (SIDE, SIDE), (245, 243, 238))
     SHAPES[label](ImageDraw.Draw(image), random)
     return image
+
+
+def png(label: str, seed: int) -> bytes:
+    """That picture as a file."""
+    return encode(picture(label, seed))
 
 
 def write_folders(home: Path, number: int = 14) -> Path:

@@ -14,13 +14,8 @@ const waiting = [];
  * @param {{alt: string, side?: number}} options
  */
 export function fileThumbnail(read, { alt, side = 192 }) {
-  const canvas = h("canvas", {
-    role: "img",
-    "aria-label": alt,
-    class: "stored",
-    width: 1,
-    height: 1,
-  });
+  const name = alt ? { role: "img", "aria-label": alt } : { "aria-hidden": "true" };
+  const canvas = h("canvas", { ...name, class: "stored", width: 1, height: 1 });
   let gone = false;
   const observer = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;

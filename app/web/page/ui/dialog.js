@@ -37,9 +37,7 @@ export function openDialog(title, body, { wide = false } = {}) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  /** @type {HTMLElement | null} */ (
-    dialog.querySelector("[data-focus], .dialog-body input")
-  )?.focus();
+  /** @type {HTMLElement | null} */ (dialog.querySelector("[data-focus]"))?.focus();
   return close;
 }
 

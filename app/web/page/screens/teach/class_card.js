@@ -118,7 +118,7 @@ export function classCard(staged, key, sending, failed) {
         "aria-label": () => `Edit images of ${label.value}`,
         onclick: () => openClass(staged, key),
       }),
-      fileButton("Add images", { take, failed, look: { kind: "quiet", icon: "add" } }),
+      fileButton("Add", { take, failed, look: { kind: "quiet", icon: "add" } }),
       hasCamera()
         ? button("Camera", {
             kind: "quiet",

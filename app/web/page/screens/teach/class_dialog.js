@@ -99,7 +99,7 @@ function editor(staged, key, close) {
         { id: "move-to" },
         others.map((value) => h("option", { value })),
       ),
-      h("div", { class: "grow" }, to),
+      h("div", { class: "move-to" }, to),
       button("Move", { icon: "move", type: "submit", disabled: () => !some() }),
       button("Leave out", {
         icon: "trash",

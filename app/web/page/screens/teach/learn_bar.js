@@ -30,7 +30,7 @@ function ready(staged, learn) {
   const alone = classes + staged.known.length < 2;
   return h(
     "div",
-    { class: "row apart" },
+    { class: "row apart nowrap" },
     h(
       "div",
       null,

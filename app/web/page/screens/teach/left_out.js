@@ -25,7 +25,12 @@ export function leftOutNotice(staged) {
           files.slice(0, LISTED).map(({ name, reason }) => h("li", null, `${name}: ${reason}`)),
         ),
       ),
-      button("Dismiss", { onclick: () => (staged.leftOut.value = []) }),
+      button("Dismiss", {
+        icon: "close",
+        kind: "quiet",
+        alone: true,
+        onclick: () => (staged.leftOut.value = []),
+      }),
     );
   };
 }

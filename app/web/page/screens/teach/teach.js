@@ -74,6 +74,7 @@ function teaching(name, known, going) {
     if (!queued) return;
     sending.value = null;
     staged.clear();
+    staged.leftOut.value = now.upload?.rejected ?? [];
     job.value = queued;
   }
 
