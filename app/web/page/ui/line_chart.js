@@ -1,7 +1,7 @@
 // A line chart: SVG to look at, and a table of the same values behind it.
 
 import { h, s } from "../lib/dom.js";
-import { linear, ticks } from "../lib/scales.js";
+import { linear, ticks } from "../lib/scale.js";
 
 /** @typedef {{x: number, y: number}} Point */
 
@@ -32,7 +32,7 @@ export function lineChart(points, { title, x, y, shown = String, range }) {
     s(
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title },
-      ...ticks(low, high).map((value) => [
+      ...ticks(low, high, 4).map((value) => [
         s("line", {
           class: "chart-grid",
           x1: MARGIN.left,

@@ -1,11 +1,12 @@
 // A grid of squares of which only those near the view exist: 100,000 scroll as smoothly as 100.
 
 import { each, h } from "../lib/dom.js";
+import { gridOf, rowsSeen } from "../lib/rows.js";
 import { computed, onEnd, signal } from "../lib/signals.js";
-import { near } from "../lib/virtual.js";
 
 /**
- * Shows a long list as a grid that scrolls by itself.
+ * Shows a long list as a grid that scrolls by itself. Its items are made from a key each, so that
+ * those that stay keep their element.
  * @template T
  * @param {() => readonly T[]} list
  * @param {(item: T) => string} key
@@ -14,18 +15,21 @@ import { near } from "../lib/virtual.js";
  */
 export function virtualGrid(list, key, make, { cell = 112, gap = 8, label }) {
   const view = signal({ width: 0, height: 0, top: 0 });
-  const grid = computed(() => near({ count: list().length, cell, gap, ...view.value }));
-  const shown = computed(() =>
-    list()
-      .slice(grid.value.first, grid.value.last)
-      .map((item, index) => ({ item, place: grid.value.first + index })),
-  );
+  const grid = computed(() => ({ ...gridOf(view.value.width, cell, gap, list().length), gap }));
+  const shown = computed(() => {
+    const { columns, rows, size } = grid.value;
+    const [first, end] = rowsSeen(view.value.top, view.value.height, size + gap, rows);
+    return list()
+      .slice(first * columns, end * columns)
+      .map((item, index) => ({ item, place: first * columns + index }));
+  });
+  const height = () => Math.max(0, grid.value.rows * (grid.value.size + gap) - gap);
   const cells = h(
     "ul",
     {
       class: "virtual-cells",
       "aria-label": label,
-      style: () => ({ height: `${grid.value.total}px` }),
+      style: () => ({ height: `${height()}px` }),
     },
     each(
       () => shown.value,
@@ -54,14 +58,13 @@ export function virtualGrid(list, key, make, { cell = 112, gap = 8, label }) {
 
 /**
  * @param {number} place
- * @param {ReturnType<typeof near>} grid
+ * @param {{columns: number, size: number, gap: number}} grid
  */
-function placed(place, { columns, side, row }) {
+function placed(place, { columns, size, gap }) {
   const [line, column] = [Math.floor(place / columns), place % columns];
-  const gap = row - side;
   return {
-    transform: `translate(${column * (side + gap)}px, ${line * row}px)`,
-    width: `${side}px`,
-    height: `${side}px`,
+    transform: `translate(${column * (size + gap)}px, ${line * (size + gap)}px)`,
+    width: `${size}px`,
+    height: `${size}px`,
   };
 }

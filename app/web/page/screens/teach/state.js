@@ -10,6 +10,7 @@ import * as staging from "./staging.js";
 /** @typedef {import("./staging.js").Item} Item */
 /** @typedef {import("../../media/files.js").Entry} Entry */
 
+const ORDER = new Intl.Collator(undefined, { numeric: true });
 const IMAGE = /\.(jpe?g|png|webp|bmp|gif)$/i;
 
 /** The images that wait to be sent. */
@@ -43,10 +44,12 @@ export class Staged {
 
   /**
    * Takes files, each under the class that its folder names. Rejects with a Problem.
-   * @param {readonly Entry[]} entries
+   * @param {readonly Entry[]} given
    */
-  async addFolders(entries) {
-    if (!entries.length) return;
+  async addFolders(given) {
+    if (!given.length) return;
+    // Folders come in any order.
+    const entries = given.toSorted((a, b) => ORDER.compare(a.path, b.path));
     const { places } = await layout(entries.map(({ path }) => path));
     const loose = staging.freeLabel([
       ...this.known,
