@@ -15,7 +15,7 @@ from tests.e2e.harness import Digits, wait_for
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1200)]
 
 CONTEXT = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "uv.lock")
-FOLDERS = ("app", "migrations", "models", "requirements", "worker")
+FOLDERS = ("app", "clients/python", "migrations", "models", "requirements", "worker")
 
 
 def layers(image: str) -> list[str]:

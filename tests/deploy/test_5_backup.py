@@ -1,5 +1,7 @@
-"""A backup as docs/deployment.md describes it, restored into a fresh deployment."""
+"""Backups as docs/deployment.md describes them, each restored into a fresh deployment."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from tests.e2e.harness import Digits
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
 
-TAR = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "tar", "worker", "-C", "/data")
+RUN = ("run", "--rm", "-T", "--no-deps")
+TAR = (*RUN, "--entrypoint", "tar", "worker", "-C", "/data")
+# The user of the containers, to whom the folder of a backup belongs.
+ACCRUE = 10001
 
 
 def state(stack: Stack, digits: Digits) -> list[Any]:
@@ -26,15 +31,66 @@ def state(stack: Stack, digits: Digits) -> list[Any]:
     return [versions, answers]
 
 
-def test_a_backup_is_restored_into_a_fresh_deployment(
-    stack: Stack, image: str, digits: Digits, report: DeployReport, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def before(stack: Stack, digits: Digits) -> list[Any]:
+    """What is to be restored."""
     stack.create("kept")
     for labels in ([0, 1], [2, 3]):
         stack.learn("kept", digits.zip(labels))
-    before = state(stack, digits)
+    return state(stack, digits)
 
-    with report.step("backup of the running deployment") as step:
+
+@pytest.fixture
+def fresh(image: str, tmp_path: Path) -> Iterator[Stack]:
+    """Another deployment, of which the database runs."""
+    # An image that is not there yet, as on a new machine.
+    fresh = Stack(tmp_path, f"{image}-restored")
+    try:
+        fresh.compose("build")
+        fresh.compose("up", "-d", "postgres")
+        fresh.wait_healthy("postgres")
+        yield fresh
+    finally:
+        fresh.down()
+        docker("image", "rm", f"{image}-restored", check=False)
+    assert fresh.left_over() == []
+
+
+def require_restored(fresh: Stack, stack: Stack, before: list[Any], digits: Digits) -> None:
+    fresh.key = stack.key
+    fresh.up()
+    assert state(fresh, digits) == before
+    migrate = fresh.compose("ps", "-a", "-q", "migrate").stdout.split()[0]
+    assert "Read it with" not in fresh.logs(migrate)  # there is no new key to be read
+
+
+def test_a_backup_of_accrue_is_restored(
+    stack: Stack,
+    fresh: Stack,
+    before: list[Any],
+    digits: Digits,
+    report: DeployReport,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "backup"
+    folder.mkdir(mode=0o777)
+    if os.geteuid() == 0:
+        os.chown(folder, ACCRUE, ACCRUE)
+    else:
+        folder.chmod(0o777)
+    mounted = (*RUN, "-v", f"{folder}:/backup", "worker")
+    with report.step("`accrue backup` of the running deployment") as step:
+        step.found = stack.compose(*mounted, "backup", "/backup/accrue").stdout.splitlines()[-1]
+    with report.step("`accrue restore` into a fresh deployment, until it answers") as step:
+        fresh.compose(*mounted, "restore", "/backup/accrue")
+        require_restored(fresh, stack, before, digits)
+        step.found = "the same key, and the same answers to the last digit"
+
+
+def test_a_dump_and_the_blobs_are_restored(
+    stack: Stack, fresh: Stack, before: list[Any], digits: Digits, report: DeployReport
+) -> None:
+    with report.step("dump of the running deployment") as step:
         # The database first: blobs never change, and none that it names is removed for a day.
         dump = stack.compose(
             *("exec", "-T", "postgres", "pg_dump", "-U", "accrue", "-Fc", "accrue"),
@@ -45,30 +101,15 @@ def test_a_backup_is_restored_into_a_fresh_deployment(
         without = ("--exclude", "blobs/incoming")
         blobs = stack.compose(*TAR, *without, "-cf", "-", "blobs", text=False, encoding=None).stdout
         step.found = f"database {len(dump) / 1e3:.0f} kB, blobs {len(blobs) / 1e6:.1f} MB"
-
-    # An image that is not there yet, as on a new machine.
-    fresh = Stack(tmp_path, f"{image}-restored")
-    try:
-        with report.step("restore into a fresh deployment, until it answers") as step:
-            fresh.compose("build")
-            fresh.compose("up", "-d", "postgres")
-            fresh.wait_healthy("postgres")
-            fresh.compose(
-                *("exec", "-T", "postgres", "pg_restore", "-U", "accrue", "-d", "accrue"),
-                "--exit-on-error",
-                text=False,
-                encoding=None,
-                input=dump,
-            )
-            fresh.compose(*TAR, "-xf", "-", text=False, encoding=None, input=blobs)
-            fresh.key = stack.key
-            fresh.up()
-            assert state(fresh, digits) == before
-            migrate = fresh.compose("ps", "-a", "-q", "migrate").stdout.split()[0]
-            assert "Read it with" not in fresh.logs(migrate)  # there is no new key to be read
-            step.found = "the same key, and the same answers to the last digit"
-        assert fresh.learn("kept", digits.zip([4, 5])) == 3
-    finally:
-        fresh.down()
-        docker("image", "rm", f"{image}-restored", check=False)
-    assert fresh.left_over() == []
+    with report.step("restore into a fresh deployment, until it answers") as step:
+        fresh.compose(
+            *("exec", "-T", "postgres", "pg_restore", "-U", "accrue", "-d", "accrue"),
+            "--exit-on-error",
+            text=False,
+            encoding=None,
+            input=dump,
+        )
+        fresh.compose(*TAR, "-xf", "-", text=False, encoding=None, input=blobs)
+        require_restored(fresh, stack, before, digits)
+        step.found = "the same key, and the same answers to the last digit"
+    assert fresh.learn("kept", digits.zip([4, 5])) == 3
