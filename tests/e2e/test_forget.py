@@ -83,6 +83,7 @@ def test_forget_and_purge(either_service: Service, inverted_digits: Digits) -> N
     job = forget("3", "2", purge="now")
     assert job["version"] == 4
     assert http.get(f"/v1/jobs/{job['id']}/report").json() == {
+        "kind": "forget",
         "forgotten": ["2", "3"],
         "tasks": [1],
         "residual": ["backbone", "head"],

@@ -133,6 +133,7 @@ def test_a_class_leaves_the_plan_and_the_version(service: Service) -> None:
     assert live(service) == 3
     report = jobs.report(service.db, WORKSPACE, lease.job_id)
     assert report.model_dump() == {
+        "kind": "forget",
         "forgotten": ["b", "c"],
         "tasks": [],
         "residual": ["backbone"],
