@@ -35,6 +35,7 @@ FINE = {
 }
 # What older metadata calls the same licences.
 SAME = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD",

@@ -20,6 +20,7 @@ from app.api import (
     deliveries,
     documentation,
     events,
+    exports,
     health,
     idempotency,
     jobs,
@@ -50,6 +51,7 @@ from app.api.together import Together
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.budget import inference_threads
+from app.inference.exporting.exports import Exports
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
@@ -110,8 +112,8 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
         app.state.inspector = inspector = Inspector(database, store)
         app.state.database, app.state.store, app.state.tensors = database, store, tensors
         app.state.registry, app.state.batcher = registry, batcher
-        messages = Messages(settings)
-        app.state.dispatcher, app.state.messages = dispatcher, messages
+        messages = app.state.messages = Messages(settings)
+        app.state.dispatcher, app.state.exports = dispatcher, Exports(settings)
         app.state.event_poller = event_poller = EventPoller(database, settings.event_streams)
         app.state.fleet = Fleet(database)
         process_metrics.observe(settings, batcher, registry, event_poller)
@@ -138,7 +140,13 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            for stop in (inspector.stop, dispatcher.stop, registry.stop, batcher.close):
+            for stop in (
+                app.state.exports.stop,
+                inspector.stop,
+                dispatcher.stop,
+                registry.stop,
+                batcher.close,
+            ):
                 await run_in_threadpool(stop)
             messages.close()
             database.close()
@@ -184,6 +192,7 @@ def _routes() -> list[BaseRoute]:
         classifiers,
         versions,
         version_files,
+        exports,
         aliases,
         uploads,
         layouts,

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from app.api.together import Together
 from app.db.engine import Database
+from app.inference.exporting.exports import Exports
 from app.inference.registry import Registry
 from app.monitoring.fleet import Fleet
 from app.monitoring.process import ProcessMetrics
@@ -36,6 +37,7 @@ Store = Annotated[BlobStore, _shared("store")]
 # The same storage behind a cache on the local disk.
 Tensors = Annotated[TensorStore, _shared("tensors")]
 Thumbs = Annotated[Thumbnails, _shared("thumbnails")]
+ExportedFiles = Annotated[Exports, _shared("exports")]
 LoadedModels = Annotated[Registry, _shared("registry")]
 Processes = Annotated[Together, _shared("together")]
 Queue = Annotated[Messages, _shared("messages")]

@@ -1,7 +1,7 @@
 """`accrue list`, `delete`, `alias` and `export`: classifiers as a whole."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -81,20 +81,30 @@ def alias(
 def export(
     name: Name,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to write the tar.", show_default=False)
+        Path, typer.Argument(metavar="FILE", help="Where to write it.", show_default=False)
     ],
     *,
     version: Version = "live",
+    form: Annotated[
+        Literal["tar", "onnx"],
+        typer.Option(
+            "--format",
+            help="tar: tensors as safetensors, with a manifest. onnx: a model for other programs.",
+        ),
+    ] = "tar",
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
 ) -> None:
-    """Download a version: its tensors as safetensors, with a manifest, in a tar."""
+    """Download a version, as a file to keep or as a model for other programs."""
     if file.exists():
         raise CommandError(f"{file} exists already. Name another file, or remove it.")
     with connect(url, key_file) as client:
         try:
-            path = f"{classifier_path(name)}/versions/{version}/checkpoint"
-            client.run(client.api.save(path, file))
+            path = f"{classifier_path(name)}/versions/{version}"
+            if form == "onnx":
+                client.run(client.api.save(f"{path}/export", file, format=form))
+            else:
+                client.run(client.api.save(f"{path}/checkpoint", file))
         except OSError as error:
             raise CommandError(f"Cannot write {file}: {error.strerror}.") from error
     Console(highlight=False).print(f"{file} ({size(file.stat().st_size)})", markup=False)

@@ -11,7 +11,7 @@ from app.imaging.rules import CURRENT, SECOND
 from models.spec import Resize
 
 # What `pad` fills with: half of white, in every version the same.
-_PADDING = 128
+PADDING = 128
 # Larger images are first reduced by whole numbers to at least this many times their new size: fast,
 # and hardly different from filtering alone.
 _REDUCING_GAP = 2.0
@@ -57,7 +57,7 @@ def to_square(
     if resize == "pad":
         longest = max(width, height)
         across, down = _part(width, longest, side), _part(height, longest, side)
-        square = np.full((side, side, 3), _PADDING, np.uint8)
+        square = np.full((side, side, 3), PADDING, np.uint8)
         left, top = (side - across) // 2, (side - down) // 2
         inner = _resized(rgb, (across, down), whole, rules)
         square[top : top + down, left : left + across] = inner

@@ -6,6 +6,8 @@ import json
 import tarfile
 from pathlib import Path
 
+import onnx
+
 from tests.e2e.harness import Digits, Service
 from tests.e2e.test_commands import accrue, ok, refused
 
@@ -48,6 +50,10 @@ def test_the_life_of_a_classifier(service: Service, digits: Digits, tmp_path: Pa
     with tarfile.open(file) as archive:
         assert "manifest.json" in archive.getnames()
     assert "exists already" in refused(accrue("export", "lived", str(file), url=service.url))
+    model = tmp_path / "lived.onnx"
+    ok(accrue("export", "lived", str(model), "--format=onnx", url=service.url))
+    assert onnx.load(model).producer_name == "accrue"
+    model.unlink()
     gone = accrue("export", "lived", str(tmp_path / "9.tar"), "--version=9", url=service.url)
     assert "Version not found" in refused(gone)
     assert [path.name for path in tmp_path.iterdir()] == ["lived.tar"]

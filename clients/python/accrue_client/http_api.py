@@ -67,11 +67,11 @@ class Api:
         response = yield from self._send("GET", path, {})
         return response.content, response.headers.get("content-type", "")
 
-    def save(self, path: str, to: Path) -> Steps[None]:
+    def save(self, path: str, to: Path, **query: Any) -> Steps[None]:
         """Write what is at a path into a file, which is there whole or not at all."""
         part = to.with_name(f"{to.name}.part")
         try:
-            yield from self._send("GET", path, {}, to=part)
+            yield from self._send("GET", path, query, to=part)
             yield from work(lambda: part.replace(to))
         finally:
             part.unlink(missing_ok=True)

@@ -165,6 +165,12 @@ def download(api: Api, name: str, version: int, to: Path) -> Steps[None]:
     yield from api.save(f"{classifier_path(name)}/versions/{version}/checkpoint", to)
 
 
+def export(api: Api, name: str, version: int, to: Path) -> Steps[None]:
+    """Write the version as an ONNX model."""
+    path = f"{classifier_path(name)}/versions/{version}/export"
+    yield from api.save(path, to, format="onnx")
+
+
 def advise(
     api: Api, source: Any, tell: Tell, seconds: float | None, **sending: Any
 ) -> Steps[tuple[Upload, Advice]]:

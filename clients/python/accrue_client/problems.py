@@ -191,6 +191,12 @@ class CannotForgetError(InvalidError):
     problem_code = "cannot-forget"
 
 
+class CannotExportError(InvalidError):
+    """The version has something that ONNX has no operators for."""
+
+    problem_code = "cannot-export"
+
+
 class ClassifierRequiredError(InvalidError):
     """There are several classifiers, so the request must name one."""
 
@@ -417,6 +423,18 @@ class NotReadyError(UnavailableError):
     """Something that the service needs does not answer, or is not whole."""
 
     problem_code = "not-ready"
+
+
+class ExportBuildingError(UnavailableError):
+    """The file is still being built."""
+
+    problem_code = "export-building"
+
+
+class OnnxNotInstalledError(UnavailableError):
+    """The server lacks the package that writes ONNX models."""
+
+    problem_code = "onnx-not-installed"
 
 
 class QueueFullError(UnavailableError):

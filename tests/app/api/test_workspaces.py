@@ -51,6 +51,7 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}": Probe(),
     "PATCH /v1/classifiers/{name}/versions/{version}": Probe(given={"json": {"metadata": {}}}),
     "GET /v1/classifiers/{name}/versions/{version}/checkpoint": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/export": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/classes": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/matrix": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(),

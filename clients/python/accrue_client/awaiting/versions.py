@@ -106,6 +106,11 @@ class AsyncVersion:
         steps = operations.download(self._session.api, self.classifier, self.number, Path(to))
         await self._session.tasks.run(steps)
 
+    async def export(self, to: str | Path) -> None:
+        """Write the version as an ONNX model. Raises CannotExportError."""
+        steps = operations.export(self._session.api, self.classifier, self.number, Path(to))
+        await self._session.tasks.run(steps)
+
     async def delete(self) -> None:
         """Delete the version. Raises VersionInUseError."""
         path = f"{classifier_path(self.classifier)}/versions/{self.number}"

@@ -1,0 +1,88 @@
+"""``/v1/classifiers/{name}/versions/{version}/export``: versions for other programs."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+
+from app.api.access import Router, needs
+from app.api.deps import DB, ExportedFiles, Workspace
+from app.api.problems import responses
+from app.api.versions import Reference
+from app.db.engine import Database
+from app.errors import ServiceError
+from app.inference.errors import VersionUnreadableError
+from app.inference.exporting.exports import CannotExportError, OnnxNotInstalledError
+from app.inference.stored import StoredVersion
+from app.services.classifiers import classifiers, versions
+from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.versions import VersionNotFoundError
+
+router = Router(tags=["versions"], dependencies=[needs("train")])
+
+_TYPES = {"onnx": "application/onnx"}
+# How long a request waits for its file: less than proxies wait for an answer.
+_BUILD_SECONDS = 30.0
+
+
+class ExportBuildingError(ServiceError, status=503, code="export-building"):
+    """The file is still being built."""
+
+
+@router.get(
+    "/v1/classifiers/{name}/versions/{version}/export",
+    response_class=FileResponse,
+    responses={
+        **responses(
+            ClassifierNotFoundError,
+            VersionNotFoundError,
+            VersionUnreadableError,
+            CannotExportError,
+            OnnxNotInstalledError,
+            ExportBuildingError,
+        ),
+        200: {"description": "The model.", "content": {_TYPES["onnx"]: {}}},
+        206: {"description": "The part of it that `Range` names.", "content": {_TYPES["onnx"]: {}}},
+        304: {"description": "The model is the one that `If-None-Match` names."},
+    },
+)
+async def export_version(
+    name: str,
+    version: Reference,
+    db: DB,
+    exported: ExportedFiles,
+    workspace: Workspace,
+    format: Annotated[
+        Literal["onnx"], Query(description="onnx: for ONNX Runtime and all that reads ONNX.")
+    ] = "onnx",
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """Download a version as a model that other programs predict with."""
+    stored = await run_in_threadpool(_stored, db, workspace, name, version)
+    try:
+        async with asyncio.timeout(_BUILD_SECONDS):
+            # Others wait for the same file: it is built when this request is given up.
+            built = await asyncio.shield(asyncio.wrap_future(exported.onnx(name, stored)))
+    except TimeoutError:
+        raise ExportBuildingError(
+            "The file is being built, which goes on: ask again for it.",
+            headers={"Retry-After": "5"},
+        ) from None
+    headers = {"ETag": built.etag, "Cache-Control": "private, no-cache"}
+    if built.etag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return FileResponse(
+        built.path,
+        headers=headers,
+        media_type=_TYPES[format],
+        filename=f"{name}-{stored.number}.{format}",
+    )
+
+
+def _stored(db: Database, workspace: str, name: str, reference: str) -> StoredVersion:
+    with db.reading() as session:
+        classifier = classifiers.require(session, workspace, name)
+        version_id = versions.require(session, classifier, reference).id
+    return StoredVersion.read(db, version_id)

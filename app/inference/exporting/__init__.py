@@ -1,0 +1,1 @@
+"""Versions as files that other programs predict with."""

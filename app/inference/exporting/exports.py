@@ -1,0 +1,129 @@
+"""The files of versions that this process has built, one at a time."""
+
+import hashlib
+import multiprocessing
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from app.errors import ServiceError
+from app.inference.errors import VersionUnreadableError
+from app.inference.exporting.building import build
+from app.inference.stored import StoredVersion
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# How long a file is kept, for downloads that go on where they broke off. No longer: what it holds
+# may have to be forgotten.
+_KEPT_SECONDS = 600.0
+# Of the largest networks, on a busy machine.
+_BUILD_SECONDS = 900.0
+# Not fork: other threads of a server may hold locks.
+_PROCESSES = multiprocessing.get_context("spawn")
+
+
+class OnnxNotInstalledError(ServiceError, status=501, code="onnx-not-installed"):
+    """The server lacks the package that writes ONNX models."""
+
+
+class CannotExportError(ServiceError, status=422, code="cannot-export"):
+    """The version has something that ONNX has no operators for."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file that is ready, and its ETag."""
+
+    path: Path
+    etag: str
+
+
+class Exports:
+    """Builds each version's file once, however many requests wait for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = TemporaryDirectory(prefix="accrue-exports-")
+        # One at a time: each takes some times the memory of its version.
+        self._thread = ThreadPoolExecutor(1, "export")
+        self._lock = threading.Lock()
+        self._files: dict[str, Future[Built]] = {}
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End what is being built, and delete all files. Blocks."""
+        self._stopped.set()
+        self._thread.shutdown(cancel_futures=True)
+        self._folder.cleanup()
+
+    def onnx(self, classifier: str, stored: StoredVersion) -> "Future[Built]":
+        """Return the future of a version's ONNX model.
+
+        Raises OnnxNotInstalledError; the future raises CannotExportError and
+        VersionUnreadableError.
+        """
+        if find_spec("onnx") is None:
+            raise OnnxNotInstalledError(
+                "This server cannot write ONNX models: have its operator install the package, with "
+                "`pip install 'accrue[onnx]'`."
+            )
+        with self._lock:
+            future = self._files.get(stored.id)
+            if future is None or (future.done() and future.exception() is not None):
+                future = self._thread.submit(self._build, classifier, stored)
+                self._files[stored.id] = future
+            return future
+
+    def _build(self, classifier: str, stored: StoredVersion) -> Built:
+        path = Path(self._folder.name) / f"{stored.id}.onnx"
+        ours, theirs = _PROCESSES.Pipe(duplex=False)
+        process = _PROCESSES.Process(
+            target=build, args=(self._settings, classifier, stored, path, theirs), daemon=True
+        )
+        process.start()
+        theirs.close()
+        try:
+            failed = self._wait(ours)
+        finally:
+            process.kill()
+            process.join()
+        if failed is not None:
+            reason, passing = failed
+            log.warning("version_not_exported", version=stored.id, reason=reason)
+            if passing:
+                raise VersionUnreadableError(reason)
+            raise CannotExportError(
+                f"Version {stored.number} cannot be exported as ONNX: {reason}. Use another "
+                "backbone, or download its checkpoint."
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        expiry = threading.Timer(_KEPT_SECONDS, self._expire, (stored.id, path))
+        expiry.daemon = True
+        expiry.start()
+        return Built(path, f'"{digest}"')
+
+    def _wait(self, ours: Connection) -> tuple[str, bool] | None:
+        """Return why the process has not built the file, and whether that may pass."""
+        for _ in range(int(_BUILD_SECONDS)):
+            if self._stopped.is_set():
+                return "the server is shutting down", True
+            if ours.poll(1.0):
+                try:
+                    found: tuple[str, bool] | None = ours.recv()
+                except EOFError:
+                    return "its process died, which is mostly for want of memory", False
+                return found
+        return f"it took longer than {_BUILD_SECONDS:.0f} seconds", False
+
+    def _expire(self, version_id: str, path: Path) -> None:
+        with self._lock:
+            self._files.pop(version_id, None)
+        path.unlink(missing_ok=True)
