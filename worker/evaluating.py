@@ -8,11 +8,11 @@ from collections import Counter
 import torch
 
 from app.db.repositories.evaluated import EvaluatedRow
+from app.services.classifiers.confusion import ConfusionView
 from app.services.jobs.evaluation_view import (
     CalibrationView,
     CalledUnknownView,
     ClassFiguresView,
-    ConfusionView,
     EvaluationView,
     LeftOutView,
 )
@@ -134,21 +134,13 @@ def _report(plan: EvaluatePlan, found: Predictions, rows: list[EvaluatedRow]) ->
             ClassFiguresView(label=label, **row)
             for label, row in zip(labels, measured["per_class"], strict=True)
         ],
-        confusion=_confusion(labels, torch.tensor(measured["confusion"])),
+        confusion=ConfusionView.of(labels, torch.tensor(measured["confusion"])),
         calibration=CalibrationView.model_validate(measured["calibration"]),
         false_alarms=plan.false_alarms,
         known_why=_why(found, plan.false_alarms),
         known=_called_unknown([row for row in rows if row.label_score is not None]),
         unknown=_called_unknown([row for row in rows if row.label_score is None]),
         unknown_labels=dict(unknown),
-    )
-
-
-def _confusion(labels: list[str], counts: torch.Tensor) -> ConfusionView:
-    """Leave out classes that have no image and were never predicted."""
-    seen = ((counts.sum(dim=0) + counts.sum(dim=1)) > 0).nonzero().flatten()
-    return ConfusionView(
-        labels=[labels[column] for column in seen.tolist()], counts=counts[seen][:, seen].tolist()
     )
 
 

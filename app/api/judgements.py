@@ -1,4 +1,4 @@
-"""``…/versions/{version}/held-out`` and ``/suspects``: what a version says of labelled images."""
+"""``…/versions/{version}/held-out``, ``/confusion`` and ``/suspects``: of labelled images."""
 
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from app.api.problems import responses
 from app.api.versions import Behind, Reference
 from app.services.classifiers import judgements
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.confusion import ConfusionView
 from app.services.classifiers.judgements import (
     JudgementView,
     LookedAtView,
@@ -52,6 +53,9 @@ def list_held_out(
     label: Annotated[
         str | None, Query(max_length=1000, description="Only images of this class.")
     ] = None,
+    predicted: Annotated[
+        str | None, Query(max_length=1000, description="Only those called so.")
+    ] = None,
     wrong: Annotated[
         bool | None, Query(description="Only images that the version contradicts, or does not.")
     ] = None,
@@ -59,9 +63,27 @@ def list_held_out(
     after: Behind = -1,
 ) -> Page[JudgementView]:
     """List the held-out images with what the version says of them, most surely wrong first."""
-    found = judgements.held_out(db, tensors, workspace, name, version, label=label, wrong=wrong)
-    later = [image for image in found if image.position > after][: limit + 1]
-    return Page.of(later, limit, lambda image: str(image.position))
+    found = judgements.held_out(
+        db,
+        tensors,
+        workspace,
+        name,
+        version,
+        label=label,
+        predicted=predicted,
+        wrong=wrong,
+        limit=limit + 1,
+        after=after,
+    )
+    return Page.of(found, limit, lambda image: str(image.position))
+
+
+@router.get("/confusion", responses=responses(*_ERRORS))
+def get_confusion(
+    name: str, version: Reference, db: DB, tensors: Tensors, workspace: Workspace
+) -> ConfusionView:
+    """Count how often held-out images of one class were called another."""
+    return judgements.confusion(db, tensors, workspace, name, version)
 
 
 @router.get("/suspects", responses=responses(*_ERRORS))

@@ -1,5 +1,6 @@
 """What a version says of images whose label is known: held-out ones, and suspected wrong labels."""
 
+from itertools import islice
 from math import exp
 from typing import Literal
 
@@ -12,11 +13,12 @@ from app.db.tables import Version
 from app.errors import ServiceError
 from app.services import stored
 from app.services.classifiers import classifiers, versions
+from app.services.classifiers.confusion import ConfusionView
 from app.services.classifiers.version_file import TensorsUnreadableError
 from app.services.classifiers.versions import ClassNotFoundError
 from app.services.labels import clean_label
 from app.storage import TensorStore
-from models import judging
+from models import figures, judging
 from models.judging import HELD_OUT, LEFT_OUT, PARTS, Judged, Judgement
 from models.state import decode
 
@@ -79,24 +81,49 @@ def held_out(
     reference: str,
     *,
     label: str | None,
+    predicted: str | None,
     wrong: bool | None,
+    limit: int,
+    after: int,
 ) -> list[JudgementView]:
-    """Return what a version says of its held-out images, the most surely wrong first.
+    """Return what a version says of up to `limit` held-out images, the most surely wrong first.
 
-    With `label`, of those of that label; with `wrong`, of those that it contradicts, or does not.
-    Raises ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError, NotJudgedError,
+    Of those after the position `after`. With `label`, of those of that label; with `predicted`, of
+    those that it calls so; with `wrong`, of those that it contradicts, or does not. Raises
+    ClassifierNotFoundError, VersionNotFoundError, ClassNotFoundError, NotJudgedError,
     TensorsUnreadableError and StorageUnavailableError.
     """
     with db.reading() as session:
         version = _version(session, workspace, name, reference)
         known = _known(session, version)
     column = None if label is None else _column(known, label)
+    called = None if predicted is None else _column(known, predicted)
     judged = _read(store, known, HELD_OUT)
-    return [
+    chosen = (
         JudgementView(**_fields(judgement, position, known))
         for position, judgement in enumerate(judged.ordered() if judged else ())
-        if column in (None, judgement.column) and wrong in (None, judgement.wrong)
-    ]
+        if position > after
+        and column in (None, judgement.column)
+        and called in (None, judgement.predicted)
+        and wrong in (None, judgement.wrong)
+    )
+    return list(islice(chosen, limit))
+
+
+def confusion(
+    db: Database, store: TensorStore, workspace: str, name: str, reference: str
+) -> ConfusionView:
+    """Return how often a version called held-out images of one class another.
+
+    Raises what `held_out` does but ClassNotFoundError.
+    """
+    with db.reading() as session:
+        known = _known(session, _version(session, workspace, name, reference))
+    judged = _read(store, known, HELD_OUT)
+    if judged is None:
+        return ConfusionView(labels=[], counts=[])
+    counts = figures.confusion(judged.columns, judged.predicted, len(known.labels))
+    return ConfusionView.of(known.labels, counts)
 
 
 def suspects(

@@ -8,6 +8,7 @@ from app.db.engine import Database
 from app.db.repositories import evaluated as evaluated_rows
 from app.db.rows import columns_of
 from app.errors import ServiceError
+from app.services.classifiers.confusion import ConfusionView
 from app.services.jobs import views
 
 
@@ -27,13 +28,6 @@ class ClassFiguresView(BaseModel):
         description="Of its images, the share called so; null where there is none."
     )
     f1: float | None = Field(description="The harmonic mean of the two.")
-
-
-class ConfusionView(BaseModel):
-    """How often images of one class were called another."""
-
-    labels: list[str] = Field(description="Classes that have an image or were predicted.")
-    counts: list[list[int]] = Field(description="[i][j]: images of class i that were called j.")
 
 
 class BinView(BaseModel):

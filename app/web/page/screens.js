@@ -67,4 +67,25 @@ export const SCREENS = [
     scopes: ["predict", "train"],
     load: () => import("./screens/versions/compare.js"),
   },
+  {
+    path: "/classifiers/:name/inside",
+    title: "Look inside",
+    tab: { label: "Look inside", icon: "eye" },
+    scopes: ["train"],
+    load: () => import("./screens/inside/inside.js"),
+  },
+  {
+    path: "/classifiers/:name/inside/:version",
+    title: "Look inside",
+    under: "/classifiers/:name/inside",
+    scopes: ["train"],
+    load: () => import("./screens/inside/inside.js"),
+  },
+  {
+    path: "/classifiers/:name/inside/:version/:part",
+    title: "Look inside",
+    under: "/classifiers/:name/inside",
+    scopes: ["train"],
+    load: () => import("./screens/inside/inside.js"),
+  },
 ];

@@ -72,11 +72,20 @@ def test_held_out_images_are_paged_the_most_surely_wrong_first(api: TestClient) 
         ({"wrong": False}, (2, 0)),
         ({"label": LABELS[1]}, (2,)),
         ({"label": LABELS[1], "wrong": True}, ()),
+        ({"predicted": LABELS[1]}, (1, 3, 2)),
+        ({"label": LABELS[0], "predicted": LABELS[1], "limit": 1}, (1,)),
     ):
         found = api.get(f"{VERSION}/held-out", params=query).json()["data"]
         assert [image["sha256"] for image in found] == [digest(n) for n in numbers]
-    unknown = api.get(f"{VERSION}/held-out?label=none")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "class-not-found")
+    for query in ("label=none", "predicted=none"):
+        unknown = api.get(f"{VERSION}/held-out?{query}")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "class-not-found")
+
+
+@pytest.mark.usefixtures("version")
+def test_confusions_of_held_out_images_are_counted(api: TestClient) -> None:
+    found = api.get(f"{VERSION}/confusion").json()
+    assert found == {"labels": [LABELS[0], LABELS[1]], "counts": [[1, 2], [0, 1]]}
 
 
 @pytest.mark.usefixtures("version")

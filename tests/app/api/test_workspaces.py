@@ -55,6 +55,7 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/classes": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/matrix": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/confusion": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),

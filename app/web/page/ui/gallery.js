@@ -14,6 +14,8 @@ import { storedImage } from "./stored_image.js";
  * @property {boolean} [wrong]
  */
 
+/** @typedef {{image: Shown, element: HTMLElement, finish: () => void}} Cell */
+
 /**
  * @typedef {object} Options
  * @property {(index: number) => void} [open] called when an image is chosen
@@ -50,7 +52,7 @@ export function gallery(label, images, { open, more, smallest = SMALLEST } = {})
       removeEventListener("scroll", follow, { capture: true });
       removeEventListener("resize", follow);
     });
-    /** @type {Map<number, [Element, () => void]>} */
+    /** @type {Map<number, Cell>} */
     let present = new Map();
     effect(() => {
       const all = list();
@@ -58,31 +60,66 @@ export function gallery(label, images, { open, more, smallest = SMALLEST } = {})
       const height = size + TEXT;
       const [first, end] = rowsSeen(top.value, seen.value, height + GAP, rows);
       place.style.setProperty("height", `${Math.max(0, rows * (height + GAP) - GAP)}px`);
-      const wanted = new Map();
+      const before = present;
+      present = new Map();
       const last = Math.min(all.length, end * columns);
       for (let index = first * columns; index < last; index += 1) {
         const image = all[index];
+        const old = before.get(index);
         if (!image) continue;
-        wanted.set(index, present.get(index) ?? scoped(() => cell(image, index, size, open)));
-        present.delete(index);
-        const [element] = wanted.get(index);
+        if (old && same(old.image, image)) {
+          before.delete(index);
+          present.set(index, old);
+        } else present.set(index, make(image, index, size));
+      }
+      before.forEach(remove);
+      let position = 0;
+      for (const [index, { element }] of present) {
         const [x, y] = [(index % columns) * (size + GAP), Math.floor(index / columns)];
         element.style.setProperty("transform", `translate(${x}px, ${y * (height + GAP)}px)`);
         element.style.setProperty("width", `${size}px`);
         element.setAttribute("aria-setsize", `${all.length}`);
-        if (element.parentNode !== place) place.append(element);
+        // In the order of the list, for the keyboard; what stays is not moved and keeps its focus.
+        const there = place.children[position] ?? null;
+        if (there !== element) place.insertBefore(element, there);
+        position += 1;
       }
-      present.forEach(([element, finish]) => {
-        element.remove();
-        finish();
-      });
-      present = wanted;
       if (more && last >= all.length) queueMicrotask(more);
     });
-    onEnd(() => present.forEach(([, finish]) => finish()));
+    onEnd(() => present.forEach(remove));
+
+    /**
+     * @param {Shown} image
+     * @param {number} index
+     * @param {number} size
+     * @returns {Cell}
+     */
+    function make(image, index, size) {
+      const [element, finish] = scoped(() => cell(image, index, size, open));
+      return { image, element, finish };
+    }
     requestAnimationFrame(follow);
     return place;
   });
+}
+
+/** @param {Cell} cell */
+function remove({ element, finish }) {
+  element.remove();
+  finish();
+}
+
+/**
+ * @param {Shown} one
+ * @param {Shown} other
+ */
+function same(one, other) {
+  return (
+    one.sha256 === other.sha256 &&
+    one.title === other.title &&
+    one.text === other.text &&
+    one.wrong === other.wrong
+  );
 }
 
 /**
@@ -93,7 +130,7 @@ export function gallery(label, images, { open, more, smallest = SMALLEST } = {})
  */
 function cell(image, index, size, open) {
   const inside = [
-    storedImage(image.sha256, { alt: image.title, width: size > 200 ? 384 : 192 }),
+    storedImage(image.sha256, { alt: "", width: size > 200 ? 384 : 192 }),
     h("span", { class: "gallery-title cut" }, image.title),
     h("span", { class: image.wrong ? "gallery-text wrong cut" : "gallery-text cut" }, image.text),
   ];

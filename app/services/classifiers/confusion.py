@@ -1,0 +1,23 @@
+"""Confusion matrices as clients see them."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+
+class ConfusionView(BaseModel):
+    """How often images of one class were called another."""
+
+    labels: list[str] = Field(description="Classes that have an image or were predicted.")
+    counts: list[list[int]] = Field(description="[i][j]: images of class i that were called j.")
+
+    @classmethod
+    def of(cls, labels: Sequence[str], counts: Tensor) -> Self:
+        """Leave out classes that have no image and were never predicted; `counts` are [C, C]."""
+        seen = ((counts.sum(dim=0) + counts.sum(dim=1)) > 0).nonzero().flatten()
+        return cls(
+            labels=[labels[column] for column in seen.tolist()],
+            counts=counts[seen][:, seen].tolist(),
+        )
