@@ -11,7 +11,7 @@ import { themeButton } from "./theme.js";
 import { announcements } from "./ui/announce.js";
 import { button, linkButton } from "./ui/button.js";
 import { icon } from "./ui/icon.js";
-import { empty, problemNotice } from "./ui/notice.js";
+import { emptyScreen, problemNotice } from "./ui/notice.js";
 import { loading } from "./ui/resource.js";
 
 const NAME = "Accrue";
@@ -194,11 +194,11 @@ function titleOf({ screen, params }) {
 
 function nowhere() {
   const all = linkButton("All classifiers", "#/", { kind: "primary" });
-  return empty("help", "There is no such page", "The address may have been cut off.", all);
+  return emptyScreen("help", "There is no such page", "The address may have been cut off.", all);
 }
 
 function forbidden() {
   const text = "Ask whoever gave you the key for one that may, or sign in with another one.";
   const again = button("Sign in with another key", { kind: "primary", onclick: signOut });
-  return empty("key", "Your key may not do this", text, again);
+  return emptyScreen("key", "Your key may not do this", text, again);
 }

@@ -4,7 +4,7 @@ import { cancel, ended, eventsAfter, follow, retry } from "../api/jobs.js";
 import { isAbort } from "../api/problem.js";
 import { h } from "../lib/dom.js";
 import { duration, percent, sentence } from "../lib/format.js";
-import { signal, whileShown } from "../lib/signals.js";
+import { computed, signal, whileShown } from "../lib/signals.js";
 import { button } from "./button.js";
 import { icon } from "./icon.js";
 import { lineChart } from "./line_chart.js";
@@ -12,6 +12,7 @@ import { notice, problemNotice } from "./notice.js";
 
 /** @typedef {import("../api/types.js").Job} Job */
 /** @typedef {import("../api/types.js").JobEvent} JobEvent */
+/** @typedef {import("./line_chart.js").Point} Point */
 
 /** @type {readonly (readonly [string, string])[]} */
 const PHASES = [
@@ -31,17 +32,21 @@ const PHASES = [
 export function jobPanel(first, onEnded) {
   const job = signal(first);
   const problem = signal(/** @type {unknown} */ (null));
-  const losses = signal(/** @type {{x: number, y: number}[]} */ ([]));
+  const losses = signal(/** @type {readonly Point[]} */ ([]));
+  const accuracies = signal(/** @type {readonly Point[]} */ ([]));
   const warnings = signal(/** @type {JobEvent[]} */ ([]));
   const shown = whileShown();
+  // One epoch is no line yet.
+  const trains = computed(() => losses.value.length > 1);
   let seen = 0;
 
   /** @param {Job} now */
   function note(now) {
     job.value = now;
-    const { epoch, loss } = now.progress ?? {};
-    if (epoch && loss !== null && loss !== undefined && now.state === "running") {
-      losses.value = [...losses.peek().filter(({ x }) => x < epoch), { x: epoch, y: loss }];
+    if (now.state === "running") {
+      const { epoch = null, loss = null, held_out_accuracy: accuracy = null } = now.progress ?? {};
+      losses.value = grown(losses.peek(), epoch, loss);
+      accuracies.value = grown(accuracies.peek(), epoch, accuracy);
     }
     void readEvents();
   }
@@ -95,7 +100,7 @@ export function jobPanel(first, onEnded) {
     () => (ended(job.value) ? null : bar(job.value)),
     () => (ended(job.value) ? null : steps(job.value)),
     () => figures(job.value),
-    () => (losses.value.length > 1 ? lossChart(losses.value) : null),
+    () => (trains.value ? training(losses, accuracies, job.peek().progress?.epochs ?? 1) : null),
     () => warnings.value.map((event) => notice("warning", null, sentence(event.message))),
     () => failure(job.value),
     () => (problem.value ? problemNotice(problem.value, () => void start()) : null),
@@ -196,14 +201,36 @@ function figures(job) {
   );
 }
 
-/** @param {{x: number, y: number}[]} losses */
-function lossChart(losses) {
-  return lineChart(losses, {
-    title: "Loss after each epoch",
-    x: "Epoch",
-    y: "Loss",
-    shown: (value) => value.toFixed(2),
-  });
+/**
+ * Returns a line with a value at its end; one of the same epoch is replaced.
+ * @param {readonly Point[]} line
+ * @param {number | null} epoch
+ * @param {number | null} value
+ * @returns {readonly Point[]}
+ */
+function grown(line, epoch, value) {
+  if (epoch === null || value === null) return line;
+  // A second try counts its epochs from 1 again.
+  return [...line.filter(({ x }) => x < epoch), { x: epoch, y: value }];
+}
+
+/**
+ * @param {import("../lib/signals.js").Signal<readonly Point[]>} losses
+ * @param {import("../lib/signals.js").Signal<readonly Point[]>} accuracies
+ * @param {number} end the number of epochs
+ */
+function training(losses, accuracies, end) {
+  const loss = { title: "Loss", x: "Epoch", y: "Loss", end };
+  const accuracy = { title: "Accuracy on held-out images", x: "Epoch", y: "Accuracy", end, top: 1 };
+  return h(
+    "div",
+    { class: "training" },
+    lineChart(() => losses.value, { ...loss, shown: (value) => value.toFixed(2) }),
+    () =>
+      accuracies.value.length
+        ? lineChart(() => accuracies.value, { ...accuracy, shown: (value) => percent(value, 0) })
+        : null,
+  );
 }
 
 /** @param {Job} job */

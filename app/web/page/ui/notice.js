@@ -47,11 +47,32 @@ export function problemNotice(error, retry = null) {
  * @param {...import("../lib/dom.js").Child} actions
  */
 export function empty(shape, title, text, ...actions) {
+  return nothing(shape, h("h2", null, title), text, actions);
+}
+
+/**
+ * The same where it is all that a screen shows.
+ * @param {import("./icon.js").IconName} shape
+ * @param {string} title
+ * @param {string} text
+ * @param {...import("../lib/dom.js").Child} actions
+ */
+export function emptyScreen(shape, title, text, ...actions) {
+  return nothing(shape, h("h1", null, title), text, actions);
+}
+
+/**
+ * @param {import("./icon.js").IconName} shape
+ * @param {HTMLElement} heading
+ * @param {string} text
+ * @param {import("../lib/dom.js").Child[]} actions
+ */
+function nothing(shape, heading, text, actions) {
   return h(
     "div",
     { class: "empty" },
     h("div", { class: "empty-icon" }, icon(shape)),
-    h("h2", null, title),
+    heading,
     h("p", null, text),
     actions.length ? h("div", { class: "row center" }, ...actions) : null,
   );

@@ -4,7 +4,7 @@ import { all } from "../../api/client.js";
 import { may } from "../../api/session.js";
 import { each, h } from "../../lib/dom.js";
 import { linkButton } from "../../ui/button.js";
-import { empty } from "../../ui/notice.js";
+import { emptyScreen } from "../../ui/notice.js";
 import { loading, resource, shown } from "../../ui/resource.js";
 import { classifierCard } from "./card.js";
 
@@ -55,13 +55,13 @@ function grid(found) {
 
 function welcome() {
   if (!may("train")) {
-    return empty(
+    return emptyScreen(
       "layers",
       "No classifiers yet",
       "Your key sees classifiers here once there are some.",
     );
   }
-  return empty(
+  return emptyScreen(
     "layers",
     "Teach your first classifier",
     "Give it some photographs of each thing that it shall tell apart. It learns in seconds, and you can add more things later: it does not forget.",

@@ -19,13 +19,11 @@ export class Sending {
   /**
    * @param {string} classifier
    * @param {readonly Item[]} items
-   * @param {readonly string[]} known labels that the classifier knows
    */
-  constructor(classifier, items, known) {
+  constructor(classifier, items) {
     this.classifier = classifier;
     this.items = items;
     this.batches = batches(items);
-    this.extends = items.some(({ label }) => known.includes(label));
     /** @type {import("../../lib/signals.js").Signal<"sending" | "paused" | "failed" | "done">} */
     this.state = signal("sending");
     this.sent = signal(/** @type {ReadonlySet<string>} */ (new Set()));
@@ -92,7 +90,8 @@ export class Sending {
     return post(path`v1/classifiers/${this.classifier}/jobs`, {
       kind: "learn",
       uploads: [this.#upload?.id],
-      on_existing: this.extends ? "extend" : "error",
+      // The screen says which classes are known: more images of one are meant for it.
+      on_existing: "extend",
     });
   }
 }

@@ -68,7 +68,7 @@ function teaching(name, known, going) {
   warnBeforeLeaving(() => staged.items.peek().length > 0);
 
   async function learn() {
-    const now = sending.peek() ?? new Sending(name, staged.items.peek(), staged.known);
+    const now = sending.peek() ?? new Sending(name, staged.items.peek());
     sending.value = now;
     const queued = await now.run();
     if (!queued) return;

@@ -4,7 +4,8 @@ import { get, path } from "../../api/client.js";
 import { may } from "../../api/session.js";
 import { each, h } from "../../lib/dom.js";
 import { link } from "../../lib/router.js";
-import { signal } from "../../lib/signals.js";
+import { onEnd, signal } from "../../lib/signals.js";
+import { chosenFiles } from "../../media/files.js";
 import { fileThumbnail } from "../../media/thumbnails.js";
 import { button, linkButton } from "../../ui/button.js";
 import { hasCamera } from "../../ui/camera.js";
@@ -82,6 +83,7 @@ function trying(name) {
     codePanel(name),
   );
   droppable(place, take, failed);
+  takePasted(take, failed);
   return place;
 
   /** @param {boolean} large */
@@ -98,8 +100,8 @@ function trying(name) {
           "p",
           { class: "muted" },
           large
-            ? `Drop an image here to see what ${name} says.`
-            : "Drop one or more images anywhere.",
+            ? `Drop or paste an image here to see what ${name} says.`
+            : "Drop or paste one or more images.",
         ),
       ),
       h(
@@ -144,4 +146,19 @@ function trying(name) {
       ),
     );
   }
+}
+
+/**
+ * Takes images from the clipboard, as long as the screen is shown.
+ * @param {(entries: Entry[]) => unknown} take
+ * @param {(error: unknown) => void} failed
+ */
+function takePasted(take, failed) {
+  /** @param {ClipboardEvent} event */
+  function paste(event) {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length) chosenFiles(files).then(take).catch(failed);
+  }
+  addEventListener("paste", paste);
+  onEnd(() => removeEventListener("paste", paste));
 }

@@ -1,0 +1,104 @@
+"""Sending images: pausing, cancelling, and what the service could not use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.harness import SMALL, Service
+from tests.web import shapes
+from tests.web.conftest import Visit
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shapes.write_folders(tmp_path_factory.mktemp("to-send") / "shapes")
+
+
+def begin(visit: Callable[..., Visit], service: Service, name: str, folder: Path) -> Page:
+    """Open the screen of a new classifier that learns fast, and choose a folder."""
+    service.http.post("/v1/classifiers", json={**SMALL, "name": name}).raise_for_status()
+    page = visit().go(f"/classifiers/{name}/teach")
+    page.get_by_label("Choose a folder").set_input_files(folder)
+    expect(page.get_by_text("5 classes, 70 images")).to_be_visible()
+    return page
+
+
+class Slow:
+    """A connection over which the second batch waits until it is let through."""
+
+    def __init__(self, page: Page) -> None:
+        self.waiting: list[Route] = []
+        page.route("**/v1/uploads/*/images*", self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self.waiting.append(route)
+
+    def let_through(self, page: Page) -> None:
+        page.unroute("**/v1/uploads/*/images*")
+        for route in self.waiting:
+            route.continue_()
+
+
+def test_sending_is_paused_and_goes_on(
+    visit: Callable[..., Visit], service: Service, folders: Path
+) -> None:
+    page = begin(visit, service, "paused", folders)
+    slow = Slow(page)
+    page.get_by_role("button", name="Learn", exact=True).click()
+    expect(page.get_by_text("Sending: 24 of 70 images")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    slow.let_through(page)
+    # The batch that was under way arrives, and no other one is sent.
+    expect(page.get_by_text("Paused: 48 of 70 images")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Version 1 knows 5 classes")).to_be_visible(timeout=240_000)
+    (upload,) = service.http.get("/v1/uploads").json()["data"][:1]
+    assert upload["accepted"] == 70
+
+
+def test_sending_is_cancelled_as_if_nothing_had_been_sent(
+    visit: Callable[..., Visit], service: Service, folders: Path
+) -> None:
+    before = service.http.get("/v1/uploads").json()["data"]
+    page = begin(visit, service, "given-up", folders)
+    slow = Slow(page)
+    page.get_by_role("button", name="Learn", exact=True).click()
+    expect(page.get_by_text("Sending: 24 of 70 images")).to_be_visible()
+    with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        page.get_by_role("button", name="Cancel").click()
+    assert slow.waiting
+    # The images are still there, to be changed and sent again.
+    expect(page.get_by_text("5 classes, 70 images")).to_be_visible()
+    expect(page.get_by_role("button", name="Learn", exact=True)).to_be_enabled()
+    assert service.http.get("/v1/uploads").json()["data"] == before
+
+
+def test_what_the_service_cannot_use_is_named(
+    visit: Callable[..., Visit], service: Service, tmp_path: Path
+) -> None:
+    folder = shapes.write_folders(tmp_path / "shapes")
+    (folder / "star" / "0.png").write_bytes(b"no image at all")
+    page = begin(visit, service, "named", folder)
+    page.get_by_role("button", name="Learn", exact=True).click()
+    expect(page.get_by_text("1 file not taken")).to_be_visible()
+    page.get_by_text("Which, and why").click()
+    expect(page.get_by_text("shapes/star/0.png")).to_be_visible()
+    expect(page.get_by_text("Version 1 knows 5 classes")).to_be_visible(timeout=240_000)
+
+
+def test_a_job_is_cancelled_and_tried_again(
+    visit: Callable[..., Visit], service: Service, folders: Path
+) -> None:
+    page = begin(visit, service, "again", folders)
+    service.http.patch("/v1/classifiers/again", json={"options": {"epochs": 5000}})
+    page.get_by_role("button", name="Learn", exact=True).click()
+    job = page.get_by_role("region", name="Job")
+    expect(job.get_by_text("Accuracy so far").or_(job.get_by_text("Loss")).first).to_be_visible()
+    job.get_by_role("button", name="Cancel").click()
+    expect(job.get_by_text("Cancelled")).to_be_visible()
+    job.get_by_role("button", name="Try again").click()
+    expect(job.get_by_role("progressbar")).to_be_visible()
+    job.get_by_role("button", name="Cancel").click()
+    expect(job.get_by_text("Cancelled")).to_be_visible()
