@@ -1,10 +1,10 @@
 // The frame: menu, the tabs of a classifier, signing in, and the screen that the address names.
 
 import { get } from "./api/client.js";
-import { key, keysOn, may, refused, scopes, signOut } from "./api/session.js";
+import { key, keysOn, may, refused, scopes, signOut, signedIn } from "./api/session.js";
 import { append, h } from "./lib/dom.js";
 import { address, link, match } from "./lib/router.js";
-import { computed, effect, scoped, signal } from "./lib/signals.js";
+import { computed, effect, scoped, signal, untracked } from "./lib/signals.js";
 import { SCREENS } from "./screens.js";
 import { signInForm } from "./sign_in.js";
 import { themeButton } from "./theme.js";
@@ -32,11 +32,9 @@ export function start() {
     announcements,
   ]);
   showScreens(main, found);
-  void learnWhoAsks();
-  let before = key.peek();
   effect(() => {
-    if (key.value !== before && key.value !== null) void learnWhoAsks();
-    before = key.value;
+    void signedIn.value;
+    untracked(() => void learnWhoAsks());
   });
 }
 

@@ -8,6 +8,8 @@ const STORED = "accrue.key";
 
 /** The key that requests are sent with; null where none is known or needed. */
 export const key = signal(sessionStorage.getItem(STORED));
+/** How often somebody has signed in: the same key may be tried again. */
+export const signedIn = signal(0);
 /** Whether a request was refused for want of a valid key. */
 export const refused = signal(false);
 /** The scopes of the key; null until they are known. @type {import("../lib/signals.js").Signal<readonly Scope[] | null>} */
@@ -35,6 +37,7 @@ export function signIn(given) {
   sessionStorage.setItem(STORED, given);
   key.value = given;
   refused.value = false;
+  signedIn.value = signedIn.peek() + 1;
 }
 
 /** Forgets the key. */

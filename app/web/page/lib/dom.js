@@ -11,6 +11,8 @@ const SVG = "http://www.w3.org/2000/svg";
 // Set as properties: their attributes only say how the element begins.
 const PROPERTIES = new Set(["value", "checked", "disabled", "indeterminate", "open", "srcObject"]);
 
+const CONTROLS = "button:enabled, a[href], input:enabled:not([hidden]), select:enabled, [tabindex]";
+
 /**
  * Makes an HTML element. Of `props`, `on…` are listeners, `ref` is called with the element, `style`
  * holds CSS properties, and the rest are attributes; null and false leave one out.
@@ -95,17 +97,38 @@ function region(parent, make) {
   effect(() => {
     const made = document.createDocumentFragment();
     append(made, [make()]);
-    clear(start, end);
+    const focused = clear(start, end);
     end.before(made);
+    if (focused) focusFirst(start, end);
   });
 }
 
 /**
  * @param {Node} start
  * @param {Node} end
+ * @returns {boolean} whether the focus was in what has gone
  */
 function clear(start, end) {
-  while (start.nextSibling && start.nextSibling !== end) start.nextSibling.remove();
+  let focused = false;
+  for (let node = start.nextSibling; node && node !== end; node = start.nextSibling) {
+    focused ||= node.contains(document.activeElement);
+    node.remove();
+  }
+  return focused;
+}
+
+/**
+ * Gives the focus to the first control between two marks, so that a button that becomes another one
+ * does not send who uses the keyboard back to the top.
+ * @param {Node} start
+ * @param {Node} end
+ */
+function focusFirst(start, end) {
+  for (let node = start.nextSibling; node && node !== end; node = node.nextSibling) {
+    if (!(node instanceof Element)) continue;
+    const control = node.matches(CONTROLS) ? node : node.querySelector(CONTROLS);
+    if (control) return /** @type {HTMLElement} */ (control).focus({ preventScroll: true });
+  }
 }
 
 /**

@@ -36,6 +36,11 @@ export function jobPanel(first, onEnded) {
   const accuracies = signal(/** @type {readonly Point[]} */ ([]));
   const warnings = signal(/** @type {JobEvent[]} */ ([]));
   const shown = whileShown();
+  // Signals of their own, so that a button stays the same one while the job moves on.
+  const offered = computed(() => offer(job.value));
+  const over = computed(() => ended(job.value));
+  const phase = computed(() => job.value.phase);
+  const fraction = () => job.value.progress?.fraction ?? 0;
   // One epoch is no line yet.
   const trains = computed(() => losses.value.length > 1);
   let seen = 0;
@@ -95,10 +100,10 @@ export function jobPanel(first, onEnded) {
         null,
         h("span", { role: "status" }, () => title(job.value)),
       ),
-      () => actions(job.value, ask),
+      () => action(offered.value, ask),
     ),
-    () => (ended(job.value) ? null : bar(job.value)),
-    () => (ended(job.value) ? null : steps(job.value)),
+    () => (over.value ? null : bar(fraction)),
+    () => (over.value ? null : steps(phase.value)),
     () => figures(job.value),
     () => (trains.value ? training(losses, accuracies, job.peek().progress?.epochs ?? 1) : null),
     () => warnings.value.map((event) => notice("warning", null, sentence(event.message))),
@@ -121,23 +126,29 @@ function title(job) {
 }
 
 /**
+ * Returns what can be done with a job.
  * @param {Job} job
- * @param {(change: (id: string) => Promise<Job>) => () => Promise<void>} ask
+ * @returns {"cancel" | "cancelling" | "retry" | null}
  */
-function actions(job, ask) {
-  if (job.state === "failed" || job.state === "cancelled")
-    return button("Try again", { icon: "retry", onclick: ask(retry) });
-  if (ended(job)) return null;
-  return button("Cancel", {
-    icon: "close",
-    disabled: job.state === "cancelling",
-    onclick: ask(cancel),
-  });
+function offer(job) {
+  if (job.state === "failed" || job.state === "cancelled") return "retry";
+  if (job.state === "succeeded") return null;
+  return job.state === "cancelling" ? "cancelling" : "cancel";
 }
 
-/** @param {Job} job */
-function bar(job) {
-  const fraction = job.progress?.fraction ?? 0;
+/**
+ * @param {ReturnType<typeof offer>} offered
+ * @param {(change: (id: string) => Promise<Job>) => () => Promise<void>} ask
+ */
+function action(offered, ask) {
+  if (offered === null) return null;
+  if (offered === "retry") return button("Try again", { icon: "retry", onclick: ask(retry) });
+  const disabled = offered === "cancelling";
+  return button("Cancel", { icon: "close", disabled, onclick: ask(cancel) });
+}
+
+/** @param {() => number} fraction */
+function bar(fraction) {
   return h(
     "div",
     {
@@ -146,15 +157,15 @@ function bar(job) {
       "aria-label": "Progress",
       "aria-valuemin": 0,
       "aria-valuemax": 100,
-      "aria-valuenow": Math.round(100 * fraction),
+      "aria-valuenow": () => Math.round(100 * fraction()),
     },
-    h("span", { style: { width: `${100 * fraction}%` } }),
+    h("span", { style: () => ({ width: `${100 * fraction()}%` }) }),
   );
 }
 
-/** @param {Job} job */
-function steps(job) {
-  const at = PHASES.findIndex(([name]) => name === job.phase);
+/** @param {string | null} phase */
+function steps(phase) {
+  const at = PHASES.findIndex(([name]) => name === phase);
   return h(
     "ol",
     { class: "steps" },

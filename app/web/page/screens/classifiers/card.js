@@ -38,7 +38,7 @@ export function classifierCard(classifier) {
     "a",
     {
       class: "card classifier",
-      href: link(`/classifiers/:name/${taught ? "try" : "teach"}`, { name }),
+      href: link(begin(taught), { name }),
     },
     strip(name, taught),
     h(
@@ -55,6 +55,15 @@ export function classifierCard(classifier) {
       ]),
     ),
   );
+}
+
+/**
+ * Returns the address of the screen that one begins with.
+ * @param {boolean} taught
+ */
+function begin(taught) {
+  const tries = may("predict") && (taught || !may("train"));
+  return `/classifiers/:name/${tries ? "try" : "teach"}`;
 }
 
 /** @param {Version | null} version */
