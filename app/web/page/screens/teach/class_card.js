@@ -2,7 +2,7 @@
 
 import { each, h } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
-import { computed, signal } from "../../lib/signals.js";
+import { computed } from "../../lib/signals.js";
 import { fileThumbnail } from "../../media/thumbnails.js";
 import { button } from "../../ui/button.js";
 import { droppable, fileButton } from "../../ui/drop_zone.js";
@@ -31,14 +31,12 @@ export function classCard(staged, key, sending, failed) {
   const own = computed(() => staged.warnings.value.filter(({ about }) => about === label.value));
   const sent = computed(() => sending()?.sent.value ?? new Set());
   const editable = () => sending() === null;
-  const draft = signal("");
   const name = h("input", {
     class: "class-name",
     "aria-label": "Name of the class",
     value: () => label.value,
     maxlength: 200,
     disabled: () => !editable(),
-    oninput: () => (draft.value = name.value),
     onchange() {
       staged.rename(label.peek(), name.value);
       name.value = label.peek();

@@ -24,10 +24,9 @@ export function learnBar(staged, sending, { learn, giveUp }) {
  * @param {() => void} learn
  */
 function ready(staged, learn) {
-  const items = staged.items.value;
-  const classes = staged.groups.value.length;
-  const warnings = staged.warnings.value.length;
-  const alone = classes + staged.known.length < 2;
+  const classes = () => staged.groups.value.length;
+  const alone = () => classes() + staged.known.length < 2;
+  const images = () => staged.items.value.length;
   return h(
     "div",
     { class: "row apart nowrap" },
@@ -37,17 +36,9 @@ function ready(staged, learn) {
       h(
         "strong",
         { class: "number" },
-        `${count(classes, "class", "classes")}, ${count(items.length, "image")}`,
+        () => `${count(classes(), "class", "classes")}, ${count(images(), "image")}`,
       ),
-      h(
-        "p",
-        { class: "muted small" },
-        alone
-          ? "Add a second class: one alone cannot be told apart from anything."
-          : warnings
-            ? `${count(warnings, "remark")} above. You can learn all the same.`
-            : `${bytes(items.reduce((sum, { size }) => sum + size, 0))} to send.`,
-      ),
+      h("p", { class: "muted small" }, () => remark(staged, alone())),
     ),
     button("Learn", {
       kind: "primary",
@@ -57,6 +48,17 @@ function ready(staged, learn) {
       onclick: learn,
     }),
   );
+}
+
+/**
+ * @param {import("./state.js").Staged} staged
+ * @param {boolean} alone
+ */
+function remark(staged, alone) {
+  if (alone) return "Add a second class: one alone cannot be told apart from anything.";
+  const warnings = staged.warnings.value.length;
+  if (warnings) return `${count(warnings, "remark")} above. You can learn all the same.`;
+  return `${bytes(staged.items.value.reduce((sum, { size }) => sum + size, 0))} to send.`;
 }
 
 /**

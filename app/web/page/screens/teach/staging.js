@@ -9,7 +9,7 @@
 /** @typedef {{about: string, text: string, ids: string[]}} Warning `about`: the label of a class */
 
 // Fewer images of a class than this teach little, and leave none to measure on.
-export const FEW = 10;
+const FEW = 10;
 
 /**
  * Returns the classes with their images, in the order in which they were first named.

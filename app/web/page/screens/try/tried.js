@@ -68,7 +68,7 @@ export function tried(classifier, image) {
  * @param {Blob} blob
  * @param {string} alt
  */
-export function shownBlob(blob, alt) {
+function shownBlob(blob, alt) {
   const address = URL.createObjectURL(blob);
   onEnd(() => URL.revokeObjectURL(address));
   return h("img", { src: address, alt });
