@@ -65,6 +65,10 @@ def test_a_version_is_named_compared_and_downloaded(
     with tarfile.open(downloaded.value.path()) as file:
         assert "manifest.json" in file.getnames()
 
+    with page.expect_download() as exported:
+        page.get_by_role("button", name="Export as ONNX").click()
+    assert exported.value.suggested_filename == "branching-1.onnx"
+
     page.get_by_label("Compare with").select_option(label="Version 2 (live)")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("New: 2 and 3.")).to_be_visible()

@@ -80,11 +80,11 @@ def held_out(
     name: str,
     reference: str,
     *,
-    label: str | None,
-    predicted: str | None,
-    wrong: bool | None,
     limit: int,
-    after: int,
+    after: int = -1,
+    label: str | None = None,
+    predicted: str | None = None,
+    wrong: bool | None = None,
 ) -> list[JudgementView]:
     """Return what a version says of up to `limit` held-out images, the most surely wrong first.
 

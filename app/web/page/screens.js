@@ -88,4 +88,11 @@ export const SCREENS = [
     scopes: ["train"],
     load: () => import("./screens/inside/inside.js"),
   },
+  {
+    path: "/operate",
+    title: "Operate",
+    menu: { label: "Operate", icon: "gauge" },
+    scopes: ["train", "metrics"],
+    load: () => import("./screens/operate/operate.js"),
+  },
 ];

@@ -18,18 +18,19 @@ import { path, send } from "./client.js";
  * Asks a classifier about an image. Rejects with a Problem.
  * @param {string} classifier
  * @param {Blob} image
- * @param {{explain?: boolean, signal?: AbortSignal}} [options] `explain` asks for a heat map
+ * @param {{explain?: boolean, version?: number, signal?: AbortSignal}} [options] `explain` asks for
+ * a heat map; without a version, the live one answers
  * @returns {Promise<Answer>}
  */
-export async function predict(classifier, image, { explain = false, signal } = {}) {
+export async function predict(classifier, image, { explain = false, version, signal } = {}) {
   const answer = await send("POST", path`v1/classifiers/${classifier}/predict`, {
     body: image,
-    query: { explain: explain || null },
+    query: { explain: explain || null, version },
     headers: { "Content-Type": "application/octet-stream" },
     signal,
   });
-  const { version, results } = await answer.json();
-  return { ...results[0], version };
+  const { version: answering, results } = await answer.json();
+  return { ...results[0], version: answering };
 }
 
 /**

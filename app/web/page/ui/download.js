@@ -1,4 +1,4 @@
-// Downloads. Where a key is needed a link cannot send it: the file is fetched first.
+// Downloads. A link cannot send a key, nor show what is wrong: then the file is fetched first.
 
 import { send, url } from "../api/client.js";
 import { key } from "../api/session.js";
@@ -13,9 +13,11 @@ import { problemNotice } from "./notice.js";
  * @param {string} label
  * @param {string} from path of the API
  * @param {string} name of the file
+ * @param {{mayFail?: boolean}} [options] `mayFail`: the service may say why there is no such file
  */
-export function downloadButton(label, from, name) {
-  if (key.peek() === null) return linkButton(label, url(from), { icon: "file", download: name });
+export function downloadButton(label, from, name, { mayFail = false } = {}) {
+  if (key.peek() === null && !mayFail)
+    return linkButton(label, url(from), { icon: "file", download: name });
   const busy = signal(false);
   const problem = signal(/** @type {unknown} */ (null));
   async function fetchFile() {

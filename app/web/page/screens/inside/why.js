@@ -1,6 +1,7 @@
 // Why a version says what it says of a stored image: a heat map, made when it is asked for.
 
 import { path, send } from "../../api/client.js";
+import { pictureOf, predict } from "../../api/predictions.js";
 import { isAbort } from "../../api/problem.js";
 import { h } from "../../lib/dom.js";
 import { onEnd, signal, whileShown } from "../../lib/signals.js";
@@ -22,15 +23,13 @@ export function whyButton({ name, version }, sha256) {
     problem.value = null;
     try {
       const image = await send("GET", path`v1/images/${sha256}`, { signal: shown });
-      const answer = await send("POST", path`v1/classifiers/${name}/predict`, {
-        query: { version: version.number, explain: true },
-        headers: { "Content-Type": "application/octet-stream" },
-        body: await image.blob(),
+      const answer = await predict(name, await image.blob(), {
+        version: version.number,
+        explain: true,
         signal: shown,
       });
-      const [result] = (await answer.json()).results;
-      label.value = result.label;
-      address.value = URL.createObjectURL(png(result.heat_map));
+      label.value = answer.label;
+      address.value = URL.createObjectURL(pictureOf(answer.heat_map ?? ""));
     } catch (error) {
       if (!isAbort(error) && !shown.aborted) problem.value = error;
     }
@@ -46,10 +45,4 @@ export function whyButton({ name, version }, sha256) {
       h("figcaption", { class: "small muted" }, `Red is what spoke most for ${label.value}.`),
     );
   });
-}
-
-/** @param {string} text in base64 */
-function png(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: "image/png" });
 }

@@ -58,6 +58,14 @@ export function actions(name, version, versions, reload) {
             `${name}-${version.number}.tar`,
           )
         : null,
+      may("train")
+        ? downloadButton(
+            "Export as ONNX",
+            `${to}/export?format=onnx`,
+            `${name}-${version.number}.onnx`,
+            { mayFail: true },
+          )
+        : null,
       may("admin") && !version.aliases.length
         ? button("Delete", { icon: "trash", kind: "quiet", onclick: remove })
         : null,

@@ -3,9 +3,10 @@
 import { get, path } from "../../api/client.js";
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
+import { link } from "../../lib/router.js";
 import { signal } from "../../lib/signals.js";
 import { announce } from "../../ui/announce.js";
-import { button } from "../../ui/button.js";
+import { button, linkButton } from "../../ui/button.js";
 import { problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { LIVE, move } from "./aliases.js";
@@ -43,21 +44,32 @@ export function serving(name, version, reload) {
     "section",
     { class: "card stack", "aria-labelledby": "serving" },
     shown(live, (served) => [
-      served.number === version.number ? isLive(version) : change(version, served, serve),
+      served.number === version.number ? isLive(name, version) : change(version, served, serve),
     ]),
     () => (problem.value ? problemNotice(problem.value) : null),
   );
 }
 
-/** @param {Version} version */
-function isLive(version) {
+/**
+ * @param {string} name
+ * @param {Version} version
+ */
+function isLive(name, { number, parent }) {
+  const back = link("/classifiers/:name/versions/:version", { name, version: `${parent}` });
   return [
     h("h2", { id: "serving" }, "It is live"),
     h(
       "p",
       { class: "muted" },
-      `Predictions come from version ${version.number}. To go back, open an older version and serve that.`,
+      `Predictions come from version ${number}. To go back, open an older version and serve that.`,
     ),
+    parent === null
+      ? null
+      : h(
+          "div",
+          null,
+          linkButton(`See what version ${parent} would change`, back, { icon: "retry" }),
+        ),
   ];
 }
 

@@ -7,6 +7,7 @@ import { link } from "../../lib/router.js";
 import { linkButton } from "../../ui/button.js";
 import { notice } from "../../ui/notice.js";
 import { loading, resource, shown } from "../../ui/resource.js";
+import { tiles } from "../../ui/tiles.js";
 import { actions } from "./actions.js";
 import { aliasBadges } from "./aliases.js";
 import { accuracyOf } from "./changes.js";
@@ -75,7 +76,7 @@ function view(name, version, versions, reload) {
       }),
     ),
     ...(version.metrics.warnings ?? []).map((warning) => notice("warning", null, warning)),
-    tiles(version),
+    figures(version),
     h(
       "div",
       { class: "columns" },
@@ -100,37 +101,20 @@ function madeHow(version) {
 }
 
 /** @param {Version} version */
-function tiles(version) {
+function figures(version) {
   const { metrics } = version;
   const left = metrics.leave_one_out;
   const images = left?.images ?? metrics.measured_on ?? 0;
   const error = left ? null : metrics.standard_error;
   const give = error ? ` ± ${(200 * error).toFixed(1)}` : "";
-  return h(
-    "dl",
-    { class: "tiles" },
-    tile("Accuracy", percent(accuracyOf(version)), `on ${count(images, "image")}${give}`),
-    tile(
+  return tiles([
+    ["Accuracy", percent(accuracyOf(version)), `on ${count(images, "image")}${give}`],
+    [
       "Forgetting",
       percent(metrics.forgetting),
       metrics.forgetting === null ? "once it has learnt twice" : "lost of what it knew before",
-    ),
-    tile("Classes", `${version.class_count}`, "it tells apart"),
-    tile("Size", bytes(version.size_bytes), "as a file"),
-  );
-}
-
-/**
- * @param {string} name
- * @param {string} value
- * @param {string} about
- */
-function tile(name, value, about) {
-  return h(
-    "div",
-    { class: "tile" },
-    h("dt", null, name),
-    h("dd", { class: "tile-value number" }, value),
-    h("dd", { class: "small muted" }, about),
-  );
+    ],
+    ["Classes", `${version.class_count}`, "it tells apart"],
+    ["Size", bytes(version.size_bytes), "as a file"],
+  ]);
 }
