@@ -30,7 +30,7 @@ NPM := $(shell command -v npm)
 NODE_STAMP := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy chaos bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
+.PHONY: help setup demo test test-full test-deploy chaos fuzz-api bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ test-deploy: $(STAMP) ## Build the image and test a deployment with Docker, in a
 # JOBS sets how long it runs, SEED what happens: make chaos JOBS=300 SEED=7
 chaos: $(STAMP) ## Run real jobs while processes and servers are killed (JOBS=100 SEED=7)
 	$(BIN)/python -m tests.chaos --jobs $(or $(JOBS),100) $(if $(SEED),--seed $(SEED))
+
+# SECONDS sets how long each way runs: make fuzz-api SECONDS=600
+fuzz-api: $(STAMP) ## Send a service whatever its OpenAPI document allows and forbids (installs schemathesis into .peers)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120)
 
 bench-serving: $(STAMP) ## Compare predictions with LitServe, BentoML and TorchServe (installs them into .peers)
 	$(BIN)/python -m benchmarks.serving --peers

@@ -14,6 +14,7 @@ body of a refused request is never read.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -116,8 +117,10 @@ class GuardedRoute(APIRoute):
         ]
         if self.needs:
             _document(given, self.needs[-1])
-        if set(given.get("methods") or ()) <= _READING_METHODS:
-            endpoint = in_thread(endpoint)
+        # Coroutines that read have little to say, and must answer where no thread is free.
+        reads = set(given.get("methods") or ()) <= _READING_METHODS
+        if not (reads and iscoroutinefunction(endpoint)):
+            endpoint = in_thread(endpoint, given.get("status_code"))
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

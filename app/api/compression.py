@@ -58,12 +58,13 @@ class Compression:
 
 
 def _accepts_gzip(headers: Headers) -> bool:
-    """Say whether a client takes gzip; one that refuses it sends `q=0`."""
-    for choice in headers.get("accept-encoding", "").split(","):
+    """Say whether a client takes gzip: a weight of its own counts, else that of `*`."""
+    taken = {}
+    for choice in ",".join(headers.getlist("accept-encoding")).split(","):
         coding, _, weight = choice.partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
-            return weight.replace(" ", "").rstrip("0") not in ("q=", "q=0.")
-    return False
+        refused = weight.replace(" ", "").lower().rstrip("0") in ("q=", "q=0.")
+        taken[coding.strip().lower()] = not refused
+    return taken.get("gzip", taken.get("*", False))
 
 
 def _compressible(start: Message) -> bool:

@@ -83,18 +83,22 @@ async def list_job_events(
     """
     workspace = caller.workspace
     if not wants_stream(request):
-        found = await run_in_threadpool(
-            events.page, db, workspace, job_id, after=after, limit=limit + 1
-        )
-        data, has_more = found[:limit], len(found) > limit
-        page = EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
-        return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=_JSON)
+        content = await run_in_threadpool(_page, db, workspace, job_id, after, limit)
+        return Response(content, headers={"Vary": "Accept"}, media_type=_JSON)
     seen = after if last_event_id is None else last_event_id
     tail = await run_in_threadpool(events.tail, db, workspace, job_id, after=seen)
     if tail.ended and not tail.events:
         # 204 keeps a browser from reconnecting for ever.
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     return EventStream(event_poller, _follow(db, event_poller, caller, job_id, seen, tail))
+
+
+def _page(db: Database, workspace: str, job_id: str, after: int, limit: int) -> str:
+    """Return a page of events as JSON."""
+    found = events.page(db, workspace, job_id, after=after, limit=limit + 1)
+    data, has_more = found[:limit], len(found) > limit
+    page = EventPage(data=data, has_more=has_more, next=data[-1].seq if has_more else None)
+    return page.model_dump_json()
 
 
 def wants_stream(request: Request) -> bool:

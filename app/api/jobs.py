@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from app.api.access import Router, needs
@@ -38,6 +37,7 @@ from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
 from app.services.jobs.reports import ReportView
 from app.services.jobs.views import JobDetailView, JobNotFoundError, JobView, Kind, State
+from app.services.requests import Moment
 from app.services.steps import creation
 from app.services.steps.creation import (
     CORRECT_ERRORS,
@@ -165,7 +165,7 @@ def list_jobs(
     state: Annotated[Several[State], Query(description=f"Of these states. {SEVERAL}")] = (),
     kind: Annotated[Several[Kind], Query(description=f"Of these kinds. {SEVERAL}")] = (),
     since: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(ge=_FIRST, lt=_LAST, description="Made at this time or later (RFC 3339)."),
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -221,7 +221,7 @@ async def get_job(
             break
     if _was_just_promoted(job):
         # So that a prediction that follows this answer is the new version's.
-        await run_in_threadpool(models.refresh)
+        await run_in_threadpool(models.refresh, job.classifier)
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

@@ -7,8 +7,9 @@ request needs of the event loop.
 from dataclasses import dataclass
 
 from app.api.predict_views import PredictOptions
+from app.inference.lru import LruCache
 
-# Those beyond are validated each time. A client that invents them costs the others no memory.
+# A client that invents query strings costs no memory, and those of others stay.
 _ENTRIES = 1000
 _BYTES = 500
 
@@ -22,10 +23,10 @@ class Asked:
 
 
 class KnownQueries:
-    """Remembers valid query strings by the template of their path. For one event loop."""
+    """Remembers valid query strings by the template of their path, the last ones used."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[str, bytes], Asked] = {}
+        self._asked: LruCache[tuple[str, bytes], Asked] = LruCache(_ENTRIES)
 
     def find(self, template: str, query: bytes) -> Asked | None:
         """Return what a query string means; None if it is not known to be valid."""
@@ -33,8 +34,5 @@ class KnownQueries:
 
     def remember(self, template: str, query: bytes, asked: Asked) -> None:
         """Remember a query string that was found valid."""
-        if len(query) > _BYTES:
-            return
-        if len(self._asked) >= _ENTRIES:
-            self._asked.clear()
-        self._asked[template, query] = asked
+        if len(query) <= _BYTES:
+            self._asked.put((template, query), asked)

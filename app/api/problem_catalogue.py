@@ -21,6 +21,7 @@ _REMEDIES = {
     "label.",
     "cannot-evaluate": "Name a version that exists, and labelled images of classes; the detail "
     "says what is missing.",
+    "cannot-export": "Download the version file instead, or use another backbone.",
     "cannot-forget": "Leave at least one class; or make a classifier with a method that forgets "
     "exactly, such as `analytic`.",
     "cannot-purge": "Move or delete the aliases that the detail names, or wait for the other job.",
@@ -41,6 +42,7 @@ _REMEDIES = {
     "wrong, and puts a backup in place with `accrue restore`.",
     "database-unavailable": "Try again after `Retry-After`. If it lasts, look at the database: "
     "`accrue doctor` says more.",
+    "export-building": "Ask again after `Retry-After`: building goes on.",
     "foreign-site": "Use an address or `localhost` in the URL; list the page's site in "
     "`ACCRUE_CORS_ORIGINS`; or require keys with `ACCRUE_KEYS=required`.",
     "head-too-large": "Send fewer or shorter headers, and a shorter address.",
@@ -80,6 +82,8 @@ _REMEDIES = {
     "not-judged": "Versions made from now on have it: learn, forget or correct once more.",
     "not-ready": "Wait for `Retry-After`; `accrue doctor` says what does not answer.",
     "page-not-found": "The page begins at `/`. The operator turns it on with `ACCRUE_WEB=on`.",
+    "onnx-not-installed": "The operator installs what the detail names; or download the version "
+    "file.",
     "queue-full": "Try again after `Retry-After`, with fewer images at once. More API processes "
     "(`ACCRUE_API_PROCESSES`) predict more.",
     "range-not-satisfiable": "`Content-Range` of the answer has the size of the file.",

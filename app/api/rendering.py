@@ -1,7 +1,7 @@
 """Answers become JSON in the thread that made them.
 
-FastAPI would write the answer of a plain function in the event loop, where all requests of the
-process wait for it: seconds for a large page.
+FastAPI would write the answer in the event loop, where all requests of the process wait for it:
+seconds for a large page.
 """
 
 import inspect
@@ -10,32 +10,37 @@ from functools import wraps
 from typing import Any
 
 from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 
-class LostHeadersError(Exception):
-    """A route would set headers on an answer that is not sent."""
+def in_thread(endpoint: Callable[..., Any], status: int | None) -> Callable[..., Any]:
+    """Return a function that answers as JSON what the endpoint returns, beside the event loop.
 
-
-def in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that reads something with its answer as JSON.
-
-    A coroutine stays as it is. Raises LostHeadersError.
+    Headers and status that the endpoint sets on the Response that it takes are those of the answer,
+    whose status else is the route's, 200 if that is None.
     """
-    if inspect.iscoroutinefunction(endpoint):
-        return endpoint
     parameters = inspect.signature(endpoint).parameters.values()
-    if any(parameter.annotation is Response for parameter in parameters):
-        raise LostHeadersError(
-            f"{endpoint.__name__} takes a Response, but what it sets there would not be sent: "
-            "return a Response with these headers instead"
-        )
+    taken = next((each.name for each in parameters if each.annotation is Response), None)
+
+    def rendered(answer: BaseModel, given: dict[str, Any]) -> Response:
+        content = answer.model_dump_json(by_alias=True)
+        made = Response(content, status or 200, media_type="application/json")
+        if taken is not None:
+            made.status_code = given[taken].status_code or made.status_code
+            made.headers.update(given[taken].headers)
+        return made
 
     @wraps(endpoint)
-    def rendered(*args: Any, **given: Any) -> Any:
-        answer = endpoint(*args, **given)
-        if isinstance(answer, BaseModel):
-            return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
-        return answer
+    def in_its_thread(**given: Any) -> Any:
+        answer = endpoint(**given)
+        return rendered(answer, given) if isinstance(answer, BaseModel) else answer
 
-    return rendered
+    @wraps(endpoint)
+    async def in_another_thread(**given: Any) -> Any:
+        answer = await endpoint(**given)
+        if not isinstance(answer, BaseModel):
+            return answer
+        return await run_in_threadpool(rendered, answer, given)
+
+    return in_another_thread if inspect.iscoroutinefunction(endpoint) else in_its_thread

@@ -179,14 +179,15 @@ class Registry:
                 break
         return Found(name, self._loader.load(version.id))
 
-    def refresh(self) -> None:
+    def refresh(self, classifier: str | None = None) -> None:
         """Read now what has changed, and wait some seconds for what must be loaded.
 
-        What takes longer is swapped in the background. Errors are logged.
+        With a classifier, only what it needs is waited for. What takes longer is swapped in the
+        background. Errors are logged.
         """
         with self._refreshing:
             self._follow()
-            loading = self._begin_swaps()
+            loading = self._begin_swaps(classifier)
         # Without the lock: a storage that hangs must not keep other changes from being followed.
         wait(loading, timeout=REFRESH_SECONDS)
         with self._refreshing:
@@ -248,13 +249,18 @@ class Registry:
             self._swaps.setdefault((classifier_id, item.alias), _Swap(item))
         self._backoff.retain({swap.moved.version_id for swap in self._swaps.values()})
 
-    def _begin_swaps(self) -> "list[Future[LoadedVersion]]":
+    def _begin_swaps(self, classifier: str | None = None) -> "list[Future[LoadedVersion]]":
+        """Begin all loads that are due; return those in progress, of one classifier if named."""
         for swap in self._swaps.values():
             if swap.loading is None and self._backoff.due(swap.moved.version_id):
                 if self._stopped.is_set():
                     break
                 swap.loading = self._loader.load(swap.moved.version_id)
-        return [swap.loading for swap in self._swaps.values() if swap.loading is not None]
+        return [
+            swap.loading
+            for swap in self._swaps.values()
+            if swap.loading is not None and classifier in (None, swap.moved.classifier)
+        ]
 
     def _end_swaps(self) -> None:
         for key, swap in list(self._swaps.items()):

@@ -4,7 +4,14 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic.types import StringConstraints
 from pydantic_core import CoreSchema, core_schema
 
@@ -47,6 +54,17 @@ UploadId = Annotated[
         "upl_[0-9a-z]+", "An upload's id begins with upl_, as the answer to the upload has it."
     ),
 ]
+
+
+def _rfc3339(given: Any) -> Any:
+    """Refuse what would be taken for seconds since 1970."""
+    if isinstance(given, str) and "T" not in given.upper():
+        raise ValueError("not a time such as 2026-11-29T12:00:00Z")
+    return given
+
+
+# A time with its zone, as RFC 3339 writes it.
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
 class RequestBody(BaseModel):

@@ -407,7 +407,13 @@ def test_lists_of_several_states_and_kinds(api: TestClient, upload: str) -> None
     assert listed("kind=advise") == []
     assert listed(f"since={jobs[1]['created_at']}") == [2, 1]
     assert listed("since=2026-01-01T00:00:00Z&classifier=signs") == [2, 1, 0]
-    for wrong in ("state=lost", "state=", "kind=learn,dream", "since=2026-11-29T10:00:00"):
+    for wrong in (
+        "state=lost",
+        "state=",
+        "kind=learn,dream",
+        "since=2026-11-29T10:00:00",
+        "since=0.5",
+    ):
         assert api.get(f"/v1/jobs?{wrong}").status_code == 422, wrong
     for far in ("0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
         assert api.get(f"/v1/jobs?since={far}").status_code == 422, far

@@ -187,13 +187,14 @@ def test_refreshes_at_once_neither_lose_a_load_nor_do_it_twice(
     point("live", 3)
     with ExitStack() as at_the_end:
         at_the_end.callback(registry.stop)
-        pool = at_the_end.enter_context(concurrent.futures.ThreadPoolExecutor(3))
+        pool = at_the_end.enter_context(concurrent.futures.ThreadPoolExecutor(4))
         refreshes = [pool.submit(registry.refresh) for _ in range(2)]
         wait_for(lambda: 3 in loads)
         point("canary", 2)
         refreshes.append(pool.submit(registry.refresh))
         try:
             wait_for(lambda: served("canary") == 2, 10)
+            pool.submit(registry.refresh, classifiers[1]).result(10)  # another one does not wait
             assert served("live") == 1
         finally:
             go_on.set_result(None)
