@@ -145,6 +145,7 @@ def _shorten_operation(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
         parameter["schema"].pop("description", None)  # the parameter has it already
+        parameter["schema"].pop("examples", None)  # more than a reader needs: every encoding
         if not parameter["required"]:
             del parameter["required"]
     for status, response in operation["responses"].items():
