@@ -44,7 +44,7 @@ function editor(staged, key, close) {
   const others = [...new Set([...staged.groups.peek().map(({ label }) => label), ...staged.known])];
   const to = h("input", {
     list: "move-to",
-    placeholder: "Another class, or a new one",
+    placeholder: "Another class or a new one",
     "aria-label": "Move to class",
     maxlength: 200,
   });
