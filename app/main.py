@@ -48,6 +48,7 @@ from app.api.predict_path import PredictPath
 from app.api.predict_queries import KnownQueries
 from app.api.query import require_known
 from app.api.together import Together
+from app.api.v2 import routes as v2
 from app.db.engine import Database
 from app.inference.batcher import Batcher
 from app.inference.budget import inference_threads
@@ -73,7 +74,7 @@ _MEGABYTE = 10**6
 _PREDICT_IMAGES = 4
 # The paths of routes that take images.
 _UPLOADS = re.compile(r"/v1/uploads(/[^/]+/images)?|/v1/classifiers/[^/]+/learn")
-_PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict")
+_PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict|/v2/models/.+/infer")
 # The names of a folder's files.
 _LAYOUT = "/v1/uploads/layout"
 
@@ -212,6 +213,8 @@ def _routes() -> list[BaseRoute]:
         web,
     ):
         router.include_router(resource.router)
+    router.include_router(v2.public)
+    router.include_router(v2.router)
     return router.routes
 
 

@@ -36,6 +36,9 @@ PUBLIC = frozenset(
         "/openapi.json",
         "/problems",
         "/problems/{code}",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
         "/version",
         "/web/{path:path}",
     }

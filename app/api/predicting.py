@@ -5,8 +5,9 @@ its answer is a plain dict, encoded once.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import Request, Response
@@ -35,7 +36,6 @@ async def answer(
 
     Raises the errors that the routes of `app.api.predict` document.
     """
-    models: Registry = request.app.state.registry
     batcher: Batcher = request.app.state.batcher
     if caller.bucket is not None:
         caller.bucket.require()
@@ -43,25 +43,61 @@ async def answer(
     content = await request.body()
     most = min(batcher.capacity, _MOST_EXPLAINED) if options.explain else batcher.capacity
     images = await images_in(content, request.headers.get("content-type"), most)
+    describing = partial(describe, top_k=options.top_k, false_alarms=options.false_alarms)
+    predicted = await predict(request, caller, classifier, options, images, describing)
+    body = {
+        "classifier": predicted.classifier,
+        "version": predicted.version.number,
+        "results": [_result(each, single=len(images) == 1) for each in predicted.outcomes],
+    }
+    return Response(
+        orjson.dumps(body),
+        media_type="application/json",
+        headers={"Server-Timing": _timing(predicted.answer)},
+    )
+
+
+class Predicted(NamedTuple):
+    """The outcome of each image, a result or an exception, and the version that made them."""
+
+    classifier: str
+    version: LoadedVersion
+    outcomes: list[Any]
+    answer: Answer
+
+
+async def predict(
+    request: Request,
+    caller: Caller,
+    classifier: str | None,
+    options: PredictOptions,
+    images: Sequence[bytes | UnreadableImageError],
+    finish: Callable[[LoadedVersion, Any], Any],
+) -> Predicted:
+    """Predict images; threads turn each prediction into a result by `finish`.
+
+    Raises the errors of versions, ways to classify and limits.
+    """
+    models: Registry = request.app.state.registry
+    batcher: Batcher = request.app.state.batcher
     name, version = await _version(models, caller.workspace, classifier, options.version)
     predictor = await _predictor(models, version, options)
     if caller.bucket is not None:
         caller.bucket.spend(len(images))
     readable = [image for image in images if isinstance(image, bytes)]
-    describing = partial(describe, version, top_k=options.top_k, false_alarms=options.false_alarms)
-    answered = await batcher.submit(predictor, readable, describing)
-    outcomes = iter(answered.outcomes)
-    results = [next(outcomes) if isinstance(image, bytes) else image for image in images]
-    body = {
-        "classifier": name,
-        "version": version.number,
-        "results": [_result(each, single=len(images) == 1) for each in results],
-    }
-    return Response(
-        orjson.dumps(body),
-        media_type="application/json",
-        headers={"Server-Timing": _timing(answered)},
-    )
+    answered = await batcher.submit(predictor, readable, partial(finish, version))
+    found = iter(answered.outcomes)
+    outcomes = [next(found) if isinstance(image, bytes) else image for image in images]
+    return Predicted(name, version, outcomes, answered)
+
+
+async def loaded(
+    request: Request, caller: Caller, classifier: str, reference: str
+) -> LoadedVersion:
+    """Return a version once it is in memory. Raises the errors of versions."""
+    models: Registry = request.app.state.registry
+    _, version = await _version(models, caller.workspace, classifier, reference)
+    return version
 
 
 async def _predictor(

@@ -132,6 +132,9 @@ def service_problem(scope: Scope, error: ServiceError) -> Response:
         "errors": [{"pointer": wrong.pointer, "detail": wrong.detail} for wrong in error.errors],
     }
     scope.setdefault("state", {})["problem_code"] = error.code
+    if scope.get("path", "").startswith("/v2/"):
+        # Clients of the Open Inference Protocol look for it there.
+        document["error"] = error.detail
     return Response(
         orjson.dumps(document), error.status, headers=error.headers, media_type=MEDIA_TYPE
     )

@@ -23,7 +23,19 @@ from tests.app.learnt import Published
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 # Open to a key that only predicts, and what only `admin` may do. `train` may do the rest.
+V2 = {
+    "GET /v2/models/{name}",
+    "GET /v2/models/{name}/ready",
+    "GET /v2/models/{name}/config",
+    "GET /v2/models/{name}/versions/{version}",
+    "GET /v2/models/{name}/versions/{version}/ready",
+    "GET /v2/models/{name}/versions/{version}/config",
+    "POST /v2/models/{name}/infer",
+    "POST /v2/models/{name}/versions/{version}/infer",
+    "POST /v2/repository/index",
+}
 PREDICT = {
+    *V2,
     "POST /predict",
     "POST /v1/classifiers/{name}/predict",
     "GET /v1/classifiers",
@@ -38,7 +50,7 @@ PREDICT = {
     "GET /v1/methods",
     "GET /v1/backbones",
 }
-PREDICT_ONLY = {"POST /predict", "POST /v1/classifiers/{name}/predict"}
+PREDICT_ONLY = {"POST /predict", "POST /v1/classifiers/{name}/predict", *V2}
 ADMIN = {
     "DELETE /v1/classifiers/{name}",
     "DELETE /v1/classifiers/{name}/versions/{version}",

@@ -18,6 +18,7 @@ from tests.app.learnt import Published, png
 from tests.databases import ONE_KIND_AT_FIRST
 
 PNG = {"Content-Type": "image/png"}
+PIXELS = {"inputs": [{"name": "image", "shape": [1, 1, 3], "datatype": "UINT8", "data": [1, 2, 3]}]}
 
 
 def images(seed: int = 0) -> dict[str, Any]:
@@ -44,6 +45,15 @@ PROBES = {
         path="/predict?classifier={name}", given={"content": png(), "headers": PNG}
     ),
     "POST /v1/classifiers/{name}/predict": Probe(given={"content": png(), "headers": PNG}),
+    "GET /v2/models/{name}": Probe(),
+    "GET /v2/models/{name}/ready": Probe(),
+    "GET /v2/models/{name}/config": Probe(),
+    "GET /v2/models/{name}/versions/{version}": Probe(),
+    "GET /v2/models/{name}/versions/{version}/ready": Probe(),
+    "GET /v2/models/{name}/versions/{version}/config": Probe(),
+    "POST /v2/models/{name}/infer": Probe(given={"json": PIXELS}),
+    "POST /v2/models/{name}/versions/{version}/infer": Probe(given={"json": PIXELS}),
+    "POST /v2/repository/index": Probe("own"),
     "GET /v1/classifiers": Probe("empty"),
     "GET /v1/classifiers/{name}": Probe(),
     "PATCH /v1/classifiers/{name}": Probe(given={"json": {"hardware": "any"}}),
