@@ -46,6 +46,18 @@ def test_what_the_service_refuses_is_said(visit: Callable[..., Visit], service: 
     window.wrong.clear()
 
 
+def test_what_is_not_a_number_is_not_passed_over(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.go("/new")
+    page.get_by_label("Name").fill("sized")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Image size").fill("large")
+    page.get_by_role("button", name="Create and teach").click()
+    expect(page.get_by_role("alert")).to_contain_text("image_size")
+    assert all("422" in each for each in window.wrong)
+    window.wrong.clear()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_cards(visit: Callable[..., Visit], service: Service, scheme: str, width: int) -> None:

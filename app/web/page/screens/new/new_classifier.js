@@ -9,6 +9,7 @@ import { field, select } from "../../ui/field.js";
 import { problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { optionFields } from "./options.js";
+import { valueOf } from "./schema.js";
 
 /** @typedef {import("./options.js").MethodInfo} MethodInfo */
 /** @typedef {{name: string}} BackboneInfo */
@@ -156,7 +157,7 @@ function body(method, backbone, size, options) {
   return {
     ...(method ? { method } : {}),
     ...(backbone ? { backbone } : {}),
-    ...(size.trim() ? { image_size: Number(size) } : {}),
+    ...(size.trim() ? { image_size: valueOf({ type: "integer" }, size.trim()) } : {}),
     ...(Object.keys(options).length ? { options } : {}),
   };
 }

@@ -11,7 +11,8 @@ import * as staging from "./staging.js";
 /** @typedef {import("../../media/files.js").Entry} Entry */
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });
-const IMAGE = /\.(jpe?g|png|webp|bmp|gif)$/i;
+// By their names only: the service says which it can read.
+const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|avif|jp2)$/i;
 
 /** The images that wait to be sent. */
 export class Staged {
@@ -79,7 +80,7 @@ export class Staged {
     const others = entries.filter((entry) => !images.includes(entry));
     this.#add(
       images.map((entry) => this.#item(entry, label)),
-      others.map(({ path }) => ({ name: path, reason: "not an image of a kind that is taken" })),
+      others.map(({ path }) => ({ name: path, reason: "not an image, by its name" })),
     );
   }
 
