@@ -70,7 +70,8 @@ def _fuzz(folder: Path, seconds: int, seed: int, *, keys: bool) -> bool:
         for name, value in header.items():
             command += ["-H", f"{name}: {value}"]
         print(f"With ACCRUE_KEYS={state}:", flush=True)
-        return subprocess.run(command, check=False).returncode == 0
+        # What the tool remembers stays in the folder.
+        return subprocess.run(command, check=False, cwd=folder).returncode == 0
     finally:
         service.stop()
 
