@@ -9,6 +9,8 @@ from app.errors import ServiceError
 
 _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 
+JOINED = "Something follows the end of the archive, such as another one. Send each archive alone."
+
 
 class UnsafeArchiveError(ServiceError, status=422, code="unsafe-archive"):
     """The archive has names that lead outside it (zip slip), or is a zip bomb."""
@@ -103,7 +105,8 @@ def unreadable_if_damaged() -> Iterator[None]:
         raise
     except Exception as error:  # the readers raise nearly any error
         raise UnreadableArchiveError(
-            "The archive is damaged, or not of the kind that the content type names."
+            "The archive is damaged, cut off or not of the kind that the content type names. "
+            "Pack it again."
         ) from error
 
 

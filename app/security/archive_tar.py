@@ -6,6 +6,7 @@ from gzip import GzipFile
 from typing import IO, cast
 
 from app.security.archive_members import (
+    JOINED,
     ArchiveLimits,
     ArchiveMember,
     InflationBudget,
@@ -86,12 +87,17 @@ def tar_members(
                 continue
             read = refuse(wrong) if wrong else _reader(archive, entry, limits)
             yield ArchiveMember(split_path(name), read)
-        # tarfile takes an invalid header for the end of the archive; the real end is zeros.
+        # tarfile takes an invalid header, or none, for the end of the archive; the real end is zeros.
+        if not forward.last:
+            raise UnreadableArchiveError(
+                "The tar archive has no end mark, so it was cut off. Pack it again."
+            )
         if forward.last.strip(b"\0"):
-            raise UnreadableArchiveError("The archive is damaged.")
+            raise UnreadableArchiveError("The archive is damaged. Pack it again.")
         # Read to the end, where gzip checks its checksum.
-        while forward.read(_HEADER_BYTES):
-            pass
+        while rest := forward.read(_HEADER_BYTES):
+            if rest.strip(b"\0"):
+                raise UnreadableArchiveError(JOINED)
 
 
 def _name(entry: tarfile.TarInfo, names: NameEncoding | None) -> tuple[str, str | None]:

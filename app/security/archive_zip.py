@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from app.security.archive_members import (
+    JOINED,
     ArchiveLimits,
     ArchiveMember,
     InflationBudget,
@@ -47,6 +48,8 @@ def zip_members(
         named = [_name(entry, names) for entry in entries]
         paths = [safe_path(name) for name, _ in named]
         _refuse_overlaps(entries, archive.start_dir)
+        begins = min((entry.header_offset for entry in entries), default=archive.start_dir)
+        _refuse_joined(file, begins)
         for entry, (name, wrong), path in zip(entries, named, paths, strict=True):
             if name.endswith(("/", "\\")):
                 continue  # a folder
@@ -70,16 +73,16 @@ def _reader(
     if kind not in (0, stat.S_IFREG):
         return refuse("a link or device; only plain files are read")
     if entry.flag_bits & _ENCRYPTED_FLAG:
-        return refuse("encrypted")
+        return refuse("encrypted: pack it without a password")
     if entry.compress_type not in _METHODS:
-        return refuse("compressed by a method other than deflate")
+        return refuse("compressed by a method other than deflate: pack it with that")
 
     def read() -> bytes:
         try:
             with archive.open(entry) as file:
                 data = file.read(limits.member_bytes + 1)
         except Exception as error:  # damaged members make the reader raise nearly any error
-            raise MemberError("damaged in the archive") from error
+            raise MemberError("damaged in the archive: pack it again") from error
         budget.take(len(data))
         if len(data) > limits.member_bytes:
             raise MemberError(f"larger than {limits.member_bytes} bytes")
@@ -101,6 +104,17 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], directory_at: int) -> None:
             raise UnsafeArchiveError("Members of the archive overlap.")
 
 
+def _refuse_joined(file: IO[bytes], begins: int) -> None:
+    """Refuse a zip behind another one (`cat a.zip b.zip`), of which zipfile reads the last only.
+
+    Other bytes before the first member, which is at `begins`, are harmless.
+    """
+    looked_at = min(begins, _END_BYTES + _END_COMMENT_BYTES)
+    file.seek(begins - looked_at)
+    if _END in file.read(looked_at):
+        raise UnreadableArchiveError(JOINED)
+
+
 def _directory_bytes(file: IO[bytes], sent: int) -> int:
     """Return the size of the central directory, which zipfile reads into memory as a whole."""
     tail_bytes = min(sent, _END_BYTES + _END_COMMENT_BYTES + _LOCATOR64_BYTES + _END64_BYTES)
@@ -108,7 +122,9 @@ def _directory_bytes(file: IO[bytes], sent: int) -> int:
     tail = file.read(tail_bytes)
     end = tail.rfind(_END)
     if end < 0 or end + _END_BYTES > len(tail):
-        raise UnreadableArchiveError("The body is not a zip archive.")
+        raise UnreadableArchiveError(
+            "The zip archive has no directory at its end, so it was cut off. Send it again."
+        )
     locator = end - _LOCATOR64_BYTES
     end64 = locator - _END64_BYTES
     if end64 >= 0 and tail[locator:].startswith(_LOCATOR64):

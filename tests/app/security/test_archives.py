@@ -1,5 +1,6 @@
 """Archives: read member by member, hostile ones refused."""
 
+import gzip
 import io
 import struct
 import tarfile
@@ -184,14 +185,14 @@ def test_encrypted_and_oddly_compressed_zip_members_are_rejected() -> None:
     encrypted = bytearray(pack("zip", [("a/1.png", b"x")]))
     for header, flags_at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         encrypted[encrypted.find(header) + flags_at] |= 1
-    assert unpack(bytes(encrypted), "zip") == [("a/1.png", "encrypted")]
+    assert unpack(bytes(encrypted), "zip") == [("a/1.png", "encrypted: pack it without a password")]
 
 
 def test_only_the_damaged_zip_member_is_rejected() -> None:
     packed = bytearray(pack("zip", [("a/1.png", b"some bytes"), ("a/2.png", b"x")]))
     packed[30 + len("a/1.png") + 3] ^= 0xFF
     assert unpack(bytes(packed), "zip") == [
-        ("a/1.png", "damaged in the archive"),
+        ("a/1.png", "damaged in the archive: pack it again"),
         ("a/2.png", b"x"),
     ]
 
@@ -208,7 +209,7 @@ def test_a_zip_member_that_lies_about_its_size_is_not_believed() -> None:
     for header, size_at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         at = packed.find(header) + size_at
         packed[at : at + 4] = struct.pack("<I", 9)
-    assert unpack(bytes(packed), "zip") == [("a/1.png", "damaged in the archive")]
+    assert unpack(bytes(packed), "zip") == [("a/1.png", "damaged in the archive: pack it again")]
 
 
 def test_ratio_bombs_are_refused() -> None:
@@ -288,6 +289,25 @@ def test_truncated_archives_are_unreadable(kind: ArchiveKind) -> None:
     packed = pack(kind, [("a/1.png", bytes(range(256)) * 20), ("a/2.png", bytes(range(255)) * 20)])
     with pytest.raises(UnreadableArchiveError):
         unpack(packed[: len(packed) // 2], kind)
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_tar_that_is_cut_between_two_members_is_unreadable(*, gzipped: bool) -> None:
+    packed = pack("tar", [("a/1.png", b"x"), ("a/2.png", b"x")])[:1024]
+    data, kind = (gzip.compress(packed), "tar.gz") if gzipped else (packed, "tar")
+    with pytest.raises(UnreadableArchiveError, match="cut off"):
+        unpack(data, kind)
+
+
+def test_archives_that_were_joined_are_refused(kind: ArchiveKind) -> None:
+    first, second = pack(kind, [("a/1.png", b"x")]), pack(kind, [("b/2.png", b"x")])
+    with pytest.raises(UnreadableArchiveError, match="another one"):
+        unpack(first + second, kind)
+
+
+def test_zeros_behind_a_tar_and_other_bytes_behind_a_zip_are_harmless() -> None:
+    assert len(unpack(pack("tar", [("a/1.png", b"x")]) + bytes(10_240), "tar")) == 1
+    assert len(unpack(pack("zip", [("a/1.png", b"x")]) + b"comment", "zip")) == 1
 
 
 def test_garbage_between_tar_members_is_unreadable() -> None:
