@@ -2,12 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from models.json_values import JsonObject
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Options(BaseModel):
+class Options(JsonObject):
     """Base of every method's options: unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

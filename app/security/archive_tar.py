@@ -87,7 +87,7 @@ def tar_members(
                 continue
             read = refuse(wrong) if wrong else _reader(archive, entry, limits)
             yield ArchiveMember(split_path(name), read)
-        # tarfile takes an invalid header, or none, for the end of the archive; the real end is zeros.
+        # tarfile takes an invalid header, or none, for the end of the archive, which is zeros.
         if not forward.last:
             raise UnreadableArchiveError(
                 "The tar archive has no end mark, so it was cut off. Pack it again."

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -14,6 +13,8 @@ from pydantic import (
 )
 from pydantic.types import StringConstraints
 from pydantic_core import CoreSchema, core_schema
+
+from models.json_values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _rfc3339(given: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
-class RequestBody(BaseModel):
+class RequestBody(JsonObject):
     """Base of every JSON body: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)

@@ -45,8 +45,8 @@ def test_harmless_request_ids_are_kept(api: TestClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "name"),
     [
-        ("POST", "/predict?explain=true", "explain"),
-        ("POST", "/v1/classifiers/signs/predict?explain=true&top_k=3", "explain"),
+        ("POST", "/predict?heat_map=true", "heat_map"),
+        ("POST", "/v1/classifiers/signs/predict?heat_map=true&top_k=3", "heat_map"),
         ("GET", "/v1/jobs?wait=3", "wait"),
         ("POST", "/v1/uploads?Strict=true", "Strict"),
         ("GET", "/version?a~/b=1", "a~0~1b"),
@@ -56,6 +56,46 @@ def test_unknown_parameters_are_refused(api: TestClient, method: str, path: str,
     answer = api.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
     assert [error["pointer"] for error in answer.json()["errors"]] == [f"/query/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/predict?version=1&version=2", "version"),
+        ("POST", "/v1/uploads?split=test&split=train", "split"),
+        ("DELETE", "/v1/uploads/upl_1/images?label=stop&sha256=0&sha256=1&label=go", "label"),
+    ],
+)
+def test_parameters_that_are_given_twice_are_refused(
+    api: TestClient, method: str, path: str, name: str
+) -> None:
+    answer = api.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert answer.json()["errors"] == [
+        {"pointer": f"/query/{name}", "detail": "given twice; send one of them"}
+    ]
+
+
+def test_parameters_that_name_several_things_may_be_repeated(api: TestClient) -> None:
+    assert api.get("/v1/jobs?state=queued&state=running").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"retention": {"keep_last": True}}, "/retention/keep_last"),
+        ({"memory": {"exemplars": True}}, "/memory/exemplars"),
+        ({"augment": {"crop": False, "flip": False}}, "/augment/crop"),
+        ({"method": "icarl", "options": {"epochs": True}}, "/options/epochs"),
+        ({"method": "icarl", "options": {"milestones": [0.5, False]}}, "/options/milestones/1"),
+    ],
+)
+def test_true_and_false_are_not_numbers(
+    api: TestClient, body: dict[str, object], pointer: str
+) -> None:
+    answer = api.post("/v1/classifiers", json={"name": "signs", **body})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
 def test_text_that_no_utf8_holds_is_422(settings: Settings) -> None:
