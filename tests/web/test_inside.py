@@ -89,3 +89,26 @@ def test_images_of_a_class_are_shown_in_their_order(
     remembered = page.get_by_role("list", name="Exemplars of 1").get_by_role("listitem")
     expect(remembered.first).to_contain_text("1")
     window.check_accessible()
+
+
+def test_of_very_many_images_few_are_in_the_page(
+    visit: Callable[..., Visit], mislabelled: Service
+) -> None:
+    held_out = "/v1/classifiers/mislabelled/versions/1/held-out?limit=1"
+    [image] = mislabelled.http.get(held_out).json()["data"]
+    page = visit().go("/classifiers/mislabelled/inside/1/classes")
+    expect(page.get_by_role("list", name="Held-out images of 0")).to_be_visible()
+    page.evaluate(
+        """async (sha256) => {
+            const { gallery } = await import(new URL("web/ui/gallery.js", document.baseURI));
+            const images = Array.from({ length: 100_000 }, (_, index) => (
+                { sha256, title: `${index}`, text: "" }));
+            document.querySelector("main").replaceChildren(gallery("Many", images));
+        }""",
+        image["sha256"],
+    )
+    cells = page.get_by_role("list", name="Many").get_by_role("listitem")
+    expect(cells.first).to_have_text("0")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(cells.last).to_have_text("99999")
+    assert cells.count() < 200
