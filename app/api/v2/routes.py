@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Config, Inspection, Queue, Store, Workspace
@@ -126,7 +127,10 @@ async def infer(
     header_length: Annotated[str | None, Header(alias=HEADER)] = None,
 ) -> Response:
     """Predict images."""
-    asked, images = parse(await request.body(), header_length)
+    if caller.bucket is not None:
+        caller.bucket.require()
+    # In a thread: pixels may be many.
+    asked, images = await run_in_threadpool(parse, await request.body(), header_length)
     outputs = requested(asked.outputs)
     options = PredictOptions(version, 1, None, "auto", None, explain=False)
     predicted = await predict(

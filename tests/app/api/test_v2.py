@@ -103,6 +103,23 @@ def test_a_key_is_asked_for(settings: Settings, database: Database) -> None:
         assert running.http.post("/v2/repository/index", headers=headers).json() == []
 
 
+def test_limits_of_a_key_hold(settings: Settings, database: Database, store: BlobStore) -> None:
+    key = bearer(new_key(database, "predict", images_per_second=0.01))
+    with serving(settings.model_copy(update={"keys": "required"})) as running:
+        admin = bearer(new_key(database, "admin"))
+        body = {"name": "signs", **learnt.BODY}
+        running.http.post("/v1/classifiers", json=body, headers=admin).raise_for_status()
+        learnt.publish(database, store, "signs", 0)
+        tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 3], "data": [1, 2, 3]}
+        statuses = [
+            running.http.post(
+                "/v2/models/signs/infer", json={"inputs": [tensor]}, headers=key
+            ).status_code
+            for _ in range(3)
+        ]
+        assert (statuses[0], statuses[-1]) == (200, 429)
+
+
 @pytest.mark.parametrize(
     ("tensor", "binary", "said"),
     [
