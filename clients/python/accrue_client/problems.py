@@ -65,6 +65,12 @@ class PageNotFoundError(NotFoundError):
     problem_code = "page-not-found"
 
 
+class AddressNotFoundError(NotFoundError):
+    """The service has nothing at that address."""
+
+    problem_code = "not-found"
+
+
 class UploadNotFoundError(NotFoundError):
     """No upload has that id."""
 
@@ -167,6 +173,12 @@ class VersionInUseError(ConflictError):
     problem_code = "version-in-use"
 
 
+class BadRequestError(InvalidError):
+    """The request cannot be understood."""
+
+    problem_code = "bad-request"
+
+
 class BodyTooLargeError(InvalidError):
     """The body is larger than this server accepts."""
 
@@ -221,6 +233,12 @@ class NoHeatMapError(InvalidError):
     problem_code = "no-heat-map"
 
 
+class HeadTooLargeError(InvalidError):
+    """The address or the headers are too long."""
+
+    problem_code = "head-too-large"
+
+
 class IdempotencyKeyReusedError(InvalidError):
     """The key was used for another request."""
 
@@ -257,6 +275,12 @@ class MemoryTooSmallError(InvalidError):
     problem_code = "memory-too-small"
 
 
+class MethodNotAllowedError(InvalidError):
+    """The address does not take that method."""
+
+    problem_code = "method-not-allowed"
+
+
 class NoTrainingImagesError(InvalidError):
     """There is nothing to train on, or a new class has test images only."""
 
@@ -279,6 +303,12 @@ class RangeNotSatisfiableError(InvalidError):
     """The file has no such bytes."""
 
     problem_code = "range-not-satisfiable"
+
+
+class RequestTimeoutError(InvalidError):
+    """The request arrived too slowly."""
+
+    problem_code = "request-timeout"
 
 
 class RejectedImagesError(InvalidError):
@@ -465,6 +495,12 @@ class TensorsUnreadableError(UnavailableError):
     """The stored tensors of the version are gone or damaged."""
 
     problem_code = "tensors-unreadable"
+
+
+class TooManyConnectionsError(UnavailableError):
+    """The service has as many connections as it takes."""
+
+    problem_code = "too-many-connections"
 
 
 class TooManyStreamsError(UnavailableError):
