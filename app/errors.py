@@ -12,10 +12,18 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong field: a JSON pointer into the request, and what is wrong there."""
+    """One wrong field: a JSON pointer into the request, and what is wrong there.
+
+    `label` is the class that is meant, where it is about one.
+    """
 
     pointer: str
     detail: str
+    label: str | None = None
+
+
+# Of what passes when a job has ended.
+UNTIL_A_JOB_ENDS = {"Retry-After": "5"}
 
 
 class ServiceError(Exception):

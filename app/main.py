@@ -42,6 +42,7 @@ from app.api import (
 )
 from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
+from app.api.empty_parameters import EmptyParameters
 from app.api.head import HeadAsGet
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.predict_path import PredictPath
@@ -226,6 +227,7 @@ def _add_middleware(app: FastAPI, settings: Settings, process_metrics: ProcessMe
         known=app.state.known_queries,
         handlers=app.exception_handlers,
     )
+    app.add_middleware(EmptyParameters)
     if settings.keys == "off":
         app.add_middleware(CsrfGuard, own_name=settings.host, allowed=settings.cors_origins)
     app.add_middleware(Compression)

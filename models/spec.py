@@ -14,7 +14,7 @@ FalseAlarms = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Frozen(JsonObject):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Augment(_Frozen):

@@ -21,6 +21,8 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from app.api.conditional import unless_known
+from app.api.json_body import require_json
 from app.api.rendering import in_thread
 from app.services.access.keyring import ANYBODY, Caller, KeyRing
 from app.services.access.keys import Scope
@@ -123,7 +125,7 @@ class GuardedRoute(APIRoute):
         # Coroutines that read have little to say, and must answer where no thread is free.
         reads = set(given.get("methods") or ()) <= _READING_METHODS
         if not (reads and iscoroutinefunction(endpoint)):
-            endpoint = in_thread(endpoint, given.get("status_code"))
+            endpoint = in_thread(endpoint, given.get("status_code"), tagged=reads)
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -131,10 +133,14 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         if not self.needs:
             return handle
+        reads = set(self.methods or ()) <= _READING_METHODS
 
         async def guarded(request: Request) -> Response:
             request.state.caller = await admitted(request, self.needs)
-            return await handle(request)
+            if self.body_field is not None:
+                require_json(request)
+            response = await handle(request)
+            return unless_known(request, response) if reads else response
 
         return guarded
 

@@ -13,6 +13,8 @@ from app.errors import ServiceError
 # More files belong in an archive, whose members cost far less than the parts of a form.
 MAX_PARTS = 5000
 _CHUNK_BYTES = 2**16
+# Names of the parts that are files: the first is ours, the others are those of many clients.
+FILES = ("files", "file", "images", "image")
 
 
 class MalformedFormError(ServiceError, status=400, code="malformed-form"):

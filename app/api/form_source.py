@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from app.api import file_names, json_text
-from app.api.form_parts import parts
+from app.api.form_parts import FILES, parts
 from app.api.problems import InvalidRequestError, field_errors
 from app.api.raw_body import File
 from app.errors import FieldError
@@ -51,7 +51,7 @@ _Manifest = TypeAdapter(dict[str, Annotated[ManifestEntry, BeforeValidator(_entr
 
 
 class FormSource:
-    """Parts named `files`, with one `label` for all or a `manifest` from file name to label.
+    """Parts that are files, with one `label` for all or a `manifest` from file name to label.
 
     A manifest may name a group beside the label, and `group` that of all others.
     The fields may follow the files, so the body is read twice.
@@ -66,8 +66,8 @@ class FormSource:
         for_all, manifest, names = self._fields()
         matched = file_names.match(manifest, names)
         sent = iter(names)
-        for part in parts(self._file, self._boundary, wanted=("files",), limit=limits.image.bytes):
-            if part.name != "files":
+        for part in parts(self._file, self._boundary, wanted=FILES, limit=limits.image.bytes):
+            if part.name not in FILES:
                 continue
             name = next(sent)
             key = matched.get(name)
@@ -94,7 +94,7 @@ class FormSource:
         names: list[str] = []
         wanted = ("label", "manifest", "group")
         for part in parts(self._file, self._boundary, wanted=wanted, limit=_FIELD_BYTES):
-            if part.name == "files":
+            if part.name in FILES:
                 names.append(part.filename or f"files[{len(names)}]")
                 continue
             if part.name not in wanted:

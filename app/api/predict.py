@@ -97,7 +97,18 @@ _OK: dict[int | str, dict[str, Any]] = {
             "Server-Timing": {
                 "description": "Milliseconds in the stages queue, decode and infer.",
                 "schema": {"type": "string"},
-            }
+            },
+            **{
+                f"RateLimit-{name}": {
+                    "description": f"{what} Of keys with a rate limit.",
+                    "schema": {"type": "integer"},
+                }
+                for name, what in {
+                    "Limit": "Images that may be predicted at once.",
+                    "Remaining": "How many of these are left.",
+                    "Reset": "In how many seconds all are there again.",
+                }.items()
+            },
         },
     }
 }

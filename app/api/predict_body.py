@@ -11,7 +11,7 @@ from python_multipart.multipart import parse_options_header
 
 from app.api import base64_text, json_text
 from app.api.body_kinds import UnsupportedBodyError, kind_of
-from app.api.form_parts import boundary_of, parts
+from app.api.form_parts import FILES, boundary_of, parts
 from app.api.predict_views import PredictBody, TooManyImagesAtOnceError
 from app.api.problems import InvalidRequestError, field_errors
 from app.errors import FieldError
@@ -81,8 +81,8 @@ def _decoded(b64: str) -> bytes | UnreadableImageError:
 def _from_form(content: bytes, *, boundary: bytes, limit: int) -> list[bytes]:
     # Some clients give a part neither a file name nor a content type, so both do not matter.
     images = []
-    for part in parts(io.BytesIO(content), boundary, wanted=("files",), limit=len(content)):
-        if part.name != "files":
+    for part in parts(io.BytesIO(content), boundary, wanted=FILES, limit=len(content)):
+        if part.name not in FILES:
             raise _not_a_form_of_images()
         images.append(bytes(part.data))
         if len(images) > limit:

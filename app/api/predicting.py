@@ -53,7 +53,10 @@ async def answer(
     return Response(
         orjson.dumps(body),
         media_type="application/json",
-        headers={"Server-Timing": _timing(predicted.answer)},
+        headers={
+            "Server-Timing": _timing(predicted.answer),
+            **({} if caller.bucket is None else caller.bucket.headers),
+        },
     )
 
 

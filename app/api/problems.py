@@ -35,6 +35,7 @@ class ProblemError(BaseModel):
         description="JSON pointer into the body; /query/…, /path/… or /header/… elsewhere."
     )
     detail: str
+    label: str | None = Field(None, description="The class that is meant, where it is about one.")
 
 
 class Problem(BaseModel):
@@ -120,6 +121,11 @@ def problem_code(scope: Scope) -> str | None:
     return code
 
 
+def _described(error: FieldError) -> dict[str, str]:
+    described = {"pointer": error.pointer, "detail": error.detail}
+    return described if error.label is None else {**described, "label": error.label}
+
+
 def service_problem(scope: Scope, error: ServiceError) -> Response:
     """Build the answer to an error that a service raised: one problem document."""
     document = {
@@ -129,7 +135,7 @@ def service_problem(scope: Scope, error: ServiceError) -> Response:
         "detail": error.detail,
         "instance": request_id(scope),
         "code": error.code,
-        "errors": [{"pointer": wrong.pointer, "detail": wrong.detail} for wrong in error.errors],
+        "errors": [_described(wrong) for wrong in error.errors],
     }
     scope.setdefault("state", {})["problem_code"] = error.code
     if scope.get("path", "").startswith("/v2/"):

@@ -13,19 +13,25 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
+from app.api.conditional import weak_tag
 
-def in_thread(endpoint: Callable[..., Any], status: int | None) -> Callable[..., Any]:
+
+def in_thread(
+    endpoint: Callable[..., Any], status: int | None, *, tagged: bool
+) -> Callable[..., Any]:
     """Return a function that answers as JSON what the endpoint returns, beside the event loop.
 
     Headers and status that the endpoint sets on the Response that it takes are those of the answer,
-    whose status else is the route's, 200 if that is None.
+    whose status else is the route's, 200 if that is None. `tagged` answers have an ETag.
     """
     parameters = inspect.signature(endpoint).parameters.values()
     taken = next((each.name for each in parameters if each.annotation is Response), None)
 
     def rendered(answer: BaseModel, given: dict[str, Any]) -> Response:
-        content = answer.model_dump_json(by_alias=True)
+        content = answer.model_dump_json(by_alias=True).encode()
         made = Response(content, status or 200, media_type="application/json")
+        if tagged:
+            made.headers["ETag"] = weak_tag(content)
         if taken is not None:
             made.status_code = given[taken].status_code or made.status_code
             made.headers.update(given[taken].headers)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.middleware import MIN_BYTES_PER_SECOND
 from app.api.problems import (
     MEDIA_TYPE,
+    BadRequestError,
     HeadTooLargeError,
     RequestTimeoutError,
     TooManyConnectionsError,
@@ -43,6 +44,12 @@ def _refusal(error: ServiceError) -> bytes:
 
 _TOO_LARGE = _refusal(
     HeadTooLargeError(f"The request line and headers may have {MAX_HEAD_BYTES} bytes in total.")
+)
+_MALFORMED = _refusal(
+    BadRequestError(
+        "What was sent is not a request of HTTP/1.1. The service speaks HTTP without TLS: does the "
+        "URL begin with http://?"
+    )
 )
 _TOO_SLOW = _refusal(
     RequestTimeoutError("The request line and headers took too long (ACCRUE_HEAD_SECONDS).")
@@ -93,6 +100,12 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self._answering:
                 self.transport.write(_TOO_LARGE)
             self._close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed, with the message in a log; no answer is cut in two."""
+        if not self._answering or not self.cycle.response_started:
+            self.transport.write(_MALFORMED)
+        self._close()
 
     def on_message_begin(self) -> None:
         """Start to receive a head, and to measure its time."""

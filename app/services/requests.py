@@ -69,6 +69,6 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
 class RequestBody(JsonObject):
-    """Base of every JSON body: unknown fields are refused."""
+    """Base of every JSON body: unknown fields are refused, and "3" is not 3."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)

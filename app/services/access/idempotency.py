@@ -33,7 +33,10 @@ class RequestInProgressError(ServiceError, status=409, code="request-in-progress
     """The first request with this key has not been answered yet."""
 
     def __init__(self) -> None:
-        super().__init__("The first request with this Idempotency-Key is in progress; try later.")
+        super().__init__(
+            "The first request with this Idempotency-Key is in progress; try later.",
+            headers={"Retry-After": "1"},
+        )
 
 
 IDEMPOTENCY_ERRORS = (IdempotencyKeyReusedError, RequestInProgressError)

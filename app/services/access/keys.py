@@ -39,7 +39,7 @@ class KeySpec(RequestBody):
     """The properties of a new key. Limits that are None come from the settings."""
 
     name: KeyName
-    scopes: frozenset[Scope] = Field(min_length=1)
+    scopes: frozenset[Scope] = Field(min_length=1, strict=False)  # commands bring a list
     workspace: WorkspaceName = DEFAULT_WORKSPACE
     expires_days: int | None = Field(None, ge=1, le=100_000)
     images_per_second: float | None = Field(None, gt=0)

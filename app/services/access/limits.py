@@ -109,7 +109,7 @@ class TokenBucket:
         if seconds := self.seconds_to_wait:
             raise RateLimitedError(
                 f"This key may predict {self.per_second:g} images a second. Try again later.",
-                headers={"Retry-After": str(seconds)},
+                headers={"Retry-After": str(seconds), **self.headers},
             )
 
     @property
@@ -122,6 +122,17 @@ class TokenBucket:
         """For how many seconds requests are refused; 0 where they are let in."""
         tokens = self._filled(time.monotonic())
         return 0 if tokens > 0 else math.ceil(-tokens / self.per_second) or 1
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that tell a client of it, in images, and in seconds until it is full."""
+        full = max(1.0, self.per_second)
+        missing = full - self._filled(time.monotonic())
+        return {
+            "RateLimit-Limit": str(math.floor(full)),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(math.ceil(missing / self.per_second)),
+        }
 
     def spend(self, images: int) -> None:
         """Take the tokens of a request's images."""

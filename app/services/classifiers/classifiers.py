@@ -16,7 +16,7 @@ from app.db.repositories import (
 )
 from app.db.rows import columns_of, insert, insert_missing
 from app.db.tables import Classifier
-from app.errors import FieldError, ServiceError
+from app.errors import UNTIL_A_JOB_ENDS, FieldError, ServiceError
 from app.ids import new_id
 from app.services.classifiers.annotations import AnnotationsPatch
 from app.services.classifiers.choices import possible_sizes
@@ -216,7 +216,8 @@ def delete(db: Database, workspace: str, name: str, *, confirm: str | None = Non
             )
         if classifier_rows.has_unfinished_job(session, row.id):
             raise ClassifierInUseError(
-                "A job of this classifier has not ended. Cancel it, or wait for its end."
+                "A job of this classifier has not ended. Cancel it, or wait for its end.",
+                headers=UNTIL_A_JOB_ENDS,
             )
         classifier_rows.remove(session, row)
 

@@ -13,6 +13,9 @@ from app.errors import FieldError, ServiceError
 from app.services.classifiers.references import LIVE
 from app.services.classifiers.spec import spec_of
 
+# Why a version cannot be deleted for now.
+STARTS_A_JOB = "A job that has not ended starts from it. Cancel the job, or wait for its end."
+
 
 class UnknownBaseVersionError(ServiceError, status=422, code="unknown-base-version"):
     """The job names a version to start from that the classifier does not have."""
@@ -63,7 +66,7 @@ def in_use(session: Session, classifier: Classifier, version: Version) -> str | 
     if version_rows.is_base_of_unfinished_job(session, version) or (
         base is not None and base.id == version.id
     ):
-        return "A job that has not ended starts from it. Cancel the job, or wait for its end."
+        return STARTS_A_JOB
     return None
 
 

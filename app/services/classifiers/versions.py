@@ -12,7 +12,7 @@ from app.db.repositories import (
 )
 from app.db.rows import columns_of
 from app.db.tables import Classifier, Image, Version
-from app.errors import ServiceError
+from app.errors import UNTIL_A_JOB_ENDS, ServiceError
 from app.services import stored
 from app.services.classifiers import accuracies, classifiers, lineage, version_views
 from app.services.classifiers.annotations import AnnotationsPatch
@@ -178,7 +178,8 @@ def delete(db: Database, workspace: str, name: str, reference: str) -> None:
         classifier = classifiers.require(session, workspace, name, for_update=True)
         version = require(session, classifier, reference)
         if reason := lineage.in_use(session, classifier, version):
-            raise VersionInUseError(reason)
+            passes = reason == lineage.STARTS_A_JOB
+            raise VersionInUseError(reason, headers=UNTIL_A_JOB_ENDS if passes else None)
         lineage.remove(session, version)
 
 

@@ -47,7 +47,7 @@ def columns_of(
     absent = {label for label in request.classes if label not in columns and label not in elsewhere}
     if absent:
         errors = [
-            FieldError(f"/classes/{position}", "there is no such class")
+            FieldError(f"/classes/{position}", "there is no such class", label)
             for position, label in enumerate(request.classes)
             if label in absent
         ]

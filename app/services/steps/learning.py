@@ -10,12 +10,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from app.db.repositories.learning import IdentifiedImage, LabelledImage
-from app.errors import ServiceError
+from app.errors import FieldError, ServiceError
 from app.services.labels import named
 from app.services.steps import drawing, sides as group_sides, twins
 from app.services.steps.pictures import Pictures
 from app.services.steps.plans import BaseVersion, FreshImage, PlannedClass
 from app.services.steps.sides import Sides
+
+# Classes that the errors of an answer list at most.
+_LISTED = 100
 
 
 class ClassAlreadyLearntError(ServiceError, status=409, code="class-already-learnt"):
@@ -35,17 +38,23 @@ def check_labels(known: Collection[str], train_counts: Mapping[str, int], on_exi
     again = [label for label in train_counts if label in known]
     if again and on_existing == "error":
         raise ClassAlreadyLearntError(
-            f"Already learnt: {named(again)}. Send on_existing=extend to learn more of them."
+            f"Already learnt: {named(again)}. Send on_existing=extend to learn more of them.",
+            errors=_of_each(again, "/on_existing", "already learnt"),
         )
     bare = [label for label, count in train_counts.items() if not count and label not in known]
     if bare:
         raise NoTrainingImagesError(
-            f"No image to train on: {named(bare)}. Send images of these classes with split=train."
+            f"No image to train on: {named(bare)}. Send images of these classes with split=train.",
+            errors=_of_each(bare, "/uploads", "no image to train on"),
         )
     if not any(train_counts.values()):
         raise NoTrainingImagesError(
             "The uploads hold no image to train on. Send images with split=train."
         )
+
+
+def _of_each(labels: Sequence[str], pointer: str, detail: str) -> list[FieldError]:
+    return [FieldError(pointer, detail, label) for label in labels[:_LISTED]]
 
 
 def train_counts(images: Iterable[LabelledImage]) -> dict[str, int]:

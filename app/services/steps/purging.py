@@ -35,7 +35,7 @@ from app.db.repositories import (
     versions as version_rows,
 )
 from app.db.tables import Classifier, Version
-from app.errors import ServiceError
+from app.errors import UNTIL_A_JOB_ENDS, ServiceError
 from app.services.classifiers import lineage
 from app.services.classifiers.references import LIVE
 from app.services.steps.plans import ForgetPlan, Plan
@@ -96,7 +96,8 @@ def purge(
     for old in doomed:
         if version_rows.is_base_of_unfinished_job(session, old):
             raise CannotPurgeError(
-                f"A job that has not ended starts from version {old.number}. Cancel it first."
+                f"A job that has not ended starts from version {old.number}. Cancel it first.",
+                headers=UNTIL_A_JOB_ENDS,
             )
     for upload_id in upload_ids:
         if upload_rows.used_by_unfinished_job(session, upload_id):
@@ -131,5 +132,6 @@ def _check_aliases(session: Session, doomed: Sequence[Version]) -> None:
 def _in_use(upload_id: str) -> CannotPurgeError:
     return CannotPurgeError(
         f"A job that has not ended uses {upload_id}, which holds images of these classes. Cancel "
-        "it, or wait for its end."
+        "it, or wait for its end.",
+        headers=UNTIL_A_JOB_ENDS,
     )

@@ -18,7 +18,7 @@ from app.db.repositories.events import Event
 from app.db.repositories.learning import LabelledImage
 from app.db.repositories.uploads import Among
 from app.db.tables import Upload, UploadImage
-from app.errors import ServiceError
+from app.errors import UNTIL_A_JOB_ENDS, ServiceError
 from app.ids import new_id
 from app.services import similar_labels, stored
 from app.services.access import limits as quotas
@@ -195,7 +195,8 @@ def delete(db: Database, workspace: str, upload_id: str) -> None:
         require(session, workspace, upload_id, for_update=True)
         if upload_rows.used_by_unfinished_job(session, upload_id):
             raise UploadInUseError(
-                "A job that uses this upload has not finished. Wait for it, or cancel it."
+                "A job that uses this upload has not finished. Wait for it, or cancel it.",
+                headers=UNTIL_A_JOB_ENDS,
             )
         upload_rows.remove(session, upload_id)
 

@@ -61,10 +61,11 @@ class SignatureError(AccrueError, ValueError):
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """A wrong field of a request: a JSON pointer to it, and what is wrong."""
+    """A wrong field of a request: a JSON pointer to it, what is wrong, and of which class."""
 
     pointer: str
     detail: str
+    label: str | None = None
 
 
 class ProblemError(AccrueError):
@@ -82,7 +83,7 @@ class ProblemError(AccrueError):
         self.status = status
         self.retry_after = retry_after
         self.errors: Sequence[FieldProblem] = tuple(
-            FieldProblem(str(each["pointer"]), str(each["detail"]))
+            FieldProblem(str(each["pointer"]), str(each["detail"]), each.get("label"))
             for each in document.get("errors") or ()
         )
         super().__init__(self._text())
@@ -90,6 +91,8 @@ class ProblemError(AccrueError):
     def _text(self) -> str:
         lines = [f"{self.title}: {self.detail}"]
         for field in self.errors:
+            if field.label is not None:  # the detail names the classes
+                continue
             said = "" if field.detail == self.detail else f": {field.detail}"
             lines.append(f"  {field.pointer}{said}")
         return "\n".join(lines)

@@ -119,7 +119,7 @@ def test_answers_are_written_in_the_thread_that_made_them() -> None:
         return View(name="a")
 
     app = FastAPI()
-    app.add_api_route("/", in_thread(read, None), response_model=View)
+    app.add_api_route("/", in_thread(read, None, tagged=False), response_model=View)
     assert TestClient(app).get("/").json() == {"name": "a"}
     made, *written = threads
     assert written == [made]

@@ -1,5 +1,6 @@
 """Requests that never end are not read for ever."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,25 @@ def test_it_is_told_why(running: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in answer
     assert b"head-too-large" in answer
+
+
+@ONE_KIND_AT_FIRST
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
+        pytest.param(b"GET /version HTTP/1.1\r\nno header\r\n\r\n", id="header"),
+        pytest.param(b"FETCH /version HTTP/1.1\r\n\r\n", id="method"),
+        pytest.param(BODY + b"\r\nnot a size\r\n", id="chunk"),
+    ],
+)
+def test_what_is_not_http_gets_a_problem_document(running: Running, request_: bytes) -> None:
+    head, _, body = sent(running, request_).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in head
+    assert b"connection: close" in head
+    document = json.loads(body)
+    assert (document["status"], document["code"]) == (400, "bad-request")
 
 
 @ONE_KIND_AT_FIRST

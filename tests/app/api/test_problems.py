@@ -17,6 +17,8 @@ from tests.databases import ONE_KIND_AT_FIRST
 
 pytestmark = ONE_KIND_AT_FIRST
 
+JSON = {"Content-Type": "application/json"}
+
 
 def test_unknown_path_and_method(api: TestClient) -> None:
     for answer, status, code in (
@@ -127,8 +129,8 @@ def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
         yield from (too_large[start : start + 65536] for start in range(0, len(too_large), 65536))
 
     for answer in (
-        api.post("/v1/classifiers", content=too_large),
-        api.post("/v1/classifiers", content=chunks()),
+        api.post("/v1/classifiers", content=too_large, headers=JSON),
+        api.post("/v1/classifiers", content=chunks(), headers=JSON),
     ):
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
         assert answer.json()["title"] == "Body too large"
