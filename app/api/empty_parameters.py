@@ -15,6 +15,11 @@ class EmptyParameters:
             query: bytes = scope["query_string"]
             if b"=&" in query or query.endswith(b"="):
                 # In place: others look for the route in the same scope.
-                given = (each for each in query.split(b"&") if not each.endswith(b"="))
+                given = (each for each in query.split(b"&") if not _is_empty(each))
                 scope["query_string"] = b"&".join(given)
         await self.app(scope, receive, send)
+
+
+def _is_empty(parameter: bytes) -> bool:
+    # Values may end with an equals sign, such as base64.
+    return parameter.endswith(b"=") and parameter.count(b"=") == 1
