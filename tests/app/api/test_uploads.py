@@ -568,7 +568,7 @@ def test_every_problem_is_declared(client: TestClient) -> None:
     paths = client.app.openapi()["paths"]  # type: ignore[attr-defined]
     post = paths["/v1/uploads"]["post"]
     assert {"400", "413", "415", "422", "507"} <= set(post["responses"])
-    assert "application/zip" in post["requestBody"]["content"]
+    assert "application/octet-stream" in post["requestBody"]["content"]
     assert "$defs" not in json.dumps(post)
 
 
