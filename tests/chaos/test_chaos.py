@@ -10,9 +10,10 @@ from tests.chaos.run import Backend, ChaosPlan, run
 PLAN = ChaosPlan(jobs=12, seed=7, pause=0.8, rounds=1, classifiers=4, apis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # on a machine that does much else
 # With files, tests/worker kills the same processes one by one.
-@pytest.mark.parametrize("backend", [pytest.param("files", marks=pytest.mark.slow), "servers"])
+@pytest.mark.parametrize("backend", ["files", "servers"])
 def test_every_job_ends_and_takes_effect_once(backend: Backend) -> None:
     started = time.monotonic()
 

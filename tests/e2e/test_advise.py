@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.e2e.harness import Digits, Service
 from tests.e2e.test_commands import accrue, ok, refused
 
 
+@pytest.mark.slow
 def test_folders_are_measured_and_a_table_and_a_picture_made(
     service: Service, digits: Digits, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def folder(tmp_path: Path, digits: Digits) -> Path:
     return tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_a_comparison_and_its_continuation(service: Service, folder: Path, tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.toml", tmp_path / "out.json"
     plan.write_text(PLAN)

@@ -35,6 +35,7 @@ def console() -> Console:
     return Console(record=True, width=100, highlight=False)
 
 
+@pytest.mark.slow
 def test_the_demo_on_class_folders_of_ones_own(
     demo: Callable[..., list[Any]], digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,12 @@ import os
 import subprocess
 from importlib.metadata import version
 
+import pytest
+
 from tests.e2e.harness import ACCRUE, Service, wait_for
 
 
+@pytest.mark.slow
 def test_a_service_that_is_well(either_service: Service) -> None:
     service = either_service
     # Some moments after the start, the worker registers and the storage gets its owner.

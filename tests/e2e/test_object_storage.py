@@ -28,6 +28,7 @@ def accrue(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["sqlite, files"], indirect=True)  # the database is lost as well
 def test_the_disk_is_lost_and_nothing_else(
     start: Callable[..., Service], digits: Digits, s3_server: S3Server, s3_url: str

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import Production
 from tests.e2e.harness import Digits, Service, wait_for
@@ -73,6 +74,7 @@ def test_a_database_that_goes_and_comes_back(shared_production: Production, digi
     assert service.learn("kept", digits.zip([4, 5])) == 2
 
 
+@pytest.mark.slow
 def test_a_broker_that_goes_and_comes_back(shared_production: Production, digits: Digits) -> None:
     service, redis = shared_production.service, shared_production.redis
     service.create("longer", options=LONG)

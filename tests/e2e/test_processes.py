@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import psutil
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.harness import Digits, Service, gone, wait_for
@@ -22,6 +23,7 @@ def samples(service: Service, name: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_processes_share_a_port_and_are_replaced(
     start: Callable[..., Service], digits: Digits
 ) -> None:

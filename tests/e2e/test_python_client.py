@@ -176,6 +176,7 @@ def test_an_upload_that_was_given_up_is_continued(service: Service, folder: Path
     assert (sent.id, sent.accepted, sent.duplicates) == (upload_id, 40, 0)
 
 
+@pytest.mark.slow
 def test_a_restart_while_waiting_does_not_matter(
     start: Callable[..., Service], folder: Path
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_restart_changes_no_answer(start: Callable[..., Service], digits: Digi
     assert state() == before
 
 
+@pytest.mark.slow
 def test_a_job_survives_the_death_of_its_worker(
     start: Callable[..., Service], digits: Digits
 ) -> None:

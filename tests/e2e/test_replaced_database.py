@@ -25,6 +25,7 @@ def refused(service: Service) -> None:
     assert {"pointer": "/database", "detail": "DatabaseReplacedError"} in ready.json()["errors"]
 
 
+@pytest.mark.slow
 def test_nothing_is_accepted_until_the_file_is_back(
     start: Callable[..., Service], digits: Digits, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_the_database_is_made_again_from_the_storage(
     assert len(version["metrics"]["matrix"]) == 3
 
 
+@pytest.mark.slow
 def test_the_commands_back_up_and_restore(
     start: Callable[..., Service], digits: Digits, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def with_both(made: Chain) -> Chain:
     return Reencoding(spec)
 
 
+@pytest.mark.slow
 def test_training_with_forms_and_policy_resumes_to_the_bit(chain: Callable[..., Chain]) -> None:
     learner = with_both(chain("replay"))
     learner.learn(task_images(0))

@@ -28,6 +28,7 @@ def digits(label: int, count: int) -> Tensor:
     return grey.to(torch.uint8)[:, None].expand(-1, 3, 8, 8).contiguous()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mas", "packnet"])
 @pytest.mark.parametrize("first", ["one class", "one image a class"])
 def test_a_first_task_of_little_does_not_spoil_the_second(

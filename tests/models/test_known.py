@@ -290,6 +290,7 @@ def test_versions_of_releases_without_distances_still_predict(chain: Callable[..
     torch.testing.assert_close(found.log_scores, now.log_scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("counts", "dimensions"), [([12, 20, 9], 6), ([15, 15, 15], 80)])
 def test_left_out_images_keep_the_promise(counts: list[int], dimensions: int) -> None:
     """Fresh images of Gaussian classes, judged by what left-out images of few were judged by."""

@@ -180,6 +180,7 @@ class Copies(TorchDispatchMode):
         return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["icarl", "joint", "piggyback"])
 def test_no_copy_of_all_images_is_made(chain: Callable[..., Chain], method: str) -> None:
     """The most at once are the 1,000 on which the fit is measured, of 1,200 in a class."""

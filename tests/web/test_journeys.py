@@ -226,6 +226,7 @@ def new_key(service: Service, *scopes: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_with_keys(visit: Callable[..., Visit], guarded: Service, folders: Path) -> None:
     all_of_it = new_key(guarded, "admin")
     window = visit(guarded)

@@ -241,7 +241,7 @@ class Service:
         given = {
             name: value
             for name, value in settings.model_dump(mode="json").items()
-            if value is not None
+            if value not in (None, [])
         }
         return os.environ | {f"ACCRUE_{name.upper()}": str(value) for name, value in given.items()}
 

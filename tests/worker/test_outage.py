@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 import migrations
 from tests.servers import OwnPostgres
@@ -36,6 +37,7 @@ def test_the_last_events_wait_for_the_database(
         assert service.event_types(job_id) == service.event_types(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_job_outlasts_a_storage_that_is_away(place: Place, tmp_path: Path) -> None:
     """With one failure allowed, a failure that counted would end the job."""
     blobs, away = tmp_path / "blobs", tmp_path / "away"

@@ -176,6 +176,7 @@ def test_a_claim_without_an_answer_costs_neither_a_lease_nor_a_failure(
         assert session.scalar(select(Job.failures)) == 0
 
 
+@pytest.mark.slow
 def test_leases_that_ran_out_while_the_database_was_away_may_be_extended(
     own_postgres: OwnPostgres, tmp_path: Path
 ) -> None:

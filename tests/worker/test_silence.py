@@ -70,6 +70,7 @@ def block(path: Path) -> bytes:
     return data
 
 
+@pytest.mark.slow
 def test_a_hung_process_loses_its_job(service: Service) -> None:
     service.classifier()
     upload = service.upload("a", count=3)

@@ -76,6 +76,7 @@ def test_a_download_goes_on_where_it_broke_off(api: TestClient, publish: Publish
     assert api.get(EXPORT, headers={"If-None-Match": etag}).status_code == 304
 
 
+@pytest.mark.slow
 def test_without_images_held_out_nothing_is_said_of_known(
     api: TestClient, publish: Publish
 ) -> None:

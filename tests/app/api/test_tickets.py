@@ -103,7 +103,6 @@ def test_a_ticket_cannot_be_changed_or_made_up(
         f"{prefix}_{key_id}_{expires}_{'A' * 43}",
         f"{prefix}_{'0' * 24}_{expires}_{signature}",
         ticket[:-1],
-        "",
         key,
     ):
         answer = api.get(f"/v1/jobs/{ended_jobs[0]}/events", params={"ticket": changed})

@@ -47,6 +47,7 @@ def test_what_is_missing_is_named(tmp_path: Path, command: list[str], packages: 
     )
 
 
+@pytest.mark.slow
 def test_the_service_is_loaded_without_them(tmp_path: Path) -> None:
     done = run(tmp_path, "-c", "import app.cli.api_process, worker.main, worker.child")
     assert done.returncode == 0, done.stderr

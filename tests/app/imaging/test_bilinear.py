@@ -107,6 +107,7 @@ def test_rules_are_within_a_level_of_each_other() -> None:
     assert np.abs(now - before).max() == 1
 
 
+@pytest.mark.slow
 def test_the_instructions_of_a_processor_change_no_bit() -> None:
     """PyTorch has a kernel for AVX2, and one for any processor."""
 

@@ -103,6 +103,7 @@ def test_a_tiny_picture() -> None:
         assert identify(Image.new("RGB", size)).look is None
 
 
+@pytest.mark.slow
 def test_all_pairs_are_found_among_many() -> None:
     """The search compares only what can be alike; it must find what comparing all finds."""
     draw = np.random.default_rng(2)

@@ -100,6 +100,7 @@ def test_labels_that_are_all_alike_are_not_compared_in_pairs(labels: list[str]) 
     assert time.process_time() - before < 6
 
 
+@pytest.mark.slow
 def test_long_labels_take_little_memory() -> None:
     """Each of a million variants of 5,000 labels, of 200 bytes, would take more than 200 MB."""
     letters = random.Random(0)

@@ -307,6 +307,7 @@ def test_a_server_that_is_away_and_comes_back(server: S3Server) -> None:
     assert blobs.get(blobs.put(b"x")) == b"x"
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     patient = open_store(f"s3://{BUCKET}")
     sha256 = patient.put(b"x")
