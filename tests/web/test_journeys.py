@@ -143,16 +143,20 @@ def test_with_the_keyboard_alone(visit: Callable[..., Visit], folders: Path, uns
             page.keyboard.press("Tab")
         raise AssertionError(f"the focus never came to {name}")
 
+    def choose(button: str, files: Path) -> None:
+        """Press a button that asks for files."""
+        reach(button)
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(files)
+
     reach("New classifier")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type("by-keys")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()
-    reach("Choose a folder")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(folders)
+    choose("Choose a folder", folders)
     expect(page.get_by_text("5 classes, 70 images")).to_be_visible()
     reach("Learn")
     page.keyboard.press("Enter")
@@ -160,10 +164,7 @@ def test_with_the_keyboard_alone(visit: Callable[..., Visit], folders: Path, uns
     reach("Try it")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What is it?")).to_be_visible()
-    reach("Choose images")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(unseen)
+    choose("Choose images", unseen)
     expect(page.locator(".answer-label")).to_have_text("star")
 
 

@@ -4,9 +4,29 @@ import { h } from "../lib/dom.js";
 import { signal } from "../lib/signals.js";
 import { chosenFiles, droppedFiles } from "../media/files.js";
 import { button } from "./button.js";
+import { icon } from "./icon.js";
 
 /** @typedef {import("../media/files.js").Entry} Entry */
 /** @typedef {(entries: Entry[]) => unknown} Take */
+
+/**
+ * Makes a place that says what may be dropped, with buttons that do the same.
+ * @param {string} title
+ * @param {string} text
+ * @param {object} options
+ * @param {import("./icon.js").IconName} options.symbol
+ * @param {boolean} options.large as the one thing on the screen
+ * @param {readonly import("../lib/dom.js").Child[]} options.buttons
+ */
+export function dropZone(title, text, { symbol, large, buttons }) {
+  return h(
+    "div",
+    { class: large ? "drop-zone large" : "drop-zone" },
+    h("div", { class: "empty-icon" }, icon(symbol)),
+    h("div", { class: "stack tight grow" }, h("h2", null, title), h("p", { class: "muted" }, text)),
+    h("div", { class: "row" }, ...buttons),
+  );
+}
 
 /**
  * Lets files be dropped on an element. Its attribute `data-over` shows that they would be.

@@ -6,6 +6,7 @@ import { count } from "../../lib/format.js";
 import { openDialog } from "../../ui/dialog.js";
 import { empty } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
+import { heatMap, row } from "../../ui/table.js";
 import { mixedUp } from "./confusing.js";
 import { judgedImages } from "./judged_images.js";
 
@@ -71,48 +72,26 @@ function mostFrequent(inside, confusion) {
 function matrix(inside, { labels, counts }) {
   return h(
     "section",
-    { class: "card stack", "aria-labelledby": "matrix" },
+    { class: "card stack confusion", "aria-labelledby": "matrix" },
     h("h2", { id: "matrix" }, "Confusion matrix"),
     h(
       "p",
       { class: "muted" },
       "Rows are what images are labelled, columns what the version says. A number opens its images.",
     ),
-    h(
-      "div",
-      {
-        class: "table-frame confusion",
-        tabindex: 0,
-        role: "region",
-        "aria-label": "Counts",
-      },
-      h(
-        "table",
-        { class: "heat" },
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Label")),
-            ...labels.map((label) =>
-              h("th", { scope: "col", class: "turned" }, h("span", null, label)),
-            ),
-          ),
+    heatMap(
+      "Counts",
+      [
+        h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Label")),
+        ...labels.map((label) =>
+          h("th", { scope: "col", class: "turned" }, h("span", null, label)),
         ),
-        h(
-          "tbody",
-          null,
-          ...labels.map((label, row) =>
-            h(
-              "tr",
-              null,
-              h("th", { scope: "row" }, label),
-              ...labels.map((predicted, column) =>
-                cell(inside, counts[row] ?? [], column, label, predicted),
-              ),
-            ),
+      ],
+      labels.map((label, index) =>
+        row(
+          label,
+          ...labels.map((predicted, column) =>
+            cell(inside, counts[index] ?? [], column, label, predicted),
           ),
         ),
       ),
@@ -122,14 +101,14 @@ function matrix(inside, { labels, counts }) {
 
 /**
  * @param {import("./inside.js").Inside} inside
- * @param {readonly number[]} row
+ * @param {readonly number[]} calls how often images of the label were called what
  * @param {number} column
  * @param {string} label
  * @param {string} predicted
  */
-function cell(inside, row, column, label, predicted) {
-  const images = row[column] ?? 0;
-  const whole = row.reduce((sum, each) => sum + each, 0);
+function cell(inside, calls, column, label, predicted) {
+  const images = calls[column] ?? 0;
+  const whole = calls.reduce((sum, each) => sum + each, 0);
   if (!images) return h("td", { class: "heat-cell heat-none" });
   const right = label === predicted;
   // Few errors among many images are to be seen.

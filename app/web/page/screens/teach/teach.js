@@ -7,8 +7,7 @@ import { count } from "../../lib/format.js";
 import { computed, onEnd, signal } from "../../lib/signals.js";
 import { button } from "../../ui/button.js";
 import { hasCamera } from "../../ui/camera.js";
-import { droppable, fileButton } from "../../ui/drop_zone.js";
-import { icon } from "../../ui/icon.js";
+import { droppable, dropZone, fileButton } from "../../ui/drop_zone.js";
 import { jobPanel } from "../../ui/job_panel.js";
 import { problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
@@ -118,43 +117,34 @@ function teaching(name, known, going) {
 
   /** @param {boolean} large */
   function zone(large) {
-    const place = h(
-      "div",
-      { class: large ? "drop-zone large" : "drop-zone" },
-      h("div", { class: "empty-icon" }, icon("upload")),
-      h(
-        "div",
-        { class: "stack tight grow" },
-        h("h2", null, large ? "Drop a folder for each class" : "Add more"),
-        h(
-          "p",
-          { class: "muted" },
-          large
-            ? "A class is a thing to be told apart, such as “tulip”. The name of a folder is the name of its class. Zips and single images will do as well."
-            : "Drop folders, zips or images here.",
-        ),
-      ),
-      h(
-        "div",
-        { class: "row" },
-        fileButton("Choose a folder", {
-          take,
-          failed,
-          folder: true,
-          look: { icon: "folder", kind: large ? "primary" : undefined },
-        }),
-        fileButton("Choose images", { take, failed, look: { icon: "image" } }),
-        hasCamera()
-          ? button("Use the camera", {
-              icon: "camera",
-              onclick: () =>
-                openCamera(
-                  staged,
-                  freeLabel([...staged.known, ...staged.groups.peek().map(({ label }) => label)]),
-                ),
-            })
-          : null,
-      ),
+    const place = dropZone(
+      large ? "Drop a folder for each class" : "Add more",
+      large
+        ? "A class is a thing to be told apart, such as “tulip”. The name of a folder is the name of its class. Zips and single images will do as well."
+        : "Drop folders, zips or images here.",
+      {
+        symbol: "upload",
+        large,
+        buttons: [
+          fileButton("Choose a folder", {
+            take,
+            failed,
+            folder: true,
+            look: { icon: "folder", kind: large ? "primary" : undefined },
+          }),
+          fileButton("Choose images", { take, failed, look: { icon: "image" } }),
+          hasCamera()
+            ? button("Use the camera", {
+                icon: "camera",
+                onclick: () =>
+                  openCamera(
+                    staged,
+                    freeLabel([...staged.known, ...staged.groups.peek().map(({ label }) => label)]),
+                  ),
+              })
+            : null,
+        ],
+      },
     );
     droppable(place, take, failed);
     return place;

@@ -9,8 +9,7 @@ import { chosenFiles } from "../../media/files.js";
 import { fileThumbnail } from "../../media/thumbnails.js";
 import { button, linkButton } from "../../ui/button.js";
 import { hasCamera } from "../../ui/camera.js";
-import { droppable, fileButton } from "../../ui/drop_zone.js";
-import { icon } from "../../ui/icon.js";
+import { droppable, dropZone, fileButton } from "../../ui/drop_zone.js";
 import { empty, problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { codePanel } from "./code_panel.js";
@@ -88,32 +87,23 @@ function trying(name) {
 
   /** @param {boolean} large */
   function zone(large) {
-    return h(
-      "div",
-      { class: large ? "drop-zone large" : "drop-zone" },
-      h("div", { class: "empty-icon" }, icon("image")),
-      h(
-        "div",
-        { class: "stack tight grow" },
-        h("h2", null, large ? "What is it?" : "Try another"),
-        h(
-          "p",
-          { class: "muted" },
-          large
-            ? `Drop or paste an image here to see what ${name} says.`
-            : "Drop or paste one or more images.",
-        ),
-      ),
-      h(
-        "div",
-        { class: "row" },
-        fileButton("Choose images", {
-          take,
-          failed,
-          look: { icon: "image", kind: large ? "primary" : undefined },
-        }),
-        hasCamera() ? cameraButton : null,
-      ),
+    return dropZone(
+      large ? "What is it?" : "Try another",
+      large
+        ? `Drop or paste an image here to see what ${name} says.`
+        : "Drop or paste one or more images.",
+      {
+        symbol: "image",
+        large,
+        buttons: [
+          fileButton("Choose images", {
+            take,
+            failed,
+            look: { icon: "image", kind: large ? "primary" : undefined },
+          }),
+          hasCamera() ? cameraButton : null,
+        ],
+      },
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
+import { heatMap, row } from "../../ui/table.js";
 import { some } from "./changes.js";
 import { forgotten } from "./forgetting.js";
 
@@ -23,48 +24,21 @@ export function matrixFigure(rows, classes) {
       { class: "muted" },
       "Each row is a version, each column the classes that one step added. A column that grows pale is forgotten.",
     ),
-    h(
-      "div",
-      { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Accuracy matrix" },
-      h(
-        "table",
-        { class: "heat" },
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            h("th", { scope: "col" }, "Version"),
-            ...tasks.map((task) => h("th", { scope: "col" }, taskName(task, classes))),
-            h("th", { scope: "col" }, "All"),
-          ),
-        ),
-        h(
-          "tbody",
-          null,
-          ...rows.map((row) =>
-            h(
-              "tr",
-              null,
-              h("th", { scope: "row" }, `${row.number}`),
-              ...tasks.map((task) => share(row.accuracies[row.tasks.indexOf(task)])),
-              share(row.accuracy),
-            ),
-          ),
-        ),
-        h(
-          "tfoot",
-          null,
-          h(
-            "tr",
-            null,
-            h("th", { scope: "row" }, "Forgotten"),
-            ...tasks.map((task) => lost(forgotten(rows, task))),
-            h("td", null),
-          ),
+    heatMap(
+      "Accuracy matrix",
+      [
+        h("th", { scope: "col" }, "Version"),
+        ...tasks.map((task) => h("th", { scope: "col" }, taskName(task, classes))),
+        h("th", { scope: "col" }, "All"),
+      ],
+      rows.map(({ number, accuracies, accuracy, tasks: known }) =>
+        row(
+          `${number}`,
+          ...tasks.map((task) => share(accuracies[known.indexOf(task)])),
+          share(accuracy),
         ),
       ),
+      row("Forgotten", ...tasks.map((task) => lost(forgotten(rows, task))), h("td", null)),
     ),
   );
 }
