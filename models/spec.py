@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.json_values import GivenOptions, JsonObject, Text
+from models.json_values import GivenOptions, Text
 
 # How an image that is not square becomes one.
 Resize = Literal["squash", "pad", "crop"]
@@ -13,7 +13,7 @@ ImageSize = Annotated[int, Field(ge=8, le=1024)]
 FalseAlarms = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Frozen(JsonObject):
+class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     AwareDatetime,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -13,8 +14,6 @@ from pydantic import (
 )
 from pydantic.types import StringConstraints
 from pydantic_core import CoreSchema, core_schema
-
-from models.json_values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _rfc3339(given: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
-class RequestBody(JsonObject):
+class RequestBody(BaseModel):
     """Base of every JSON body: unknown fields are refused, and "3" is not 3."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
