@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from app.client.errors import CommandError
-from app.storage.durable import sync_folder
+from app.storage.durable import sync
 
 
 def write_new(path: Path, token: str) -> None:
@@ -26,7 +26,7 @@ def write_new(path: Path, token: str) -> None:
             os.link(name, path)
         finally:
             Path(name).unlink()
-        sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError as error:
         raise CommandError(
             f"{path} exists already and is not overwritten. Choose another file, or remove it."

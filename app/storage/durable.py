@@ -7,17 +7,8 @@ from pathlib import Path
 from typing import Self
 
 
-def sync_file(path: Path) -> None:
-    """Flush a file to the disk. Raises OSError."""
-    _fsync(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk. Raises OSError."""
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.storage import names
 from app.storage.base import BlobCorruptError, BlobMissingError, StoredBlob
-from app.storage.durable import FileSystem, sync_file, sync_folder
+from app.storage.durable import FileSystem, sync
 
 _SHARD = "[0-9a-f]" * 2
 
@@ -36,7 +36,7 @@ class LocalBlobStore:
             self._write_atomically(data, self._target(sha256))
         else:
             # A bulk that has not ended may have written it.
-            sync_file(target)
+            sync(target)
             self._sync_folders(target.parent)
         return sha256
 
@@ -180,7 +180,7 @@ class LocalBlobStore:
         if new_folder:
             self._sync_folders(target.parent)
         else:
-            sync_folder(target.parent)
+            sync(target.parent)
 
     def _write(self, data: bytes, target: Path, *, durable: bool) -> None:
         written = self._unfinished(data, durable=durable)
@@ -205,9 +205,9 @@ class LocalBlobStore:
 
     def _sync_folders(self, folder: Path) -> None:
         """Flush the folder, and the entries for it in the folders around it."""
-        sync_folder(folder)
+        sync(folder)
         for parent in folder.parents:
-            sync_folder(parent)
+            sync(parent)
             if parent == self._root:
                 break
 

@@ -28,7 +28,7 @@ from app.db.repositories import blobs as blob_rows
 from app.db.tables import JobCheckpoint
 from app.services.upkeep import integrity
 from app.storage import BlobCorruptError, BlobMissingError, BlobStore, LocalBlobStore, each
-from app.storage.durable import sync_folder
+from app.storage.durable import sync
 
 DATABASE = "accrue.db"
 BLOBS = "blobs"
@@ -103,7 +103,7 @@ def _make(db: Database, store: BlobStore, folder: Path) -> BackedUp:
         if not set(lost) - still_needed:
             break
     unfinished.replace(folder / DATABASE)
-    sync_folder(folder)
+    sync(folder)
     _remove_unneeded(folder, copies)
     return result
 

@@ -20,7 +20,7 @@ from app.services.upkeep import backup, in_use, integrity, ownership
 from app.services.upkeep.backup import DatabaseDamagedError
 from app.settings import Settings
 from app.storage import BlobStore, LocalBlobStore, each, open_store
-from app.storage.durable import sync_folder
+from app.storage.durable import sync
 
 _STAGED = "restoring.db"
 
@@ -141,5 +141,5 @@ def _place(staged: Path, url: str, *, replace: bool) -> Path | None:
     with staged.open("rb") as file:
         os.fsync(file.fileno())
     shutil.move(staged, target)
-    sync_folder(target.parent)
+    sync(target.parent)
     return moved_to
