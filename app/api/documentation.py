@@ -4,12 +4,13 @@ The page works without the internet, and its policy lets the browser load and ru
 hosts: users paste their keys here.
 """
 
-import hashlib
 from functools import cache
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import HTTPException
+
+from app import etags
 
 router = APIRouter(include_in_schema=False)
 
@@ -70,7 +71,7 @@ def docs_file(file: str, request: Request) -> Response:
     content, tag = _read(file)
     # They change with the software only, but under the same name.
     headers = {"Cache-Control": "no-cache", "ETag": tag, "X-Content-Type-Options": "nosniff"}
-    if tag in request.headers.get("if-none-match", ""):
+    if etags.names(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=_TYPES[file])
 
@@ -82,4 +83,4 @@ def _read(file: str) -> tuple[bytes, str]:
         content = _START.encode()
     else:
         content = resources.files(_PACKAGE).joinpath(file).read_bytes()
-    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return content, etags.strong(content)

@@ -7,6 +7,7 @@ from fastapi import Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
+from app import etags
 from app.api.access import Router, needs
 from app.api.deps import DB, ExportedFiles, Workspace
 from app.api.problems import responses
@@ -71,7 +72,7 @@ async def export_version(
             headers={"Retry-After": "5"},
         ) from None
     headers = {"ETag": built.etag, "Cache-Control": "private, no-cache"}
-    if built.etag in if_none_match:
+    if etags.names(if_none_match, built.etag):
         return Response(status_code=304, headers=headers)
     return FileResponse(
         built.path,

@@ -1,6 +1,5 @@
 """Jobs: create, follow, cancel and retry them."""
 
-import hashlib
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from fastapi import Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
+from app import etags
 from app.api.access import Router, needs
 from app.api.deps import (
     DB,
@@ -212,10 +212,10 @@ async def get_job(
     while True:
         job = await run_in_threadpool(jobs.get, db, caller.workspace, job_id)
         content = job.model_dump_json()
-        tag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+        tag = etags.strong(content.encode())
         # Without a tag, wait for a change of the job as it was read first.
         seen = seen or tag
-        if job.finished or (until == "changed" and tag not in seen):
+        if job.finished or (until == "changed" and not etags.names(seen, tag)):
             break
         if not await _change(event_poller, caller, request, job, deadline):
             break
@@ -223,7 +223,7 @@ async def get_job(
         # So that a prediction that follows this answer is the new version's.
         await run_in_threadpool(models.refresh, job.classifier)
     headers = {"ETag": tag, **({} if job.finished else RETRY_AFTER)}
-    if tag in request.headers.get("if-none-match", ""):
+    if etags.names(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
 

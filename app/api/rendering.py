@@ -13,7 +13,7 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from app.api.conditional import weak_tag
+from app import etags
 
 _JSON = "application/json"
 # The parameter by which the Response is had where the endpoint takes none: the framework gives the
@@ -38,7 +38,7 @@ def in_thread(
         content = answer.model_dump_json(by_alias=True).encode()
         made = Response(content, response.status_code or status or 200, media_type=_JSON)
         if tagged:
-            made.headers["ETag"] = weak_tag(content)
+            made.headers["ETag"] = etags.weak(content)
         made.headers.update(response.headers)
         return made
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Header, Response
 from fastapi.responses import StreamingResponse
 
+from app import etags
 from app.api.access import Router, needs
 from app.api.deps import DB, Tensors, Workspace
 from app.api.problems import responses
@@ -59,7 +60,7 @@ def get_version_file(
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # an alias may name another version later
     }
-    if file.etag in if_none_match:
+    if etags.names(if_none_match, file.etag):
         return Response(status_code=304, headers=headers)
     part = None
     # If the file has changed, a range of it would not fit the bytes that the client has.

@@ -1,10 +1,11 @@
 """The files of the page, each with its media type and a tag of its content."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from app import etags
 
 _FOLDER = Path(__file__).parent / "page"
 INDEX = "index.html"
@@ -38,4 +39,4 @@ def page_files() -> Mapping[str, PageFile]:
 
 def _read(path: Path) -> PageFile:
     body = path.read_bytes()
-    return PageFile(body, _MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return PageFile(body, _MEDIA_TYPES[path.suffix], etags.strong(body))
