@@ -5,11 +5,9 @@ halves of surrogate pairs, which UTF-8 cannot hold.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ModelWrapValidatorHandler, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+from pydantic import AfterValidator
 
 
 def _text(value: str) -> str:
@@ -45,39 +43,3 @@ def _names(value: dict[str, Any]) -> dict[str, Any]:
 Text = Annotated[str, AfterValidator(_text)]
 # Values are checked one by one, so that an error points at the option that is wrong.
 GivenOptions = Annotated[dict[str, Annotated[Any, AfterValidator(_value)]], AfterValidator(_names)]
-
-
-class JsonObject(BaseModel):
-    """An object of JSON, in which true and false are not numbers, as Python takes them for 1 and 0.
-
-    `"keep_last": true` would keep one version, and delete all others.
-    """
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _no_truth_for_a_number(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        made = handler(data)
-        if not isinstance(data, dict):
-            return made
-        wrong = [
-            InitErrorDetails(type=_NOT_A_NUMBER, loc=(name, *place), input=data[name])
-            for name in cls.model_fields.keys() & data.keys()
-            for place in _taken_for_numbers(data[name], getattr(made, name))
-        ]
-        if wrong:
-            raise ValidationError.from_exception_data(cls.__name__, wrong)
-        return made
-
-
-_NOT_A_NUMBER = PydanticCustomError("number", "true and false are not numbers")
-
-
-def _taken_for_numbers(given: Any, made: Any) -> Iterator[tuple[int, ...]]:
-    """Yield where in a value, which lists may hold, a truth value has become something else."""
-    if isinstance(given, bool):
-        if not isinstance(made, bool):
-            yield ()
-    elif isinstance(given, list) and isinstance(made, list | tuple):
-        for position, (before, after) in enumerate(zip(given, made, strict=False)):
-            for place in _taken_for_numbers(before, after):
-                yield position, *place

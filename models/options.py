@@ -1,18 +1,19 @@
 """Options that methods share."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from models.json_values import JsonObject
-
+Value = TypeVar("Value")
+# An array of JSON, which Python reads as a list; its values are of the strict types.
+Array = Annotated[tuple[Value, ...], Strict(False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Options(JsonObject):
-    """Base of every method's options: unknown ones are refused."""
+class Options(BaseModel):
+    """Base of every method's options: unknown ones are refused, and "3" and true are not 3."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class SGDOptions(Options):
@@ -51,7 +52,7 @@ class SGDOptions(Options):
         "the first 5 %, then falls to nothing. one_cycle: it rises over the first 30 %, then falls "
         "to nothing.",
     )
-    milestones: tuple[Fraction, ...] = Field(
+    milestones: Array[Fraction] = Field(
         (0.6, 0.85), description="Fractions of training after which the learning rate falls."
     )
     lr_decay: float = Field(0.1, gt=0, le=1, description="Factor by which the learning rate falls.")

@@ -16,7 +16,7 @@ from models.methods.distillation import soft_cross_entropy
 from models.methods.rehearsal import Rehearsal
 from models.methods.sgd import MAX_GRAD_NORM, sgd_phase
 from models.networks import Activations
-from models.options import Fraction, SGDOptions
+from models.options import Array, Fraction, SGDOptions
 from models.spec import Spec
 from models.step import Step
 
@@ -41,7 +41,7 @@ class ICaRLOptions(SGDOptions):
         description="Longer gradients are scaled down to this norm. Where null 5, and 25 with bce "
         "and no pretrained weights, which leaves the paper's training as it is.",
     )
-    milestones: tuple[Fraction, ...] = Field(
+    milestones: Array[Fraction] = Field(
         (0.7, 0.9),
         description="Fractions of training after which the learning rate falls; 0.6 and 0.85 with "
         "ce_kd.",

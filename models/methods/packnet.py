@@ -14,7 +14,7 @@ from models.methods.masked import Masked
 from models.methods.masks import maskable
 from models.methods.sgd import sgd_phase
 from models.networks import Network, batch_norms
-from models.options import Fraction, SGDOptions
+from models.options import Array, Fraction, SGDOptions
 from models.preprocess import Preprocess
 from models.state import Tensors
 from models.step import Step
@@ -42,7 +42,7 @@ class PackNetOptions(SGDOptions):
         "weights, and 0.1·√(batch size / 128) without them.",
     )
     weight_decay: float = Field(0, ge=0)
-    milestones: tuple[Fraction, ...] = Field(
+    milestones: Array[Fraction] = Field(
         (0.5,), description="Fractions of training after which the learning rate falls."
     )
     retrain_epochs: int = Field(
@@ -51,7 +51,7 @@ class PackNetOptions(SGDOptions):
     retrain_lr: float | None = Field(
         None, gt=0, description="Rate after pruning; a tenth of the one before where null."
     )
-    prune: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+    prune: Array[Annotated[float, Field(ge=0, lt=1)]] = Field(
         (0.5, 0.75),
         min_length=1,
         description="Share of its weights that the first, second, … task gives back to later "
