@@ -4,6 +4,7 @@ Services raise `ServiceError`; errors of FastAPI and the database get their code
 never repeats the client's input, and that of an unexpected error shows only the request id.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -194,12 +195,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _allowed(app: FastAPI, path: str) -> list[str]:
     """Return the methods of all routes of a path: the framework names those of the first only."""
-    found = {
-        method
-        for route in iter_route_contexts(app.routes)
-        if route.path is not None and compile_path(route.path)[0].match(path)
-        for method in route.methods or ()
-    }
+    methods: dict[str, set[str]] = defaultdict(set)
+    for route in iter_route_contexts(app.routes):
+        if route.path is not None and compile_path(route.path)[0].match(path):
+            methods[route.path] |= set(route.methods or ())
+    # `/v1/uploads/layout` is not the upload of that name.
+    found = methods[min(methods, key=lambda template: template.count("{"))]
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 

@@ -48,6 +48,7 @@ def test_a_405_names_all_methods_of_the_path(api: TestClient) -> None:
         ("/v1/classifiers", "GET, HEAD, POST"),
         ("/predict", "POST"),
         ("/v1/uploads/upl_x/images", "DELETE, GET, HEAD, POST"),
+        ("/v1/uploads/layout", "POST"),
     ):
         answer = api.put(path)
         assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
