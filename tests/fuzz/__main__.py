@@ -40,8 +40,21 @@ def _installed() -> Path:
 
 
 def _document(http: httpx.Client, *, keys: bool) -> dict[str, object]:
-    """Return the document; with keys off, which it does not know of, without its security."""
+    """Return the document, with what it does not say.
+
+    Parameters without a value count as not given. Where keys are off, there is no security.
+    """
     document = http.get("/openapi.json").raise_for_status().json()
+    lists = [document["components"]["parameters"].values()]
+    lists += [
+        operation.get("parameters", ())
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method != "delete"
+    ]
+    for parameter in (each for parameters in lists for each in parameters):
+        if parameter.get("in") == "query":
+            parameter["allowEmptyValue"] = True
     if not keys:
         del document["security"], document["components"]["securitySchemes"]
         for item in document["paths"].values():
