@@ -23,7 +23,7 @@ from app.api.deps import (
 )
 from app.api.idempotency import Idempotency, StreamedOnce
 from app.api.learn_fields import Absent, Fields
-from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
+from app.api.paging import DEFAULT_LIMIT, After, Limit, Page, Since
 from app.api.problems import responses
 from app.api.several import SEVERAL, Several
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
@@ -37,7 +37,6 @@ from app.services.jobs.event_polling import EventPoller
 from app.services.jobs.jobs import JobFinishedError, JobNotRetryableError, NoReportError
 from app.services.jobs.reports import ReportView
 from app.services.jobs.views import JobDetailView, JobNotFoundError, JobView, Kind, State
-from app.services.requests import Moment
 from app.services.steps import creation
 from app.services.steps.creation import (
     CORRECT_ERRORS,
@@ -54,8 +53,6 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 
 # When a client should poll a job again, in seconds.
 RETRY_AFTER = {"Retry-After": "1"}
-# Times of lists: what is beyond cannot be in every time zone.
-_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 # After so long, every process follows a new version.
 _FOLLOWED_SECONDS = 10.0
 
@@ -164,10 +161,7 @@ def list_jobs(
     classifier: Annotated[str | None, Query(max_length=200)] = None,
     state: Annotated[Several[State], Query(description=f"Of these states. {SEVERAL}")] = (),
     kind: Annotated[Several[Kind], Query(description=f"Of these kinds. {SEVERAL}")] = (),
-    since: Annotated[
-        Moment | None,
-        Query(ge=_FIRST, lt=_LAST, description="Made at this time or later (RFC 3339)."),
-    ] = None,
+    since: Since = None,
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
 ) -> Page[JobView]:

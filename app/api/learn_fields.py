@@ -1,20 +1,21 @@
 """What a request says that learns its own body: in its query, and of a webhook in its headers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from app.api.problems import InvalidRequestError, field_errors
+from app.api.json_parameters import MetadataInQuery, OptionsInQuery, errors_within
+from app.api.problems import InvalidRequestError
 from app.errors import FieldError
 from app.services.classifiers import choices
+from app.services.classifiers.annotations import Description
 from app.services.classifiers.references import NumberOrAlias
 from app.services.classifiers.spec import ClassifierSpec, NewClassifier
 from app.services.jobs.webhooks import Secret, Webhook
 from app.services.steps.requests import LearnFields, OnExisting
-from models.json_values import GivenOptions, Text
+from models.json_values import Text
 
-_Options: TypeAdapter[dict[str, Any]] = TypeAdapter(GivenOptions)
 _HEADERS = ("Webhook-URL", "Webhook-Secret")
 
 
@@ -38,38 +39,22 @@ async def _webhook(
 
 async def _fields(
     webhook: Annotated[Webhook | None, Depends(_webhook)],
-    options: Annotated[
-        str | None,
-        Query(
-            description="The method's options as JSON, over the classifier's: `{\"epochs\": 5}`."
-        ),
-    ] = None,
+    options: OptionsInQuery,
+    metadata: MetadataInQuery,
     on_existing: OnExisting = "error",
     base_version: NumberOrAlias | None = None,
     max_minutes: Annotated[float | None, Query(gt=0, allow_inf_nan=False)] = None,
+    description: Annotated[Description, Query(description="Of the version.")] = "",
 ) -> LearnFields:
     return LearnFields(
-        options={} if options is None else _parsed(options),
+        options=options,
         on_existing=on_existing,
         base_version=base_version,
         max_minutes=max_minutes,
+        description=description,
+        metadata=metadata,
         webhook=webhook,
     )
-
-
-def _parsed(options: str) -> dict[str, Any]:
-    try:
-        return _Options.validate_json(options)
-    except ValidationError as error:
-        raise InvalidRequestError(
-            'The options must be a JSON object, such as {"epochs": 5}.',
-            errors=_within("/query/options", error),
-        ) from error
-
-
-def _within(place: str, error: ValidationError) -> list[FieldError]:
-    found = field_errors(error.errors())
-    return [FieldError(place + each.pointer, each.detail) for each in found]
 
 
 async def _absent(
@@ -85,7 +70,7 @@ async def _absent(
         return choices.completed(NewClassifier(name=name))
     except ValidationError as error:
         raise InvalidRequestError(
-            "A classifier cannot have this name: see errors.", errors=_within("/path", error)
+            "A classifier cannot have this name: see errors.", errors=errors_within("/path", error)
         ) from error
 
 

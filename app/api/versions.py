@@ -7,7 +7,8 @@ from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
 from app.api.deps import DB, Config, LoadedModels, Processes, Store, Thumbs, Workspace
-from app.api.paging import DEFAULT_LIMIT, Limit, Page
+from app.api.json_parameters import MetadataInQuery
+from app.api.paging import DEFAULT_LIMIT, Limit, Page, Since
 from app.api.problems import responses
 from app.imaging.thumbnail import MEDIA_TYPE
 from app.services.classifiers import versions
@@ -51,11 +52,21 @@ def list_versions(
     name: str,
     db: DB,
     workspace: Workspace,
+    metadata: MetadataInQuery,
+    since: Since = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int | None, Query(ge=1, lt=10**9)] = None,
 ) -> Page[VersionSummary]:
     """List a classifier's versions, newest first."""
-    found = versions.page(db, workspace, name, limit=limit + 1, before=after)
+    found = versions.page(
+        db,
+        workspace,
+        name,
+        since=since,
+        metadata=metadata,
+        limit=limit + 1,
+        before=after,
+    )
     return Page.of(found, limit, lambda view: str(view.number))
 
 

@@ -45,6 +45,8 @@ def routes(size: Size) -> dict[str, str]:
         "classifiers by name": "/v1/classifiers?prefix=classifier-0099",
         "a classifier": first,
         "versions": f"{first}/versions",
+        "versions with metadata": f'{first}/versions?metadata={{"ticket":"7"}}',
+        "versions since": f"{first}/versions?since=2026-02-01T00:00:00Z",
         "a version": "/v1/classifiers/classifier-000001/versions/live",
         "its classes": f"{first}/versions/live/classes",
         "its matrix": "/v1/classifiers/classifier-000001/versions/live/matrix",

@@ -227,7 +227,8 @@ def _versions(size: Size) -> Iterator[Row]:
         named = {"id": version(i), "classifier_id": owner, "number": number}
         named["job_id"] = job(i) if i < size.jobs else None
         counted = {"class_count": CLASSES, "size_bytes": PARTS * 2000, "created_at": _NOW}
-        yield {**named, "parent_id": newest.get(owner), **made, **counted}
+        noted = {"annotations": {"metadata": {"owner": "Ann", "ticket": str(number)}}}
+        yield {**named, "parent_id": newest.get(owner), **made, **counted, **noted}
         newest[owner] = version(i)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,8 +67,13 @@ def proxied(service: Service) -> Proxy:
 def test_the_five_lines(accrue: Accrue, digits: Digits, folder: Path) -> None:
     flowers = accrue.classifiers.create("client-five", **FIELDS)
     told: list[Told] = []
-    version = flowers.learn(folder).wait(progress=told.append)
+    began = datetime.now(UTC)
+    noted = {"description": "The first.", "metadata": {"owner": "Ann"}}
+    version = flowers.learn(folder, **noted).wait(progress=told.append)
     assert version.number == 1
+    assert (version.info.description, version.info.metadata) == tuple(noted.values())
+    assert flowers.versions(since=began, metadata={"owner": "Ann"}) == [1]
+    assert flowers.versions(metadata={"owner": "Bo"}) == []
     assert version.accuracy is not None
     assert told[-1].state == "succeeded"  # type: ignore[union-attr]
     held_out = digits.images(0, "test")

@@ -43,6 +43,16 @@ def exemplars(service: Service, number: int) -> dict[int, list[str]]:
         return {index: [image.sha256 for image in images] for index, images in found.items()}
 
 
+def test_what_a_request_notes_is_of_the_version_that_it_makes(service: Service) -> None:
+    service.classifier(validation_fraction=0.2, memory={"exemplars": 8})
+    done(service, service.learn(service.upload("a", "b", count=4), description="The first."))
+    noted = {"description": "One was wrong.", "metadata": {"ticket": "42"}}
+    done(service, service.correct({exemplars(service, 1)[0][0]: "b"}, **noted))
+    done(service, service.forget("a"))
+    found = [version.annotations for version in service.versions()]
+    assert found == [{"description": "The first."}, noted, {}]
+
+
 def test_exemplars_and_held_out_images_are_corrected(service: Service) -> None:
     service.classifier(validation_fraction=0.2, memory={"exemplars": 8})
     done(service, service.learn(service.upload("a", "b", count=10)))

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import and_, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.db.repositories import (
@@ -50,12 +50,37 @@ def by_alias(session: Session, classifier_id: str, alias: str) -> Version | None
     return session.scalar(query)
 
 
-def page(session: Session, classifier_id: str, *, limit: int, before: int | None) -> list[Version]:
-    """Return up to `limit` of a classifier's versions, newest first, older than `before`."""
+def page(
+    session: Session,
+    classifier_id: str,
+    *,
+    limit: int,
+    before: int | None,
+    since: datetime | None = None,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> list[Version]:
+    """Return up to `limit` of a classifier's versions, newest first, older than `before`.
+
+    They were made at a time or later, and have all of the `metadata`.
+    """
     query = select(Version).where(Version.classifier_id == classifier_id)
+    if since is not None:
+        query = query.where(Version.created_at >= since)
+    for key, value in metadata.items():
+        query = query.where(_is_noted(session, key, value))
     if before is not None:
         query = query.where(Version.number < before)
     return list(session.scalars(query.order_by(Version.number.desc()).limit(limit)))
+
+
+def _is_noted(session: Session, key: str, value: str) -> ColumnElement[bool]:
+    """Return whether a version's metadata has the value; a path to the key could not quote it."""
+    if session.get_bind().dialect.name == "sqlite":
+        items = func.json_each(Version.annotations, "$.metadata")
+    else:
+        items = func.json_each_text(Version.annotations["metadata"])
+    item = items.table_valued("key", "value")
+    return exists(select(item.c.key).where(item.c.key == key, item.c.value == value))
 
 
 def add(

@@ -1,5 +1,8 @@
 """Versions: how they are shown and deleted, with their exemplars and stored images."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
@@ -74,15 +77,25 @@ def get(db: Database, workspace: str, name: str, reference: str) -> VersionView:
 
 
 def page(
-    db: Database, workspace: str, name: str, *, limit: int, before: int | None
+    db: Database,
+    workspace: str,
+    name: str,
+    *,
+    since: datetime | None,
+    metadata: Mapping[str, str],
+    limit: int,
+    before: int | None,
 ) -> list[VersionSummary]:
     """Return up to `limit` versions, newest first, older than the number `before`.
 
-    Raises ClassifierNotFoundError.
+    They were made at a time or later, and have all of the `metadata`. Raises
+    ClassifierNotFoundError.
     """
     with db.reading() as session:
         classifier = classifiers.require(session, workspace, name)
-        found = version_rows.page(session, classifier.id, limit=limit, before=before)
+        found = version_rows.page(
+            session, classifier.id, since=since, metadata=metadata, limit=limit, before=before
+        )
         return version_views.summaries(session, found)
 
 

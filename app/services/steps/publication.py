@@ -21,7 +21,7 @@ from app.db.repositories import (
 )
 from app.db.repositories.events import Event
 from app.db.repositories.learning import SizedImage
-from app.db.tables import Classifier, Version, VersionClass
+from app.db.tables import Classifier, Job, Version, VersionClass
 from app.ids import new_id
 from app.services import stored
 from app.services.classifiers import accuracies
@@ -34,6 +34,7 @@ from app.services.steps.plans import CorrectPlan, ForgetPlan, LearnPlan, Plan
 from app.services.steps.promoting import Decision
 from app.services.steps.purging import Purged
 from app.services.steps.reencoded import Reencoded
+from app.services.steps.requests import annotations_of
 from app.storage import BlobStore
 from models.spec import Spec
 
@@ -134,6 +135,7 @@ def _add_version(
         memory=memory.model_dump(),
         last_index=plan.last_index,
         last_task=plan.last_task,
+        annotations=annotations_of(session.get_one(Job, plan.job_id)),
         created_at=now,
     )
     for row in classes:

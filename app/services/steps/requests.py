@@ -16,6 +16,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from app.db.tables import Job
+from app.services.classifiers.annotations import Annotations
 from app.services.classifiers.references import NumberOrAlias
 from app.services.jobs.webhooks import Webhook
 from app.services.labels import clean_label
@@ -41,7 +42,11 @@ class _Request(RequestBody):
     )
 
 
-class LearnFields(_Request):
+class _VersionRequest(_Request, Annotations):
+    """Fields of the requests that make a version; the annotations are of that."""
+
+
+class LearnFields(_VersionRequest):
     """What a request to learn says, whatever images it brings."""
 
     options: GivenOptions = Field(
@@ -73,7 +78,7 @@ def _one_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 Purge = Annotated[Annotated[bool, Strict()] | Literal["now"], WrapValidator(_one_error)]
 
 
-class ForgetRequest(_Request):
+class ForgetRequest(_VersionRequest):
     """Make a version without some classes."""
 
     kind: Literal["forget"]
@@ -98,7 +103,7 @@ class Correction(RequestBody):
     )
 
 
-class CorrectRequest(_Request):
+class CorrectRequest(_VersionRequest):
     """Make a version in which images have other labels, or are left out."""
 
     kind: Literal["correct"]
@@ -187,3 +192,8 @@ def request_of(job: Job) -> Request:
     model = _REQUESTS[_AnyKind.model_validate({"kind": job.kind}).kind]
     known = model.model_fields.keys() & job.request.keys()
     return model.model_validate({"kind": job.kind} | {name: job.request[name] for name in known})
+
+
+def annotations_of(job: Job) -> dict[str, Any]:
+    """Return what a job's request notes about the version that it makes."""
+    return {name: job.request[name] for name in Annotations.model_fields if job.request.get(name)}

@@ -1,6 +1,8 @@
 """What can be asked of the service, as operations. `client` and `async_client` offer them."""
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +108,15 @@ def update_version(
     return VersionView.model_validate((yield from api.patch(path, dict(fields))))
 
 
-def list_version_numbers(api: Api, name: str) -> Steps[list[int]]:
-    """Return the numbers of all versions."""
-    found = yield from api.pages(f"{classifier_path(name)}/versions")
+def list_version_numbers(
+    api: Api, name: str, since: datetime | None, metadata: Mapping[str, str] | None
+) -> Steps[list[int]]:
+    """Return the numbers of the versions made since a time, and that have the metadata."""
+    asked = {
+        "since": None if since is None else since.astimezone().isoformat(),
+        "metadata": None if metadata is None else json.dumps(dict(metadata)),
+    }
+    found = yield from api.pages(f"{classifier_path(name)}/versions", **asked)
     return [each["number"] for each in found]
 
 

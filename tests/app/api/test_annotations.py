@@ -1,5 +1,6 @@
 """Descriptions and metadata: what users note about classifiers and versions."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,32 @@ def test_a_version_keeps_what_is_noted(api: TestClient, publish: Callable[..., P
         assert api.patch(path, json=wrong).status_code == 422
     missing = api.patch(f"{SIGNS}/versions/9", json=NOTED)
     assert (missing.status_code, missing.json()["code"]) == (404, "version-not-found")
+
+
+def test_versions_are_found_by_what_is_noted(
+    api: TestClient, publish: Callable[..., Published]
+) -> None:
+    key = "ünï 'code' \"quoted\" $.[0]"
+    for metadata in ({"owner": "Ann"}, {"owner": "Ann", key: "42"}, {"owner": "Bo"}, {}):
+        publish()
+        body = {"metadata": metadata}
+        api.patch(f"{SIGNS}/versions/live", json=body).raise_for_status()
+
+    def found(**asked: Any) -> list[int]:
+        query = {**asked, "metadata": json.dumps(asked["metadata"])}
+        page = api.get(f"{SIGNS}/versions", params=query).raise_for_status().json()
+        return [version["number"] for version in page["data"]]
+
+    assert found(metadata={}) == [4, 3, 2, 1]
+    assert found(metadata={"owner": "Ann"}) == [2, 1]
+    assert found(metadata={"owner": "Ann"}, limit=1, after=2) == [1]
+    assert found(metadata={"owner": "Ann", key: "42"}) == [2]
+    assert found(metadata={"owner": "Cy"}) == []
+    assert found(metadata={"owner": "Bo"}, since="2026-01-01T00:00:00Z") == [3]
+    assert found(metadata={}, since="2999-01-01T00:00:00Z") == []
+    wrong = api.get(f"{SIGNS}/versions", params={"metadata": '{"owner": 1}'})
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["pointer"] == "/query/metadata/owner"
 
 
 @ONE_KIND_AT_FIRST

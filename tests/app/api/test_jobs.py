@@ -74,7 +74,13 @@ def test_a_job_is_accepted_and_shown(api: TestClient, upload: str) -> None:
     asked = {"uploads": [upload], "options": {"epochs": 5}, "on_existing": "error"}
     assert shown.json() == {
         **job,
-        "request": {**asked, "base_version": None, "max_minutes": None},
+        "request": {
+            **asked,
+            "base_version": None,
+            "max_minutes": None,
+            "description": "",
+            "metadata": {},
+        },
         "webhook": False,
         "base": None,
         "promoted": None,

@@ -22,7 +22,9 @@ def nothing_is_left(api: TestClient) -> bool:
 def test_a_job_is_asked_for_in_query_and_headers(api: TestClient) -> None:
     api.post("/v1/classifiers", json=BODY).raise_for_status()
     options = {"epochs": 3, "lr": 0.5}
+    noted = {"description": "Of the north.", "metadata": {"owner": "Ann"}}
     query = {"options": json.dumps(options), "max_minutes": 9, "on_existing": "extend"}
+    query |= {"description": "Of the north.", "metadata": '{"owner": "Ann"}'}
     answer = api.post(LEARN, json=images("stop"), params=query, headers=TOLD)
     job = api.get(answer.raise_for_status().headers["Location"]).json()
     assert job["webhook"] is True
@@ -32,6 +34,7 @@ def test_a_job_is_asked_for_in_query_and_headers(api: TestClient) -> None:
         "on_existing": "extend",
         "base_version": None,
         "max_minutes": 9,
+        **noted,
     }
     assert SECRET not in answer.text
 
@@ -43,6 +46,10 @@ def test_a_job_is_asked_for_in_query_and_headers(api: TestClient) -> None:
         ({"options": "{"}, {}, "invalid-request", "/query/options"),
         ({"options": "[1]"}, {}, "invalid-request", "/query/options"),
         ({"options": '{"epochs": 0}'}, {}, "invalid-options", "/options/epochs"),
+        ({"options": '{"epochs": "3"}'}, {}, "invalid-options", "/options/epochs"),
+        ({"metadata": "Ann"}, {}, "invalid-request", "/query/metadata"),
+        ({"metadata": '{"owner": 1}'}, {}, "invalid-request", "/query/metadata/owner"),
+        ({"description": "d" * 1001}, {}, "invalid-request", "/query/description"),
         ({"max_minutes": 0}, {}, "invalid-request", "/query/max_minutes"),
         ({"base_version": "0"}, {}, "invalid-request", "/query/base_version"),
         ({"base_version": "canary"}, {}, "unknown-base-version", "/base_version"),

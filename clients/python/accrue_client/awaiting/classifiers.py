@@ -1,6 +1,7 @@
 """Classifiers: they learn, and predict."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Unpack, overload
 
 from accrue_client import operations
@@ -41,6 +42,8 @@ class AsyncClassifier:
         on_existing: str | None = None,
         base_version: int | str | None = None,
         options: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         webhook: Mapping[str, str] | None = None,
         progress: bool | Tell = False,
     ) -> AsyncJob:
@@ -50,6 +53,7 @@ class AsyncClassifier:
         DataFrame with the columns image and label, images of one class with `label`, or an
         `Upload`. Images are paths, bytes, images of Pillow or arrays. What is not taken is warned
         of; with `strict` all is taken or nothing. `resume` continues an upload that was cut off.
+        `description` and `metadata` are noted about the version.
 
         Raises InvalidSourceError, UploadInterruptedError and ProblemError.
         """
@@ -57,6 +61,8 @@ class AsyncClassifier:
             "on_existing": on_existing,
             "base_version": base_version,
             "options": options,
+            "description": description,
+            "metadata": metadata,
             "webhook": webhook,
         }
         steps = operations.learn(
@@ -109,9 +115,11 @@ class AsyncClassifier:
             for answer in answers:
                 yield answer
 
-    async def versions(self) -> list[int]:
-        """Return the numbers of all versions."""
-        steps = operations.list_version_numbers(self._session.api, self.name)
+    async def versions(
+        self, *, since: datetime | None = None, metadata: Mapping[str, str] | None = None
+    ) -> list[int]:
+        """Return the numbers of the versions made `since` a time, and that have the `metadata`."""
+        steps = operations.list_version_numbers(self._session.api, self.name, since, metadata)
         return await self._session.tasks.run(steps)
 
     async def version(self, reference: int | str = "live") -> AsyncVersion:
@@ -119,13 +127,28 @@ class AsyncClassifier:
         steps = operations.get_version(self._session.api, self.name, reference)
         return AsyncVersion(self._session, self.name, await self._session.tasks.run(steps))
 
-    async def forget(self, classes: Sequence[str], *, purge: bool = False) -> AsyncJob:
+    async def forget(
+        self,
+        classes: Sequence[str],
+        *,
+        purge: bool = False,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AsyncJob:
         """Queue a job that makes a version without some classes."""
-        return await self._start({"kind": "forget", "classes": list(classes), "purge": purge})
+        request = {"kind": "forget", "classes": list(classes), "purge": purge}
+        return await self._start({**request, "description": description, "metadata": metadata})
 
-    async def correct(self, labels: Mapping[str, str | None]) -> AsyncJob:
+    async def correct(
+        self,
+        labels: Mapping[str, str | None],
+        *,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AsyncJob:
         """Queue a job that gives images, by their hashes, other labels; None leaves one out."""
-        return await self._start({"kind": "correct", "images": operations.corrections(labels)})
+        request = {"kind": "correct", "images": operations.corrections(labels)}
+        return await self._start({**request, "description": description, "metadata": metadata})
 
     async def update(self, **fields: Any) -> None:
         """Change fields of the classifier."""

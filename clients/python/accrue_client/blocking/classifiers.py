@@ -1,6 +1,7 @@
 """Classifiers: they learn, and predict."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Unpack, overload
 
 from accrue_client import operations
@@ -41,6 +42,8 @@ class Classifier:
         on_existing: str | None = None,
         base_version: int | str | None = None,
         options: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         webhook: Mapping[str, str] | None = None,
         progress: bool | Tell = False,
     ) -> Job:
@@ -50,6 +53,7 @@ class Classifier:
         DataFrame with the columns image and label, images of one class with `label`, or an
         `Upload`. Images are paths, bytes, images of Pillow or arrays. What is not taken is warned
         of; with `strict` all is taken or nothing. `resume` continues an upload that was cut off.
+        `description` and `metadata` are noted about the version.
 
         Raises InvalidSourceError, UploadInterruptedError and ProblemError.
         """
@@ -57,6 +61,8 @@ class Classifier:
             "on_existing": on_existing,
             "base_version": base_version,
             "options": options,
+            "description": description,
+            "metadata": metadata,
             "webhook": webhook,
         }
         steps = operations.learn(
@@ -108,9 +114,11 @@ class Classifier:
         for answers in self._session.threads.each(many, AT_ONCE):
             yield from answers
 
-    def versions(self) -> list[int]:
-        """Return the numbers of all versions."""
-        steps = operations.list_version_numbers(self._session.api, self.name)
+    def versions(
+        self, *, since: datetime | None = None, metadata: Mapping[str, str] | None = None
+    ) -> list[int]:
+        """Return the numbers of the versions made `since` a time, and that have the `metadata`."""
+        steps = operations.list_version_numbers(self._session.api, self.name, since, metadata)
         return self._session.threads.run(steps)
 
     def version(self, reference: int | str = "live") -> Version:
@@ -118,13 +126,28 @@ class Classifier:
         steps = operations.get_version(self._session.api, self.name, reference)
         return Version(self._session, self.name, self._session.threads.run(steps))
 
-    def forget(self, classes: Sequence[str], *, purge: bool = False) -> Job:
+    def forget(
+        self,
+        classes: Sequence[str],
+        *,
+        purge: bool = False,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Job:
         """Queue a job that makes a version without some classes."""
-        return self._start({"kind": "forget", "classes": list(classes), "purge": purge})
+        request = {"kind": "forget", "classes": list(classes), "purge": purge}
+        return self._start({**request, "description": description, "metadata": metadata})
 
-    def correct(self, labels: Mapping[str, str | None]) -> Job:
+    def correct(
+        self,
+        labels: Mapping[str, str | None],
+        *,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Job:
         """Queue a job that gives images, by their hashes, other labels; None leaves one out."""
-        return self._start({"kind": "correct", "images": operations.corrections(labels)})
+        request = {"kind": "correct", "images": operations.corrections(labels)}
+        return self._start({**request, "description": description, "metadata": metadata})
 
     def update(self, **fields: Any) -> None:
         """Change fields of the classifier."""
