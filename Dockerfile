@@ -24,7 +24,7 @@ FROM uv AS lock
 COPY pyproject.toml uv.lock ./
 COPY clients/python/pyproject.toml clients/python/
 # Not the extra demo: it is for a checkout.
-RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --extra fast --extra onnx --no-emit-workspace --no-header --quiet \
+RUN /opt/uv/bin/uv export --frozen --no-dev --extra s3 --extra fast --extra onnx --extra parquet --no-emit-workspace --no-header --quiet \
     --output-file requirements.txt
 
 

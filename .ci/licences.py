@@ -70,6 +70,10 @@ READ = {
         ),
     ),
     "orjson": ("MPL-2.0 AND (Apache-2.0 OR MIT)", _FILES),
+    "pi-heif": (
+        "BSD-3-Clause",
+        "Its wheels hold libheif and libde265, libraries under LGPL-3.0. " + _LIBRARY,
+    ),
     "psycopg": ("LGPL-3.0-only", _LIBRARY),
     "psycopg-binary": ("LGPL-3.0-only", _LIBRARY),
     **dict.fromkeys(

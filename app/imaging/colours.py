@@ -23,7 +23,8 @@ def to_rgb(image: ImageFile.ImageFile, rules: int = CURRENT) -> Image.Image:
 
     Its pixels must not be loaded yet.
     """
-    if rules == FIRST and is_deep(image):
+    # By the first rules, PNG was the only format of 16 bits.
+    if rules == FIRST and image.format == "PNG" and is_deep(image):
         image.load()
         return turned_upright(_over(_WHITE, _upper_byte(image)), orientation(image))
     return blended(unblended(image), rules)

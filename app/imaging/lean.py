@@ -7,6 +7,7 @@ Nothing is refused here: from where a file's structure cannot be followed, it st
 import struct
 import zlib
 
+from app.imaging.av1 import as_still
 from app.imaging.segments import (
     PNG_PIXELS,
     PNG_SIGNATURE,
@@ -43,7 +44,7 @@ def lean(data: bytes) -> bytes:
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
-    return data
+    return as_still(data)
 
 
 def _png(data: bytes) -> bytes:

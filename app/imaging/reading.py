@@ -6,14 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pi_heif
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from app.imaging import av1, tiff
 from app.imaging.lean import lean
-from app.imaging.recognise import recognise
+from app.imaging.recognise import is_image, recognise
 from app.imaging.segments import UPRIGHT
 
 # Formats with one fixed decoder each. Formats that draw (SVG, EPS) or embed others are excluded.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIF", "AVIF", "JPEG2000")
+
+# Of what a HEIF file holds, only its main picture is read.
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+
+# Formats whose decoders turn an image upright themselves, by their own rules.
+_TURNED_WHILE_DECODING = ("TIFF", "HEIF")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,22 +71,33 @@ def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageF
         _let_pillow_open(limits.pixels)
     try:
         with Image.open(io.BytesIO(lean(data)), formats=FORMATS) as image:
-            if limits is not None and image.width * image.height > limits.pixels:
-                raise TooLargeError(
-                    f"the image has more than {limits.pixels} pixels "
-                    f"({image.width} by {image.height})"
-                )
+            if limits is not None:
+                _check_pixels(image, data, limits.pixels)
+            if (kind := tiff.refused(image, data)) is not None:
+                raise UnreadableImageError(kind)
             yield image
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         other = recognise(data)
+        if other is not None and is_image(data):
+            raise UnreadableImageError(other) from error
         but = "" if other is None else f" but {other}"
         raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}{but}") from error
     except Image.DecompressionBombError as error:
         raise TooLargeError("the image has far too many pixels") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything
         raise UnreadableImageError("the image is damaged or truncated") from error
+
+
+def _check_pixels(image: ImageFile.ImageFile, data: bytes, most: int) -> None:
+    """Raise TooLargeError for an image of more than `most` pixels."""
+    if image.width * image.height > most:
+        raise TooLargeError(
+            f"the image has more than {most} pixels ({image.width} by {image.height})"
+        )
+    if image.format == "AVIF" and av1.decoded_pixels(data) > most:
+        raise TooLargeError(f"a picture in the file has more than {most} pixels")
 
 
 def _let_pillow_open(pixels: int) -> None:
@@ -91,7 +110,9 @@ def _let_pillow_open(pixels: int) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation (1 to 8), 1 where it is missing or invalid."""
+    """Return the EXIF orientation (1 to 8) that is still to be applied; 1 also if it is invalid."""
+    if image.format in _TURNED_WHILE_DECODING:
+        return UPRIGHT
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:  # metadata that cannot be read does not concern the pixels

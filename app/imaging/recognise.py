@@ -4,21 +4,27 @@ import re
 
 # Formats that are read, each with what it begins with.
 _READ = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0", re.DOTALL
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0"
+    # TIFF, HEIF with AVIF, JPEG 2000.
+    rb"|II[*+]\0|MM\0[*+]|....ftyp(avi[fs]|he[iv][cmsx]|mif1|msf1)"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
 )
 
 _SENT = "send the file's bytes as they are"
 _CONVERT = "convert it to JPEG or PNG"
+# Of formats that are read.
+_UNREAD = f"damaged or of a kind that is not read: {_CONVERT}"
 # In the order in which they are tried.
 _OTHERS = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
     for pattern, what in (
-        (rb"....ftyp(avif|avis)", f"an AVIF image: {_CONVERT}"),
-        (rb"....ftyp(hei|hev|mif1|msf1)", f"a HEIC photograph: {_CONVERT}"),
+        (rb"....ftyp(avif|avis)", f"an AVIF image, {_UNREAD}"),
+        (rb"....ftyp(hei|hev|mif1|msf1)", f"a HEIF image, {_UNREAD}"),
         (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video: extract its pictures"),
-        (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", f"a TIFF or raw image: {_CONVERT}"),
+        (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", f"a TIFF or raw image, {_UNREAD}"),
         (rb"\xff\x0a|\0\0\0\x0cJXL ", f"a JPEG XL image: {_CONVERT}"),
-        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", f"a JPEG 2000 image: {_CONVERT}"),
+        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", f"a JPEG 2000 image, {_UNREAD}"),
         (rb"8BPS", f"a Photoshop document: {_CONVERT}"),
         (rb"\0\0[\x01\x02]\0", f"an icon: {_CONVERT}"),
         (rb"P[1-7]\s", f"a PNM image: {_CONVERT}"),
@@ -50,6 +56,6 @@ def is_image(data: bytes) -> bool:
 
 
 def recognise(data: bytes) -> str | None:
-    """Return what bytes that are not such an image are, and what to do; None if not known."""
+    """Return what bytes are that could not be opened, and what to do; None if not known."""
     head = data[:_LOOKED_AT]
     return next((what for pattern, what in _OTHERS if pattern.match(head)), None)

@@ -22,7 +22,8 @@ from app.services.uploads.sources import (
 # Names of images, also of formats that are refused. The bytes of other files must be looked at.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
-    *(".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".ico", ".tga"),
+    *(".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c"),
+    *(".jxl", ".svg", ".ico", ".tga"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"),
 )
 

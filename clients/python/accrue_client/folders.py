@@ -13,6 +13,7 @@ _DEEPEST_LINK = 3
 _DEEPEST = 100
 # The first bytes of images, for files whose name does not say what they are.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_LATER_SIGNATURES = (b"ftyp", b"jP  ")  # HEIC, AVIF and JPEG 2000, behind four bytes
 
 # What desktops and network storage leave beside the files of people. The service has the same list.
 JUNK = frozenset(
@@ -137,7 +138,8 @@ def _looks_like_image(source: Path) -> bool | None:
     if source.suffix:
         return None
     with source.open("rb") as file:
-        return file.read(16).startswith(_SIGNATURES)
+        head = file.read(16)
+    return head.startswith(_SIGNATURES) or head.startswith(_LATER_SIGNATURES, 4)
 
 
 def _is_junk(name: str) -> bool:

@@ -173,7 +173,8 @@ def test_an_image_is_what_its_bytes_say(
     api: TestClient, publish: Publish, media_type: str | None
 ) -> None:
     publish(1)
-    for image in (png(), jpeg(), *(encode(pixels(), form) for form in ("BMP", "GIF", "WEBP"))):
+    forms = ("BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000")
+    for image in (png(), jpeg(), *(encode(pixels(), form) for form in forms)):
         right = post(api, "/predict", image, "image/png").json()
         assert post(api, "/predict", image, media_type).json() == right
         assert right["results"][0]["label"]
@@ -181,8 +182,8 @@ def test_an_image_is_what_its_bytes_say(
 
 def test_what_is_no_image_is_named(api: TestClient, publish: Publish) -> None:
     publish(1)
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-    assert "HEIC" in said(post(api, "/predict", heic, "image/heic"), 422)
+    heif = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    assert "HEIF" in said(post(api, "/predict", heif, "image/heic"), 422)
     assert "for uploads" in said(post(api, "/predict", zipped(), "application/zip"), 415)
     assert "Content-Encoding" in said(post(api, "/predict", b"\x1f\x8b", "application/json"), 415)
     view = post(api, "/v1/uploads", *multipart(

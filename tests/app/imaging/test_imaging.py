@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tests.pictures import encode, jpeg, pixels, png
 
 LIMITS = ImageLimits(bytes=10**7, pixels=10**6)
 SECRET = b"taken at home"
+# A picture of 48 by 32 pixels; `turned` has it lying on its side, with the turn that puts it right.
+HEIC_FILES = Path(__file__).parent / "heic"
 
 
 def picture(mode: str, width: int = 70, height: int = 50) -> Image.Image:
@@ -108,6 +111,12 @@ KEPT: dict[str, tuple[Callable[[], bytes], str]] = {
     "1 by 900": (lambda: encode(picture("RGB", 1, 900)), "image/png"),
 }
 
+HEIC: dict[str, Callable[[], bytes]] = {
+    "heic": (HEIC_FILES / "plain.heic").read_bytes,
+    "heic turned": (HEIC_FILES / "turned.heic").read_bytes,
+    "heic 10 bits": (HEIC_FILES / "deep.heic").read_bytes,
+}
+
 MADE_PNG: dict[str, Callable[[], bytes]] = {
     **{
         f"jpeg turned {turn}": lambda turn=turn: encode(picture("RGB"), "JPEG", exif=exif(turn))
@@ -126,6 +135,21 @@ MADE_PNG: dict[str, Callable[[], bytes]] = {
     "gif key": lambda: encode(picture("P"), "GIF", transparency=3),
     "animated gif": lambda: frames("GIF"),
     "animated webp": lambda: frames("WEBP"),
+    "tiff": lambda: encode(picture("RGB"), "TIFF", exif=exif()),
+    "tiff compressed": lambda: encode(picture("RGB"), "TIFF", compression="tiff_lzw"),
+    "tiff turned": lambda: encode(picture("RGB"), "TIFF", exif=exif(6)),
+    "tiff 16 bits": lambda: encode(sixteen_bit(), "TIFF", exif=exif(6)),
+    "tiff alpha": lambda: encode(alpha("RGB"), "TIFF"),
+    "tiff CMYK": lambda: encode(picture("CMYK"), "TIFF"),
+    "tiff of pages": lambda: frames("TIFF"),
+    "jpeg 2000": lambda: encode(picture("RGB"), "JPEG2000"),
+    "jpeg 2000, 16 bits": lambda: encode(sixteen_bit(), "JPEG2000"),
+    "jpeg 2000 without a container": lambda: encode(picture("L"), "JPEG2000", no_jp2=True),
+    "avif": lambda: encode(picture("RGB"), "AVIF", exif=exif(), xmp=SECRET),
+    "avif turned": lambda: encode(picture("RGB"), "AVIF", exif=exif(6)),
+    "avif alpha": lambda: encode(alpha("RGB"), "AVIF"),
+    "animated avif": lambda: frames("AVIF"),
+    **HEIC,
 }
 
 
@@ -219,9 +243,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "svg": lambda: SVG,
     "eps": lambda: EPS,
     "fits": lambda: FITS.ljust(2880),
-    "tiff": lambda: encode(picture("RGB"), "TIFF"),
     "ico": lambda: encode(picture("RGB"), "ICO"),
-    "jpeg 2000": lambda: encode(picture("RGB"), "JPEG2000"),
     "ppm": lambda: encode(picture("RGB"), "PPM"),
     "half a png": lambda: png()[: len(png()) // 2],
     "half a jpeg": lambda: jpeg()[: len(jpeg()) // 2],
@@ -229,6 +251,10 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "half a gif": lambda: encode(picture("P"), "GIF")[:900],
     "half a bmp": lambda: encode(picture("RGB"), "BMP")[:900],
     "half a webp": lambda: encode(picture("RGB"), "WEBP", lossless=True)[:900],
+    "half a tiff": lambda: encode(picture("RGB"), "TIFF")[:900],
+    "half a jpeg 2000": lambda: encode(picture("RGB"), "JPEG2000")[:900],
+    "nearly all of an avif": lambda: encode(picture("RGB"), "AVIF")[:-50],
+    "nearly all of a heic": lambda: HEIC["heic"]()[:-50],
     "png that lies": lambda: png_of_size(500, 500),
     "jpeg that lies": lambda: jpeg_of_height(jpeg(0, 64, 64), 200),
     "progressive jpeg that lies": lambda: jpeg_of_height(jpeg(0, 64, 64, progressive=True), 200),
@@ -259,7 +285,11 @@ SEEDS = [
     for name in ("jpeg exif", "jpeg progressive", "png palette alphas", "webp xmp, profile")
 ]
 SEEDS += [
-    MADE_PNG[name]() for name in ("bmp palette", "animated gif", "animated webp", "jpeg CMYK")
+    MADE_PNG[name]()
+    for name in (
+        *("bmp palette", "animated gif", "animated webp", "jpeg CMYK", "tiff compressed"),
+        *("jpeg 2000", "avif alpha", "heic turned"),
+    )
 ]
 
 

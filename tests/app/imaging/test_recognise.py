@@ -1,6 +1,7 @@
 """Bytes are named by what they are, not by their name."""
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from app.imaging.sanitise import sanitise
 from tests.pictures import jpeg, png
 
 LIMITS = ImageLimits(bytes=10**6, pixels=10**6)
+HEIC = Path(__file__).parent / "heic"
 
 
 def encoded(form: str) -> bytes:
@@ -19,20 +21,37 @@ def encoded(form: str) -> bytes:
     return packed.getvalue()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+READ = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000"]
+
+
+@pytest.mark.parametrize("form", READ)
 def test_formats_that_are_read(form: str) -> None:
     assert is_image(encoded(form))
-    assert recognise(encoded(form)) is None
+
+
+@pytest.mark.parametrize("name", ["plain.heic", "deep.heic", "turned.heic"])
+def test_heic_is_read(name: str) -> None:
+    assert is_image((HEIC / name).read_bytes())
+
+
+UNREAD = {
+    "TIFF": encoded("TIFF")[:8],
+    "HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": encoded("AVIF")[:40],
+}
+
+
+@pytest.mark.parametrize("said", UNREAD)
+def test_kinds_that_are_not_read_are_named(said: str) -> None:
+    with pytest.raises(UnreadableImageError, match="damaged or of a kind that is not read: conv"):
+        sanitise(UNREAD[said], LIMITS)
+    assert said in str(recognise(UNREAD[said]))
 
 
 OTHERS = {
-    "TIFF": encoded("TIFF"),
     "icon": encoded("ICO"),
-    "JPEG 2000": encoded("JPEG2000"),
     "PNM": encoded("PPM"),
     "PDF": encoded("PDF"),
-    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-    "AVIF": encoded("AVIF"),
     "video": b"\0\0\0\x20ftypisom\0\0\x02\0",
     "JPEG XL": b"\xff\x0a\xfa\x0b",
     "archive": b"PK\x03\x04\x14\0",

@@ -12,7 +12,7 @@ import * as staging from "./staging.js";
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });
 // By their names only: the service says which it can read.
-const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|avif|jp2)$/i;
+const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|hif|avif|jp2|j2k|jpx)$/i;
 
 /** The images that wait to be sent. */
 export class Staged {
