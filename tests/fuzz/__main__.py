@@ -3,8 +3,7 @@
     python -m tests.fuzz --seconds 120
 
 Schemathesis makes the requests, one by one and in sequences (stateful), with keys off and on. It is
-installed into an environment of its own, .peers/fuzz, since it needs other versions of packages
-that Accrue has. The status is 1 where it finds something.
+installed into an environment of its own, .peers/fuzz. The status is 1 where it finds something.
 """
 
 import argparse
@@ -16,27 +15,13 @@ from pathlib import Path
 
 import httpx
 
+from tests import peers
 from tests.app.learnt import png
 from tests.e2e.harness import ACCRUE, Service, zip_of
 
-_ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = _ROOT / ".peers" / "fuzz"
 _TOOL = "schemathesis==4.32.5"
 # The document cannot say all that makes a request valid, such as which options a method has.
 _EXCLUDED = "positive_data_acceptance"
-
-
-def _installed() -> Path:
-    """Return the tool's command, installed where it is not."""
-    command = _ENVIRONMENT / "bin" / "schemathesis"
-    if not command.is_file():
-        uv = Path(sys.executable).parent / "uv"
-        subprocess.run(
-            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, _ENVIRONMENT], check=True
-        )
-        python = _ENVIRONMENT / "bin" / "python"
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, _TOOL], check=True)
-    return command
 
 
 def _document(http: httpx.Client, *, keys: bool) -> dict[str, object]:
@@ -77,7 +62,8 @@ def _fuzz(folder: Path, seconds: int, seed: int, *, keys: bool) -> bool:
         service.learn("signs", zip_of({f"{n % 2}/{n}.png": png(n) for n in range(16)}))
         path = folder / "openapi.json"
         path.write_text(json.dumps(_document(service.http, keys=keys)))
-        command = [_installed(), "run", path, "--url", service.url, "--max-time", str(seconds)]
+        tool = peers.install("fuzz", "schemathesis", _TOOL)
+        command = [tool, "run", path, "--url", service.url, "--max-time", str(seconds)]
         command += ["--exclude-checks", _EXCLUDED, "--continue-on-failure", "--no-shrink"]
         command += ["--seed", str(seed), "--warnings", "off", "--request-timeout", "30"]
         for name, value in header.items():
