@@ -30,10 +30,10 @@ NPM := $(shell command -v npm)
 NODE_STAMP := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy test-triton chaos fuzz-api bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
+.PHONY: help setup demo test test-full test-deploy test-triton test-label-studio chaos fuzz-api bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Install the locked dependencies into .venv (TORCH=cpu: without CUDA)
 
@@ -54,6 +54,10 @@ test-deploy: $(STAMP) ## Build the image and test a deployment with Docker, in a
 test-triton: $(STAMP) ## Test the Open Inference Protocol with Triton's client (installs it beside .venv)
 	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv run --no-sync --with 'tritonclient[http]>=2.50' \
 		python -m pytest tests/app/api/test_v2_triton.py
+
+test-label-studio: $(STAMP) ## Test with a real Label Studio (installs it into .peers)
+	$(BIN)/python -m tests.label_studio
+	$(BIN)/python -m pytest tests/label_studio
 
 # JOBS sets how long it runs, SEED what happens: make chaos JOBS=300 SEED=7
 chaos: $(STAMP) ## Run real jobs while processes and servers are killed (JOBS=100 SEED=7)

@@ -44,6 +44,7 @@ from app.api.compression import Compression
 from app.api.csrf import CsrfGuard
 from app.api.empty_parameters import EmptyParameters
 from app.api.head import HeadAsGet
+from app.api.label_studio import routes as label_studio_routes, running as label_studio
 from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.predict_path import PredictPath
 from app.api.predict_queries import KnownQueries
@@ -75,7 +76,11 @@ _MEGABYTE = 10**6
 _PREDICT_IMAGES = 4
 # The paths of routes that take images.
 _UPLOADS = re.compile(r"/v1/uploads(/[^/]+/images)?|/v1/classifiers/[^/]+/learn")
-_PREDICTIONS = re.compile(r"(/v1/classifiers/[^/]+)?/predict|/v2/models/.+/infer")
+_PREDICTIONS = re.compile(
+    r"(/v1/classifiers/[^/]+)?/predict|/v2/models/.+/infer"
+    # With images in base64, or all annotations of a project.
+    r"|/label-studio/[^/]+/(predict|train|webhook)"
+)
 # The names of a folder's files.
 _LAYOUT = "/v1/uploads/layout"
 
@@ -113,11 +118,10 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
         housekeeper = Housekeeper(database, store, settings)
         app.state.inspector = inspector = Inspector(database, store)
         app.state.database, app.state.store, app.state.tensors = database, store, tensors
-        app.state.registry, app.state.batcher = registry, batcher
+        app.state.registry, app.state.batcher, app.state.dispatcher = registry, batcher, dispatcher
         messages = app.state.messages = Messages(settings)
-        app.state.dispatcher, app.state.exports = dispatcher, Exports(settings)
+        app.state.exports, app.state.fleet = Exports(settings), Fleet(database)
         app.state.event_poller = event_poller = EventPoller(database, settings.event_streams)
-        app.state.fleet = Fleet(database)
         process_metrics.observe(settings, batcher, registry, event_poller)
         loops = [
             asyncio.create_task(event_poller.run()),
@@ -134,7 +138,8 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
         for part in (batcher, registry, dispatcher, housekeeper, inspector):
             part.start()
         try:
-            yield
+            async with label_studio.running(app, database, store, settings, dispatcher.wake):
+                yield
         finally:
             # Graceful shutdown: the server has answered every request that it accepted.
             together.close()
@@ -170,7 +175,7 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
     app.state.known_queries, app.state.thumbnails = KnownQueries(), Thumbnails()
     problems.install(app)
     app.add_exception_handler(ReplayedError, idempotency.on_replayed)
-    app.router.routes.extend(_routes())
+    app.router.routes.extend(_routes(with_label_studio=settings.label_studio_url is not None))
     app.webhooks.include_router(deliveries.sent)
     access.check_routes(app)
     _add_middleware(app, settings, process_metrics)
@@ -179,8 +184,8 @@ def create_app(settings: Settings, siblings: Siblings | None = None) -> FastAPI:
 
 
 @cache
-def _routes() -> list[BaseRoute]:
-    """Return the routes of all resources: every application of a process has the same.
+def _routes(*, with_label_studio: bool) -> list[BaseRoute]:
+    """Return the routes of all resources: applications of a process with the same share them.
 
     FastAPI analyses a route when it is first used, which takes milliseconds for each.
     """
@@ -216,6 +221,8 @@ def _routes() -> list[BaseRoute]:
         router.include_router(resource.router)
     router.include_router(v2.public)
     router.include_router(v2.router)
+    if with_label_studio:
+        router.include_router(label_studio_routes.router)
     return router.routes
 
 

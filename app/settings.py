@@ -22,6 +22,9 @@ _SECRETS_DIR = "/run/secrets"
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(i?b)?")
 # A scheme, a host and a port that is not the scheme's own.
 _ORIGIN = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+# A host, and a port if URLs have one.
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_ADDRESS = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 
 
 class Settings(BaseSettings):
@@ -134,6 +137,19 @@ class Settings(BaseSettings):
         False, description="Whether webhooks may use private addresses and plain http."
     )
 
+    label_studio_url: str | None = Field(
+        None, description="Label Studio whose projects are predicted and learnt; none if unset."
+    )
+    label_studio_token: SecretStr | None = Field(
+        None, description="Access token of a user of Label Studio who sees the projects."
+    )
+    label_studio_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Other hosts of images of tasks, like images.example.org, by comma."
+    )
+    label_studio_private: bool = Field(
+        False, description="Whether these hosts may have private addresses and plain http."
+    )
+
     lease_seconds: float = Field(60.0, gt=0)
     max_failures: int = Field(3, ge=1, description="Lost workers or crashes before a job fails.")
     cancel_grace_seconds: float = Field(10.0, ge=0)
@@ -195,6 +211,36 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{origin} is not an origin as browsers send it, like https://example.org or "
                     "http://localhost:3000: in small letters, without a path and the usual port"
+                )
+        return found
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        if url is not None and not _ADDRESS.fullmatch(url):
+            raise ValueError("not a URL like http://label-studio:8080")
+        return url
+
+    @model_validator(mode="after")
+    def _label_studio_lets_in(self) -> Self:
+        if (self.label_studio_url is None) is not (self.label_studio_token is None):
+            raise ValueError(
+                "ACCRUE_LABEL_STUDIO_URL and ACCRUE_LABEL_STUDIO_TOKEN go together: set both, or "
+                "neither."
+            )
+        return self
+
+    @field_validator("label_studio_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, hosts: object) -> object:
+        if not isinstance(hosts, str):
+            return hosts
+        found = tuple(host.lower() for each in hosts.split(",") if (host := each.strip()))
+        for host in found:
+            if not _HOST.fullmatch(host):
+                raise ValueError(
+                    f"{host} is not a host like images.example.org, or images.example.org:8443 "
+                    "with a port that is not the scheme's own"
                 )
         return found
 

@@ -13,6 +13,7 @@ FastAPI reads the body before it calls a dependency. So the route's class checks
 body of a refused request is never read.
 """
 
+import base64
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import iscoroutinefunction
 from typing import Annotated, Any
@@ -88,15 +89,23 @@ class ScopesOrTicket(RequiredScopes):
         """Declare the parameter."""
 
 
-def needs(*scopes: Scope, or_ticket: bool = False) -> Any:
+class ScopesByPassword(RequiredScopes):
+    """Scopes of a key that may also be sent as a password, with any user name (RFC 7617)."""
+
+
+def needs(*scopes: Scope, or_ticket: bool = False, or_password: bool = False) -> Any:
     """Return an entry for the `dependencies` of a router or a route."""
-    return Depends((ScopesOrTicket if or_ticket else RequiredScopes)(scopes))
+    if or_ticket:
+        return Depends(ScopesOrTicket(scopes))
+    return Depends((ScopesByPassword if or_password else RequiredScopes)(scopes))
 
 
 async def admitted(request: Request, needs: Sequence[RequiredScopes]) -> Caller:
     """Return who sent a request, by its key. Raises UnauthorizedError and MissingScopeError."""
     ring: KeyRing | None = request.app.state.keyring
     key = request.headers.get("authorization")
+    if key is not None and any(isinstance(need, ScopesByPassword) for need in needs):
+        key = _as_bearer(key)
     ticket = None
     if key is None and any(isinstance(need, ScopesOrTicket) for need in needs):
         ticket = request.query_params.get("ticket")
@@ -109,6 +118,18 @@ async def admitted(request: Request, needs: Sequence[RequiredScopes]) -> Caller:
     for need in needs:
         caller.require(*need.scopes)
     return caller
+
+
+def _as_bearer(authorization: str) -> str:
+    """Return an Authorization header with the password of Basic as a key; any other as it is."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        _, _, password = base64.b64decode(encoded.strip()).decode().partition(":")
+    except ValueError:  # it holds no key then
+        return authorization
+    return f"Bearer {password}"
 
 
 class GuardedRoute(APIRoute):

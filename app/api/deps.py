@@ -14,6 +14,8 @@ from app.services.access.idempotency import RequestsInProgress
 from app.services.access.keyring import Caller as CallerOfRequest
 from app.services.classifiers.thumbnails import Thumbnails
 from app.services.jobs.event_polling import EventPoller
+from app.services.label_studio.server import LabelStudio
+from app.services.label_studio.training import Training
 from app.services.queue.dispatcher import Dispatcher
 from app.services.queue.messages import Messages
 from app.services.upkeep.inspector import Inspector
@@ -46,6 +48,9 @@ EventPolling = Annotated[EventPoller, _shared("event_poller")]
 Metrics = Annotated[ProcessMetrics, _shared("metrics")]
 FleetMetrics = Annotated[Fleet, _shared("fleet")]
 Inspection = Annotated[Inspector, _shared("inspector")]
+# Only where the settings name a Label Studio.
+LabelStudioImages = Annotated[LabelStudio, _shared("label_studio")]
+LabelStudioTraining = Annotated[Training, _shared("label_studio_training")]
 InProgress = Annotated[RequestsInProgress, _shared("in_progress")]
 
 

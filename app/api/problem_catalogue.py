@@ -54,6 +54,8 @@ _REMEDIES = {
     "the storage from a backup.",
     "internal-error": "Repeat the request. If it fails again, send whoever runs the service the "
     "`instance`: the log has the cause under it.",
+    "invalid-labelling-config": "The detail says what is missing. In Label Studio: Settings, "
+    "Labeling Interface.",
     "invalid-options": "`errors` points at the wrong options; `GET /v1/methods` has their schema.",
     "invalid-request": "`errors` points at what is wrong.",
     "invalid-webhook": "Use https and a public address. The operator allows others with "
@@ -63,6 +65,9 @@ _REMEDIES = {
     "classifier are gone.",
     "job-not-retryable": "Make a new job.",
     "job-unreadable": "Upgrade what runs an older release, then make the job again.",
+    "label-studio-failed": "The detail says what Label Studio did. The operator sets its address "
+    "and token: `ACCRUE_LABEL_STUDIO_URL` and `ACCRUE_LABEL_STUDIO_TOKEN`.",
+    "label-studio-stopped": "Start training again once the service runs.",
     "live-alias": "Move it to another version instead: `PUT /v1/classifiers/{name}/aliases/live`.",
     "malformed-form": "Set no `Content-Type` yourself: what builds the form does, with the "
     "boundary.",

@@ -105,3 +105,28 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_no_browser_sends_is_not_an_origin(origin: str) -> None:
     with pytest.raises(ValidationError, match="not an origin"):
         Settings(cors_origins=origin)  # type: ignore[arg-type]
+
+
+def test_label_studio() -> None:
+    given = {"label_studio_url": "http://label-studio:8080/x", "label_studio_token": "secret"}
+    hosts = "Images.example.org, minio:9000, [::1]:80,"
+    settings = Settings.model_validate({**given, "label_studio_hosts": hosts})
+    assert settings.label_studio_hosts == ("images.example.org", "minio:9000", "[::1]:80")
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"label_studio_url": "http://host"}, "go together"),
+        ({"label_studio_token": "secret"}, "go together"),
+        ({"label_studio_url": "host:8080", "label_studio_token": "x"}, "not a URL"),
+        ({"label_studio_url": "http://user:pass@host", "label_studio_token": "x"}, "not a URL"),
+        ({"label_studio_hosts": "https://host"}, "not a host"),
+        ({"label_studio_hosts": "host/path"}, "not a host"),
+        ({"label_studio_hosts": "*"}, "not a host"),
+    ],
+)
+def test_label_studio_that_cannot_be_asked(given: dict[str, str], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Settings.model_validate(given)

@@ -11,7 +11,7 @@ CLIENT = "clients/python/accrue_client"
 
 # Folders whose modules a group may name.
 BELOW = {
-    "app/api": ("app/api/v2",),
+    "app/api": ("app/api/label_studio", "app/api/v2"),
     "models": ("models/methods", "models/advice"),
     CLIENT: (f"{CLIENT}/blocking", f"{CLIENT}/awaiting"),
 }

@@ -227,6 +227,12 @@ class ContradictoryLabelsError(InvalidError):
     problem_code = "contradictory-labels"
 
 
+class InvalidLabellingConfigError(InvalidError):
+    """The project's labelling config does not ask for the class of an image."""
+
+    problem_code = "invalid-labelling-config"
+
+
 class NoHeatMapError(InvalidError):
     """The version's backbone has no feature map that could be shown."""
 
@@ -459,6 +465,18 @@ class ExportBuildingError(UnavailableError):
     """The file is still being built."""
 
     problem_code = "export-building"
+
+
+class LabelStudioFailedError(UnavailableError):
+    """Label Studio cannot be reached, or refuses what it is asked for."""
+
+    problem_code = "label-studio-failed"
+
+
+class LabelStudioStoppedError(UnavailableError):
+    """The service stops before it has fetched all images of a project."""
+
+    problem_code = "label-studio-stopped"
 
 
 class OnnxNotInstalledError(UnavailableError):

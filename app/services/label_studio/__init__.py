@@ -1,0 +1,1 @@
+"""What Label Studio has: images, labelling configs and annotations, to predict and to learn."""

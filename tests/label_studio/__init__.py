@@ -1,0 +1,1 @@
+"""A project of a real Label Studio that predicts with a classifier and teaches it."""
