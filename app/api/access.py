@@ -22,6 +22,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from app.api.answer_headers import with_headers
 from app.api.conditional import unless_known
 from app.api.json_body import require_json
 from app.api.rendering import in_thread
@@ -147,6 +148,8 @@ class GuardedRoute(APIRoute):
         reads = set(given.get("methods") or ()) <= _READING_METHODS
         if not (reads and iscoroutinefunction(endpoint)):
             endpoint = in_thread(endpoint, given.get("status_code"), tagged=reads)
+            if reads:
+                given["responses"] = with_headers(given.get("responses"), 200, "ETag")
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -5,8 +5,7 @@ from fastapi import Response
 from app.api.access import Router, needs
 from app.api.deps import DB, Caller, Config, JobDispatcher
 from app.api.idempotency import Idempotency
-from app.api.jobs import accepted, stored
-from app.api.problems import responses
+from app.api.jobs import accepted, accepted_or, stored
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.limits import QUOTA_ERRORS
 from app.services.advice import creation
@@ -20,7 +19,7 @@ router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 @router.post(
     "/advice",
     status_code=202,
-    responses=responses(*ADVISE_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=accepted_or(*ADVISE_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 def ask_for_advice(
     body: AdviceRequest,

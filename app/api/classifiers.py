@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from app.api.access import Router, needs
+from app.api.answer_headers import with_headers
 from app.api.deps import DB, Caller, Processes, Workspace
 from app.api.idempotency import Idempotency
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
@@ -35,7 +36,9 @@ _ADMIN_FIELDS = frozenset({"name", "pinned", "promotion", "retention"})
     "",
     status_code=201,
     dependencies=[needs("train")],
-    responses=responses(ClassifierExistsError, InvalidOptionsError, *IDEMPOTENCY_ERRORS),
+    responses=with_headers(
+        responses(ClassifierExistsError, InvalidOptionsError, *IDEMPOTENCY_ERRORS), 201, "Location"
+    ),
 )
 def create_classifier(
     body: NewClassifier, response: Response, db: DB, workspace: Workspace, once: Idempotency
@@ -55,9 +58,7 @@ def create_classifier(
 def list_classifiers(
     db: DB,
     workspace: Workspace,
-    prefix: Annotated[
-        str, Query(max_length=100, description="Only those whose names begin with this.")
-    ] = "",
+    prefix: Annotated[str, Query(max_length=100)] = "",
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
 ) -> Page[ClassifierView]:
@@ -112,7 +113,7 @@ def delete_classifier(
     together: Processes,
     confirm: Annotated[
         str | None,
-        Query(max_length=200, description="The classifier's name, needed where it has versions."),
+        Query(max_length=200, description="Its name, needed where it has versions."),
     ] = None,
 ) -> None:
     """Delete a classifier with its versions, aliases and jobs. Uploads stay."""

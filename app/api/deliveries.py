@@ -15,7 +15,7 @@ from app.services.jobs.webhooks import DeliveryView
 
 router = Router(prefix="/v1", tags=["jobs"], dependencies=[needs("train")])
 # Requests that the service sends: documented in OpenAPI, never served.
-sent = APIRouter(tags=["jobs"])
+sent = APIRouter(tags=["jobs"], generate_unique_id_function=lambda route: route.name)
 
 
 class DeliveryList(BaseModel):

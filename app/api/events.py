@@ -71,9 +71,7 @@ async def list_job_events(
     after: Annotated[int, Query(ge=0, lt=_LARGEST, description="Sequence number.")] = 0,
     last_event_id: Annotated[
         int | None,
-        Header(
-            ge=0, lt=_LARGEST, description="The last event received; takes precedence over `after`."
-        ),
+        Header(ge=0, lt=_LARGEST, description="Goes before `after`."),
     ] = None,
 ) -> Response:
     """List the events of a job, in order.

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Literal
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
@@ -45,8 +45,8 @@ class ExportBuildingError(ServiceError, status=503, code="export-building"):
             ExportBuildingError,
         ),
         200: {"description": "The model.", "content": {_TYPES["onnx"]: {}}},
-        206: {"description": "The part of it that `Range` names.", "content": {_TYPES["onnx"]: {}}},
-        304: {"description": "The model is the one that `If-None-Match` names."},
+        206: {"description": "What `Range` names.", "content": {_TYPES["onnx"]: {}}},
+        304: {"description": "Not changed."},
     },
 )
 async def export_version(
@@ -55,9 +55,7 @@ async def export_version(
     db: DB,
     exported: ExportedFiles,
     workspace: Workspace,
-    format: Annotated[
-        Literal["onnx"], Query(description="onnx: for ONNX Runtime and all that reads ONNX.")
-    ] = "onnx",
+    format: Literal["onnx"] = "onnx",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Download a version as a model that other programs predict with."""

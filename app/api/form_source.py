@@ -22,13 +22,13 @@ class UploadForm(BaseModel):
     """A form of labelled images, as documented: `FormSource` reads it part by part."""
 
     files: list[File]
-    label: str | None = Field(None, description="The class of all files.")
+    label: str | None = Field(None, description="Of all files.")
     manifest: str | None = Field(
         None,
-        description="Instead of label: JSON from file name to class, or to an object with label "
+        description="Instead of label, as JSON: file names to classes, or to objects with label "
         "and group.",
     )
-    group: str | None = Field(None, description="The group of files that have no other.")
+    group: str | None = None
 
 
 class ManifestEntry(RequestBody):

@@ -31,8 +31,8 @@ class VersionInfo(BaseModel):
     """The software that runs here."""
 
     name: str = "accrue"
-    version: str = Field(VERSION, description="Of the software, not of a classifier.")
-    keys: Literal["off", "required"] = Field(description="Whether requests need a key.")
+    version: str = Field(VERSION, description="Of the software.")
+    keys: Literal["off", "required"]
 
 
 @router.get("/health/live", responses=responses())

@@ -54,7 +54,7 @@ Key = Annotated[
     | None,
     Header(
         alias="Idempotency-Key",
-        description="Sent again within 24 hours, the request gets its first answer again.",
+        description="Sent again within 24 hours, it gets the first answer again.",
     ),
 ]
 

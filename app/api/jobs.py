@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import etags
 from app.api.access import Router, needs
+from app.api.answer_headers import with_headers
 from app.api.deps import (
     DB,
     Caller,
@@ -28,6 +29,7 @@ from app.api.problems import responses
 from app.api.several import SEVERAL, Several
 from app.api.upload_body import SOURCE_BODY, SOURCE_ERRORS, read_source
 from app.api.uploads import GroupOption, NamesOption, SplitOption, StrictOption
+from app.errors import ServiceError
 from app.services.access.idempotency import IDEMPOTENCY_ERRORS, Once
 from app.services.access.keyring import KEY_SECONDS, Caller as CallerOfRequest
 from app.services.access.limits import QUOTA_ERRORS, require_room
@@ -57,10 +59,15 @@ RETRY_AFTER = {"Retry-After": "1"}
 _FOLLOWED_SECONDS = 10.0
 
 
+def accepted_or(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a route that makes or restarts a job."""
+    return with_headers(responses(*errors), 202, "Location", "Retry-After")
+
+
 @router.post(
     "/classifiers/{name}/jobs",
     status_code=202,
-    responses=responses(
+    responses=accepted_or(
         *CREATE_ERRORS,
         *FORGET_ERRORS,
         *CORRECT_ERRORS,
@@ -104,7 +111,7 @@ def create_job(
     "/classifiers/{name}/learn",
     status_code=202,
     openapi_extra=SOURCE_BODY,
-    responses=responses(*CREATE_ERRORS, *SOURCE_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=accepted_or(*CREATE_ERRORS, *SOURCE_ERRORS, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
 )
 async def learn(
     name: str,
@@ -159,8 +166,8 @@ def list_jobs(
     db: DB,
     workspace: Workspace,
     classifier: Annotated[str | None, Query(max_length=200)] = None,
-    state: Annotated[Several[State], Query(description=f"Of these states. {SEVERAL}")] = (),
-    kind: Annotated[Several[Kind], Query(description=f"Of these kinds. {SEVERAL}")] = (),
+    state: Annotated[Several[State], Query(description=SEVERAL)] = (),
+    kind: Annotated[Several[Kind], Query(description=SEVERAL)] = (),
     since: Since = None,
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
@@ -182,7 +189,12 @@ def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobDetailView,
-    responses={**responses(JobNotFoundError), 304: {"description": "Not changed."}},
+    responses=with_headers(
+        {**responses(JobNotFoundError), 304: {"description": "Not changed."}},
+        200,
+        "ETag",
+        "Retry-After",
+    ),
 )
 async def get_job(
     job_id: str,
@@ -193,11 +205,11 @@ async def get_job(
     models: LoadedModels,
     wait: Annotated[
         float,
-        Query(ge=0, le=60, description="Seconds to wait for a change of an unfinished job."),
+        Query(ge=0, le=60, description="Seconds to wait for a change."),
     ] = 0,
     until: Annotated[
         Literal["changed", "finished"],
-        Query(description="What `wait` waits for: `finished` passes over changes before the end."),
+        Query(description="What `wait` waits for."),
     ] = "changed",
 ) -> Response:
     """Return a job. `Retry-After` is set while the job is not finished."""
@@ -235,7 +247,7 @@ def list_evaluated_images(
     workspace: Workspace,
     wrong: Annotated[
         bool | None,
-        Query(description="Only images of known labels that the version contradicts, or does not."),
+        Query(description="Whether the version contradicts them."),
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int, Query(ge=-1, lt=10**9)] = -1,
@@ -247,10 +259,14 @@ def list_evaluated_images(
 
 @router.post(
     "/jobs/{job_id}/cancel",
-    responses={
-        **responses(JobNotFoundError, JobFinishedError),
-        202: {"model": JobView, "description": "The worker was asked to stop."},
-    },
+    responses=with_headers(
+        {
+            **responses(JobNotFoundError, JobFinishedError),
+            202: {"model": JobView, "description": "The worker was asked to stop."},
+        },
+        202,
+        "Retry-After",
+    ),
 )
 def cancel_job(job_id: str, response: Response, db: DB, workspace: Workspace) -> JobView:
     """Cancel a job: at once if it waits, else as soon as its worker has stopped."""
@@ -264,7 +280,9 @@ def cancel_job(job_id: str, response: Response, db: DB, workspace: Workspace) ->
 @router.post(
     "/jobs/{job_id}/retry",
     status_code=202,
-    responses=responses(JobNotFoundError, JobNotRetryableError, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS),
+    responses=accepted_or(
+        JobNotFoundError, JobNotRetryableError, *QUOTA_ERRORS, *IDEMPOTENCY_ERRORS
+    ),
 )
 def retry_job(
     job_id: str,

@@ -19,9 +19,7 @@ _METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 async def _options(
     options: Annotated[
         str | None,
-        Query(
-            description="The method's options as JSON, over the classifier's: `{\"epochs\": 5}`."
-        ),
+        Query(description='As JSON: `{"epochs": 5}`.'),
     ] = None,
 ) -> dict[str, Any]:
     return {} if options is None else _parsed(_OPTIONS, "options", options, '{"epochs": 5}')

@@ -17,11 +17,10 @@ class JsonImage(RequestBody):
     """One labelled image."""
 
     label: str
-    b64: str = Field(description="The image file, base64.")
+    b64: str
     group: str | None = Field(
         None,
-        description="What it was taken in, such as a video track or a patient. The images of a "
-        "group are trained on together or held out together.",
+        description="Such as a video track or a patient; held out as a whole.",
     )
 
 

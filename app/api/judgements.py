@@ -50,14 +50,10 @@ def list_held_out(
     db: DB,
     tensors: Tensors,
     workspace: Workspace,
-    label: Annotated[
-        str | None, Query(max_length=1000, description="Only images of this class.")
-    ] = None,
-    predicted: Annotated[
-        str | None, Query(max_length=1000, description="Only those called so.")
-    ] = None,
+    label: Annotated[str | None, Query(max_length=1000)] = None,
+    predicted: Annotated[str | None, Query(max_length=1000)] = None,
     wrong: Annotated[
-        bool | None, Query(description="Only images that the version contradicts, or does not.")
+        bool | None, Query(description="Whether the version contradicts them.")
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Behind = -1,

@@ -61,7 +61,7 @@ async def _absent(
     name: Annotated[str, Path()],
     create: Annotated[
         bool,
-        Query(description="Make the classifier by its name alone, unless there is one already."),
+        Query(description="Make the classifier where there is none."),
     ] = False,
 ) -> ClassifierSpec | None:
     if not create:

@@ -16,10 +16,10 @@ router = Router(prefix="/v1", tags=["methods"], dependencies=[needs("predict", "
 class NeedsView(BaseModel, from_attributes=True):
     """What a method needs from the service."""
 
-    exemplars: bool = Field(description="A bounded memory of old images.")
-    teacher: bool = Field(description="The network as it was before the learning step.")
-    task_id: bool = Field(description="A task to predict within; left out, a router picks it.")
-    all_images: bool = Field(description="All images that were ever learnt from.")
+    exemplars: bool
+    teacher: bool
+    task_id: bool = Field(description="A task to predict within, or else a router.")
+    all_images: bool
 
 
 class MethodView(BaseModel, from_attributes=True):
@@ -29,8 +29,8 @@ class MethodView(BaseModel, from_attributes=True):
     summary: str
     paper: str
     needs: NeedsView
-    classify: list[str] = Field(description="Ways to classify, the default first.")
-    options: dict[str, Any] = Field(description="JSON schema of its options, with defaults.")
+    classify: list[str] = Field(description="The default first.")
+    options: dict[str, Any]
 
 
 class BackboneView(BaseModel, from_attributes=True):
@@ -38,7 +38,7 @@ class BackboneView(BaseModel, from_attributes=True):
 
     name: str
     source: str
-    weights: list[str] = Field(description="Published weights by name.")
+    weights: list[str]
 
 
 @router.get("/methods", responses=responses())

@@ -6,8 +6,6 @@ object, and every enumeration, has a name; and what many routes share is written
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -17,19 +15,51 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api import access
+from app.api import access, openapi_examples, openapi_schemas
+from app.api.answer_headers import HEADERS
+from app.api.body_kinds import UnsupportedBodyError
 from app.api.csrf import ForeignSiteError
 from app.api.form_source import UploadForm
 from app.api.json_source import JsonUpload
+from app.api.openapi_schemas import SCHEMAS
+from app.api.openapi_sharing import operations, share_bodies, share_parameters, share_responses
 from app.api.paging import Page
 from app.api.predict_views import PredictBody, PredictForm
 from app.api.problem_catalogue import catalogue
-from app.api.problems import BodyTooLargeError, Problem, any_problem
+from app.api.problems import BadRequestError, BodyTooLargeError, Problem, any_problem
+from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.keyring import MissingScopeError, UnauthorizedError
+from app.services.classifiers.annotations import Annotations
+from app.services.classifiers.spec import ClassifierFields
+from app.services.classifiers.version_views import VersionFields
+from app.services.jobs.fields import JobFields
+from app.services.steps.requests import VersionJobFields
+from app.services.stored import StorageUnavailableError
+from app.services.uploads.rejections import RejectedView
 
-_SCHEMAS = "#/components/schemas/"
 # Bodies that routes read themselves, and problems: no route declares their models.
-MODELS: tuple[type[BaseModel], ...] = (Problem, UploadForm, JsonUpload, PredictForm, PredictBody)
+_UNDECLARED = (Problem, UploadForm, JsonUpload, PredictForm, PredictBody)
+# What several models have in common.
+_BASES = (
+    Annotations,
+    ClassifierFields,
+    JobFields,
+    RejectedView,
+    VersionFields,
+    VersionJobFields,
+)
+MODELS: tuple[type[BaseModel], ...] = (*_UNDECLARED, *_BASES)
+# What any request may be answered, beside what `problems` knows of: said once, in `default`.
+_ANY = (
+    BadRequestError,
+    UnauthorizedError,
+    MissingScopeError,
+    ForeignSiteError,
+    *IDEMPOTENCY_ERRORS,
+    BodyTooLargeError,
+    UnsupportedBodyError,
+    StorageUnavailableError,
+)
 _TAGS = {
     "classifiers": "Named things that learn.",
     "uploads": "Labelled images sent in, for jobs to use.",
@@ -66,7 +96,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     components = made["components"]
     _, extra = models_json_schema(
-        [(model, "validation") for model in MODELS], ref_template=_SCHEMAS + "{model}"
+        [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
     )
     components["schemas"] |= extra["$defs"]
     components["securitySchemes"] = access.SECURITY_SCHEMES
@@ -74,31 +104,38 @@ def _document(app: FastAPI) -> dict[str, Any]:
     made = _with_names_of_pages(made)
     components, schemas = made["components"], made["components"]["schemas"]
     schemas["Page"] = _page()
-    _shorten(made)
-    for operation in _operations(made):
+    openapi_schemas.shorten(made)
+    for operation in operations(made):
         _shorten_operation(operation)
-    schemas["ProblemCode"] = {"type": "string", "enum": list(catalogue())}
-    schemas["Problem"]["properties"]["code"] = {"$ref": _SCHEMAS + "ProblemCode"}
-    for name in ("JobRequest", "ReportView"):
-        schemas[name] = _by_kind(schemas, schemas[name]["anyOf"])
-    _inherit(schemas)
-    for name, schema in schemas.items():
-        if name.endswith(("View", "Page")):
-            schema.pop("description", None)  # it says no more than the name
-    _share_parameters(made)
-    components["responses"] = {
-        "Problem": any_problem(
-            UnauthorizedError, MissingScopeError, ForeignSiteError, BodyTooLargeError
-        )
-    }
+    _finish(schemas)
+    components["headers"] = HEADERS
+    components["responses"] = {"Problem": any_problem(*_ANY)}
+    share_parameters(made)
+    share_bodies(made)
+    share_responses(made)
+    openapi_examples.add(made)
     for kind, found in components.items():
         components[kind] = dict(sorted(found.items()))
     return made
 
 
-def _operations(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for item in (*made["paths"].values(), *made.get("webhooks", {}).values()):
-        yield from item.values()
+def _finish(schemas: dict[str, Any]) -> None:
+    """Say of schemas what models cannot say, and the rest in few bytes."""
+    schemas["ProblemCode"] = {"type": "string", "enum": list(catalogue())}
+    schemas["Problem"]["properties"]["code"] = {"$ref": SCHEMAS + "ProblemCode"}
+    for name in ("JobRequest", "ReportView"):
+        schemas[name] = openapi_schemas.by_kind(schemas, schemas[name]["anyOf"])
+    kinds = [option["$ref"] for option in schemas["JobRequest"]["oneOf"]]
+    shared = {model.__name__ for model in _BASES}
+    for name, schema in schemas.items():
+        if "properties" in schema and SCHEMAS + name not in kinds:
+            schema.pop("description", None)  # it says no more than the name
+        if name.endswith(("View", "Page")) or name in shared:
+            openapi_schemas.open_up(schema)
+    openapi_schemas.inherit(schemas)
+    for name, schema in schemas.items():
+        if name.endswith("View") and name != "LearntWithView":  # which requests inherit
+            openapi_schemas.drop_defaults(schema)
 
 
 def _with_names_of_pages(made: dict[str, Any]) -> dict[str, Any]:
@@ -117,26 +154,6 @@ def _page() -> dict[str, Any]:
     return schema
 
 
-def _shorten(node: Any) -> None:
-    """Say the same of schemas in fewer bytes: no titles, which repeat names, and types in lists."""
-    if isinstance(node, list):
-        for value in node:
-            _shorten(value)
-    if not isinstance(node, dict):
-        return
-    if isinstance(node.get("title"), str) and "license" not in node:
-        del node["title"]
-    match node.get("anyOf"):
-        case [{"type": str() as kind, **rest}, {"type": "null"}] if "enum" not in rest:
-            del node["anyOf"]
-            node |= {"type": [kind, "null"], **rest}
-    for name, value in node.items():
-        # Their names are those of fields, and examples are data.
-        for child in value.values() if name in ("properties", "$defs") else [value]:
-            if name not in ("example", "examples", "default"):
-                _shorten(child)
-
-
 def _shorten_operation(operation: dict[str, Any]) -> None:
     summary, _, more = operation.pop("description").partition("\n\n")
     operation["summary"] = summary.replace("\n", " ")
@@ -151,12 +168,27 @@ def _shorten_operation(operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if response["description"] == "Successful Response":
             response["description"] = HTTPStatus(int(status)).phrase
-        elif status == "default":
+        elif status == "default" and "$ref" in response:
             del response["description"]  # its reference has one
+    operation["responses"] = _own(operation["responses"])
     if operation.get("security") == access.SECURITY:
         del operation["security"]
     elif "security" not in operation:
         operation["security"] = []
+
+
+def _own(responses: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the responses without the problems that any request may be answered."""
+    common = {f"`{error.code}`" for error in _ANY}
+    own = {}
+    for status, response in responses.items():
+        if "$ref" in response and "description" in response:
+            codes = [code for code in response["description"].split(", ") if code not in common]
+            if not codes:
+                continue
+            response["description"] = ", ".join(codes)
+        own[status] = response
+    return own
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -167,66 +199,3 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
         case {"type": [kind, "null"]}:
             return {**schema, "type": kind}
     return schema
-
-
-def _by_kind(schemas: dict[str, Any], options: list[dict[str, str]]) -> dict[str, Any]:
-    """Describe one of several schemas, which their fields `kind` tell apart."""
-    mapping = {
-        schemas[option["$ref"].removeprefix(_SCHEMAS)]["properties"]["kind"]["const"]: option[
-            "$ref"
-        ]
-        for option in options
-    }
-    return {"oneOf": options, "discriminator": {"propertyName": "kind", "mapping": mapping}}
-
-
-def _inherit(schemas: dict[str, Any]) -> None:
-    """Write the fields that a schema has from another one once."""
-    whole = {name: schema for name, schema in schemas.items() if _may_be_inherited(schema)}
-    for name, schema in whole.items():
-        bases = [
-            base
-            for base, other in whole.items()
-            if base != name and _extends(schema, other) and len(other["properties"]) > 1
-        ]
-        if not bases:
-            continue
-        base = max(bases, key=lambda each: len(whole[each]["properties"]))
-        inherited = whole[base]["properties"]
-        fields = schema["properties"].items()
-        own = {field: value for field, value in fields if field not in inherited}
-        required = [field for field in schema.get("required", ()) if field in own]
-        more = {"type": "object", "properties": own} | ({"required": required} if required else {})
-        described = {"description": schema["description"]} if "description" in schema else {}
-        schemas[name] = {**described, "allOf": [{"$ref": _SCHEMAS + base}, more]}
-
-
-def _may_be_inherited(schema: dict[str, Any]) -> bool:
-    return "properties" in schema and "additionalProperties" not in schema
-
-
-def _extends(schema: dict[str, Any], base: dict[str, Any]) -> bool:
-    """Say whether a schema has the fields of another one, and more."""
-    own, inherited = schema["properties"], base["properties"]
-    return len(own) > len(inherited) and all(
-        own.get(field) == value
-        and (field in schema.get("required", ())) == (field in base.get("required", ()))
-        for field, value in inherited.items()
-    )
-
-
-def _share_parameters(made: dict[str, Any]) -> None:
-    """Move the parameters of several routes to the components, by their names."""
-    lists = [operation.get("parameters", []) for operation in _operations(made)]
-    times = Counter(json.dumps(parameter) for parameters in lists for parameter in parameters)
-    shared: dict[str, str] = {}
-    for text, count in times.most_common():
-        if count > 1:
-            name = json.loads(text)["name"]
-            alike = sum(1 for each in shared.values() if each.partition(".")[0] == name)
-            shared[text] = f"{name}.{alike + 1}" if alike else name
-    for parameters in lists:
-        for position, parameter in enumerate(parameters):
-            if (name := shared.get(json.dumps(parameter))) is not None:
-                parameters[position] = {"$ref": f"#/components/parameters/{name}"}
-    made["components"]["parameters"] = {name: json.loads(text) for text, name in shared.items()}

@@ -11,7 +11,7 @@ from app.services.requests import Moment
 
 Item = TypeVar("Item")
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="Largest number of entries to return.")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[str | None, Query(max_length=255, description="`next` of the previous page.")]
 # What is beyond cannot be in every time zone.
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query, Request, Response
 
 from app.api.access import Router, needs
+from app.api.answer_headers import RATE_LIMIT, with_headers
 from app.api.body_kinds import UnsupportedBodyError
 from app.api.deps import Caller
 from app.api.form_parts import FORM_ERRORS
@@ -24,6 +25,7 @@ from app.api.predict_views import (
 from app.api.predicting import answer
 from app.api.problems import BodyTooLargeError, responses
 from app.api.raw_body import raw_body
+from app.errors import ServiceError
 from app.inference.errors import (
     ClassifyNotOfferedError,
     NoHeatMapError,
@@ -46,11 +48,9 @@ async def _options(
     version: Annotated[
         str, Query(max_length=64, description="A version's number or an alias.")
     ] = LIVE,
-    top_k: Annotated[
-        int, Query(ge=1, le=10_000, description="Largest number of classes to rank.")
-    ] = 5,
+    top_k: Annotated[int, Query(ge=1, le=10_000)] = 5,
     task: Annotated[
-        int | None, Query(ge=0, lt=10**9, description="Consider this task's classes only.")
+        int | None, Query(ge=0, lt=10**9, description="Only this task's classes.")
     ] = None,
     classify: Literal["auto", "nearest_mean", "softmax", "discriminant"] = "auto",
     false_alarms: Annotated[
@@ -59,13 +59,10 @@ async def _options(
             gt=0,
             lt=1,
             allow_inf_nan=False,
-            description="The share of images of known classes that may be called unknown; the "
-            "classifier's if left out.",
+            description="As of the version, where left out.",
         ),
     ] = None,
-    explain: Annotated[
-        bool, Query(description="Add a heat map of what spoke for the answer to each result.")
-    ] = False,
+    explain: Annotated[bool, Query(description="Add heat maps.")] = False,
 ) -> PredictOptions:
     return PredictOptions(version, top_k, task, classify, false_alarms, explain)
 
@@ -89,29 +86,13 @@ _ERRORS = (
     *FORM_ERRORS,
     RateLimitedError,
 )
-_OK: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": PredictView,
-        "description": "Predictions of all images in their order.",
-        "headers": {
-            "Server-Timing": {
-                "description": "Milliseconds in the stages queue, decode and infer.",
-                "schema": {"type": "string"},
-            },
-            **{
-                f"RateLimit-{name}": {
-                    "description": f"{what} Of keys with a rate limit.",
-                    "schema": {"type": "integer"},
-                }
-                for name, what in {
-                    "Limit": "Images that may be predicted at once.",
-                    "Remaining": "How many of these are left.",
-                    "Reset": "In how many seconds all are there again.",
-                }.items()
-            },
-        },
-    }
-}
+
+
+def _answers(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    ok = {"model": PredictView, "description": "Predictions of all images in their order."}
+    return with_headers({**responses(*errors), 200: ok}, 200, "Server-Timing", *RATE_LIMIT)
+
+
 _BODY = raw_body(
     form=PredictForm,
     document=PredictBody,
@@ -122,7 +103,7 @@ _BODY = raw_body(
 @router.post(
     "/predict",
     response_class=Response,
-    responses={**responses(ClassifierRequiredError, *_ERRORS), **_OK},
+    responses=_answers(ClassifierRequiredError, *_ERRORS),
     openapi_extra=_BODY,
 )
 async def predict(
@@ -142,7 +123,7 @@ async def predict(
 @router.post(
     "/v1/classifiers/{name}/predict",
     response_class=Response,
-    responses={**responses(*_ERRORS), **_OK},
+    responses=_answers(*_ERRORS),
     openapi_extra=_BODY,
 )
 async def predict_with(

@@ -20,7 +20,7 @@ class TooManyImagesAtOnceError(ServiceError, status=413, code="too-many-images")
 class Base64Image(RequestBody):
     """One image in JSON."""
 
-    b64: str = Field(description="The image file in base64.", json_schema_extra={"format": "byte"})
+    b64: str = Field(json_schema_extra={"format": "byte"})
 
 
 class PredictForm(BaseModel):
@@ -64,18 +64,14 @@ class ImageResult(BaseModel):
     task: int
     known: bool | None = Field(
         description="Whether the image is like those of the classes; null where that cannot be "
-        "told. False is said of at most a share of `false_alarms` of images of known classes."
+        "told."
     )
-    p_known: float | None = Field(
-        description="Its p-value: of images of known classes, a share of at most p has one of at "
-        "most p."
-    )
-    known_why: str | None = Field(None, description="Why `known` is null; else it is left out.")
+    p_known: float | None = Field(description="The p-value of `known`.")
+    known_why: str | None = Field(None, description="Why `known` is null; else left out.")
     ranked: list[RankedView]
     heat_map: str | None = Field(
         None,
-        description="With `explain`: a PNG in base64 of the image as the network sees it, with "
-        "what spoke for the answer in colour.",
+        description="With `explain`: a PNG in base64.",
         json_schema_extra={"format": "byte"},
     )
 

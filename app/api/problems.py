@@ -6,6 +6,7 @@ never repeats the client's input, and that of an unexpected error shows only the
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import Scope
 
+from app.api.answer_headers import with_headers
 from app.db.damage import DamageMetError
 from app.db.engine import UNAVAILABLE
 from app.db.sqlite_file import DatabaseReplacedError
@@ -36,13 +38,13 @@ class ProblemError(BaseModel):
         description="JSON pointer into the body; /query/…, /path/… or /header/… elsewhere."
     )
     detail: str
-    label: str | None = Field(None, description="The class that is meant, where it is about one.")
+    label: str | None = Field(None, description="The class that it is about.")
 
 
 class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="Address of a page about the kind of problem.")
+    type: str = Field(description="Address of a page about it.")
     title: str
     status: int
     detail: str
@@ -278,19 +280,15 @@ def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 def any_problem(*others: type[ServiceError]) -> dict[str, Any]:
     """Describe the problems that every route may answer with: the common ones, and others."""
     kinds = sorted((*_COMMON, *others), key=lambda kind: kind.status)
-    return {
-        "description": _codes(kinds),
+    by_status = (
+        f"{status} {_codes(same)}" for status, same in groupby(kinds, lambda kind: kind.status)
+    )
+    described = {
+        "description": "; ".join(by_status),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        "headers": {
-            "Retry-After": _header("Seconds to wait before a retry, where one may help."),
-            "WWW-Authenticate": _header("With 401: `Bearer`, and `error` if the key is not good."),
-        },
     }
+    return with_headers({0: described}, 0, "Retry-After", "WWW-Authenticate")[0]
 
 
 def _codes(kinds: Iterable[type[ServiceError]]) -> str:
     return ", ".join(f"`{kind.code}`" for kind in kinds)
-
-
-def _header(description: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}}

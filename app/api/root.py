@@ -18,7 +18,7 @@ class ServiceView(BaseModel):
     """The service that answers here. Its links are relative to this address."""
 
     name: str = "accrue"
-    version: str = Field(VERSION, description="Of the software, not of a classifier.")
+    version: str = Field(VERSION, description="Of the software.")
     documentation: str = "docs"
     openapi: str = "openapi.json"
     classifiers: str = "v1/classifiers"

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator
 
 Item = TypeVar("Item")
 
-SEVERAL = "Repeat it for several, or separate them by commas."
+SEVERAL = "Repeated, or separated by commas."
 
 
 def _apart(given: object) -> object:

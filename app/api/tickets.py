@@ -23,8 +23,8 @@ class TicketView(BaseModel):
     """What lets a browser follow a job."""
 
     ticket: str = Field(description="Send as `?ticket=` to the job's events. As secret as a key.")
-    expires_at: datetime = Field(description="A stream that is open by then goes on.")
-    url: str = Field(description="The job's events, with the ticket.")
+    expires_at: datetime
+    url: str
 
 
 @router.post("/jobs/{job_id}/tickets", responses=responses(JobNotFoundError))

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, Field
 
 from app.api.access import Router, needs
+from app.api.answer_headers import with_headers
 from app.api.deps import DB, Caller, Config, Metrics, Store, Workspace
 from app.api.idempotency import StreamedOnce
 from app.api.paging import DEFAULT_LIMIT, After, Limit, Page
@@ -32,31 +33,24 @@ router = Router(prefix="/v1/uploads", tags=["uploads"], dependencies=[needs("tra
 
 SplitOption = Annotated[
     Split,
-    Query(description="What the images are for; an archive's train/ and test/ win."),
+    Query(description="An archive's train/ and test/ win."),
 ]
 NamesOption = Annotated[
     Annotated[NameEncoding, AfterValidator(name_encoding), Field(examples=[*ENCODINGS])] | None,
-    Query(
-        description="Encoding of the names in an archive that does not declare it, such as cp932 "
-        "of a Japanese Windows. Without it: UTF-8, or else cp437 in a zip."
-    ),
+    Query(description="Encoding of names in an archive that does not declare it, such as cp932."),
 ]
 GroupOption = Annotated[
     GroupBy | None,
     Query(
         alias="group",
-        description="What names the group of images for which none is given: `upload`: the whole "
-        "upload is one; `folder`: in an archive, the folder inside that of the class.",
+        description="`upload`: the whole upload is one group. `folder`: folders inside those of "
+        "the classes are groups.",
     ),
 ]
 StrictOption = Annotated[bool, Query(description="Take all images or none.")]
 
 
-LabelOption = Annotated[
-    Annotated[str, AfterValidator(clean_label)] | None,
-    Query(description="Only images of this class."),
-]
-OnlySplit = Annotated[Split | None, Query(description="Only images of this split.")]
+LabelOption = Annotated[str, AfterValidator(clean_label)] | None
 Position = Annotated[int | None, Query(ge=0, lt=10**9, description="`next` of the previous page.")]
 
 
@@ -117,7 +111,9 @@ Sent = Annotated[UploadRequest, Depends()]
     "",
     status_code=201,
     openapi_extra=SOURCE_BODY,
-    responses=responses(*SOURCE_ERRORS, StorageQuotaError, *IDEMPOTENCY_ERRORS),
+    responses=with_headers(
+        responses(*SOURCE_ERRORS, StorageQuotaError, *IDEMPOTENCY_ERRORS), 201, "Location"
+    ),
 )
 async def create_upload(sent: Sent) -> UploadView:
     """Create an upload of labelled images."""
@@ -146,7 +142,7 @@ def list_images(
     db: DB,
     workspace: Workspace,
     label: LabelOption = None,
-    split: OnlySplit = None,
+    split: Split | None = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Position = None,
 ) -> Page[UploadImageView]:
@@ -170,7 +166,7 @@ def delete_images(
         Query(max_length=_DELETED_AT_ONCE, description="Of an image to delete; may be repeated."),
     ] = [],  # noqa: B006 - the framework copies it
     label: LabelOption = None,
-    split: OnlySplit = None,
+    split: Split | None = None,
 ) -> UploadView:
     """Delete images of an upload that no job has used: those that all parameters hold for.
 

@@ -39,8 +39,8 @@ class RangeNotSatisfiableError(ServiceError, status=416, code="range-not-satisfi
             RangeNotSatisfiableError,
         ),
         200: {"description": "The tar file.", "content": {_TAR: {}}},
-        206: {"description": "The part of the file that `Range` names.", "content": {_TAR: {}}},
-        304: {"description": "The file is the one that `If-None-Match` names."},
+        206: {"description": "What `Range` names.", "content": {_TAR: {}}},
+        304: {"description": "Not changed."},
     },
 )
 def get_version_file(

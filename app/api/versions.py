@@ -153,9 +153,7 @@ def list_exemplars(
     version: Reference,
     db: DB,
     workspace: Workspace,
-    label: Annotated[
-        str | None, Query(max_length=1000, description="Only exemplars of this class.")
-    ] = None,
+    label: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = DEFAULT_LIMIT,
     after: BehindExemplar = "0.-1",
 ) -> Page[ExemplarView]:
@@ -186,7 +184,7 @@ def get_image(
     thumbnails: Thumbs,
     width: Annotated[
         int | None,
-        Query(ge=16, le=1024, description="A thumbnail, at most so many pixels wide and high."),
+        Query(ge=16, le=1024, description="Of a thumbnail: at most so many pixels wide and high."),
     ] = None,
 ) -> Response:
     """Return the bytes of an image of an upload or a version, a link to them, or a thumbnail."""

@@ -16,11 +16,9 @@ class WebP(BaseModel):
     """An encoder with its settings: with the same ones, the same pixels give the same bytes."""
 
     format: Literal["webp"] = "webp"
-    quality: int = Field(description="0 to 100.")
-    method: int = Field(_METHOD, description="How long it searches for a small file: 0 to 6.")
-    libwebp: str = Field(
-        default_factory=lambda: str(features.version("webp")), description="Its version."
-    )
+    quality: int
+    method: int = Field(_METHOD)
+    libwebp: str = Field(default_factory=lambda: str(features.version("webp")))
 
     def encode(self, pixels: NDArray[np.uint8]) -> bytes:
         """Return pixels [height, width, 3], RGB, as a file without metadata."""

@@ -35,6 +35,7 @@ PYTHON_CONFIG = {
     "content_type_overrides": {
         "image/*": "application/octet-stream",
         "application/x-tar": "application/octet-stream",
+        "application/onnx": "application/octet-stream",
     },
 }
 NODE_TOOLS = (

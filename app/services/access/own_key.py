@@ -12,11 +12,9 @@ from app.services.access.keyring import Caller
 class RateView(BaseModel):
     """A rate limit of predictions."""
 
-    limit: float = Field(description="Images a second.")
+    limit: float
     remaining: int = Field(description="Images that may be predicted now.")
-    reset_seconds: int = Field(
-        description="Until the next request is let in; 0 where images remain."
-    )
+    reset_seconds: int = Field(description="Until the next request is let in.")
 
 
 class QuotaView(BaseModel):
@@ -42,7 +40,7 @@ class KeyView(BaseModel):
     name: str | None = Field(description="Null where keys are off.")
     workspace: str
     scopes: list[str]
-    expires_at: datetime | None = Field(description="Null: never.")
+    expires_at: datetime | None
     limits: LimitsView
 
 

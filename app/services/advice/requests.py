@@ -7,32 +7,23 @@ from pydantic import Field, ValidationError
 from app.db.tables import Job
 from app.errors import ServiceError
 from app.services.classifiers.spec import Hardware
-from app.services.jobs.webhooks import Webhook
-from app.services.requests import RequestBody, UploadId
+from app.services.jobs.fields import JobFields
+from app.services.requests import UploadId
 
 KIND: Literal["advise"] = "advise"
 
 
-class AdviceRequest(RequestBody):
+class AdviceRequest(JobFields):
     """The body of ``POST /v1/advice``."""
 
-    uploads: list[UploadId] = Field(
-        min_length=1, max_length=1000, description="Their images are to be learnt."
-    )
+    uploads: list[UploadId] = Field(min_length=1, max_length=1000)
     seconds: float = Field(
         120,
         ge=1,
         le=3600,
-        description="How long to measure. The first row of the table, the default classifier, "
-        "is measured however long it takes.",
+        description="How long to measure, after the default classifier.",
     )
-    hardware: Hardware = Field("any", description="As of a classifier: which workers may do it.")
-    max_minutes: float | None = Field(
-        None, gt=0, description="The job fails when an attempt has taken this long."
-    )
-    webhook: Webhook | None = Field(
-        None, description="Where to send a notification when the job has ended."
-    )
+    hardware: Hardware = Field("any", description="Which workers may do it.")
 
 
 class AdviceUnreadableError(ServiceError, status=409, code="job-unreadable"):

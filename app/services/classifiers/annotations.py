@@ -15,7 +15,6 @@ Metadata = Annotated[
     ],
     Field(
         max_length=16,
-        description="Up to 16 texts of up to 512 characters, under keys of up to 64.",
     ),
 ]
 

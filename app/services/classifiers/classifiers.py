@@ -67,7 +67,7 @@ class ClassifierPatch(AnnotationsPatch):
     )
     options: GivenOptions | None = Field(
         None,
-        description="Options to change; null sets one back to its default, and the others stay.",
+        description="Null sets an option back to its default; others stay.",
     )
     memory: Budget | None = None
     validation_fraction: ValidationFraction | None = None
@@ -82,7 +82,7 @@ class ClassifierPatch(AnnotationsPatch):
 class ClassifierView(ClassifierSpec):
     """A classifier as clients see it."""
 
-    live: int | None = Field(description="Number of the version that `live` names.")
+    live: int | None = Field(description="Number of the live version.")
     created_at: datetime
 
 

@@ -30,32 +30,28 @@ class NotJudgedError(ServiceError, status=409, code="not-judged"):
 class JudgementView(BaseModel):
     """What the version says of an image; `GET /v1/images/{sha256}` shows it while it is kept."""
 
-    position: int = Field(description="In the whole list, from 0.")
+    position: int
     sha256: str
     label: str
     predicted: str
-    score: float = Field(description="Of the predicted class.")
-    label_score: float = Field(description="Of the image's label.")
+    score: float
+    label_score: float
 
 
 class SuspectView(JudgementView):
     """An image whose label is likely to be wrong."""
 
     used: Literal["held_out", "trained"] = Field(
-        description="`held_out`: it was never trained on. `trained`: the scores are those of the "
-        "version without it."
+        description="`trained`: the scores are those of the version without it."
     )
 
 
 class LookedAtView(BaseModel):
     """How many images were looked at for suspects, of how many."""
 
-    held_out: int = Field(description="Held-out images: all of them.")
-    trained: int = Field(
-        description="Images that were trained on and can be left out: by `analytic` only, and of "
-        "very many a part of each class."
-    )
-    of_trained: int = Field(description="Images that were trained on in all.")
+    held_out: int
+    trained: int = Field(description="Images that were trained on and can be left out.")
+    of_trained: int
 
 
 class Suspects(BaseModel):

@@ -19,7 +19,6 @@ Name = Annotated[
     str,
     StringConstraints(max_length=100),
     NAME,
-    Field(description="Letters, digits, dot, underscore and hyphen: it is part of URLs."),
 ]
 ValidationFraction = Annotated[float, Field(ge=0, lt=1)]
 Hardware = Literal["any", "gpu"]
@@ -32,7 +31,7 @@ class Promotion(RequestBody):
 
     policy: Literal["always", "guarded", "manual"] = "always"
     max_accuracy_drop: float | None = Field(
-        None, ge=0, le=1, description="For `guarded`: on the classes that were known before."
+        None, ge=0, le=1, description="For `guarded`: on older classes."
     )
 
     @model_validator(mode="after")
@@ -48,8 +47,8 @@ class Retention(RequestBody):
     keep_last: int | None = Field(
         None,
         ge=1,
-        description="How many of the newest versions are kept, beside those that an alias names "
-        "or a job starts from; null keeps all.",
+        description="How many of the newest versions are kept, beside those in use; null keeps "
+        "all.",
     )
 
 
@@ -63,65 +62,59 @@ class _Requested(BaseModel):
 
     method: Text | None = Field(
         None,
-        description="One of GET /v1/methods. Null: `analytic`, or `icarl` where the request names "
-        "`options`, `memory`, a `regularizer`, or a backbone that comes without weights.",
+        description="One of GET /v1/methods. Null: `analytic`, or `icarl` with `options`, "
+        "`memory`, a `regularizer` or a backbone without weights.",
     )
     backbone: Text | None = Field(
         None,
-        description="One of GET /v1/backbones. Null: `efficientnet_lite0` for `analytic`, and "
-        "`resnet32` for other methods.",
+        description="One of GET /v1/backbones. Null: `efficientnet_lite0` for `analytic`, else "
+        "`resnet32`.",
     )
     weights: Text | None = Field(
         None,
         description="Pretrained weights: DEFAULT, a name, or a .safetensors file. Null: DEFAULT "
-        "for `analytic`, where they are installed with the service, and none for other methods.",
+        "for `analytic`, else none.",
     )
     image_size: ImageSize | None = Field(
         None,
-        description="Images are resized to this square. Null: 32, but for `analytic` by the images "
-        "that the first job learns: 96 where most have no side over 64 pixels, else 160.",
+        description="Side in pixels. Null: 32, but for `analytic` by the first images: 96 where "
+        "most are small, else 160.",
     )
 
 
 class _Chosen(BaseModel):
     """Method and network of a classifier."""
 
-    method: Text = Field("icarl", description="One of GET /v1/methods.")
-    backbone: Text = Field("resnet32", description="One of GET /v1/backbones.")
-    weights: Text | None = Field(
-        None, description="Pretrained weights: DEFAULT, a name, or a .safetensors file."
-    )
+    method: Text = "icarl"
+    backbone: Text = "resnet32"
+    weights: Text | None = None
     image_size: ImageSize | None = Field(
         32,
-        description="Images are resized to this square. Null: the images of the first job that "
-        "learns decide, when that job is made; from then on it never changes.",
+        description="Side in pixels. Null until the first images decide; then it never changes.",
     )
 
 
-class _Fields(RequestBody, Settings, Annotations):
+class ClassifierFields(RequestBody, Settings, Annotations):
     """The fields that requests and classifiers have alike."""
 
     validation_fraction: ValidationFraction = Field(
-        0.1, description="Part of each upload that is held out and measured on."
+        0.1, description="Part of each upload that is held out."
     )
-    keep_images: bool = Field(
-        False, description="Keep every image that was learnt from: uploads stay until deleted."
-    )
+    keep_images: bool = Field(False, description="Uploads that were learnt stay until deleted.")
     pinned: bool = Field(
         False,
-        description="Whether API processes keep the live version in memory, while all pinned ones "
-        "fit: the first prediction does not wait for it.",
+        description="Whether API processes keep the live version in memory.",
     )
     hardware: Hardware = "any"
     promotion: Promotion = Promotion()
     retention: Retention = Retention()
 
 
-class NewClassifier(_Fields, _Requested, _Named):
+class NewClassifier(ClassifierFields, _Requested, _Named):
     """The body of ``POST /v1/classifiers``."""
 
 
-class ClassifierSpec(_Fields, _Chosen, _Named):
+class ClassifierSpec(ClassifierFields, _Chosen, _Named):
     """What a classifier is, as it is stored and shown."""
 
     def for_training(self, options: Mapping[str, Any] | None = None) -> Spec:

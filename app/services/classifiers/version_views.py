@@ -29,48 +29,37 @@ class ClassView(BaseModel):
 class MeasuredClassView(ClassView):
     """A class that a version knows, with what its held-out images tell."""
 
-    accuracy: float | None = Field(description="Null where no image of it is held out.")
-    standard_error: float | None = Field(description="Of `accuracy`.")
-    measured_on: int | None = Field(
-        description="How many held-out images it has; null in versions of older releases."
-    )
+    accuracy: float | None = Field(description="Null without held-out images.")
+    standard_error: float | None
+    measured_on: int | None = Field(description="How many held-out images it has.")
 
 
 class MatrixRowView(BaseModel):
     """A row of a version's accuracy matrices."""
 
-    number: int = Field(description="Of the version that was measured: itself or an ancestor.")
-    accuracy: float | None = Field(description="Over all classes known then.")
-    tasks: list[int] = Field(description="The tasks known then, without those forgotten since.")
+    number: int = Field(description="Of the version that was measured.")
+    accuracy: float | None
+    tasks: list[int] = Field(description="Known then, and not forgotten since.")
     accuracies: list[float | None] = Field(
-        description="On each of these tasks; null where its held-out images have changed since."
+        description="On each of these tasks; null where its images have changed since."
     )
-    task_aware: list[float | None] = Field(description="The same with the task given.")
+    task_aware: list[float | None]
 
 
 class UnknownView(BaseModel):
     """What `known` in predictions promises, and how much it finds."""
 
     false_alarms: float = Field(
-        description="The share of images of known classes that may be called unknown."
+        description="Share of images of known classes that may be called unknown."
     )
-    images: int = Field(
-        description="How many images the promise rests on: where they have groups, one of each."
-    )
-    classes: int | None = Field(
-        None, description="How many classes they are of: it says nothing of the others."
-    )
+    images: int = Field(description="How many images it rests on.")
+    classes: int | None = Field(None, description="How many classes these are of.")
     rests_on: Literal["held_out", "left_out"] = Field(
         "held_out",
-        description="Which images: held out of learning, or learnt and each left out of what "
-        "judges it.",
     )
-    scores: list[str] = Field(
-        description="What is compared with them: `doubt`, and `distance` to the class means."
-    )
+    scores: list[str] = Field(description="`doubt`, and `distance` to the class means.")
     detected: float | None = Field(
-        description="The share of held-out images that are called unknown when their class is left "
-        "out; null where too few are held out. Too high where a network was trained on the class."
+        description="Share called unknown of held-out images whose class is left out."
     )
 
 
@@ -78,29 +67,23 @@ class LeaveOneOutView(BaseModel):
     """Accuracy on training images, each left out of what judges it: not on held-out images."""
 
     accuracy: float
-    images: int = Field(description="How many images were left out in turn.")
+    images: int
     standard_error: float | None = Field(description="Binomial; null with `grouped`.")
-    grouped: bool = Field(
-        description="Training images have groups. Each is judged by others of its group, so that "
-        "the accuracy is too high."
-    )
+    grouped: bool = Field(description="Judged by others of their group: too high.")
 
 
 class MetricsSummary(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
     accuracy: float | None = Field(None, description="Over all classes so far.")
-    standard_error: float | None = Field(
-        None, description="Of `accuracy`; null in versions of older releases."
-    )
-    measured_on: int | None = Field(None, description="How many held-out images they rest on.")
+    standard_error: float | None = None
+    measured_on: int | None = Field(None, description="How many held-out images there are.")
     average_incremental_accuracy: float | None = Field(
-        None, description="Mean of `accuracy` over the chain of parents."
+        None, description="Mean of this version and its ancestors."
     )
     forgetting: float | None = Field(
         None,
-        description="Mean over older tasks of the best earlier accuracy minus today's. Below 0 "
-        "the older tasks have gained.",
+        description="Mean over older tasks of the best earlier accuracy minus today's.",
     )
 
 
@@ -109,57 +92,42 @@ class MetricsView(MetricsSummary):
 
     standard_error_kind: Literal["binomial", "cluster_robust"] | None = Field(
         None,
-        description="`cluster_robust` where images have groups, since those of a group are not "
-        "independent.",
+        description="`cluster_robust` where images have groups.",
     )
     measured_on_groups: int | None = Field(
         None,
-        description="How many groups these are of, an image without a group being one; null "
-        "without groups.",
+        description="How many groups these are of; null without groups.",
     )
     leave_one_out: LeaveOneOutView | None = Field(
         None,
-        description="Where fewer than 20 images are held out and the method can leave images out.",
+        description="Where fewer than 20 images are held out.",
     )
     training_accuracy: float | None = Field(
         None,
-        description="On new images that were trained on, among the classes that got some. At "
-        "chance, training has failed.",
+        description="On new images that were trained on. At chance, training has failed.",
     )
-    training_measured_on: int | None = Field(
-        None, description="How many images `training_accuracy` rests on."
-    )
+    training_measured_on: int | None = None
     backward_transfer: float | None = Field(
         None, description="Mean over older tasks of today's accuracy minus the first one."
     )
     matrix: list[list[float | None]] = Field(
         default_factory=list, description="[i][j]: accuracy on task j after task i."
     )
-    task_aware_accuracy: float | None = Field(None, description="With the task given.")
+    task_aware_accuracy: float | None = None
     task_aware_standard_error: float | None = None
     task_aware_matrix: list[list[float | None]] = Field(default_factory=list)
-    router_accuracy: float | None = Field(None, description="How often the right task is picked.")
+    router_accuracy: float | None = None
     router_standard_error: float | None = None
     per_class: dict[str, float | None] = Field(default_factory=dict)
-    per_class_measured_on: dict[str, int] = Field(
-        default_factory=dict, description="How many held-out images each class has."
-    )
+    per_class_measured_on: dict[str, int] = Field(default_factory=dict)
     per_class_standard_error: dict[str, float | None] = Field(default_factory=dict)
     calibration_error: float | None = Field(
         None,
-        description="How far scores are from the share that is right: the expected calibration "
-        "error, with each image's score calibrated by the others.",
     )
-    task_aware_calibration_error: float | None = Field(None, description="With the task given.")
-    unknown: UnknownView | None = Field(
-        None, description="Of images of other classes; null in versions of older releases."
-    )
-    report: dict[str, Any] = Field(
-        default_factory=dict, description="Figures of the method's own, such as free capacity."
-    )
-    warnings: list[str] = Field(
-        default_factory=list, description="What to know before trusting the version."
-    )
+    task_aware_calibration_error: float | None = None
+    unknown: UnknownView | None = Field(None, description="Of images of other classes.")
+    report: dict[str, Any] = Field(default_factory=dict, description="Figures of the method's own.")
+    warnings: list[str] = Field(default_factory=list)
 
 
 class MemoryView(BaseModel):
@@ -170,8 +138,7 @@ class MemoryView(BaseModel):
     held_out: int = 0
     encoder: WebP | None = Field(
         None,
-        description="What encoded the exemplars that the version added; null where it added none "
-        "in another form than they were sent in.",
+        description="Of the exemplars that it added; null: as sent.",
     )
 
 
@@ -182,21 +149,15 @@ class EngineView(BaseModel):
     """What runs the network of a version in the process that answers."""
 
     name: EngineName
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of its convolutions.")
-    relative_time: float | None = Field(
-        None, description="How long it takes of PyTorch's time, measured on this machine."
-    )
-    checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(
-        None, description="Images that it was compared with PyTorch on."
-    )
-    checked_images: int = Field(0, description="How many these were.")
-    refused: dict[str, str] = Field(
-        default_factory=dict, description="Why each engine that was tried does not run it."
-    )
+    precision: Literal["fp32", "bf16"] = "fp32"
+    relative_time: float | None = Field(None, description="Its time as a part of PyTorch's.")
+    checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(None)
+    checked_images: int = 0
+    refused: dict[str, str] = Field(default_factory=dict)
 
 
-class VersionSummary(Annotations):
-    """A version as lists show it."""
+class VersionFields(Annotations):
+    """What lists show of a version, and its own answer too."""
 
     number: int
     parent: int | None
@@ -205,32 +166,36 @@ class VersionSummary(Annotations):
     method: str
     backbone: str | None
     weights: str | None = Field(description="Null: learnt from random weights.")
-    image_size: int | None = Field(description="Side in pixels of the images that it sees.")
-    class_count: int = Field(description="How many classes it knows.")
-    metrics: MetricsSummary
-    size_bytes: int = Field(description="Bytes of its tensors.")
+    image_size: int | None
+    class_count: int
+    size_bytes: int
     aliases: list[str]
+
+
+class VersionSummary(VersionFields):
+    """A version as lists show it."""
+
+    metrics: MetricsSummary
 
 
 class LearntWithView(Settings):
     """The settings of the classifier, and of the job, that a version was learnt with."""
 
 
-class VersionView(VersionSummary):
+class VersionView(VersionFields):
     """A version as clients see it."""
 
     learnt_with: LearntWithView | None = Field(
-        description="Beside method, backbone, weights and image size; null where another release "
-        "stored them in a form that is not known here."
+        description="Settings of the classifier and of the job; null where another release "
+        "stored them."
     )
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
-    new_bytes: int = Field(description="Bytes of the tensors that its parent does not have.")
+    new_bytes: int = Field(description="Bytes that its parent does not have.")
     engine: EngineView | None = Field(
         None,
-        description="What runs its network in the process that answers; null where that process "
-        "has not loaded it.",
+        description="What runs it in the process that answers; null where it is not loaded.",
     )
 
 
@@ -238,8 +203,8 @@ class ExemplarView(BaseModel):
     """An image of the exemplar memory; `GET /v1/images/{sha256}` gives its bytes."""
 
     label: str
-    index: int = Field(description="Of the class.")
-    rank: int = Field(description="In its class: 0 was chosen first and is dropped last.")
+    index: int
+    rank: int = Field(description="0 was chosen first and is dropped last.")
     sha256: str
     media_type: str
     width: int

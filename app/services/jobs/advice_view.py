@@ -17,36 +17,24 @@ class CandidateView(BaseModel):
 class AdviceRowView(CandidateView):
     """What was measured of one candidate."""
 
-    accuracy: float | None = Field(description="From 0 to 1; null where nothing could be measured.")
-    standard_error: float | None = Field(
-        description="Of the accuracy: of 20 such figures, 19 are within two of it."
-    )
-    measured_on: int = Field(description="How many images were measured on.")
+    accuracy: float | None = Field(description="Null where nothing could be measured.")
+    standard_error: float | None
+    measured_on: int
     measured: Literal["leave_one_out", "held_out"] = Field(
-        description="`leave_one_out`: each image by what was learnt from all others. `held_out`: "
-        "images that were not trained on."
+        description="`leave_one_out`: each image by what was learnt from all others."
     )
-    trained_on: int = Field(description="How many images were learnt.")
-    seconds: float = Field(description="How long that took on this worker.")
-    prediction_seconds: float = Field(
-        description="How long a prediction took on this worker, the fastest of ten."
-    )
-    bytes_per_class: int = Field(
-        description="What a version keeps of a class: tensors, and images as exemplars."
-    )
+    trained_on: int
+    seconds: float
+    prediction_seconds: float = Field(description="How long a prediction took.")
+    bytes_per_class: int = Field(description="What a version keeps of a class.")
     forgets: Literal["exactly", "partly"] = Field(
         description="What is left when a class is forgotten. `exactly`: nothing."
     )
-    residual: list[str] = Field(
-        description="Parts that stay when a class is forgotten, though learnt from its images too."
-    )
+    residual: list[str]
     forgetting: float | None = Field(
-        description="What the first half of the classes lost while the second was learnt; null "
-        "where all are learnt at once."
+        description="What the first half of the classes lost while the second was learnt."
     )
-    cut: str | None = Field(
-        description="What there was no time for; null where the row is as a classifier would be."
-    )
+    cut: str | None = Field(description="What was left out for want of time.")
 
 
 class LeftOutCandidateView(CandidateView):
@@ -58,10 +46,10 @@ class LeftOutCandidateView(CandidateView):
 class RecommendationView(BaseModel):
     """Which row to choose."""
 
-    row: int = Field(description="Its position in `rows`, from 0.")
+    row: int
     why: str
     classifier: dict[str, Any] = Field(
-        description="The body of POST /v1/classifiers that makes it. Give it a name of yours."
+        description="The body of POST /v1/classifiers that makes it, without a name."
     )
 
 
@@ -70,17 +58,10 @@ class AdviceView(BaseModel):
 
     kind: Literal["advise"] = "advise"
     classes: int
-    images: int = Field(description="Different images in the uploads.")
-    judged: int = Field(
-        description="How many of these the figures rest on: without those that look like another "
-        "one of their class, and at most about 5,000."
-    )
-    look_alikes: int = Field(
-        description="Images that are not judged since they look like another one of their class."
-    )
-    rows: list[AdviceRowView] = Field(description="In the order in which they were measured.")
+    images: int
+    judged: int = Field(description="How many of these the figures rest on.")
+    look_alikes: int
+    rows: list[AdviceRowView]
     left_out: list[LeftOutCandidateView]
-    recommendation: RecommendationView | None = Field(
-        description="Null where nothing could be measured."
-    )
-    warnings: list[str] = Field(description="What is suspicious about images and figures.")
+    recommendation: RecommendationView | None
+    warnings: list[str]

@@ -6,7 +6,7 @@ Both are written in the transaction that ends the job, so every end is announced
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.db.repositories import deliveries as delivery_rows, events as event_rows, jobs as job_rows
@@ -21,7 +21,7 @@ from app.services.jobs.views import JobView
 class Payload(BaseModel):
     """The body sent to a webhook: the job as it was when it ended."""
 
-    type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
+    type: str
     timestamp: datetime
     data: JobView
 

@@ -21,13 +21,9 @@ class ClassFiguresView(BaseModel):
 
     label: str
     images: int
-    precision: float | None = Field(
-        description="Of the images called so, the share that is; null where none was called so."
-    )
-    recall: float | None = Field(
-        description="Of its images, the share called so; null where there is none."
-    )
-    f1: float | None = Field(description="The harmonic mean of the two.")
+    precision: float | None = Field(description="Null where none was called so.")
+    recall: float | None = Field(description="Null where there is none.")
+    f1: float | None
 
 
 class BinView(BaseModel):
@@ -35,16 +31,14 @@ class BinView(BaseModel):
 
     up_to: float = Field(description="The highest score in the bin.")
     images: int
-    score: float | None = Field(description="Mean of the highest scores; null without images.")
+    score: float | None = Field(description="Null without images.")
     accuracy: float | None
 
 
 class CalibrationView(BaseModel):
     """Whether scores mean what they say."""
 
-    expected_error: float = Field(
-        description="Mean over images of |accuracy − mean score| of their bin."
-    )
+    expected_error: float
     bins: list[BinView]
 
 
@@ -52,18 +46,18 @@ class CalledUnknownView(BaseModel):
     """How many of some images were called unknown."""
 
     images: int
-    called_unknown: int | None = Field(description="Null where that cannot be told.")
+    called_unknown: int | None
     share: float | None
 
 
 class LeftOutView(BaseModel):
     """Images that are not in the figures, and why: an accuracy is of images never trained on."""
 
-    trained: int = Field(description="The version or an ancestor was trained on them.")
-    alike: int = Field(description="They look like one that was trained on.")
-    same_group: int = Field(0, description="They are of a group that was trained on.")
-    repeated: int = Field(description="They are sent more than once under a label.")
-    other_tasks: int = Field(description="Their class is not one of the task.")
+    trained: int = Field(description="Trained on by the version or an ancestor.")
+    alike: int = Field(description="Like one that was trained on.")
+    same_group: int = Field(0, description="Of a group that was trained on.")
+    repeated: int = Field(description="Sent more than once under a label.")
+    other_tasks: int = Field(description="Of classes of other tasks.")
 
 
 class EvaluationView(BaseModel):
@@ -74,27 +68,23 @@ class EvaluationView(BaseModel):
     source: Literal["uploads", "held_out"]
     task: int | None
     classify: str
-    images: int = Field(description="Images of known labels, which the figures rest on.")
+    images: int = Field(description="Of known labels.")
     left_out: LeftOutView
     accuracy: float
-    standard_error: float | None = Field(
-        description="Of the accuracy: of 20 such figures, 19 are within two of it. Null where all "
-        "images are of one group."
-    )
+    standard_error: float | None = Field(description="Null where all images are of one group.")
     standard_error_kind: Literal["binomial", "cluster_robust"] = "binomial"
     measured_on_groups: int | None = Field(
         None,
-        description="How many groups the images are of, one without a group counting as one; null "
-        "without groups.",
+        description="How many groups these are of; null without groups.",
     )
-    per_class: list[ClassFiguresView] = Field(description="In the order of the version's classes.")
+    per_class: list[ClassFiguresView]
     confusion: ConfusionView
     calibration: CalibrationView
-    false_alarms: float = Field(description="The share of known images that may be called unknown.")
+    false_alarms: float
     known_why: str | None = Field(description="Why nothing is called unknown; else null.")
-    known: CalledUnknownView = Field(description="Of the images of known labels.")
-    unknown: CalledUnknownView = Field(description="Of the images of labels it does not know.")
-    unknown_labels: dict[str, int] = Field(description="These labels, and their images.")
+    known: CalledUnknownView = Field(description="Of known labels.")
+    unknown: CalledUnknownView = Field(description="Of labels that it does not know.")
+    unknown_labels: dict[str, int]
 
 
 class EvaluatedImageView(BaseModel):
@@ -104,10 +94,8 @@ class EvaluatedImageView(BaseModel):
     sha256: str
     label: str
     predicted: str
-    score: float = Field(description="Of the predicted class.")
-    label_score: float | None = Field(
-        description="Of the image's label; null where the version does not know it."
-    )
+    score: float
+    label_score: float | None = Field(description="Null where the version does not know the label.")
     known: bool | None
     p_known: float | None
 

@@ -13,15 +13,9 @@ class ForgottenView(BaseModel):
     """The report of a job that forgot classes."""
 
     kind: Literal["forget"] = "forget"
-    forgotten: list[str] = Field(
-        description="The labels in the order of their former indices; labels that were only "
-        "purged come last."
-    )
+    forgotten: list[str] = Field(description="Labels; those that were only purged come last.")
     tasks: list[int] = Field(description="Tasks that have no class left.")
-    residual: list[str] = Field(
-        description="Parts that were also learnt from these classes' images and stay, because "
-        "other classes share them: `backbone`, `head`, `masks` or `importance`."
-    )
+    residual: list[str] = Field(description="Parts that stay as they were learnt.")
     purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
 
 
@@ -35,25 +29,18 @@ class PurgedView(BaseModel):
 class CorrectedView(BaseModel):
     """What became of an image."""
 
-    sha256: str = Field(description="That of its file, or of the first one of its picture.")
-    before: list[str] = Field(description="The labels that it had.")
-    label: str | None = Field(description="The label that it has; null: it is left out.")
-    used: Literal["trained", "exemplar", "held_out"] = Field(
-        description="What the version does with it: `trained` on, and perhaps kept as an "
-        "`exemplar`, or only measured on."
-    )
+    sha256: str
+    before: list[str]
+    label: str | None = Field(description="Null: it is left out.")
+    used: Literal["trained", "exemplar", "held_out"]
 
 
 class CorrectionsView(BaseModel):
     """The report of a job that corrected images."""
 
     kind: Literal["correct"] = "correct"
-    images: list[CorrectedView] = Field(description="In the order of the request.")
-    residual: list[str] = Field(
-        description="Parts that were learnt with the labels before and stay as they are: "
-        "`backbone`, `head`, `masks`, `importance` or `router`. Empty where the version is as if "
-        "the images had always had their labels."
-    )
+    images: list[CorrectedView]
+    residual: list[str] = Field(description="Parts that stay as they were learnt.")
 
 
 _Report = ForgottenView | CorrectionsView | AdviceView | EvaluationView

@@ -71,22 +71,21 @@ class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
 class ProgressView(BaseModel):
     """How far a running job is."""
 
-    fraction: float = Field(description="Done part of the whole job, from 0 to 1.")
-    epoch: int | None = Field(description="Counts from 1; null while the job does not train.")
-    epochs: int | None = Field(description="The most there are; fewer may do with `epochs: null`.")
+    fraction: float = Field(description="From 0 to 1.")
+    epoch: int | None = Field(description="From 1; null while it does not train.")
+    epochs: int | None
     step: int | None
     steps: int | None
-    loss: float | None = Field(description="Mean over the epoch so far.")
+    loss: float | None
     images_per_second: float | None
-    eta_seconds: float | None = Field(description="Estimated seconds until training ends.")
+    eta_seconds: float | None
     held_out_accuracy: float | None = Field(
-        None, description="Of the head on held-out images, when it was last measured in training."
+        None, description="Of the head on held-out images, when last measured."
     )
-    best_held_out_accuracy: float | None = Field(None, description="The best of these so far.")
+    best_held_out_accuracy: float | None = None
     second_try: bool | None = Field(
         None,
-        description="True once training is tried again at a tenth of the rate: the first try ended "
-        "near chance.",
+        description="Whether training is tried again.",
     )
 
 
@@ -113,21 +112,17 @@ class JobView(BaseModel):
     kind: Kind
     state: State
     phase: Phase | None
-    attempt: int = Field(description="How often a worker has claimed the job.")
+    attempt: int
     progress: ProgressView | None
     queue_position: int | None = Field(
-        description="Current position among the queued jobs for the same hardware; 1 starts next. "
-        "Classifiers take turns. Null unless queued."
+        description="Among the queued jobs for the same hardware; 1 starts next."
     )
     not_before: datetime | None = Field(
-        description="When the next attempt may start: there is a pause after one that failed. Null "
-        "unless the job waits for that."
+        description="When the next attempt may start, after one that failed."
     )
-    last_failure: FailureView | None = Field(
-        description="Why the last attempt failed that was, or is to be, followed by another."
-    )
+    last_failure: FailureView | None = Field(description="Why the attempt before this one failed.")
     error: JobErrorView | None
-    version: int | None = Field(description="Number of the version that the job made.")
+    version: int | None
     created_at: datetime
     started_at: datetime | None
     heartbeat_at: datetime | None
@@ -142,18 +137,10 @@ class JobView(BaseModel):
 class JobDetailView(JobView):
     """A job with what it was asked, and what became of its version."""
 
-    request: dict[str, Any] = Field(
-        description="What it was asked: the fields of the request, of a correction the number of "
-        "its images, and nothing of the webhook."
-    )
-    webhook: bool = Field(description="Whether a webhook is told when it ends.")
-    base: int | None = Field(
-        description="Number of the version that it started from; null before it starts, where "
-        "there was none, and where that version is deleted."
-    )
-    promoted: bool | None = Field(
-        description="Whether `live` names its version now; null while it has none."
-    )
+    request: dict[str, Any] = Field(description="Fields of the request, without the webhook.")
+    webhook: bool
+    base: int | None = Field(description="Number of the version that it started from.")
+    promoted: bool | None = Field(description="Whether `live` names its version.")
 
 
 View = TypeVar("View", bound=JobView)

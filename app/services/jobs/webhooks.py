@@ -54,7 +54,7 @@ Secret = Annotated[
     AfterValidator(_check_secret),
     Field(
         max_length=_LONGEST_SECRET,
-        description="`whsec_` followed by the base64 of 24 to 64 random bytes. Never shown again.",
+        description="`whsec_` and the base64 of 24 to 64 random bytes. Never shown again.",
     ),
 ]
 
@@ -69,15 +69,13 @@ class Webhook(RequestBody):
 class DeliveryView(BaseModel, from_attributes=True):
     """A delivery to a webhook: the notification that a job has ended."""
 
-    id: str = Field(description="The `webhook-id` header of every attempt.")
-    type: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
-    state: str = Field(description="`pending`, `delivered` or `failed`.")
-    attempts: int = Field(description="Attempts begun.")
-    next_at: datetime | None = Field(
-        description="When the next attempt is due; null if there will be none."
-    )
-    last_status: int | None = Field(description="HTTP status of the last answer.")
-    last_error: str | None = Field(description="Why the last attempt failed.")
+    id: str = Field(description="As the header `webhook-id`.")
+    type: str
+    state: str = Field(description="`pending`, `delivered`, `failed`.")
+    attempts: int
+    next_at: datetime | None = Field(description="Of the next attempt.")
+    last_status: int | None
+    last_error: str | None
     created_at: datetime
     delivered_at: datetime | None
 

@@ -88,15 +88,12 @@ class LearnView(JobView, RejectedView):
     """A job made together with its upload."""
 
     uploads: list[str]
-    accepted: int = Field(description="As in the upload: images accepted.")
-    duplicates: int = Field(description="As in the upload: images left out.")
-    wrapping_folder: str | None = Field(
-        None, description="As in the upload: the folder around the folders of classes."
-    )
+    accepted: int
+    duplicates: int
+    wrapping_folder: str | None = Field(None, description="As in the upload.")
     warnings: list[str] = Field(
         [],
-        description="Those of the upload, and what is suspicious about its labels beside those "
-        "that the classifier knows. More follow as events of the job.",
+        description="More follow as events of the job.",
     )
 
 

@@ -18,7 +18,7 @@ from typing_extensions import TypeAliasType
 from app.db.tables import Job
 from app.services.classifiers.annotations import Annotations
 from app.services.classifiers.references import NumberOrAlias
-from app.services.jobs.webhooks import Webhook
+from app.services.jobs.fields import JobFields
 from app.services.labels import clean_label
 from app.services.requests import RequestBody, Sha256, UploadId
 from models.json_values import GivenOptions
@@ -26,34 +26,22 @@ from models.json_values import GivenOptions
 OnExisting = Literal["error", "extend"]
 
 
-class _Request(RequestBody):
-    """Fields of every request."""
+class VersionJobFields(JobFields, Annotations):
+    """Fields of the requests that make a version; the annotations are of that."""
 
     base_version: NumberOrAlias | None = Field(
         None,
-        description="Version to start from, by its number or by an alias when the job starts; "
-        "null: the live one then.",
-    )
-    max_minutes: float | None = Field(
-        None, gt=0, description="The job fails when an attempt has taken this long."
-    )
-    webhook: Webhook | None = Field(
-        None, description="Where to send a notification when the job has ended."
+        description="Version to start from: its number, or an alias when the job starts; null: "
+        "`live`.",
     )
 
 
-class _VersionRequest(_Request, Annotations):
-    """Fields of the requests that make a version; the annotations are of that."""
-
-
-class LearnFields(_VersionRequest):
+class LearnFields(VersionJobFields):
     """What a request to learn says, whatever images it brings."""
 
-    options: GivenOptions = Field(
-        default_factory=dict, description="The method's options, over the classifier's own."
-    )
+    options: GivenOptions = Field(default_factory=dict, description="In place of the classifier's.")
     on_existing: OnExisting = Field(
-        "error", description="`extend` accepts more images of classes that are known already."
+        "error", description="`extend` takes more images of known classes."
     )
 
 
@@ -61,9 +49,7 @@ class LearnRequest(LearnFields):
     """Learn the images of uploads."""
 
     kind: Literal["learn"] = "learn"
-    uploads: list[UploadId] = Field(
-        min_length=1, max_length=1000, description="Learnt in this order."
-    )
+    uploads: list[UploadId] = Field(min_length=1, max_length=1000)
 
 
 def _one_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -78,32 +64,30 @@ def _one_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 Purge = Annotated[Annotated[bool, Strict()] | Literal["now"], WrapValidator(_one_error)]
 
 
-class ForgetRequest(_VersionRequest):
+class ForgetRequest(VersionJobFields):
     """Make a version without some classes."""
 
     kind: Literal["forget"]
     classes: list[Annotated[str, AfterValidator(clean_label)]] = Field(
-        min_length=1, max_length=10_000, description="By their labels."
+        min_length=1, max_length=10_000, description="Labels."
     )
     purge: Purge = Field(
         False,
-        description="Also delete versions and uploads that hold images of these classes. `now`: "
-        "do not keep their bytes for the grace of the sweep.",
+        description="Also delete versions and uploads with images of these classes. `now`: "
+        "their bytes at once.",
     )
 
 
 class Correction(RequestBody):
     """What an image is, or that it is left out."""
 
-    sha256: Sha256 = Field(
-        description="The image's hash, as answers have it, or that of its pixels."
-    )
+    sha256: Sha256 = Field(description="Of the file, or of its pixels.")
     label: Annotated[str, AfterValidator(clean_label)] | None = Field(
-        description="The class that it is of, one that the version knows; null: leave it out."
+        description="A class that the version knows; null: leave it out."
     )
 
 
-class CorrectRequest(_VersionRequest):
+class CorrectRequest(VersionJobFields):
     """Make a version in which images have other labels, or are left out."""
 
     kind: Literal["correct"]
@@ -113,28 +97,26 @@ class CorrectRequest(_VersionRequest):
 Classify = Literal["auto", "nearest_mean", "softmax", "discriminant"]
 
 
-class EvaluateRequest(_Request):
+class EvaluateRequest(JobFields):
     """Say how right a version is, on labelled images; no version is made."""
 
     kind: Literal["evaluate"]
     base_version: NumberOrAlias | None = Field(
         None,
-        description="Version to evaluate, by its number or by an alias when the job starts; null: "
-        "the one that `alias` names.",
+        description="Version to evaluate; null: the one that `alias` names.",
     )
     alias: str | None = Field(
         None,
         max_length=64,
-        description="Alias of the version, instead of `base_version`; `live` where neither is "
-        "given.",
+        description="Instead of `base_version`; `live` where neither is given.",
     )
     uploads: list[UploadId] = Field(
         default_factory=list,
         max_length=1000,
-        description="Labelled images; without any, the version's held-out images are evaluated.",
+        description="None: the held-out images.",
     )
     task: int | None = Field(
-        None, ge=0, lt=10**9, description="Consider this task's classes and images only."
+        None, ge=0, lt=10**9, description="Only this task's classes and images."
     )
     classify: Classify = "auto"
     false_alarms: float | None = Field(
@@ -142,8 +124,7 @@ class EvaluateRequest(_Request):
         gt=0,
         lt=1,
         allow_inf_nan=False,
-        description="The share of images of known classes that may be called unknown; the "
-        "version's if left out.",
+        description="As of the version, where left out.",
     )
 
     @field_validator("alias")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.db.engine import Database
 from app.db.repositories import uploads as upload_rows
@@ -19,11 +19,11 @@ class UploadImageView(BaseModel):
     """A labelled image of an upload."""
 
     position: int
-    name: str = Field(description="That of its file.")
+    name: str
     sha256: str
     label: str
     split: Split
-    group: str | None = Field(description="What it was taken in, if that was named.")
+    group: str | None
 
 
 def page(

@@ -22,12 +22,11 @@ class NamedFile(RequestBody):
     """A file that is to be sent."""
 
     name: Annotated[str, Field(max_length=_LONGEST_NAME)] = Field(
-        description="Its path, with slashes, in the folder or archive."
+        description="Its path, with slashes."
     )
     image: bool | None = Field(
         None,
-        description="Whether its first bytes are those of an image; null: by the suffix of its "
-        "name.",
+        description="Whether its first bytes are an image's; null: by its suffix.",
     )
 
 
@@ -35,30 +34,23 @@ class LayoutRequest(RequestBody):
     """Names of files in class folders."""
 
     files: Annotated[list[NamedFile], Field(min_length=1, max_length=MOST_FILES)]
-    group: GroupBy | None = Field(
-        None, description="`folder`: folders inside those of the classes are groups."
-    )
+    group: GroupBy | None = None
 
 
 class PlaceView(BaseModel):
     """What the folders of a file say. Without a label, the file is not taken."""
 
     label: str | None
-    split: Split | None = Field(description="Null: that of the request that sends it.")
+    split: Split | None = Field(description="Null: that of the request.")
     group: str | None
-    reason: str | None = Field(
-        description="Why the file is not taken. Null also for what desktops leave behind, which is "
-        "passed over."
-    )
+    reason: str | None = Field(description="Why the file is not taken.")
 
 
 class LayoutView(BaseModel):
     """What becomes of files, in their order."""
 
-    wrapping_folder: str | None = Field(
-        description="The folder around the folders of classes. It is not a class."
-    )
-    classes: dict[str, int] = Field(description="Files of each class.")
+    wrapping_folder: str | None
+    classes: dict[str, int]
     places: list[PlaceView]
 
 

@@ -17,7 +17,7 @@ _EXAMPLES = 3
 class RejectedReason(BaseModel):
     """Files that were rejected for the same reason."""
 
-    reason: str = Field(description="Without details in brackets that differ from file to file.")
+    reason: str
     count: int
     examples: list[str] = Field(description=f"Names of up to {_EXAMPLES} of these files.")
 
@@ -25,11 +25,9 @@ class RejectedReason(BaseModel):
 class RejectedView(BaseModel):
     """What was rejected, summed up."""
 
-    rejected_count: int = Field(description="Files that were not accepted.")
-    rejected_reasons: list[RejectedReason] = Field(description="The most frequent first.")
-    empty_classes: list[str] = Field(
-        description="Classes of which files were sent, and not one was accepted."
-    )
+    rejected_count: int
+    rejected_reasons: list[RejectedReason]
+    empty_classes: list[str] = Field(description="Classes of which no file was accepted.")
 
 
 def grouped(

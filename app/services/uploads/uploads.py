@@ -51,7 +51,7 @@ class UploadInUseError(ServiceError, status=409, code="upload-in-use"):
 class SplitsView(BaseModel):
     """How many images of an upload each split has."""
 
-    train: int = Field(description="Learnt from, but for those held out.")
+    train: int
     test: int = Field(description="Only ever measured on.")
 
 
@@ -66,23 +66,20 @@ class UploadView(RejectedView):
     """An upload as clients see it."""
 
     id: str
-    classes: dict[str, int] = Field(description="Images of each class.")
-    splits: SplitsView = Field(description="Images of each split.")
-    accepted: int = Field(description="Images accepted.")
-    duplicates: int = Field(description="Images left out, as their label had the same image.")
+    classes: dict[str, int]
+    splits: SplitsView
+    accepted: int
+    duplicates: int = Field(description="Images that their label had already.")
     rejected: list[RejectionView] = Field(
         description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
     )
-    groups: int = Field(0, description="Different groups that images are of.")
+    groups: int = 0
     wrapping_folder: str | None = Field(
         None,
-        description="The folder around the folders of classes in the archive. It was taken off, "
-        "and is not a class.",
+        description="The folder around the folders of classes, which was taken off.",
     )
     warnings: list[str] = Field(
         [],
-        description="What is suspicious: labels that are nearly equal, an image with two labels, "
-        "names of files that may have been read in a wrong encoding.",
     )
     created_at: datetime
 

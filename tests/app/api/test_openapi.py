@@ -1,16 +1,39 @@
 """The OpenAPI document: whole, and honest about errors."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 
+from app.api.json_source import JsonUpload
+from app.api.openapi_examples import EXAMPLES, PROBLEM
+from app.api.predict_views import PredictBody, PredictView
+from app.api.problem_catalogue import catalogue
+from app.api.problems import Problem
+from app.services.classifiers.aliases import AliasMove, AliasView
+from app.services.classifiers.classifiers import ClassifierView
+from app.services.classifiers.spec import NewClassifier
+from app.services.jobs.views import JobDetailView
+from app.services.steps.requests import JobRequest
+from app.services.uploads.uploads import UploadView
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.docs.pages import ROOT
 
 pytestmark = ONE_KIND_AT_FIRST
+
+# The models of the bodies that have an example: of the request, of the answer.
+MODELS: dict[str, tuple[Any, Any]] = {
+    "create_classifier": (NewClassifier, ClassifierView),
+    "create_upload": (JsonUpload, UploadView),
+    "create_job": (JobRequest, None),
+    "get_job": (None, JobDetailView),
+    "predict": (PredictBody, PredictView),
+    "move_alias": (AliasMove, AliasView),
+}
 
 
 @pytest.fixture
@@ -47,9 +70,9 @@ def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_route_lists_its_problems(document: dict[str, Any]) -> None:
-    problem = document["components"]["responses"]["Problem"]
-    schema = problem["content"]["application/problem+json"]["schema"]
-    assert schema == {"$ref": "#/components/schemas/Problem"}
+    for response in document["components"]["responses"].values():
+        schema = response["content"]["application/problem+json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Problem"}
     codes = set(document["components"]["schemas"]["ProblemCode"]["enum"])
     for name, operation in operations(document):
         problems = {
@@ -59,10 +82,13 @@ def test_every_route_lists_its_problems(document: dict[str, Any]) -> None:
         }
         assert "default" in problems, name
         for status, answer in problems.items():
-            assert answer["$ref"] == "#/components/responses/Problem", f"{name} {status}"
-            named = re.findall(r"`([a-z-]+)`", answer.get("description", ""))
+            assert answer["$ref"].startswith("#/components/responses/"), f"{name} {status}"
+            said = answer.get("description") or resolved(document, answer)["description"]
+            named = re.findall(r"`([a-z-]+)`", said)
+            assert named, f"{name} {status}"
             assert set(named) <= codes, name
-            assert named or status == "default", name
+            statuses = {int(status)} if status != "default" else set(range(400, 600))
+            assert {catalogue()[code].status for code in named} <= statuses, f"{name} {status}"
 
 
 def test_every_route_documents_its_success(document: dict[str, Any]) -> None:
@@ -170,4 +196,72 @@ def test_every_type_of_event_is_documented(document: dict[str, Any]) -> None:
 
 
 def test_the_document_stays_small(api: TestClient) -> None:
-    assert len(api.get("/openapi.json").content) < 120_000
+    assert len(api.get("/openapi.json").content) < 100_000
+
+
+def test_any_request_may_be_refused(document: dict[str, Any]) -> None:
+    said = document["components"]["responses"]["Problem"]["description"]
+    for common in (
+        "400 `bad-request`",
+        "401 `unauthorized`",
+        "403 `missing-scope`",
+        "413 `",
+        "415 `",
+    ):
+        assert common in said
+
+
+def test_headers_are_documented(document: dict[str, Any], api: TestClient) -> None:
+    named = {
+        operation["operationId"]: {
+            status: set(answer.get("headers", ()))
+            for status, answer in operation["responses"].items()
+        }
+        for _, operation in operations(document)
+    }
+    accepted = {"Location", "Retry-After"}
+    assert named["create_classifier"]["201"] == {"Location"}
+    assert named["create_upload"]["201"] == {"Location"}
+    for name in ("create_job", "learn", "retry_job", "ask_for_advice"):
+        assert named[name]["202"] == accepted, name
+    assert named["get_job"]["200"] == {"ETag", "Retry-After"}
+    assert {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= named["predict"]["200"]
+    for name in ("/v1/classifiers", "/v1/methods", "/v1/key"):
+        listed = document["paths"][name]["get"]["operationId"]
+        assert ("ETag" in api.get(name).headers) == ("ETag" in named[listed]["200"]) is True
+
+
+def test_bodies_that_inherit_stay_closed(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["NewClassifier"]["unevaluatedProperties"] is False
+    for option in schemas["JobRequest"]["oneOf"]:
+        assert resolved(document, option)["unevaluatedProperties"] is False
+    assert "unevaluatedProperties" not in schemas["ClassifierView"]
+
+
+def test_examples_are_shown_and_fit_the_models(document: dict[str, Any]) -> None:
+    found = {operation["operationId"]: operation for _, operation in operations(document)}
+    for name, (request, answer) in MODELS.items():
+        example = EXAMPLES[name]
+        for body, value, model in (
+            (found[name].get("requestBody", {}), example.request, request),
+            (found[name]["responses"][str(example.status)], example.answer, answer),
+        ):
+            if model is not None:
+                media = resolved(document, body)["content"]["application/json"]
+                assert media.get("example") == value
+                TypeAdapter(model).validate_json(json.dumps(value), extra="forbid", strict=True)
+    assert set(MODELS) == set(EXAMPLES)
+    Problem.model_validate(PROBLEM, extra="forbid", strict=True)
+
+
+def test_the_example_of_a_classifier_is_what_is_made(api: TestClient) -> None:
+    asked, told = EXAMPLES["create_classifier"].request, EXAMPLES["create_classifier"].answer
+    assert asked is not None
+    assert told is not None
+    made = api.post("/v1/classifiers", json=asked).raise_for_status().json()
+    assert {name: made[name] for name in told} == {**told, "created_at": made["created_at"]}
+    options = {"method": "icarl", "options": {"epochs": "3"}}
+    wrong = api.post("/v1/classifiers", json={"name": "others", **options}).json()
+    own = {"instance": PROBLEM["instance"], "detail": PROBLEM["detail"]}
+    assert {**wrong, **own} == PROBLEM

@@ -1,0 +1,85 @@
+"""What several operations of the OpenAPI document have in common, moved to its components."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+_PROBLEM = "#/components/responses/Problem"
+
+
+def operations(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield all operations, webhooks too."""
+    for item in (*made["paths"].values(), *made.get("webhooks", {}).values()):
+        yield from item.values()
+
+
+def share_parameters(made: dict[str, Any]) -> None:
+    """Move the parameters of several operations to the components, by their names."""
+    lists = [operation.get("parameters", []) for operation in operations(made)]
+    times = Counter(json.dumps(parameter) for parameters in lists for parameter in parameters)
+    shared: dict[str, str] = {}
+    for text, count in times.most_common():
+        if count > 1:
+            shared[text] = _unused(json.loads(text)["name"], shared)
+    for parameters in lists:
+        for position, parameter in enumerate(parameters):
+            if (name := shared.get(json.dumps(parameter))) is not None:
+                parameters[position] = {"$ref": f"#/components/parameters/{name}"}
+    made["components"]["parameters"] = {name: json.loads(text) for text, name in shared.items()}
+
+
+def share_bodies(made: dict[str, Any]) -> None:
+    """Move the bodies of several requests to the components, by the first of their schemas."""
+    found = [operation for operation in operations(made) if "requestBody" in operation]
+    times = Counter(json.dumps(operation["requestBody"]) for operation in found)
+    bodies = made["components"]["requestBodies"] = {}
+    for operation in found:
+        body = operation["requestBody"]
+        if times[json.dumps(body)] > 1:
+            first = next(iter(body["content"].values()))["schema"]["$ref"]
+            name = first.rpartition("/")[2]
+            bodies[name] = body
+            operation["requestBody"] = {"$ref": f"#/components/requestBodies/{name}"}
+
+
+def share_responses(made: dict[str, Any]) -> None:
+    """Move problems of several operations to the components where that is shorter.
+
+    Their names are those of the last of their codes.
+    """
+    maps = [operation["responses"] for operation in operations(made)]
+    times = Counter(
+        answer["description"]
+        for answers in maps
+        for answer in answers.values()
+        if answer.get("$ref") == _PROBLEM and "description" in answer
+    )
+    responses = made["components"]["responses"]
+    content = responses["Problem"]["content"]
+    shared: dict[str, str] = {}
+    for codes, count in times.most_common():
+        name = _unused(codes.rpartition(" ")[2].strip("`").title().replace("-", ""), shared)
+        reference = {"$ref": f"#/components/responses/{name}"}
+        inline = {"$ref": _PROBLEM, "description": codes}
+        once = {name: {"description": codes, "content": content}}
+        if count * (_size(inline) - _size(reference)) > _size(once):
+            shared[codes] = name
+    for answers in maps:
+        for status, answer in answers.items():
+            if answer.get("$ref") == _PROBLEM and answer.get("description") in shared:
+                name = shared[answer["description"]]
+                answers[status] = {"$ref": f"#/components/responses/{name}"}
+    responses |= {
+        name: {"description": codes, "content": content} for codes, name in shared.items()
+    }
+
+
+def _size(node: Any) -> int:
+    return len(json.dumps(node, separators=(",", ":")))
+
+
+def _unused(name: str, shared: dict[str, str]) -> str:
+    """Return the name of a component, with a number if others have it."""
+    alike = sum(1 for each in shared.values() if each.partition(".")[0] == name)
+    return f"{name}.{alike + 1}" if alike else name
