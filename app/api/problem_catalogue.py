@@ -68,6 +68,13 @@ _REMEDIES = {
     "label-studio-failed": "The detail says what Label Studio did. The operator sets its address "
     "and token: `ACCRUE_LABEL_STUDIO_URL` and `ACCRUE_LABEL_STUDIO_TOKEN`.",
     "label-studio-stopped": "Start training again once the service runs.",
+    "key-beyond-maker": "Ask for less, or make the key on the service's machine, with "
+    "`accrue keys create`.",
+    "key-name-taken": "Choose another name, or revoke the key that has it: "
+    "`DELETE /v1/keys/{key}`.",
+    "key-not-found": "`GET /v1/keys` lists the keys of the workspace.",
+    "keys-off": "Whoever runs the service makes a key with `accrue keys create`, and turns keys "
+    "on.",
     "live-alias": "Move it to another version instead: `PUT /v1/classifiers/{name}/aliases/live`.",
     "malformed-form": "Set no `Content-Type` yourself: what builds the form does, with the "
     "boundary.",

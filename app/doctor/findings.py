@@ -27,10 +27,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is checked: the settings, the environment that they come from, and the API's URL."""
+    """What is checked: the settings, the environment that they come from, and the API's URL.
+
+    No URL: the API itself asks, and needs no check.
+    """
 
     settings: Settings
-    url: str
+    url: str | None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     # Whether to read every blob that the database needs.
     deep: bool = False

@@ -19,6 +19,8 @@ _ADMIN = "accrue keys create NAME --scope admin"
 def check(context: CheckContext) -> Iterator[Finding]:
     """Check the running API."""
     say, url = Say("API"), context.url
+    if url is None:
+        return
     try:
         with httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False) as http:
             reported, ready = http.get("/version"), http.get("/health/ready")

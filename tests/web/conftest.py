@@ -1,6 +1,7 @@
 """A browser on a running service. What the page logs, or asks for in vain, fails the test."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.e2e.conftest import service  # noqa: F401 - a fixture
-from tests.e2e.harness import Service
+from tests.e2e.harness import ACCRUE, Service
 
 # Names of Chromium on Debian and elsewhere.
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -66,6 +67,23 @@ class Visit:
             for one in found
         ]
         assert not told, "\n".join(told)
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that wants keys."""
+    running = Service(tmp_path_factory.mktemp("guarded") / "data", ACCRUE_KEYS="required")
+    yield running
+    running.stop()
+
+
+def new_key(on: Service, *scopes: str) -> str:
+    """Make a key on the machine of a service."""
+    options = [part for scope in scopes for part in ("--scope", scope)]
+    command = [*ACCRUE, "keys", "create", "-".join(scopes), *options]
+    folder = ["--data-dir", str(on.data_dir)]
+    done = subprocess.run([*command, *folder], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 @pytest.fixture

@@ -5,16 +5,15 @@ Each journey learns by real jobs, which take most of its time. They end with wha
 
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.harness import ACCRUE, Service
+from tests.e2e.harness import Service
 from tests.web import shapes
-from tests.web.conftest import Visit
+from tests.web.conftest import Visit, new_key
 
 
 @pytest.fixture(scope="module")
@@ -209,22 +208,6 @@ def test_on_a_phone(visit: Callable[..., Visit], folders: Path, strange: Path) -
     expect(page.locator(".answer-label")).to_have_text("pattern")
     window.check_accessible()
     page.get_by_role("button", name="Stop the camera").tap()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that wants keys."""
-    service = Service(tmp_path_factory.mktemp("guarded") / "data", ACCRUE_KEYS="required")
-    yield service
-    service.stop()
-
-
-def new_key(service: Service, *scopes: str) -> str:
-    options = [part for scope in scopes for part in ("--scope", scope)]
-    command = [*ACCRUE, "keys", "create", "-".join(scopes), *options]
-    folder = ["--data-dir", str(service.data_dir)]
-    done = subprocess.run([*command, *folder], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.mark.slow

@@ -14,6 +14,14 @@ def every(session: Session) -> Sequence[ApiKey]:
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
+def page(session: Session, workspace: str, *, limit: int, after: str | None) -> Sequence[ApiKey]:
+    """Return up to `limit` keys of a workspace, the newest first, older than the id `after`."""
+    query = select(ApiKey).where(ApiKey.workspace == workspace)
+    if after is not None:
+        query = query.where(ApiKey.id < after)
+    return session.scalars(query.order_by(ApiKey.id.desc()).limit(limit)).all()
+
+
 def usable(session: Session, *, now: datetime) -> Sequence[ApiKey]:
     """Return the keys that are neither revoked nor expired, oldest first."""
     unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)

@@ -38,6 +38,8 @@ class ApiKey(Base):
     waiting_jobs: Mapped[int | None]
     stored_megabytes: Mapped[int | None]
     created_at: Mapped[datetime]
+    # The key that made it over HTTP; null means a command on the service's machine.
+    created_by: Mapped[str | None] = mapped_column(String(64))
     expires_at: Mapped[datetime | None]
     # Updated from time to time, not at every request.
     last_used_at: Mapped[datetime | None]

@@ -86,6 +86,15 @@ class Caller:
                 f"This needs a key with the scope {' or '.join(dict.fromkeys((*scopes, 'admin')))}."
             )
 
+    def require_operator(self) -> None:
+        """Raise MissingScopeError unless the key is the operator's: it may see all workspaces."""
+        self.require("admin")
+        if self.workspace != DEFAULT_WORKSPACE:
+            raise MissingScopeError(
+                "This shows the whole installation, and needs a key with the scope admin of the "
+                f"workspace {DEFAULT_WORKSPACE}."
+            )
+
 
 # With keys off, anybody who reaches the service may do everything.
 ANYBODY = Caller(workspace=DEFAULT_WORKSPACE, scopes=frozenset({"admin"}))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.repositories import keys as key_rows
@@ -15,6 +16,7 @@ from app.security import tokens
 from app.services.requests import NAME, Matching, RequestBody
 
 Scope = Literal["predict", "train", "admin", "metrics"]
+State = Literal["active", "expired", "revoked"]
 KeyName = Annotated[
     str,
     StringConstraints(max_length=100),
@@ -64,12 +66,19 @@ def find_usable(db: Database, spec: KeySpec) -> ApiKey | None:
 
 
 def create(
-    db: Database, spec: KeySpec, token: str, hand_over: Callable[[], None] = lambda: None
+    db: Database,
+    spec: KeySpec,
+    token: str,
+    hand_over: Callable[[], None] = lambda: None,
+    *,
+    created_by: str | None = None,
 ) -> ApiKey:
     """Store the key that `tokens.new_token` made.
 
     `hand_over` shows the key to its user. It is called just before the commit, so that no stored
-    key is unknown to its user. Raises KeyNameTakenError.
+    key is unknown to its user. With the id of the key that makes it, in `created_by`, it has that
+    key's own limits where the spec has none, and ends when that key does, if not before.
+    Raises KeyNameTakenError.
     """
     key_id = tokens.id_of(token)
     assert key_id is not None  # noqa: S101 - narrows the type
@@ -82,13 +91,24 @@ def create(
                 digest=tokens.digest(token),
                 scopes=sorted(spec.scopes),
                 created_at=now,
+                created_by=created_by,
                 expires_at=spec.expires_days and now + timedelta(days=spec.expires_days),
             )
+            if created_by is not None and (maker := key_rows.get(session, created_by)):
+                _bind(row, maker)
             insert(session, row)
             hand_over()
     except IntegrityError:
         raise KeyNameTakenError from None
     return row
+
+
+def _bind(row: ApiKey, maker: ApiKey) -> None:
+    for limit in ("images_per_second", "waiting_jobs", "stored_megabytes"):
+        if getattr(row, limit) is None:
+            setattr(row, limit, getattr(maker, limit))
+    ends = [each.expires_at for each in (row, maker) if each.expires_at is not None]
+    row.expires_at = min(ends, default=None)
 
 
 def every(db: Database) -> list[ApiKey]:
@@ -97,24 +117,33 @@ def every(db: Database) -> list[ApiKey]:
         return list(key_rows.every(session))
 
 
-def state(row: ApiKey, now: datetime) -> str:
-    """Return ``active``, ``expired`` or ``revoked``."""
+def state(row: ApiKey, now: datetime) -> State:
+    """Return the state of a key."""
     if row.revoked_at is not None:
         return "revoked"
     return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
 
 
-def state_of(db: Database, key_id: str) -> str | None:
+def state_of(db: Database, key_id: str) -> State | None:
     """Return the state of the key of that id, None if none was ever stored."""
     with db.reading() as session:
         row = key_rows.get(session, key_id)
         return None if row is None else state(row, db.now(session))
 
 
-def revoke(db: Database, reference: str) -> ApiKey:
-    """Revoke a key by its id or name, once only. Raises KeyNotFoundError."""
+def find(session: Session, reference: str, workspace: str | None = None) -> ApiKey | None:
+    """Return the key of an id or name; of a workspace, if one is given."""
+    row = key_rows.get(session, reference) or key_rows.named(session, reference)
+    return None if row is None or workspace not in (None, row.workspace) else row
+
+
+def revoke(db: Database, reference: str, workspace: str | None = None) -> ApiKey:
+    """Revoke a key by its id or name, once only. Raises KeyNotFoundError.
+
+    With a workspace, keys of others do not exist.
+    """
     with db.transaction() as session:
-        row = key_rows.get(session, reference) or key_rows.named(session, reference)
+        row = find(session, reference, workspace)
         if row is None:
             raise KeyNotFoundError
         if row.revoked_at is None:

@@ -47,6 +47,12 @@ class JobNotFoundError(NotFoundError):
     problem_code = "job-not-found"
 
 
+class KeyNotFoundError(NotFoundError):
+    """The workspace has no key of that id or name."""
+
+    problem_code = "key-not-found"
+
+
 class NoReportError(NotFoundError):
     """The job has no report; results of a learning step are in its version."""
 
@@ -131,6 +137,18 @@ class JobUnreadableError(ConflictError):
     problem_code = "job-unreadable"
 
 
+class KeyNameTakenError(ConflictError):
+    """A key that is not revoked has this name."""
+
+    problem_code = "key-name-taken"
+
+
+class KeysOffError(ConflictError):
+    """The service asks for no keys, and makes none."""
+
+    problem_code = "keys-off"
+
+
 class LiveAliasError(ConflictError):
     """The alias `live` can be moved, but not deleted."""
 
@@ -171,6 +189,12 @@ class VersionInUseError(ConflictError):
     """An alias names the version, or a job that has not ended starts from it."""
 
     problem_code = "version-in-use"
+
+
+class KeyBeyondMakerError(InvalidError):
+    """A key may not be given more than the key that makes it has."""
+
+    problem_code = "key-beyond-maker"
 
 
 class BadRequestError(InvalidError):

@@ -56,6 +56,11 @@ ADMIN = {
     "DELETE /v1/classifiers/{name}/versions/{version}",
     "PUT /v1/classifiers/{name}/aliases/{alias}",
     "DELETE /v1/classifiers/{name}/aliases/{alias}",
+    "GET /v1/doctor",
+    "GET /v1/keys",
+    "POST /v1/keys",
+    "GET /v1/keys/{key}",
+    "DELETE /v1/keys/{key}",
 }
 METRICS = {"GET /metrics"}
 # Open to every key.

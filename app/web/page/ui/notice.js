@@ -1,5 +1,6 @@
 // Notices: what is wrong or worth knowing, beside what it is about, with what to do.
 
+import { Problem } from "../api/problem.js";
 import { h } from "../lib/dom.js";
 import { button } from "./button.js";
 import { icon } from "./icon.js";
@@ -26,6 +27,8 @@ export function notice(kind, title, ...rest) {
  * @param {(() => void) | null} [retry]
  */
 export function problemNotice(error, retry = null) {
+  // A fault of the page: in the console too, where it is looked for.
+  if (!(error instanceof Problem)) reportError(error);
   const problem = /** @type {import("../api/problem.js").Problem} */ (error);
   const fields = (problem.errors ?? []).map((each) =>
     h("li", null, `${each.pointer.replace(/^\//, "").replaceAll("/", " › ")}: ${each.detail}`),

@@ -15,13 +15,7 @@ export function health() {
     return notice(
       "good",
       "The service is ready",
-      h(
-        "p",
-        null,
-        `Database, storage and queue answer and are whole. ${version ? `It is Accrue ${version}. ` : ""}`,
-        h("code", null, "accrue doctor"),
-        " on its machine examines the rest.",
-      ),
+      `Database, storage and queue answer and are whole.${version ? ` It is Accrue ${version}.` : ""}`,
     );
   });
 }

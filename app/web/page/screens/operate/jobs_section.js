@@ -38,6 +38,11 @@ export function jobsSection() {
   const states = signal("");
   const most = signal(AT_ONCE);
   const problem = signal(/** @type {unknown} */ (null));
+  const kind = select(KINDS, {
+    class: "narrow",
+    "aria-label": "Kind of job",
+    onchange: () => void jobs.reload(),
+  });
   const jobs = resource(async (aborted) => {
     const query = {
       state: states.peek() || null,
@@ -46,11 +51,6 @@ export function jobsSection() {
     };
     const page = await get("v1/jobs", { query, signal: aborted });
     return { jobs: /** @type {Job[]} */ (page.data), more: Boolean(page.has_more) };
-  });
-  const kind = select(KINDS, {
-    class: "narrow",
-    "aria-label": "Kind of job",
-    onchange: () => void jobs.reload(),
   });
   repeat(jobs.reload, SECONDS);
 

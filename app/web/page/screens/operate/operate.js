@@ -2,6 +2,7 @@
 
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
+import { examination } from "./examination.js";
 import { fleet } from "./fleet.js";
 import { health } from "./health.js";
 import { jobsSection } from "./jobs_section.js";
@@ -17,5 +18,6 @@ export function screen() {
     may("metrics") ? fleet() : null,
     may("train") ? jobsSection() : null,
     keysSection(),
+    may("admin") ? examination() : null,
   );
 }

@@ -4,8 +4,7 @@ import { url } from "../../api/client.js";
 import { keysOn } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
 import { signal } from "../../lib/signals.js";
-import { announce } from "../../ui/announce.js";
-import { button } from "../../ui/button.js";
+import { copyButton } from "../../ui/copy_button.js";
 import { snippets } from "./snippets.js";
 
 /** @param {string} classifier */
@@ -38,19 +37,9 @@ export function codePanel(classifier) {
             ),
           ),
         ),
-        button("Copy", { icon: "copy", onclick: () => void copy(code()) }),
+        copyButton(code),
       ),
     ),
     h("pre", { class: "code", tabindex: 0, role: "region", "aria-label": "Code" }, code),
   );
-}
-
-/** @param {string} text */
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    announce("Copied.");
-  } catch {
-    announce("The browser does not let the page copy: choose the text and copy it yourself.");
-  }
 }
