@@ -36,6 +36,13 @@ class Calibrated(Servable):
         return calibrate(self.servable(images), self.curve)
 
 
+def bare(servable: Servable) -> Servable:
+    """Return the module whose scores are calibrated, or the module itself if they are not."""
+    while isinstance(servable, Calibrated):
+        servable = servable.servable
+    return servable
+
+
 class Curves(NamedTuple):
     """The curves of a version by name, and the predictions that they were fitted to.
 

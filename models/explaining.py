@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.attention import grad_cam
-from models.calibrated import Calibrated
+from models.calibrated import bare
 from models.classify import Servable
 from models.networks import Backbone, Features
 
@@ -30,8 +30,7 @@ class Watched:
 
     def __init__(self, servable: Servable) -> None:
         """Raise NoFeatureMapError where the backbone has none."""
-        while isinstance(servable, Calibrated):
-            servable = servable.servable
+        servable = bare(servable)
         backbones = [
             each for each in servable.modules() if isinstance(each, Backbone) and each.has_map
         ]

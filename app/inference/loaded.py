@@ -21,6 +21,7 @@ from app.inference.errors import (
 from app.inference.explaining import ExplainingPredictor
 from app.inference.lru import LruCache
 from app.inference.predictor import AnyPredictor, RestrictedPredictor, ServablePredictor
+from app.inference.similar import SimilarImages
 from app.inference.stored import StoredVersion
 from app.services.classifiers.version_views import EngineView
 from app.storage import TensorStore
@@ -33,7 +34,7 @@ from models.serving import load_servable, why
 
 # Predictors cached for one version besides its default: other ways to classify, single tasks.
 _CACHED_PREDICTORS = 8
-# Those that explain hold a network of their own.
+# Those that explain, or find similar images, hold a network of their own, and share it.
 _CACHED_EXPLAINING = 1
 
 
@@ -72,6 +73,10 @@ class LoadedVersion:
         self._building = threading.Lock()
         self._cached: LruCache[tuple[int | None, str], AnyPredictor] = LruCache(_CACHED_PREDICTORS)
         self._explaining: LruCache[tuple[int | None, str], ExplainingPredictor] = LruCache(
+            _CACHED_EXPLAINING
+        )
+        self._similar: LruCache[int | None, SimilarImages] = LruCache(_CACHED_EXPLAINING)
+        self._in_pytorch: LruCache[tuple[int | None, str], ServablePredictor] = LruCache(
             _CACHED_EXPLAINING
         )
         self._built: WeakSet[ServablePredictor] = WeakSet()
@@ -135,7 +140,7 @@ class LoadedVersion:
             if (built := self._explaining.get((task, classify))) is None:
                 own = task if methods.needs(self._spec.method).task_id else None
                 try:
-                    built = ExplainingPredictor(answering, self._build(own, classify))
+                    built = ExplainingPredictor(answering, self._plain(own, classify))
                 except NoFeatureMapError:
                     raise NoHeatMapError(
                         f"{self._spec.backbone} has no feature map, so there is nothing to show of "
@@ -143,6 +148,27 @@ class LoadedVersion:
                     ) from None
                 self._explaining.put((task, classify), built)
             return built
+
+    def similar(self, label: str) -> SimilarImages:
+        """Return what finds images that look alike to the network of a class: call from a thread.
+
+        Raises ValueError for a label that the version does not know.
+        """
+        task = self.tasks[self.labels.index(label)]
+        own = task if methods.needs(self._spec.method).task_id else None
+        with self._building:
+            if (found := self._similar.get(own)) is None:
+                found = SimilarImages(self._plain(own, "auto"))
+                self._similar.put(own, found)
+            return found
+
+    def _plain(self, task: int | None, classify: str) -> ServablePredictor:
+        """Return a predictor that PyTorch runs itself: the others may run in an engine."""
+        if (built := self._in_pytorch.get((task, classify))) is None:
+            built = self._build(task, classify)
+            built.on_busy = None
+            self._in_pytorch.put((task, classify), built)
+        return built
 
     def _variant(self, task: int | None, classify: str) -> AnyPredictor:
         if task is None or methods.needs(self._spec.method).task_id:

@@ -22,6 +22,9 @@ from models import figures, judging
 from models.judging import HELD_OUT, LEFT_OUT, PARTS, Judged, Judgement
 from models.state import decode
 
+Use = Literal["held_out", "trained"]
+_USES: dict[str, Use] = {HELD_OUT: "held_out", LEFT_OUT: "trained"}
+
 
 class NotJudgedError(ServiceError, status=409, code="not-judged"):
     """The version was made by a release that did not keep what it says of its images."""
@@ -41,9 +44,7 @@ class JudgementView(BaseModel):
 class SuspectView(JudgementView):
     """An image whose label is likely to be wrong."""
 
-    used: Literal["held_out", "trained"] = Field(
-        description="`trained`: the scores are those of the version without it."
-    )
+    used: Use = Field(description="`trained`: the scores are those of the version without it.")
 
 
 class LookedAtView(BaseModel):
@@ -141,7 +142,7 @@ def suspects(
         images=[
             SuspectView(
                 **_fields(judgement, position, known),
-                used="held_out" if names[number] == HELD_OUT else "trained",
+                used=_USES[names[number]],
             )
             for position, (judgement, number) in enumerate(contradicted)
         ],
@@ -151,6 +152,29 @@ def suspects(
             of_trained=known.train_images,
         ),
     )
+
+
+def labelled(
+    db: Database, store: TensorStore, workspace: str, name: str, reference: str, label: str
+) -> list[tuple[str, Use]]:
+    """Return the hashes of a class's labelled images, the held-out ones first.
+
+    Empty where the version's release did not keep them. Raises what `held_out` does but
+    NotJudgedError.
+    """
+    with db.reading() as session:
+        try:
+            known = _known(session, _version(session, workspace, name, reference))
+        except NotJudgedError:
+            return []
+    column = _column(known, label)
+    return [
+        (judgement.sha256, _USES[part])
+        for part in PARTS
+        if (judged := _read(store, known, part)) is not None
+        for judgement in judged.ordered()
+        if judgement.column == column
+    ]
 
 
 def _version(session: Session, workspace: str, name: str, reference: str) -> Version:

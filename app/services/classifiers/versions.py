@@ -152,6 +152,16 @@ def exemplars(
         ]
 
 
+def label_of(db: Database, workspace: str, name: str, reference: str, label: str) -> str:
+    """Return a label as the version has it.
+
+    Raises ClassifierNotFoundError, VersionNotFoundError and ClassNotFoundError.
+    """
+    with db.reading() as session:
+        version = require(session, classifiers.require(session, workspace, name), reference)
+        return _known(session, version, label)
+
+
 def _known(session: Session, version: Version, label: str) -> str:
     """Return a label as the version has it. Raises ClassNotFoundError."""
     try:

@@ -1,46 +1,49 @@
-// Images of the class that was answered, to compare with.
+// Stored images of the class that was answered: those that look most like the tried one.
 
-import { get, path } from "../../api/client.js";
+import { path, send } from "../../api/client.js";
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
+import { percent } from "../../lib/format.js";
 import { resource, shown } from "../../ui/resource.js";
 import { storedImage } from "../../ui/stored_image.js";
 
-const SHOWN = 6;
+/** @typedef {{sha256: string, similarity: number}} Similar */
 
 /**
- * Shows what the version keeps of a class: exemplars where its method has them, else held-out images.
  * @param {string} classifier
  * @param {number} version
  * @param {string} label
+ * @param {Blob} image
  */
-export function relatives(classifier, version, label) {
+export function relatives(classifier, version, label, image) {
   if (!may("train")) return null;
   const found = resource(async (signal) => {
-    const of = path`v1/classifiers/${classifier}/versions/${version}`;
-    const query = { label, limit: SHOWN };
-    const remembered = await get(`${of}/exemplars`, { query, signal });
-    if (remembered.data.length) return { kind: "remembers", images: remembered.data };
-    const heldOut = await get(`${of}/held-out`, { query: { ...query, wrong: false }, signal });
-    return { kind: "was measured on", images: heldOut.data };
+    const to = path`v1/classifiers/${classifier}/versions/${version}/similar`;
+    const headers = { "Content-Type": "application/octet-stream" };
+    const answer = await send("POST", to, { body: image, query: { label }, headers, signal });
+    return /** @type {Similar[]} */ ((await answer.json()).data);
   });
   return shown(
     found,
-    ({ kind, images }) =>
+    (images) =>
       images.length
         ? h(
             "div",
             { class: "stack tight" },
-            h("h3", null, `Images of ${label} that it ${kind}`),
+            h("h3", null, `Images of ${label} that look most like it`),
             h(
               "ul",
               { class: "relatives" },
-              images.map((/** @type {{sha256: string}} */ { sha256 }) =>
-                h("li", { class: "thumb" }, storedImage(sha256, { alt: label })),
+              images.map(({ sha256, similarity }) =>
+                h(
+                  "li",
+                  { class: "thumb", title: `${percent(similarity, 0)} alike` },
+                  storedImage(sha256, { alt: `${label}, ${percent(similarity, 0)} alike` }),
+                ),
               ),
             ),
           )
         : null,
-    () => null,
+    () => h("p", { class: "muted small" }, "Looking for images that look like it…"),
   );
 }

@@ -58,7 +58,7 @@ export function tried(classifier, image) {
       { class: "stack loose" },
       shown(answer, (found) => [
         answerView(found),
-        () => [relatives(classifier, found.version, found.label)],
+        () => [relatives(classifier, found.version, found.label, image)],
       ]),
     ),
   );
