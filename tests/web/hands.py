@@ -1,5 +1,6 @@
 """The ways in which people use a page: a mouse, fingers on a phone, the keyboard alone."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,9 +20,9 @@ class Mouse:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def press(self, name: str, role: Role = "button") -> None:
-        """Press the button, or follow the link, of that name."""
-        self._press(self.page.get_by_role(role, name=name, exact=True))
+    def press(self, name: str | re.Pattern[str], role: Role = "button") -> None:
+        """Press the button, or follow the first link, of that name."""
+        self._press(self.page.get_by_role(role, name=name, exact=True).first)
 
     def choose(self, button: str, files: Path | Sequence[Path]) -> None:
         """Press a button that asks for files, or for a folder."""

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.harness import Service
+from tests.web import shapes
 from tests.web.conftest import Visit
 
 
@@ -31,6 +33,33 @@ def test_more_can_be_chosen(visit: Callable[..., Visit], service: Service) -> No
     expect(page).to_have_url(re.compile("/classifiers/chosen/teach$"))
     made = service.http.get("/v1/classifiers/chosen").json()
     assert (made["method"], made["options"]) == ("icarl", {**made["options"], "epochs": 3})
+
+
+def test_the_service_advises_on_images_which_are_then_taught(
+    visit: Callable[..., Visit], service: Service, tmp_path: Path
+) -> None:
+    home = shapes.write_folders(tmp_path / "shapes", 6)
+    window = visit()
+    page = window.go("/new")
+    page.get_by_label("Name").fill("advised")
+    page.get_by_text("Advice", exact=True).click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a folder to try").click()
+    chooser.value.set_files(home)
+    found = page.get_by_role("region", name="What was measured")
+    expect(found.get_by_role("button", pressed=True)).to_be_visible(timeout=240_000)
+    window.check_accessible()
+    other = found.get_by_role("button", pressed=False).last
+    chosen = other.get_attribute("aria-label")
+    other.click()
+    expect(page.get_by_text("It will be")).to_be_visible()
+    page.get_by_role("button", name="Create and teach").click()
+    # The images wait to be taught, and are no longer kept for the advice.
+    expect(page.get_by_text("5 classes, 30 images")).to_be_visible()
+    made = service.http.get("/v1/classifiers/advised").json()
+    words = f"Choose {made['method']} on {made['backbone']} at {made['image_size']} pixels"
+    assert words == chosen
+    page.on("dialog", lambda asks: asks.accept())
 
 
 def test_what_the_service_refuses_is_said(visit: Callable[..., Visit], service: Service) -> None:

@@ -8,9 +8,9 @@ import {
   rename,
   warnings,
   withoutRepeats,
-} from "../../../app/web/page/screens/teach/staging.js";
+} from "../../../app/web/page/staged/staging.js";
 
-/** @typedef {import("../../../app/web/page/screens/teach/staging.js").Item} Item */
+/** @typedef {import("../../../app/web/page/staged/staging.js").Item} Item */
 
 /**
  * @param {string} label

@@ -8,6 +8,7 @@ import { button, linkButton } from "../../ui/button.js";
 import { field, select } from "../../ui/field.js";
 import { problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
+import { advisor } from "./advisor.js";
 import { optionFields } from "./options.js";
 import { valueOf } from "./schema.js";
 
@@ -32,6 +33,8 @@ export function screen() {
   });
   /** @type {() => Record<string, unknown>} */
   let more = () => ({});
+  // What was advised; it goes before the fields behind "More".
+  const advised = signal(/** @type {Record<string, unknown> | null} */ (null));
 
   /** @param {SubmitEvent} event */
   async function submit(event) {
@@ -39,7 +42,10 @@ export function screen() {
     busy.value = true;
     problem.value = null;
     try {
-      const made = await post("v1/classifiers", { name: name.value.trim(), ...more() });
+      const made = await post("v1/classifiers", {
+        ...(advised.peek() ?? more()),
+        name: name.value.trim(),
+      });
       location.hash = link("/classifiers/:name/teach", { name: made.name });
     } catch (error) {
       problem.value = error;
@@ -62,7 +68,15 @@ export function screen() {
       field("Name", name, { help: "Letters, digits, and - _ . between them." }),
       h(
         "details",
+        null,
+        h("summary", null, "Advice"),
+        advisor((choice) => (advised.value = choice)),
+      ),
+      () => (advised.value ? described(advised.value, () => (advised.value = null)) : null),
+      h(
+        "details",
         {
+          hidden: () => advised.value !== null,
           /** @param {Event} event */
           ontoggle(event) {
             const details = /** @type {HTMLDetailsElement} */ (event.currentTarget);
@@ -83,6 +97,19 @@ export function screen() {
       button("Create and teach", { kind: "primary", type: "submit", disabled: () => busy.value }),
       linkButton("Cancel", "#/", { kind: "quiet" }),
     ),
+  );
+}
+
+/**
+ * @param {Record<string, unknown>} advised
+ * @param {() => void} clear
+ */
+function described({ method, backbone, image_size: size }, clear) {
+  return h(
+    "div",
+    { class: "row apart", role: "status" },
+    h("p", null, "It will be ", h("strong", null, `${method} on ${backbone}, ${size} pixels`), "."),
+    button("Choose otherwise", { kind: "quiet", onclick: clear }),
   );
 }
 

@@ -12,7 +12,7 @@ import { field } from "../../ui/field.js";
 const PACE = 150;
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {string} label of the class, which can be changed
  */
 export function openCamera(staged, label) {

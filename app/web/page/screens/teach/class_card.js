@@ -12,8 +12,8 @@ import { openCamera } from "./camera_dialog.js";
 import { openClass } from "./class_dialog.js";
 import { openMerge } from "./merge_dialog.js";
 
-/** @typedef {import("./state.js").Staged} Staged */
-/** @typedef {import("./sending.js").Sending} Sending */
+/** @typedef {import("../../staged/state.js").Staged} Staged */
+/** @typedef {import("../../staged/sending.js").Sending} Sending */
 
 // Two rows; the dialog has the rest.
 const SHOWN = 10;

@@ -10,7 +10,7 @@ import { icon } from "../../ui/icon.js";
 import { virtualGrid } from "../../ui/virtual_grid.js";
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {string} key of the class
  */
 export function openClass(staged, key) {
@@ -19,7 +19,7 @@ export function openClass(staged, key) {
 }
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {string} key
  * @param {() => void} close
  */

@@ -5,10 +5,10 @@ import { bytes, count } from "../../lib/format.js";
 import { button } from "../../ui/button.js";
 import { problemNotice } from "../../ui/notice.js";
 
-/** @typedef {import("./sending.js").Sending} Sending */
+/** @typedef {import("../../staged/sending.js").Sending} Sending */
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {() => Sending | null} sending
  * @param {{learn: () => void, giveUp: () => void}} actions
  */
@@ -20,7 +20,7 @@ export function learnBar(staged, sending, { learn, giveUp }) {
 }
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {() => void} learn
  */
 function ready(staged, learn) {
@@ -51,7 +51,7 @@ function ready(staged, learn) {
 }
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {boolean} alone
  */
 function remark(staged, alone) {

@@ -7,7 +7,7 @@ import { notice } from "../../ui/notice.js";
 
 const LISTED = 100;
 
-/** @param {import("./state.js").Staged} staged */
+/** @param {import("../../staged/state.js").Staged} staged */
 export function leftOutNotice(staged) {
   return () => {
     const files = staged.leftOut.value;

@@ -6,7 +6,7 @@ import { openDialog } from "../../ui/dialog.js";
 import { field, select } from "../../ui/field.js";
 
 /**
- * @param {import("./state.js").Staged} staged
+ * @param {import("../../staged/state.js").Staged} staged
  * @param {string} label of the class that goes
  */
 export function openMerge(staged, label) {

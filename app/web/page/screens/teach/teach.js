@@ -1,6 +1,6 @@
 // Teaching: images are gathered under their classes, looked over, sent and learnt.
 
-import { all, get, path } from "../../api/client.js";
+import { all, get, path, post } from "../../api/client.js";
 import { ended } from "../../api/jobs.js";
 import { each, h } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
@@ -16,9 +16,10 @@ import { classCard } from "./class_card.js";
 import { learnBar } from "./learn_bar.js";
 import { leftOutNotice } from "./left_out.js";
 import { result } from "./result.js";
-import { Sending } from "./sending.js";
-import { freeLabel } from "./staging.js";
-import { Staged } from "./state.js";
+import { carried } from "../../staged/carried.js";
+import { Sending } from "../../staged/sending.js";
+import { freeLabel } from "../../staged/staging.js";
+import { Staged } from "../../staged/state.js";
 
 /** @typedef {import("../../api/types.js").Job} Job */
 
@@ -64,10 +65,11 @@ function teaching(name, known, going) {
     made.value = null;
     return staged.addFolders(entries);
   };
+  void take(carried()).catch(failed);
   warnBeforeLeaving(() => staged.items.peek().length > 0);
 
   async function learn() {
-    const now = sending.peek() ?? new Sending(name, staged.items.peek());
+    const now = sending.peek() ?? new Sending(staged.items.peek(), ask);
     sending.value = now;
     const queued = await now.run();
     if (!queued) return;
@@ -75,6 +77,13 @@ function teaching(name, known, going) {
     staged.clear();
     staged.leftOut.value = now.upload?.rejected ?? [];
     job.value = queued;
+  }
+
+  /** @param {string} upload @returns {Promise<Job>} */
+  function ask(upload) {
+    // The screen says which classes are known: more images of one are meant for it.
+    const body = { kind: "learn", uploads: [upload], on_existing: "extend" };
+    return post(path`v1/classifiers/${name}/jobs`, body);
   }
 
   async function giveUp() {

@@ -1,13 +1,12 @@
-// Sending what waits, batch by batch, then asking for the job that learns it.
+// Sending what waits, batch by batch, then asking for a job with it.
 
-import { path, post } from "../../api/client.js";
-import { isAbort } from "../../api/problem.js";
-import { batches, discard, sendBatch } from "../../api/uploads.js";
-import { signal } from "../../lib/signals.js";
+import { isAbort } from "../api/problem.js";
+import { batches, discard, sendBatch } from "../api/uploads.js";
+import { signal } from "../lib/signals.js";
 
 /** @typedef {import("./staging.js").Item} Item */
-/** @typedef {import("../../api/types.js").Upload} Upload */
-/** @typedef {import("../../api/types.js").Job} Job */
+/** @typedef {import("../api/types.js").Upload} Upload */
+/** @typedef {import("../api/types.js").Job} Job */
 
 /** Images on their way. It can be paused, and cancelled as if nothing had been sent. */
 export class Sending {
@@ -16,15 +15,17 @@ export class Sending {
   #upload = null;
   #next = 0;
 
+  #ask;
+
   /**
-   * @param {string} classifier
    * @param {readonly Item[]} items
+   * @param {(upload: string) => Promise<Job>} ask asks for the job with an upload's images
    */
-  constructor(classifier, items) {
-    this.classifier = classifier;
+  constructor(items, ask) {
+    this.#ask = ask;
     this.items = items;
     this.batches = batches(items);
-    /** @type {import("../../lib/signals.js").Signal<"sending" | "paused" | "failed" | "done">} */
+    /** @type {import("../lib/signals.js").Signal<"sending" | "paused" | "failed" | "done">} */
     this.state = signal("sending");
     this.sent = signal(/** @type {ReadonlySet<string>} */ (new Set()));
     this.problem = signal(/** @type {unknown} */ (null));
@@ -51,7 +52,7 @@ export class Sending {
         this.#next += 1;
         this.sent.value = new Set([...this.sent.peek(), ...batch.map(({ id }) => id)]);
       }
-      const job = await this.#learn();
+      const job = await this.#ask(this.#upload?.id ?? "");
       this.state.value = "done";
       return job;
     } catch (error) {
@@ -68,7 +69,7 @@ export class Sending {
     try {
       this.#upload = await sendBatch(batch, this.#upload?.id ?? null, this.#controller.signal);
     } catch (error) {
-      const unusable = /** @type {import("../../api/problem.js").Problem} */ (error);
+      const unusable = /** @type {import("../api/problem.js").Problem} */ (error);
       const others = this.#upload !== null || this.#next + 1 < this.batches.length;
       // The images of other batches are learnt all the same.
       if (unusable.code !== "no-usable-images" || !others) throw error;
@@ -83,15 +84,5 @@ export class Sending {
   async cancel() {
     this.#controller.abort();
     if (this.#upload) await discard(this.#upload.id);
-  }
-
-  /** @returns {Promise<Job>} */
-  #learn() {
-    return post(path`v1/classifiers/${this.classifier}/jobs`, {
-      kind: "learn",
-      uploads: [this.#upload?.id],
-      // The screen says which classes are known: more images of one are meant for it.
-      on_existing: "extend",
-    });
   }
 }

@@ -1,14 +1,14 @@
 // What the screen knows: the images that wait, their classes, and what the classifier knows already.
 
-import { layout } from "../../api/uploads.js";
-import { batch, computed, signal } from "../../lib/signals.js";
-import { hashOf } from "../../media/hashing.js";
-import { announce } from "../../ui/announce.js";
-import { count } from "../../lib/format.js";
+import { layout } from "../api/uploads.js";
+import { batch, computed, signal } from "../lib/signals.js";
+import { hashOf } from "../media/hashing.js";
+import { announce } from "../ui/announce.js";
+import { count } from "../lib/format.js";
 import * as staging from "./staging.js";
 
 /** @typedef {import("./staging.js").Item} Item */
-/** @typedef {import("../../media/files.js").Entry} Entry */
+/** @typedef {import("../media/files.js").Entry} Entry */
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });
 // By their names only: the service says which it can read.

@@ -1,7 +1,7 @@
 // The images that wait to be sent, and what can be done with them. Every function returns a new list.
 
 /**
- * @typedef {import("../../api/uploads.js").Item & {name: string, hash: string | null}} Item
+ * @typedef {import("../api/uploads.js").Item & {name: string, hash: string | null}} Item
  *   `name` of its file; `hash` of its bytes, null until it is known
  */
 

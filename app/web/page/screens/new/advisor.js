@@ -1,0 +1,121 @@
+// The service's advice: it tries methods and networks on images, and says which to choose.
+
+import { get, path, post } from "../../api/client.js";
+import { discard } from "../../api/uploads.js";
+import { h } from "../../lib/dom.js";
+import { bytes, count } from "../../lib/format.js";
+import { onEnd, signal } from "../../lib/signals.js";
+import { carry } from "../../staged/carried.js";
+import { Sending } from "../../staged/sending.js";
+import { Staged } from "../../staged/state.js";
+import { droppable, dropZone, fileButton } from "../../ui/drop_zone.js";
+import { jobPanel } from "../../ui/job_panel.js";
+import { problemNotice } from "../../ui/notice.js";
+import { loading } from "../../ui/resource.js";
+import { adviceTable } from "./advice_table.js";
+
+/** @typedef {import("../../media/files.js").Entry} Entry */
+/** @typedef {import("../../api/types.js").Job} Job */
+/** @typedef {import("./advice_table.js").Advice} Advice */
+
+const SECONDS = 60;
+
+/**
+ * @param {(choice: Record<string, unknown>) => void} choose takes the fields of the new classifier
+ */
+export function advisor(choose) {
+  const sending = signal(/** @type {Sending | null} */ (null));
+  const job = signal(/** @type {Job | null} */ (null));
+  const advice = signal(/** @type {Advice | null} */ (null));
+  const problem = signal(/** @type {unknown} */ (null));
+  const failed = (/** @type {unknown} */ error) => {
+    problem.value = error;
+    sending.value = null;
+  };
+  onEnd(() => void forget());
+
+  /** @param {Entry[]} entries */
+  async function take(entries) {
+    problem.value = null;
+    const staged = new Staged([]);
+    await staged.addFolders(entries);
+    const now = new Sending(staged.items.peek(), (upload) =>
+      post("v1/advice", { uploads: [upload], seconds: SECONDS }),
+    );
+    sending.value = now;
+    job.value = await now.run();
+    if (job.peek() === null) return failed(now.problem.peek());
+    carry(entries);
+  }
+
+  /** @param {Job} last */
+  async function over(last) {
+    if (last.state !== "succeeded") return;
+    try {
+      const report = await get(path`v1/jobs/${last.id}/report`);
+      advice.value = report;
+      choose(report.recommendation?.classifier ?? {});
+      job.value = null;
+    } catch (error) {
+      problem.value = error;
+    }
+    await forget();
+  }
+
+  /** The images are sent again when they are taught. */
+  async function forget() {
+    const upload = sending.peek()?.upload;
+    sending.value = null;
+    // A job that still runs needs them: they then go by themselves.
+    if (upload) await discard(upload.id).catch(() => {});
+  }
+
+  return h(
+    "div",
+    { class: "stack more" },
+    () => (problem.value ? problemNotice(problem.value) : null),
+    () => {
+      if (advice.value) return adviceTable(advice.value, choose);
+      if (job.value) return jobPanel(job.value, (last) => void over(last));
+      if (sending.value) return onTheWay(sending.value);
+      return zone();
+    },
+  );
+
+  function zone() {
+    const place = dropZone(
+      "Let the service try",
+      "Drop a folder for each class. It measures methods and networks on your images for a minute, and says which to choose.",
+      {
+        symbol: "gauge",
+        large: false,
+        buttons: [
+          fileButton("Choose a folder to try", {
+            take,
+            failed,
+            folder: true,
+            look: { icon: "folder" },
+          }),
+        ],
+      },
+    );
+    droppable(place, take, failed);
+    return place;
+  }
+}
+
+/** @param {Sending} now */
+function onTheWay(now) {
+  const size = now.items.reduce((sum, each) => sum + each.size, 0);
+  return h(
+    "div",
+    { class: "stack tight" },
+    h(
+      "p",
+      { role: "status" },
+      () =>
+        `Sending: ${now.sent.value.size} of ${count(now.items.length, "image")} (${bytes(size)}).`,
+    ),
+    loading(),
+  );
+}
