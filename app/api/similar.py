@@ -63,7 +63,9 @@ class SimilarImagesView(BaseModel):
         StorageUnavailableError,
         UnreadableError,
     ),
-    openapi_extra=raw_body(form=PredictForm, document=PredictBody, raw="One image."),
+    openapi_extra=raw_body(
+        form=PredictForm, document=PredictBody, raw="One image, in a format that uploads may have."
+    ),
 )
 async def find_similar(
     request: Request,

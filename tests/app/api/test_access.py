@@ -263,7 +263,7 @@ def test_the_document_names_scheme_and_scopes(api: TestClient) -> None:
             assert bool(operation.get("security", document["security"])) == wants
     problem = document["components"]["responses"]["Problem"]
     assert {"Retry-After", "WWW-Authenticate"} <= set(problem["headers"])
-    assert {"`unauthorized`", "`missing-scope`"} <= set(problem["description"].split(", "))
+    assert all(each in problem["description"] for each in ("`unauthorized`", "`missing-scope`"))
     assert document["security"] == [{"key": ["train"]}]
     security = document["paths"]["/v1/classifiers"]["get"]["security"]
     assert security == [{"key": ["predict"]}, {"key": ["train"]}]
