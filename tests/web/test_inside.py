@@ -51,6 +51,13 @@ def test_two_wrong_labels_are_corrected_by_keys_and_taken_back(
     expect(
         page.get_by_role("heading", name="Wrong in version 1, right in version 2: 2")
     ).to_be_visible()
+    mended = page.get_by_role("list", name="Wrong in version 1, right in version 2")
+    mended.get_by_role("button").first.click()
+    image = page.get_by_role("dialog")
+    expect(image).to_contain_text(re.compile(r"Version 1 says \d \(\d+ %\)"))
+    expect(image).to_contain_text("Version 2 says")
+    window.check_accessible()
+    page.keyboard.press("Escape")
     page.goto(f"{window.url}/#/classifiers/mislabelled/versions/1")
     page.get_by_role("button", name="Roll back to version 1").click()
     expect(page.get_by_role("heading", name="It is live")).to_be_visible()

@@ -12,9 +12,11 @@ import { loading, resource, shown } from "../../ui/resource.js";
 import { table } from "../../ui/table.js";
 import { changesBetween, points, some } from "./changes.js";
 import { byClass, byImage } from "./comparing.js";
+import { openPair } from "./pair_dialog.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
 /** @typedef {import("../../api/types.js").Judgement} Judgement */
+/** @typedef {import("./comparing.js").Pair} Pair */
 /** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
 
 // Images of each version that are compared, the most surely wrong first.
@@ -137,6 +139,7 @@ function imageSection(name, old, young) {
   return shown(
     judged,
     ([before = [], after = []]) => {
+      const open = (/** @type {Pair} */ pair) => openPair([old, young], pair);
       const { broken, mended, both } = byImage(before, after);
       const text = `${count(both, "image")} held out of both versions.`;
       return h(
@@ -147,8 +150,8 @@ function imageSection(name, old, young) {
         before.length === MOST || after.length === MOST
           ? notice("info", null, `Of each version ${count(MOST, "image")} were compared.`)
           : null,
-        part(`Right in version ${old.number}, wrong in version ${young.number}`, broken),
-        part(`Wrong in version ${old.number}, right in version ${young.number}`, mended),
+        part(`Right in version ${old.number}, wrong in version ${young.number}`, broken, open),
+        part(`Wrong in version ${old.number}, right in version ${young.number}`, mended, open),
       );
     },
     loading,
@@ -157,9 +160,10 @@ function imageSection(name, old, young) {
 
 /**
  * @param {string} title
- * @param {readonly import("./comparing.js").Pair[]} pairs
+ * @param {readonly Pair[]} pairs
+ * @param {(pair: Pair) => void} open
  */
-function part(title, pairs) {
+function part(title, pairs, open) {
   return h(
     "div",
     { class: "card stack" },
@@ -175,6 +179,7 @@ function part(title, pairs) {
                 ? `→ ${after.predicted}`
                 : `was ${before.predicted}`,
           })),
+          { open: (index) => open(/** @type {Pair} */ (pairs[index])) },
         )
       : h("p", { class: "muted" }, "None."),
   );
