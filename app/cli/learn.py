@@ -24,7 +24,7 @@ def learn(
         typer.Argument(
             metavar="FOLDER",
             help="Holds a folder for each class, named by its label; or such folders in train/ and "
-            "test/.",
+            "test/ or val/; or what other tools export. Also an archive of these.",
             show_default=False,
         ),
     ],

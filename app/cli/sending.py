@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from accrue_client.archives import is_archive
 from accrue_client.errors import NotAllTakenError, UploadInterruptedError
 from accrue_client.folders import Skipped
 from accrue_client.progress import Sending, Told
-from accrue_client.sources import GroupBy, is_archive
+from accrue_client.sources import GroupBy
 from accrue_client.uploading import upload
 from accrue_client.views import Upload
 from rich.console import Console
@@ -17,8 +18,8 @@ from app.client.client import Client
 from app.client.errors import CommandError
 from app.client.uploads import rejected_lines
 
-# Files and folders that are listed at most when they are not sent.
-_SHOWN_SKIPPED = 100
+# Files that are named one by one when they are not sent for the same reason.
+_NAMED = 3
 
 
 def send(
@@ -86,11 +87,17 @@ class UploadStoppedError(CommandError):
 
 
 def describe_skipped(skipped: Sequence[Skipped], console: Console) -> None:
-    """Print what of a folder is not sent, and why."""
-    for each in skipped[:_SHOWN_SKIPPED]:
-        console.print(f"skipped {each.name}: {each.reason}", markup=False)
-    if (more := len(skipped) - _SHOWN_SKIPPED) > 0:
-        console.print(f"skipped {more} more")
+    """Print what of a folder is not sent, and why: a line for each file, or for many of a kind."""
+    by_reason: dict[str, list[str]] = {}
+    for each in skipped:
+        by_reason.setdefault(each.reason, []).append(each.name)
+    for reason, names in by_reason.items():
+        if len(names) <= _NAMED:
+            for name in names:
+                console.print(f"skipped {name}: {reason}", markup=False)
+        else:
+            first = ", ".join(names[:_NAMED])
+            console.print(f"skipped {len(names)}: {reason} ({first}, …)", markup=False)
 
 
 def _describe(upload: Upload, console: Console) -> None:

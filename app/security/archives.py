@@ -36,6 +36,9 @@ _JUNK = frozenset(
         "ehthumbs.db",
         "desktop.ini",
         "icon\r",
+        # Beside the exports of Roboflow.
+        "readme.roboflow.txt",
+        "readme.dataset.txt",
     }
 )
 _NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")

@@ -1,5 +1,6 @@
-"""An archive as a source of labelled images: one folder for each class."""
+"""An archive as a source of labelled images, arranged in one of the ways of `arrangement`."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import IO
 
@@ -8,7 +9,10 @@ from app.security.archive_members import ArchiveMember, MemberError
 from app.security.archive_names import NameEncoding
 from app.security.archives import ArchiveKind, members
 from app.services.labels import named
-from app.services.uploads.folders import FolderTree, Layout, MisplacedError
+from app.services.uploads.arrangement import arranged, not_understood
+from app.services.uploads.collecting import NoUsableImagesError
+from app.services.uploads.files import IMAGE_SUFFIXES, Files, is_document
+from app.services.uploads.folders import MisplacedError
 from app.services.uploads.sources import (
     Found,
     Item,
@@ -17,14 +21,6 @@ from app.services.uploads.sources import (
     Warned,
     WrappingFolder,
     shown,
-)
-
-# Names of images, also of formats that are refused. The bytes of other files must be looked at.
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
-    *(".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c"),
-    *(".jxl", ".svg", ".ico", ".tga"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"),
 )
 
 
@@ -48,39 +44,50 @@ class ArchiveSource:
         self._grouped = grouped
 
     def items(self, limits: UploadLimits) -> Iterator[Found]:
-        """Yield the members, labelled with the name of their folder.
+        """Yield the members, labelled by how the archive is arranged.
 
-        All names are checked before the first image is read: they determine the layout of the
-        folders, and nothing is taken from an unsafe archive (zip slip, zip bomb).
+        All names are checked before the first image is read: they determine the arrangement, and
+        nothing is taken from an unsafe archive (zip slip, zip bomb). Raises NoUsableImagesError
+        where no image has a place.
         """
-        tree = FolderTree()
+        files = Files()
         guessed = []
         for member in self._members(limits):
             if member.guessed:
                 guessed.append(shown(member.name))
-            known = tree.has_images(member.path)
-            tree.add(member.path, is_image=known or _is_image(member, limits.image))
-        layout = Layout.of(tree, grouped=self._grouped)
-        if layout.wrapping:
-            yield WrappingFolder("/".join(layout.wrapping))
+            if is_document(member.path):
+                with contextlib.suppress(MemberError):
+                    files.add_document(member.path, member.read)
+            else:
+                known = files.tree.has_images(member.path)
+                files.add(member.path, is_image=known or _is_image(member, limits.image))
+        arrangement, notes = arranged(files, grouped=self._grouped)
+        if wrong := not_understood(files, arrangement):
+            raise NoUsableImagesError(wrong)
+        if arrangement.wrapping:
+            yield WrappingFolder("/".join(arrangement.wrapping))
+        yield from map(Warned, notes)
         if guessed:
-            files = "1 file" if len(guessed) == 1 else f"{len(guessed)} files"
+            count = "1 file" if len(guessed) == 1 else f"{len(guessed)} files"
             yield Warned(
-                f"The zip does not say in which encoding it names {files}: {named(guessed, 3)}. "
+                f"The zip does not say in which encoding it names {count}: {named(guessed, 3)}. "
                 "They are not UTF-8, so they were read as cp437, and classes are named after their "
                 "folders. If that looks wrong, send the zip again with ?names= and its encoding, "
                 "such as names=cp932 for a Japanese Windows."
             )
         for member in self._members(limits):
             try:
-                label, split, group = layout.place_of(member.path)
+                place = arrangement.place_of(member.path)
             except MisplacedError as error:
                 yield Rejection(member.name, str(error), error.label)
                 continue
+            if place is None:
+                continue
             try:
-                yield Item(member.name, label, member.read(), split, group)
+                yield Item(member.name, place.label, member.read(), place.split, place.group)
             except MemberError as error:
-                yield Rejection(member.name, str(error), label)
+                yield Rejection(member.name, str(error), place.label)
+        yield from arrangement.missing
 
     def close(self) -> None:
         """Close the file."""

@@ -1,4 +1,4 @@
-"""What the names of files say before the files are sent: each one's class, split and group."""
+"""What files are said to be before they are sent: each one's class, split and group."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ from pydantic import BaseModel, Field
 from app.security.archives import is_junk
 from app.services.labels import clean_group, clean_label
 from app.services.requests import RequestBody
-from app.services.uploads.archive_source import IMAGE_SUFFIXES
-from app.services.uploads.folders import FolderTree, Layout, MisplacedError, Place
-from app.services.uploads.sources import GroupBy, Split
+from app.services.uploads.arrangement import Arrangement, arranged, not_understood
+from app.services.uploads.documents import MOST_BYTES
+from app.services.uploads.files import IMAGE_SUFFIXES, Files, is_document
+from app.services.uploads.folders import MisplacedError, Place
+from app.services.uploads.sources import GroupBy, Split, shown
 
 # Files in one request, whatever an upload may hold: their names must fit into memory.
 MOST_FILES = 200_000
 _LONGEST_NAME = 4096
+_LISTED_MISSING = 1000
 
 
 class NamedFile(RequestBody):
@@ -28,22 +31,33 @@ class NamedFile(RequestBody):
         None,
         description="Whether its first bytes are an image's; null: by its suffix.",
     )
+    text: Annotated[str, Field(max_length=MOST_BYTES)] | None = Field(
+        None,
+        description="What is in it: of .csv, .tsv, .json, .jsonl and .cls.",
+    )
 
 
 class LayoutRequest(RequestBody):
-    """Names of files in class folders."""
+    """Names of files, and what is in those that may say what the others are."""
 
     files: Annotated[list[NamedFile], Field(min_length=1, max_length=MOST_FILES)]
     group: GroupBy | None = None
 
 
 class PlaceView(BaseModel):
-    """What the folders of a file say. Without a label, the file is not taken."""
+    """What is said of a file. Without a label, the file is not taken."""
 
     label: str | None
     split: Split | None = Field(description="Null: that of the request.")
     group: str | None
     reason: str | None = Field(description="Why the file is not taken.")
+
+
+class MissingView(BaseModel):
+    """A file that a manifest names and that is not there."""
+
+    name: str
+    reason: str
 
 
 class LayoutView(BaseModel):
@@ -52,31 +66,46 @@ class LayoutView(BaseModel):
     wrapping_folder: str | None
     classes: dict[str, int]
     places: list[PlaceView]
+    missing: list[MissingView] = Field(description=f"The first {_LISTED_MISSING}.")
+    warnings: list[str]
+    problem: str | None = Field(description="Why not one image has a class.")
 
 
 def lay_out(request: LayoutRequest) -> LayoutView:
-    """Read the layout of folders, as that of an archive is read, from the names alone."""
-    grouped = request.group == "folder"
+    """Say what an archive of these files would be taken for."""
     paths = [_path(file.name) for file in request.files]
-    tree = FolderTree()
+    files = Files()
     for file, path in zip(request.files, paths, strict=True):
-        if not _passed_over(path):
+        if _passed_over(path):
+            continue
+        if is_document(path):
+            files.add_document(path, (file.text or "").encode)
+        else:
             is_image = file.name.lower().endswith(IMAGE_SUFFIXES) or bool(file.image)
-            tree.add(path, is_image=is_image)
-    layout = Layout.of(tree, grouped=grouped)
-    places = [_place(layout, path) for path in paths]
+            files.add(path, is_image=is_image)
+    arrangement, notes = arranged(files, grouped=request.group == "folder")
+    places = [_place(arrangement, path) for path in paths]
     return LayoutView(
-        wrapping_folder="/".join(layout.wrapping) or None,
+        wrapping_folder="/".join(arrangement.wrapping) or None,
         classes=Counter(place.label for place in places if place.label is not None),
         places=places,
+        missing=[
+            MissingView(name=shown(each.name), reason=each.reason)
+            for each in arrangement.missing[:_LISTED_MISSING]
+        ],
+        warnings=notes,
+        problem=not_understood(files, arrangement),
     )
 
 
-def _place(layout: Layout, path: tuple[str, ...]) -> PlaceView:
+def _place(arrangement: Arrangement, path: tuple[str, ...]) -> PlaceView:
     if _passed_over(path):
         return _not_taken(None)
     try:
-        place = _cleaned(layout.place_of(path))
+        place = arrangement.place_of(path)
+        if place is None:
+            return _not_taken(None)
+        place = _cleaned(place)
     except (MisplacedError, ValueError) as error:
         return _not_taken(str(error))
     return PlaceView(label=place.label, split=place.split, group=place.group, reason=None)

@@ -28,6 +28,9 @@ JUNK = frozenset(
         "ehthumbs.db",
         "desktop.ini",
         "icon\r",
+        # Beside the exports of Roboflow.
+        "readme.roboflow.txt",
+        "readme.dataset.txt",
     }
 )
 

@@ -11,12 +11,12 @@ from accrue_client.errors import InvalidSourceError
 from accrue_client.folders import FolderFile, Skipped, list_folder
 from accrue_client.http_api import Api
 from accrue_client.images import data_of, is_image, name_of, size_of
+from accrue_client.layouts import NamedFile, ask
 from accrue_client.steps import Steps, work
 
 Split = Literal["train", "test"]
 GroupBy = Literal["folder", "upload"]
 
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Columns of a table, by what people call them.
 _COLUMNS = {
     "image": ("image", "path", "file", "filename", "file_name"),
@@ -40,16 +40,14 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images to send, what is not sent, and the folder that was around those of the classes."""
+    """Images to send, what is not sent, and what the service says of the folder they are in."""
 
     images: list[LabelledImage]
     skipped: list[Skipped] = field(default_factory=list)
+    # The folder that was around those of the classes.
     wrapping_folder: str | None = None
-
-
-def is_archive(source: object) -> bool:
-    """Say whether a source is the path of an archive."""
-    return isinstance(source, (str, PathLike)) and str(source).lower().endswith(_ARCHIVES)
+    # What was taken for what, where it is not plain.
+    warnings: list[str] = field(default_factory=list)
 
 
 def collect(
@@ -74,18 +72,15 @@ def collect(
         )
     if not found.images:
         raise InvalidSourceError(_nothing(source, found.skipped), found.skipped)
-    return LabelledImages(_with_own_names(found.images), found.skipped, found.wrapping_folder)
+    return replace(found, images=_with_own_names(found.images))
 
 
 def _of_folder(api: Api, folder: Path, group: GroupBy | None) -> Steps[LabelledImages]:
-    """List a folder, and ask the service what its folders mean."""
+    """List a folder, and ask the service what is in it."""
     listing = yield from work(lambda: list_folder(folder))
     if not listing.files:
         return LabelledImages([], listing.skipped)
-    asked: dict[str, Any] = {"files": [_named(file) for file in listing.files]}
-    if group == "folder":
-        asked["group"] = group
-    layout = yield from api.post("/v1/uploads/layout", asked)
+    layout = yield from ask(api, map(_named, listing.files), group)
     images, skipped = [], list(listing.skipped)
     for file, place in zip(listing.files, layout["places"], strict=True):
         if place["label"] is not None:
@@ -100,15 +95,13 @@ def _of_folder(api: Api, folder: Path, group: GroupBy | None) -> Steps[LabelledI
             images.append(image)
         elif place["reason"] is not None:
             skipped.append(Skipped(file.name, place["reason"]))
-    return LabelledImages(images, skipped, layout["wrapping_folder"])
+    skipped += [Skipped(each["name"], each["reason"]) for each in layout.get("missing", ())]
+    said = layout.get("warnings", [])
+    return LabelledImages(images, skipped, layout["wrapping_folder"], said)
 
 
-def _named(file: FolderFile) -> dict[str, Any]:
-    return (
-        {"name": file.name}
-        if file.is_image is None
-        else {"name": file.name, "image": file.is_image}
-    )
+def _named(file: FolderFile) -> NamedFile:
+    return NamedFile(file.name, file.source.read_bytes, file.is_image)
 
 
 def _of_label(label: str, images: Any) -> LabelledImages:

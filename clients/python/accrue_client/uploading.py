@@ -1,9 +1,13 @@
 """Sends labelled images as an upload, part by part."""
 
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from accrue_client.archives import files_in, is_archive, media_type
 from accrue_client.errors import (
     AccrueError,
     InvalidSourceError,
@@ -17,15 +21,17 @@ from accrue_client.errors import (
 )
 from accrue_client.folders import Skipped
 from accrue_client.http_api import Api
+from accrue_client.layouts import ask
 from accrue_client.parts import form_of, parts_of
 from accrue_client.progress import Sending, Tell
-from accrue_client.sources import GroupBy, LabelledImage, LabelledImages, Split, collect, is_archive
+from accrue_client.sources import GroupBy, LabelledImage, LabelledImages, Split, collect
 from accrue_client.steps import FileBody, Steps, work
 from accrue_client.views import Upload
 
 # What may be otherwise at another time.
 _PASSING = (ServerUnreachableError, NotAccrueError, UnavailableError, LimitedError)
-_MEDIA_TYPES = {".zip": "application/zip", ".tar": "application/x-tar"}
+# Files of which the service is asked at most, as it takes no more in one request.
+_MOST_FILES = 200_000
 
 
 def upload(
@@ -63,12 +69,20 @@ def upload(
 
 def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Upload]:
     size = yield from work(lambda: archive.stat().st_size)
-    headers = {
-        "Content-Type": _MEDIA_TYPES.get(archive.suffix.lower(), "application/gzip"),
-        "Content-Length": str(size),
-    }
+    yield from _check(api, archive, query["group"])
+    headers = {"Content-Type": media_type(archive), "Content-Length": str(size)}
     answer = yield from api.post_bytes("/v1/uploads", FileBody(archive), headers, **query)
     return Upload.of(answer)
+
+
+def _check(api: Api, archive: Path, group: GroupBy | None) -> Steps[None]:
+    """Raise InvalidSourceError for an archive in which no image has a class, before it is sent."""
+    try:
+        files = yield from work(lambda: files_in(archive, _MOST_FILES + 1))
+    except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error):
+        return  # the service says what is wrong with it
+    if 0 < len(files) <= _MOST_FILES:
+        yield from ask(api, files, group)
 
 
 def send(
@@ -111,6 +125,7 @@ def send(
     if answer is None:
         raise InvalidSourceError(_all_skipped(skipped), skipped)
     answer["wrapping_folder"] = answer.get("wrapping_folder") or found.wrapping_folder
+    answer["warnings"] = [*found.warnings, *answer.get("warnings", ())]
     emptied = _emptied(found.images, skipped)
     return Upload.of({**answer, "skipped": skipped, "emptied_folders": emptied})
 

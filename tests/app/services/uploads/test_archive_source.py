@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from app.services.uploads.archive_source import ArchiveSource
-from app.services.uploads.sources import Item, Rejection, UploadLimits, WrappingFolder
+from app.services.uploads.collecting import NoUsableImagesError
+from app.services.uploads.sources import Item, Rejection, UploadLimits, Warned, WrappingFolder
 from app.settings import Settings
 from tests.pictures import png
 
@@ -95,14 +96,52 @@ def test_wrapping_folders_around_the_splits() -> None:
 
 
 @pytest.mark.parametrize(
-    "splits", [("train", "val", "test"), ("Train", "Test"), ("training", "validation")]
+    ("splits", "meant"),
+    [
+        (("train", "val", "test"), ("train", "test", "test")),
+        (("Train", "Test"), ("train", "test")),
+        (("training", "validation"), ("train", "test")),
+        (("train", "valid"), ("train", "test")),
+        (("val",), ("test",)),
+    ],
 )
-def test_splits_of_other_names_are_rejected_with_the_remedy(splits: tuple[str, ...]) -> None:
+def test_splits_may_have_other_names(splits: tuple[str, ...], meant: tuple[str, ...]) -> None:
     items, rejected = read(*(f"{split}/{label}/1.png" for split in splits for label in ("a", "b")))
-    assert items == []
-    assert len(rejected) == 2 * len(splits)
-    for name, reason in rejected.items():
-        assert f"if {name.split('/')[0]!r} is a split and no class" in reason
+    assert rejected == {}
+    assert items == [(label, split) for split in meant for label in ("a", "b")]
+
+
+def test_what_is_not_learnt_is_said() -> None:
+    def said(*names: str) -> list[str]:
+        return [each.text for each in source(*names).items(LIMITS) if isinstance(each, Warned)]
+
+    assert said("train/go/1.png", "test/go/2.png") == []
+    assert said("train/go/1.png", "val/go/2.png") == [
+        "Images in 'val' are test images: measured on, and not learnt."
+    ]
+    assert said("train/1.png", "test/2.png") == [
+        "'train', 'test' are classes, as images are in them and not in folders."
+    ]
+
+
+def test_folders_without_images_are_not_around_the_classes() -> None:
+    names = ["signs/go/1.png", "signs/stop/2.png", "notes/go/1.mat", "notes/README"]
+    items, rejected = read(*names)
+    assert items == [("go", None), ("stop", None)]
+    assert set(rejected) == {"notes/go/1.mat", "notes/README"}
+    assert wrapping(*names) == "signs"
+    assert read("train/go/1.png", "val/go/2.png", "labels/go/1.xml")[0] == [
+        ("go", "train"),
+        ("go", "test"),
+    ]
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_one_folder_too_many_in_that_of_each_class(split: str) -> None:
+    names = [f"{split}{label}/images/1.png" for label in ("go", "stop")]
+    assert [label for label, _ in read(*names, f"{split}go/boxes.txt")[0]][:2] == ["go", "stop"]
+    with pytest.raises(NoUsableImagesError):
+        read(f"{split}go/images/1.png", f"{split}stop/other/1.png")
 
 
 @pytest.mark.parametrize("inside", ["blurry", "train", "a/b"])
@@ -170,9 +209,8 @@ def test_a_wrapping_folder_that_is_written_in_two_ways() -> None:
 
 
 def test_folders_without_end() -> None:
-    items, rejected = read("a/" * 5000 + "1.png")
-    assert items == []
-    assert len(rejected) == 1
+    with pytest.raises(NoUsableImagesError, match="1 in a folder inside a class's folder"):
+        read("a/" * 5000 + "1.png")
 
 
 def grouped(*names: str) -> tuple[str | None, list[tuple[str, str | None, str | None]]]:
@@ -203,5 +241,17 @@ def test_folders_inside_those_of_the_classes_are_groups() -> None:
     assert grouped(*names) == ("signs", [("go", "train", "t1"), ("go", "test", "t2")])
 
 
-def test_a_file_outside_any_folder_has_no_class() -> None:
-    assert read("1.png") == ([], {"1.png": "not in a folder named after a class"})
+def test_what_is_not_understood_is_refused_in_one_line() -> None:
+    names = ["1.png", *(f"animals/{animal}/{i}.png" for animal in "ab" for i in range(200))]
+    with pytest.raises(NoUsableImagesError) as caught:
+        read(*names, "machines/car/1.png")
+    assert str(caught.value).startswith(
+        "No image is in a place that says its class: 401 in a folder inside a class's folder (such "
+        "as animals/a/0.png); 1 not in a folder named after a class (such as 1.png). Understood "
+        "are: a folder for each class"
+    )
+    assert not caught.value.errors
+    assert read("1.png", "go/1.png") == (
+        [("go", None)],
+        {"1.png": "not in a folder named after a class"},
+    )

@@ -1,0 +1,88 @@
+"""Documents beside images that may say what these are: CSV, JSON and JSON Lines, row by row."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+# Files that are looked into, whatever else is in an archive.
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".cls")
+# Bytes of all documents of an upload together: they are read into memory.
+MOST_BYTES = 32 * 10**6
+_MOST_ROWS = 10**6
+
+Row = dict[str, Any]
+
+
+class UnreadableDocumentError(Exception):
+    """A document that cannot be read; says why."""
+
+
+def rows(name: str, data: bytes) -> Iterator[Row]:
+    """Yield the rows of a document.
+
+    Of a JSON document, rows are the objects in its list; or the entries of an object of labels by
+    file. Raises UnreadableDocumentError.
+    """
+    for number, row in enumerate(_rows(name.lower(), data)):
+        if number == _MOST_ROWS:
+            raise UnreadableDocumentError(f"it has more than {_MOST_ROWS} rows")
+        yield row
+
+
+def _rows(name: str, data: bytes) -> Iterator[Row]:
+    if name.endswith((".csv", ".tsv")):
+        return _of_table(_text(data))
+    if name.endswith((".jsonl", ".ndjson")):
+        return _of_lines(data)
+    return _of_json(data)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableDocumentError("it is not UTF-8") from error
+
+
+def _of_table(text: str) -> Iterator[Row]:
+    head = text[: text.find("\n")] if "\n" in text else text
+    delimiter = max(",;\t", key=head.count)
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        columns = [cell.strip() for cell in next(table, [])]
+        for cells in table:
+            if any(cells):
+                yield dict(zip(columns, map(str.strip, cells), strict=False))
+    except csv.Error as error:
+        raise UnreadableDocumentError(f"line {table.line_num} is not CSV: {error}") from error
+
+
+def _of_lines(data: bytes) -> Iterator[Row]:
+    for number, line in enumerate(_text(data).splitlines(), start=1):
+        if line.strip():
+            try:
+                yield _as_row(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise UnreadableDocumentError(f"line {number} is not JSON") from error
+
+
+def _of_json(data: bytes) -> Iterator[Row]:
+    try:
+        document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise UnreadableDocumentError("it is not JSON") from error
+    if isinstance(document, dict):
+        for file, entry in document.items():
+            yield {**_as_row(entry if isinstance(entry, dict) else {"label": entry}), "file": file}
+    elif isinstance(document, list):
+        for entry in document:
+            yield _as_row(entry)
+
+
+def _as_row(entry: Any) -> Row:
+    if not isinstance(entry, dict):
+        raise UnreadableDocumentError("a row of it is not an object")
+    return entry

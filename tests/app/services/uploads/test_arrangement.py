@@ -1,0 +1,233 @@
+"""Data sets as other tools export them are understood as they are."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Mapping
+
+import pytest
+
+from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.collecting import NoUsableImagesError
+from app.services.uploads.sources import Found, Item, Rejection, UploadLimits, Warned
+from app.settings import Settings
+from tests.pictures import png
+
+LIMITS = UploadLimits.of(Settings())
+LINES = "\n".join
+
+
+def zipped(files: Mapping[str, str | bytes]) -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file
+
+
+def tarred(files: Mapping[str, str | bytes]) -> io.BytesIO:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return file
+
+
+def found(images: list[str], documents: Mapping[str, str]) -> list[Found]:
+    files = {name: png(seed) for seed, name in enumerate(images)} | dict(documents)
+    return list(ArchiveSource(zipped(files), "zip").items(LIMITS))
+
+
+def labels(found: list[Found]) -> dict[str, str]:
+    """The class of each file, with its split and group if it has one."""
+    return {
+        item.name: " ".join(filter(None, (item.label, item.split, item.group)))
+        for item in found
+        if isinstance(item, Item)
+    }
+
+
+def rejected(found: list[Found]) -> dict[str, str]:
+    return {item.name: item.reason for item in found if isinstance(item, Rejection)}
+
+
+TWO = ["images/1.png", "images/2.png"]
+SAME = {"images/1.png": "go", "images/2.png": "stop"}
+MANIFESTS = {
+    "labels.csv": "file,label\nimages/1.png,go\nimages/2.png,stop",
+    "names alone.csv": "filename,class\n1.png,go\n2.png,stop",
+    "no suffixes.csv": "image,category\n1,go\n2,stop",
+    "semicolons.csv": "\ufeffImage;Label\r\n1.png;go\r\n2.png;stop\r\n",
+    "tabs.tsv": "path\tlabel\nC:\\set\\images\\1.png\tgo\n./images/2.png\tstop",
+    "quoted.csv": 'file,note,label\n1.png,"a, ""b""\nc",go\n2.png,,stop',
+    "ones.csv": "image,go,stop\n1,1.0,0.0\n2,0.0,1.0",
+    "lines.jsonl": '{"file_name": "1.png", "label": "go"}\n\n{"file_name": "2", "label": "stop"}',
+    "list.json": '[{"image": "/up/1.png", "choice": "go"}, {"image": "2.png", "choice": "stop"}]',
+    "object.json": '{"1.png": "go", "2.png": {"label": "stop"}}',
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_names_the_classes(name: str) -> None:
+    read = found(TWO, {name: MANIFESTS[name]})
+    assert labels(read) == SAME
+    assert rejected(read) == {}
+    assert [each.text for each in read if isinstance(each, Warned)] == [
+        f"Classes are those that {name!r} names, and not the folders."
+    ]
+
+
+def test_splits_and_groups_of_a_manifest() -> None:
+    manifest = "file,label,split,group\n1.png,go,train,t1\n2.png,stop,validation,\n3.png,go,other,"
+    read = found(["1.png", "2.png", "3.png"], {"a.csv": manifest})
+    assert labels(read) == {"1.png": "go train t1", "2.png": "stop test"}
+    assert rejected(read) == {"3.png": "has a split that is neither train nor test"}
+
+
+def test_what_has_no_single_class_is_rejected_one_by_one() -> None:
+    images = [f"{number}.png" for number in range(6)]
+    rows = [
+        *('{"file": "0.png", "label": ["go"]}', '{"file": "1.png", "label": ["go", "stop"]}'),
+        *('{"file": "2.png", "label": null}', '{"file": "3.png", "label": "go"}'),
+        *('{"file": "3.png", "label": "stop"}', '{"file": "9.png", "label": "go"}'),
+        '{"file": "4.png", "label": {"box": 1}}',
+    ]
+    read = found(images, {"all.jsonl": LINES(rows)})
+    assert labels(read) == {"0.png": "go"}
+    assert rejected(read) == {
+        "1.png": "has several classes, and an image is of one (2)",
+        "2.png": "has no class",
+        "3.png": "has several classes, splits or groups by its manifest",
+        "4.png": "has a class that is not text",
+        "5.png": "is not named in any manifest",
+        "9.png": "is not there, in all.jsonl",
+    }
+
+
+def test_a_short_list_beside_folders_of_classes_is_no_manifest() -> None:
+    images = [f"{label}/{number}.png" for label in ("go", "stop") for number in range(4)]
+    read = found(images, {"checked.csv": "file,label\ngo/1.png,nice"})
+    assert set(labels(read).values()) == {"go", "stop"}
+    assert "names 1 of 8 images only" in next(e.text for e in read if isinstance(e, Warned))
+
+
+def test_a_document_about_something_else() -> None:
+    others = {"prices.csv": "file,label\na,b", "info.json": '{"version": "1"}', "cut.csv": 'a,"b'}
+    read = found(["go/1.png"], others)
+    assert labels(read) == {"go/1.png": "go"}
+    assert set(rejected(read)) == set(others)
+
+
+def test_a_manifest_that_cannot_be_read_is_said() -> None:
+    read = found(["go/1.png"], {"a.csv": "file,label\n1.png," + "x" * 200_000})
+    assert any("a.csv was not read" in each.text for each in read if isinstance(each, Warned))
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "/etc/passwd", "C:\\9.png", "a" * 5000, "[", "//["]
+)
+def test_a_hostile_name_is_a_name_like_any_other(name: str) -> None:
+    row = json.dumps({"file": name, "label": "go"})
+    read = found(["1.png"], {"a.jsonl": LINES([row, '{"file": "1.png", "label": "go"}'])})
+    assert labels(read) == {"1.png": "go"}
+
+
+def test_roboflow() -> None:
+    header = "filename, Daisy, tulip"
+    images = ["train/1.jpg", "train/2.jpg", "valid/1.jpg", "test/3.jpg"]
+    read = found(
+        images,
+        {
+            "README.roboflow.txt": "flowers",
+            "README.dataset.txt": "flowers",
+            "train/_classes.csv": LINES([header, "1.jpg, 1, 0", "2.jpg, 1, 1"]),
+            "valid/_classes.csv": LINES([header, "1.jpg, 0, 1"]),
+            "test/_classes.csv": LINES([header, "3.jpg, 0, 0"]),
+        },
+    )
+    assert labels(read) == {"train/1.jpg": "Daisy train", "valid/1.jpg": "tulip test"}
+    assert rejected(read) == {
+        "train/2.jpg": "has several classes, and an image is of one (2)",
+        "test/3.jpg": "has no class",
+    }
+
+
+def test_hugging_face() -> None:
+    rows = ('{"file_name": "1.png", "label": "go"}', '{"file_name": "1.png", "label": "stop"}')
+    read = found(
+        ["data/train/1.png", "data/test/1.png"],
+        {"data/train/metadata.jsonl": rows[0], "data/test/metadata.jsonl": rows[1]},
+    )
+    assert labels(read) == {"data/train/1.png": "go train", "data/test/1.png": "stop test"}
+
+
+def test_splits_that_one_manifest_names_by_folders() -> None:
+    read = found(["train/1.png", "val/2.png"], {"a.csv": "file,label\n1.png,go\n2.png,go"})
+    assert labels(read) == {"train/1.png": "go train", "val/2.png": "go test"}
+
+
+def task(image: str, *choices: list[str], **more: object) -> dict[str, object]:
+    annotations = [
+        {"result": [{"type": "choices", "value": {"choices": chosen}}], **more}
+        for chosen in choices
+    ]
+    return {"id": 1, "data": {"image": image}, "annotations": annotations}
+
+
+def test_label_studio() -> None:
+    tasks = [
+        task("/data/upload/1/ab12-1.png", ["go"]),
+        task("/data/local-files/?d=set%2F2.png", ["stop"], ["stop"]),
+        task("s3://bucket/set/3%20a.png", ["go"], ["stop"]),
+        task("/data/upload/1/4.png"),
+        task("/data/upload/1/5.png", ["go"], was_cancelled=True),
+        task("/data/upload/1/gone.png", ["go"]),
+    ]
+    images = [f"images/{name}.png" for name in ("ab12-1", "2", "3 a", "4", "5")]
+    read = found(images, {"result.json": json.dumps(tasks)})
+    assert labels(read) == {"images/ab12-1.png": "go", "images/2.png": "stop"}
+    assert rejected(read) == {
+        "images/3 a.png": "has several classes, and an image is of one (2)",
+        "images/4.png": "has no class",
+        "images/5.png": "has no class",
+        "/data/upload/1/gone.png": "is not there, in result.json",
+    }
+
+
+def test_the_table_of_label_studio() -> None:
+    several = '"{""choices"": [""a"", ""b""]}"'
+    table = f"image,id,choice\n/data/upload/1/1.png,1,go\n/data/upload/1/2.png,2,{several}"
+    read = found(TWO, {"project.csv": table})
+    assert labels(read) == {"images/1.png": "go"}
+    assert "several classes" in rejected(read)["images/2.png"]
+
+
+def test_webdataset() -> None:
+    files = {
+        **{"0.jpg": png(0), "0.cls": "7", "0.txt": "a caption"},
+        **{"1.png": png(1), "1.json": '{"label": "stop", "width": 24}'},
+        **{"2.png": png(2), "2.cls": "go", "2.seg.png": png(3)},
+        "3.png": png(4),
+    }
+    read = list(ArchiveSource(tarred(files), "tar").items(LIMITS))
+    assert labels(read) == {"0.jpg": "7", "1.png": "stop", "2.png": "go"}
+    assert rejected(read) == {
+        "2.seg.png": "another picture of its sample",
+        "3.png": "has no .cls or .json of the same name",
+    }
+
+
+def test_documents_have_room_for_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.uploads.documents.MOST_BYTES", 100)
+    read = found(["go/1.png"], {"a.csv": "file,label\n1.png,stop\n" + " " * 100})
+    assert labels(read) == {"go/1.png": "go"}
+    assert "a.csv' was not read" in next(each.text for each in read if isinstance(each, Warned))
+
+
+def test_images_without_anything_that_names_them() -> None:
+    with pytest.raises(NoUsableImagesError, match=r"2 not in a folder .*Understood are: "):
+        found(["1.png", "2.png"], {"notes.csv": "a,b\n1,2"})
