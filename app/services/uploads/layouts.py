@@ -10,14 +10,15 @@ from app.security.archives import is_junk
 from app.services.labels import clean_group, clean_label
 from app.services.requests import RequestBody
 from app.services.uploads.arrangement import Arrangement, arranged, not_understood
-from app.services.uploads.documents import MOST_BYTES
 from app.services.uploads.files import IMAGE_SUFFIXES, Files, is_document
 from app.services.uploads.folders import MisplacedError, Place
 from app.services.uploads.sources import GroupBy, Split, shown
+from app.services.uploads.uploads import RejectionView
 
 # Files in one request, whatever an upload may hold: their names must fit into memory.
 MOST_FILES = 200_000
 _LONGEST_NAME = 4096
+# Files that are missing, of which an answer lists so many at most.
 _LISTED_MISSING = 1000
 
 
@@ -31,33 +32,23 @@ class NamedFile(RequestBody):
         None,
         description="Whether its first bytes are an image's; null: by its suffix.",
     )
-    text: Annotated[str, Field(max_length=MOST_BYTES)] | None = Field(
-        None,
-        description="What is in it: of .csv, .tsv, .json, .jsonl and .cls.",
-    )
+    text: str | None = Field(None, description="What a manifest says.")
 
 
 class LayoutRequest(RequestBody):
-    """Names of files, and what is in those that may say what the others are."""
+    """Names of files."""
 
     files: Annotated[list[NamedFile], Field(min_length=1, max_length=MOST_FILES)]
     group: GroupBy | None = None
 
 
 class PlaceView(BaseModel):
-    """What is said of a file. Without a label, the file is not taken."""
+    """What is said of a file."""
 
     label: str | None
     split: Split | None = Field(description="Null: that of the request.")
     group: str | None
     reason: str | None = Field(description="Why the file is not taken.")
-
-
-class MissingView(BaseModel):
-    """A file that a manifest names and that is not there."""
-
-    name: str
-    reason: str
 
 
 class LayoutView(BaseModel):
@@ -66,7 +57,7 @@ class LayoutView(BaseModel):
     wrapping_folder: str | None
     classes: dict[str, int]
     places: list[PlaceView]
-    missing: list[MissingView] = Field(description=f"The first {_LISTED_MISSING}.")
+    missing: list[RejectionView]
     warnings: list[str]
     problem: str | None = Field(description="Why not one image has a class.")
 
@@ -90,7 +81,7 @@ def lay_out(request: LayoutRequest) -> LayoutView:
         classes=Counter(place.label for place in places if place.label is not None),
         places=places,
         missing=[
-            MissingView(name=shown(each.name), reason=each.reason)
+            RejectionView(name=shown(each.name), reason=each.reason)
             for each in arrangement.missing[:_LISTED_MISSING]
         ],
         warnings=notes,
