@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 
-import structlog
 import torch
 
 from app.inference.budget import inference_threads
@@ -11,8 +10,6 @@ from app.inference.engines.openvino import OpenVINO
 from app.inference.engines.torchscript import TorchScript
 from app.settings import Settings
 
-log = structlog.get_logger(__name__)
-
 
 def of(settings: Settings) -> list[Engine]:
     """Return the engines that may take PyTorch's place; none on a GPU or where it is asked for."""
@@ -20,11 +17,6 @@ def of(settings: Settings) -> list[Engine]:
         return []
     engines: list[Engine] = []
     if find_spec("openvino") is not None:
-        try:
-            engines.append(OpenVINO(inference_threads(settings), settings.inference_batch))
-        except Exception as error:  # such as an installation that is not whole
-            if settings.engine == OpenVINO.name:
-                raise
-            log.warning("engine_not_usable", engine=OpenVINO.name, error=error)
+        engines.append(OpenVINO(inference_threads(settings), settings.inference_batch))
     engines.append(TorchScript())
     return [engine for engine in engines if settings.engine in ("auto", engine.name)]

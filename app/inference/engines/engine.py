@@ -33,10 +33,13 @@ class Runner(Protocol):
 
 
 class Engine(Protocol):
-    """Makes runners. `precision` is that of its convolutions on this machine."""
+    """Makes runners."""
 
     name: EngineName
-    precision: Precision
+
+    @property
+    def precision(self) -> Precision:
+        """That of its convolutions on this machine."""
 
     def compile(self, trunk: Trunk, kind: Kind) -> Runner:
         """Return what runs a trunk in eval mode; the trunk itself stays as it is.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,16 +29,27 @@ class OpenVINO:
 
     def __init__(self, threads: int, batch: int) -> None:
         """Run up to `threads` batches at a time, each on one core, of up to `batch` images."""
-        import openvino  # noqa: PLC0415 - an extra, and 20 MB of memory
-
-        self._core = openvino.Core()
-        offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision: Precision = "bf16" if "BF16" in offered else "fp32"
-        self._images = threads * batch
+        self._threads, self._images = threads, threads * batch
         self._tracer = Tracer()
-        self._options = {
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
+
+    @cached_property
+    def _core(self) -> Any:
+        """The library, which an idle service does without: it takes 33 MB of memory."""
+        import openvino  # noqa: PLC0415 - an extra
+
+        return openvino.Core()
+
+    @cached_property
+    def precision(self) -> Precision:
+        """What the CPU multiplies convolutions in."""
+        offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "bf16" if "BF16" in offered else "fp32"
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "NUM_STREAMS": self._threads,
+            "INFERENCE_NUM_THREADS": self._threads,
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[self.precision],
             # Other processes use the cores too.
             "ENABLE_CPU_PINNING": False,

@@ -1,6 +1,8 @@
 """Engines compute what PyTorch does, of backbones of every kind and batches of every size."""
 
 import importlib.util
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -165,3 +167,12 @@ def test_api_processes_divide_the_cores_among_their_engines(
     engines.of(Settings(engine="openvino", api_processes=4))
     engines.of(Settings(engine="openvino", api_processes=4, inference_threads=3))
     assert given == [(2, 16), (3, 16)]
+
+
+@NO_OPENVINO
+def test_an_idle_service_does_not_load_openvino() -> None:
+    code = (
+        "import sys; from app.inference import engines; from app.settings import Settings;"
+        "engines.of(Settings()); assert 'openvino' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
