@@ -1,11 +1,12 @@
-"""A version as a graph of plain arithmetic, which other programs than PyTorch can run (ONNX).
+"""A version as a graph of plain arithmetic, which other programs can run: ONNX is written here.
 
 A tracer records what is done for one batch, so nothing here may depend on what is in it: a router
 runs every expert and picks from their answers.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,29 +70,41 @@ def to_onnx(servable: Servable, held_out: known.Scores, size: int, file: Path) -
     """
     portable = Portable(servable, held_out).eval()
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
-    with torch.no_grad():
-        output: Output = servable(example)
+    with tracing(), torch.no_grad(), _Exportable():
+        outputs = outputs_of(servable, held_out, example)
+        torch.onnx.export(
+            portable,
+            (example,),
+            file,
+            # The other exporter takes ten times as long, and more packages.
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[PIXELS],
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in (PIXELS, *outputs)},
+        )
+    return outputs
+
+
+def outputs_of(servable: Servable, held_out: known.Scores, example: Tensor) -> list[str]:
+    """Return the names of what `Portable` gives of an example, in that order."""
+    output: Output = servable(example)
     outputs = [SCORES]
     outputs += [DISTANCES] if output.distances is not None else []
     outputs += [P_KNOWN] if held_out else []
+    return outputs
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Have attention done by public operators, in one thread at a time."""
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    with _EXPORTING, torch.no_grad(), _Exportable():
+    with _EXPORTING:
         torch.backends.mha.set_fastpath_enabled(False)
         try:
-            torch.onnx.export(
-                portable,
-                (example,),
-                file,
-                # The other exporter takes ten times as long, and more packages.
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=[PIXELS],
-                output_names=outputs,
-                dynamic_axes={name: {0: "batch"} for name in (PIXELS, *outputs)},
-            )
+            yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_attention)
-    return outputs
 
 
 class _DenseTask(Servable):

@@ -1,7 +1,7 @@
 """``/v1/classifiers/{name}/versions/{version}/export``: versions for other programs."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,6 +16,7 @@ from app.db.engine import Database
 from app.errors import ServiceError
 from app.inference.errors import VersionUnreadableError
 from app.inference.exporting.exports import CannotExportError, OnnxNotInstalledError
+from app.inference.exporting.formats import SUFFIXES, Format
 from app.inference.stored import StoredVersion
 from app.services.classifiers import classifiers, versions
 from app.services.classifiers.classifiers import ClassifierNotFoundError
@@ -23,7 +24,8 @@ from app.services.classifiers.versions import VersionNotFoundError
 
 router = Router(tags=["versions"], dependencies=[needs("train")])
 
-_TYPES = {"onnx": "application/onnx"}
+_TYPES: dict[Format, str] = {"onnx": "application/onnx", "torch": "application/zip"}
+_CONTENT: dict[str, Any] = {media_type: {} for media_type in _TYPES.values()}
 # How long a request waits for its file: less than proxies wait for an answer.
 _BUILD_SECONDS = 30.0
 
@@ -44,8 +46,8 @@ class ExportBuildingError(ServiceError, status=503, code="export-building"):
             OnnxNotInstalledError,
             ExportBuildingError,
         ),
-        200: {"description": "The model.", "content": {_TYPES["onnx"]: {}}},
-        206: {"description": "What `Range` names.", "content": {_TYPES["onnx"]: {}}},
+        200: {"description": "The model.", "content": _CONTENT},
+        206: {"description": "What `Range` names.", "content": _CONTENT},
         304: {"description": "Not changed."},
     },
 )
@@ -55,7 +57,7 @@ async def export_version(
     db: DB,
     exported: ExportedFiles,
     workspace: Workspace,
-    format: Literal["onnx"] = "onnx",
+    format: Format = "onnx",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Download a version as a model that other programs predict with."""
@@ -63,7 +65,7 @@ async def export_version(
     try:
         async with asyncio.timeout(_BUILD_SECONDS):
             # Others wait for the same file: it is built when this request is given up.
-            built = await asyncio.shield(asyncio.wrap_future(exported.onnx(name, stored)))
+            built = await asyncio.shield(asyncio.wrap_future(exported.file(format, name, stored)))
     except TimeoutError:
         raise ExportBuildingError(
             "The file is being built, which goes on: ask again for it.",
@@ -76,7 +78,7 @@ async def export_version(
         built.path,
         headers=headers,
         media_type=_TYPES[format],
-        filename=f"{name}-{stored.number}.{format}",
+        filename=f"{name}-{stored.number}.{SUFFIXES[format]}",
     )
 
 

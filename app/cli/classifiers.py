@@ -86,10 +86,11 @@ def export(
     *,
     version: Version = "live",
     form: Annotated[
-        Literal["tar", "onnx"],
+        Literal["tar", "onnx", "torch"],
         typer.Option(
             "--format",
-            help="tar: tensors as safetensors, with a manifest. onnx: a model for other programs.",
+            help="tar: tensors as safetensors, with a manifest. onnx: a model for other programs. "
+            "torch: a zip that PyTorch alone predicts with.",
         ),
     ] = "tar",
     url: Url = DEFAULT_URL,
@@ -101,10 +102,10 @@ def export(
     with connect(url, key_file) as client:
         try:
             path = f"{classifier_path(name)}/versions/{version}"
-            if form == "onnx":
-                client.run(client.api.save(f"{path}/export", file, format=form))
-            else:
+            if form == "tar":
                 client.run(client.api.save(f"{path}/checkpoint", file))
+            else:
+                client.run(client.api.save(f"{path}/export", file, format=form))
         except OSError as error:
             raise CommandError(f"Cannot write {file}: {error.strerror}.") from error
     Console(highlight=False).print(f"{file} ({size(file.stat().st_size)})", markup=False)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import onnx
@@ -53,6 +54,10 @@ def test_the_life_of_a_classifier(service: Service, digits: Digits, tmp_path: Pa
     model = tmp_path / "lived.onnx"
     ok(accrue("export", "lived", str(model), "--format=onnx", url=service.url))
     assert onnx.load(model).producer_name == "accrue"
+    model.unlink()
+    ok(accrue("export", "lived", str(model), "--format=torch", url=service.url))
+    with zipfile.ZipFile(model) as whole:
+        assert "load.py" in whole.namelist()
     model.unlink()
     gone = accrue("export", "lived", str(tmp_path / "9.tar"), "--version=9", url=service.url)
     assert "Version not found" in refused(gone)

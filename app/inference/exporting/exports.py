@@ -15,6 +15,7 @@ import structlog
 from app.errors import ServiceError
 from app.inference.errors import VersionUnreadableError
 from app.inference.exporting.building import build
+from app.inference.exporting.formats import SUFFIXES, Format
 from app.inference.stored import StoredVersion
 from app.settings import Settings
 
@@ -28,13 +29,16 @@ _BUILD_SECONDS = 900.0
 # Not fork: other threads of a server may hold locks.
 _PROCESSES = multiprocessing.get_context("spawn")
 
+# A version by its id, and the format of its file.
+_Key = tuple[str, Format]
+
 
 class OnnxNotInstalledError(ServiceError, status=501, code="onnx-not-installed"):
     """The server lacks the package that writes ONNX models."""
 
 
 class CannotExportError(ServiceError, status=422, code="cannot-export"):
-    """The version has something that ONNX has no operators for."""
+    """The version has something that the format cannot express."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Exports:
         # One at a time: each takes some times the memory of its version.
         self._thread = ThreadPoolExecutor(1, "export")
         self._lock = threading.Lock()
-        self._files: dict[str, Future[Built]] = {}
+        self._files: dict[_Key, Future[Built]] = {}
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -63,29 +67,32 @@ class Exports:
         self._thread.shutdown(cancel_futures=True)
         self._folder.cleanup()
 
-    def onnx(self, classifier: str, stored: StoredVersion) -> "Future[Built]":
-        """Return the future of a version's ONNX model.
+    def file(self, form: Format, classifier: str, stored: StoredVersion) -> "Future[Built]":
+        """Return the future of a version's file.
 
         Raises OnnxNotInstalledError; the future raises CannotExportError and
         VersionUnreadableError.
         """
-        if find_spec("onnx") is None:
+        if form == "onnx" and find_spec("onnx") is None:
             raise OnnxNotInstalledError(
                 "This server cannot write ONNX models: have its operator install the package, with "
                 "`pip install 'accrue[onnx]'`."
             )
+        key = stored.id, form
         with self._lock:
-            future = self._files.get(stored.id)
+            future = self._files.get(key)
             if future is None or (future.done() and future.exception() is not None):
-                future = self._thread.submit(self._build, classifier, stored)
-                self._files[stored.id] = future
+                future = self._thread.submit(self._build, form, classifier, stored)
+                self._files[key] = future
             return future
 
-    def _build(self, classifier: str, stored: StoredVersion) -> Built:
-        path = Path(self._folder.name) / f"{stored.id}.onnx"
+    def _build(self, form: Format, classifier: str, stored: StoredVersion) -> Built:
+        path = Path(self._folder.name) / f"{stored.id}.{SUFFIXES[form]}"
         ours, theirs = _PROCESSES.Pipe(duplex=False)
         process = _PROCESSES.Process(
-            target=build, args=(self._settings, classifier, stored, path, theirs), daemon=True
+            target=build,
+            args=(self._settings, form, classifier, stored, path, theirs),
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -100,12 +107,12 @@ class Exports:
             if passing:
                 raise VersionUnreadableError(reason)
             raise CannotExportError(
-                f"Version {stored.number} cannot be exported as ONNX: {reason}. Use another "
+                f"Version {stored.number} cannot be exported as {form}: {reason}. Use another "
                 "backbone, or download its checkpoint."
             )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        expiry = threading.Timer(_KEPT_SECONDS, self._expire, (stored.id, path))
+        expiry = threading.Timer(_KEPT_SECONDS, self._expire, ((stored.id, form), path))
         expiry.daemon = True
         expiry.start()
         return Built(path, f'"{digest}"')
@@ -123,7 +130,7 @@ class Exports:
                 return found
         return f"it took longer than {_BUILD_SECONDS:.0f} seconds", False
 
-    def _expire(self, version_id: str, path: Path) -> None:
+    def _expire(self, key: _Key, path: Path) -> None:
         with self._lock:
-            self._files.pop(version_id, None)
+            self._files.pop(key, None)
         path.unlink(missing_ok=True)

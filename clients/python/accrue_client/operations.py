@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accrue_client.errors import ProblemError
 from accrue_client.http_api import Api, classifier_path
@@ -23,6 +23,8 @@ from accrue_client.views import (
     VersionView,
 )
 from accrue_client.waiting import report, wait
+
+ExportFormat = Literal["onnx", "torch"]
 
 
 def get_key(api: Api) -> Steps[KeyView]:
@@ -173,10 +175,10 @@ def download(api: Api, name: str, version: int, to: Path) -> Steps[None]:
     yield from api.save(f"{classifier_path(name)}/versions/{version}/checkpoint", to)
 
 
-def export(api: Api, name: str, version: int, to: Path) -> Steps[None]:
-    """Write the version as an ONNX model."""
+def export(api: Api, name: str, version: int, to: Path, format: ExportFormat) -> Steps[None]:
+    """Write the version as a model for other programs."""
     path = f"{classifier_path(name)}/versions/{version}/export"
-    yield from api.save(path, to, format="onnx")
+    yield from api.save(path, to, format=format)
 
 
 def advise(

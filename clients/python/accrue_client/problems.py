@@ -228,7 +228,7 @@ class CannotForgetError(InvalidError):
 
 
 class CannotExportError(InvalidError):
-    """The version has something that ONNX has no operators for."""
+    """The version has something that the format cannot express."""
 
     problem_code = "cannot-export"
 

@@ -1,14 +1,19 @@
-"""Versions as ONNX models, which ONNX Runtime runs on image files."""
+"""Versions for other programs: ONNX Runtime and PyTorch run them on image files."""
 
 import io
 import json
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -25,9 +30,74 @@ pytestmark = ONE_KIND_AT_FIRST
 
 def run(model: bytes, images: list[bytes]) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    pixels = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
-    found = session.run(None, {"images": np.stack(pixels)})
+    shown = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
+    found = session.run(None, {"images": np.stack(shown)})
     return dict(zip([output.name for output in session.get_outputs()], found, strict=True))
+
+
+# What runs it has PyTorch and the standard library, and nothing else.
+ALONE = """
+import importlib.abc, json, sys
+
+ABSENT = ("accrue_client", "app", "models", "safetensors", "torchvision")
+
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Nothing())
+sys.path.insert(0, sys.argv[1])
+import torch
+from signs.load import load
+
+images = torch.load(sys.argv[2], weights_only=True)
+found = {
+    name: each.tolist() if isinstance(each, torch.Tensor) else each
+    for name, each in load()(images).items()
+}
+json.dump(found, sys.stdout)
+"""
+
+
+def run_alone(archive: bytes, images: list[bytes], folder: Path) -> dict[str, Any]:
+    """Predict with an unpacked zip in a process that has nothing of Accrue."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as whole:
+        whole.extractall(folder / "signs")
+    shown = [np.array(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
+    torch.save([torch.from_numpy(each).permute(2, 0, 1) for each in shown], folder / "images.pt")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, folder, folder / "images.pt"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "number"), [("icarl", 1), pytest.param("packnet", 0, marks=pytest.mark.slow)]
+)
+def test_pytorch_alone_answers_as_the_service_does(
+    api: TestClient, publish: Publish, tmp_path: Path, method: str, number: int
+) -> None:
+    publish(number, method=method, held_out=30)
+    answer = api.get(f"{EXPORT}?format=torch")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/zip"
+    assert 'filename="signs-1.zip"' in answer.headers["content-disposition"]
+    images = [png(seed) for seed in range(6)]
+    form = [("files", ("x", image, "image/png")) for image in images]
+    results = api.post("/predict", files=form).json()["results"]
+    found = run_alone(answer.content, images, tmp_path)
+    assert found["label"] == [result["label"] for result in results]
+    assert found["known"] == [result["known"] for result in results]
+    assert found["p_known"] == pytest.approx([result["p_known"] for result in results])
+    labels = LABELS[: len(results[0]["ranked"])]
+    for result, scores in zip(results, found["scores"], strict=True):
+        for entry in result["ranked"]:
+            assert scores[labels.index(entry["label"])] == pytest.approx(entry["score"], abs=1e-4)
 
 
 @pytest.mark.parametrize(("method", "number"), [("icarl", 1), ("packnet", 0)])

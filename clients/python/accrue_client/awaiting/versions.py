@@ -7,6 +7,7 @@ from typing import Any
 from accrue_client import operations
 from accrue_client.awaiting.session import Session
 from accrue_client.http_api import classifier_path
+from accrue_client.operations import ExportFormat
 from accrue_client.progress import Tell, teller
 from accrue_client.sources import GroupBy
 from accrue_client.telling import tell_of_upload
@@ -106,9 +107,9 @@ class AsyncVersion:
         steps = operations.download(self._session.api, self.classifier, self.number, Path(to))
         await self._session.tasks.run(steps)
 
-    async def export(self, to: str | Path) -> None:
-        """Write the version as an ONNX model. Raises CannotExportError."""
-        steps = operations.export(self._session.api, self.classifier, self.number, Path(to))
+    async def export(self, to: str | Path, format: ExportFormat = "onnx") -> None:
+        """Write the version as a model for other programs. Raises CannotExportError."""
+        steps = operations.export(self._session.api, self.classifier, self.number, Path(to), format)
         await self._session.tasks.run(steps)
 
     async def delete(self) -> None:
