@@ -1,6 +1,7 @@
 // The service's advice: it tries methods and networks on images, and says which to choose.
 
 import { get, path, post } from "../../api/client.js";
+import { cancel } from "../../api/jobs.js";
 import { discard } from "../../api/uploads.js";
 import { h } from "../../lib/dom.js";
 import { bytes, count } from "../../lib/format.js";
@@ -32,6 +33,7 @@ export function advisor(choose) {
     problem.value = error;
     sending.value = null;
   };
+  let over = false;
   onEnd(() => void forget());
 
   /** @param {Entry[]} entries */
@@ -49,13 +51,13 @@ export function advisor(choose) {
   }
 
   /** @param {Job} last */
-  async function over(last) {
+  async function end(last) {
+    over = true;
     if (last.state !== "succeeded") return;
     try {
       const report = await get(path`v1/jobs/${last.id}/report`);
       advice.value = report;
       choose(report.recommendation?.classifier ?? {});
-      job.value = null;
     } catch (error) {
       problem.value = error;
     }
@@ -64,10 +66,16 @@ export function advisor(choose) {
 
   /** The images are sent again when they are taught. */
   async function forget() {
-    const upload = sending.peek()?.upload;
+    const [upload, asked] = [sending.peek()?.upload, job.peek()];
     sending.value = null;
-    // A job that still runs needs them: they then go by themselves.
-    if (upload) await discard(upload.id).catch(() => {});
+    job.value = null;
+    try {
+      // Its images are deleted some days after it has ended.
+      if (asked && !over) await cancel(asked.id);
+      else if (upload) await discard(upload.id);
+    } catch (error) {
+      problem.value = error;
+    }
   }
 
   return h(
@@ -76,7 +84,7 @@ export function advisor(choose) {
     () => (problem.value ? problemNotice(problem.value) : null),
     () => {
       if (advice.value) return adviceTable(advice.value, choose);
-      if (job.value) return jobPanel(job.value, (last) => void over(last));
+      if (job.value) return jobPanel(job.value, (last) => void end(last));
       if (sending.value) return onTheWay(sending.value);
       return zone();
     },

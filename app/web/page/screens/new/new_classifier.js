@@ -3,7 +3,7 @@
 import { all, post } from "../../api/client.js";
 import { h } from "../../lib/dom.js";
 import { link } from "../../lib/router.js";
-import { signal } from "../../lib/signals.js";
+import { signal, untracked } from "../../lib/signals.js";
 import { button, linkButton } from "../../ui/button.js";
 import { field, select } from "../../ui/field.js";
 import { problemNotice } from "../../ui/notice.js";
@@ -66,28 +66,16 @@ export function screen() {
       "div",
       { class: "card stack" },
       field("Name", name, { help: "Letters, digits, and - _ . between them." }),
-      h(
-        "details",
-        null,
-        h("summary", null, "Advice"),
-        advisor((choice) => (advised.value = choice)),
-      ),
+      unfolded("Advice", () => advisor((choice) => (advised.value = choice))),
       () => (advised.value ? described(advised.value, () => (advised.value = null)) : null),
-      h(
-        "details",
-        {
-          hidden: () => advised.value !== null,
-          /** @param {Event} event */
-          ontoggle(event) {
-            const details = /** @type {HTMLDetailsElement} */ (event.currentTarget);
-            if (details.open && details.childElementCount === 1) {
-              const [element, read] = choices();
-              more = read;
-              details.append(element);
-            }
-          },
+      unfolded(
+        "More",
+        () => {
+          const [element, read] = choices();
+          more = read;
+          return element;
         },
-        h("summary", null, "More"),
+        { hidden: () => advised.value !== null },
       ),
     ),
     () => (problem.value ? problemNotice(problem.value) : null),
@@ -97,6 +85,29 @@ export function screen() {
       button("Create and teach", { kind: "primary", type: "submit", disabled: () => busy.value }),
       linkButton("Cancel", "#/", { kind: "quiet" }),
     ),
+  );
+}
+
+/**
+ * Shows something once it is asked for.
+ * @param {string} summary
+ * @param {() => Element} make
+ * @param {import("../../lib/dom.js").Props} [props]
+ */
+function unfolded(summary, make, props = {}) {
+  const open = signal(false);
+  return h(
+    "details",
+    {
+      ...props,
+      /** @param {Event} event */
+      ontoggle(event) {
+        // Folded again, it stays as it is.
+        open.value ||= /** @type {HTMLDetailsElement} */ (event.currentTarget).open;
+      },
+    },
+    h("summary", null, summary),
+    () => (open.value ? untracked(make) : null),
   );
 }
 

@@ -48,10 +48,12 @@ function editor(staged, key, close) {
     "aria-label": "Move to class",
     maxlength: 200,
   });
-  const grid = virtualGrid(
-    () => items.value,
-    (item) => item.id,
-    (item) =>
+  const grid = virtualGrid(() => items.value, {
+    label: "Images of the class",
+    smallest: 112,
+    gap: 8,
+    same: (item, other) => item.id === other.id,
+    make: (item) =>
       h(
         "button",
         {
@@ -64,8 +66,7 @@ function editor(staged, key, close) {
         fileThumbnail(item.read, { alt: "" }),
         h("span", { class: "choice-mark" }, icon("check")),
       ),
-    { label: "Images of the class" },
-  );
+  });
   return h(
     "div",
     { class: "stack" },
@@ -82,7 +83,7 @@ function editor(staged, key, close) {
         onclick: () => (chosen.value = new Set(items.peek().map(({ id }) => id))),
       }),
     ),
-    grid,
+    h("div", { class: "virtual" }, grid),
     h(
       "form",
       {
