@@ -10,7 +10,8 @@ from app.api import json_text
 from app.errors import ServiceError
 from app.imaging.recognise import is_image
 
-BodyKind = Literal["form", "json", "zip", "tar", "tar.gz", "image"]
+PackedKind = Literal["zip", "tar", "tar.gz", "parquet"]
+BodyKind = PackedKind | Literal["form", "json", "image"]
 
 # As many first bytes as are looked at: one block of a tar.
 HEAD_BYTES = 512
@@ -24,12 +25,14 @@ _DECLARED: dict[str, BodyKind] = {
     "application/x-tar": "tar",
     "application/gzip": "tar.gz",
     "application/x-gzip": "tar.gz",
+    "application/vnd.apache.parquet": "parquet",
 }
-_ARCHIVES: tuple[tuple[int, bytes, BodyKind], ...] = (
+_ARCHIVES: tuple[tuple[int, bytes, PackedKind], ...] = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"PK\x05\x06", "zip"),
     (0, b"PK\x07\x08", "zip"),
     (0, b"\x1f\x8b", "tar.gz"),
+    (0, b"PAR1", "parquet"),
     (257, b"ustar", "tar"),
 )
 _OTHER_ARCHIVES = {
@@ -45,13 +48,18 @@ class UnsupportedBodyError(ServiceError, status=415, code="unsupported-media-typ
     """The service does not read images from a body of that kind."""
 
 
+def archive_kind(head: bytes) -> PackedKind | None:
+    """Return what holds images and begins with `head`; None for anything else."""
+    return next((kind for at, magic, kind in _ARCHIVES if head.startswith(magic, at)), None)
+
+
 def kind_of(media_type: str, head: bytes) -> BodyKind | None:
     """Return what a body is that begins with `head`; None if neither that nor its type tells.
 
     Raises UnsupportedBodyError for compressed bodies and for archives that are not read.
     """
     declared = _DECLARED.get(media_type)
-    found = next((kind for at, magic, kind in _ARCHIVES if head.startswith(magic, at)), None)
+    found = archive_kind(head)
     if found == "tar.gz" and declared in ("form", "json"):
         raise UnsupportedBodyError("The body is compressed. Send it without Content-Encoding.")
     if found is not None:

@@ -8,6 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from app.api import file_names
+from app.api.body_kinds import HEAD_BYTES
 from app.errors import ServiceError
 
 # More files belong in an archive, whose members cost far less than the parts of a form.
@@ -41,13 +42,18 @@ def boundary_of(options: Mapping[bytes, bytes]) -> bytes:
 
 @dataclass
 class Part:
-    """One part. `data` is cut off at the limit; `size` is the size of the whole part."""
+    """One part. `data` is cut off at the limit; `size` is the size of the whole part.
+
+    `start` is where it begins in the body, and `head` are its first bytes.
+    """
 
     header: bytearray = field(default_factory=bytearray)
     name: str = ""
     filename: str = ""
     data: bytearray = field(default_factory=bytearray)
     size: int = 0
+    start: int = 0
+    head: bytes = b""
 
 
 class _Collector:
@@ -60,6 +66,7 @@ class _Collector:
         self._limit = limit
         self._part = Part()
         self._value = bytearray()
+        self._chunk, self._chunk_at = b"", 0
         self.parser = MultipartParser(
             boundary,
             {
@@ -72,6 +79,12 @@ class _Collector:
                 "on_end": self._finish,
             },
         )
+
+    def write(self, chunk: bytes) -> None:
+        """Parse the next bytes of the form."""
+        self._chunk_at += len(self._chunk)
+        self._chunk = chunk
+        self.parser.write(chunk)
 
     def _begin(self) -> None:
         self._part = Part()
@@ -92,6 +105,10 @@ class _Collector:
         self._value.clear()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
+        if data is self._chunk:  # and not bytes that only looked like a boundary
+            self._part.start = self._chunk_at + start - self._part.size
+        if len(self._part.head) < HEAD_BYTES:
+            self._part.head += data[start:end][:HEAD_BYTES]
         self._part.size += end - start
         if self._part.name in self._wanted and self._part.size <= self._limit:
             self._part.data += data[start:end]
@@ -112,7 +129,7 @@ def parts(
     try:
         collector = _Collector(boundary, wanted, limit)
         while chunk := file.read(_CHUNK_BYTES):
-            collector.parser.write(chunk)
+            collector.write(chunk)
             count += len(collector.ready)
             if count > MAX_PARTS:
                 raise TooManyPartsError(

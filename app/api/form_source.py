@@ -1,19 +1,28 @@
 """A multipart form as a source of labelled images."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from io import BufferedReader
+from tempfile import TemporaryFile
 from typing import IO, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from app.api import file_names, json_text
-from app.api.form_parts import FILES, parts
+from app.api.body_kinds import PackedKind, archive_kind
+from app.api.form_parts import FILES, Part, parts
+from app.api.part_of_file import PartOfFile
 from app.api.problems import InvalidRequestError, field_errors
 from app.api.raw_body import File
 from app.errors import FieldError
+from app.security.archive_names import NameEncoding
 from app.services.labels import clean_group, clean_label
 from app.services.requests import RequestBody
-from app.services.uploads.sources import Item, Rejection, UploadLimits
+from app.services.uploads.archive_source import ArchiveSource
+from app.services.uploads.parquet_source import ParquetSource
+from app.services.uploads.sources import Found, Item, Rejection, Source, UploadLimits
 
 _FIELD_BYTES = 4 * 10**6
 
@@ -54,16 +63,50 @@ class FormSource:
     """Parts that are files, with one `label` for all or a `manifest` from file name to label.
 
     A manifest may name a group beside the label, and `group` that of all others.
-    The fields may follow the files, so the body is read twice.
+    The fields may follow the files, so the body is read twice. Without these, the files
+    may be archives, each of which is read as if it was sent alone, with `names` and `grouped`.
     """
 
-    def __init__(self, file: IO[bytes], boundary: bytes) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        boundary: bytes,
+        names: NameEncoding | None = None,
+        *,
+        grouped: bool = False,
+    ) -> None:
         self._file = file
         self._boundary = boundary
+        self._names = names
+        self._grouped = grouped
 
-    def items(self, limits: UploadLimits) -> Iterator[Item | Rejection]:
-        """Yield the files in their order."""
-        for_all, manifest, names = self._fields()
+    def items(self, limits: UploadLimits) -> Iterator[Found]:
+        """Yield the files in their order. Raises InvalidRequestError, and what archives raise."""
+        fields, sent_files = self._fields()
+        packed = [(part, kind) for part in sent_files if (kind := archive_kind(part.head))]
+        if fields or not packed:
+            yield from self._images(fields, [part.filename for part in sent_files], limits)
+            return
+        if len(packed) < len(sent_files):
+            raise _invalid("files", "archives and images are together: send archives alone")
+        for part, kind in packed:
+            inside = BufferedReader(PartOfFile(self._file, part.start, part.size))
+            with closing(self._source(inside, kind)) as source:
+                yield from source.items(limits)
+
+    def _source(self, inside: IO[bytes], kind: PackedKind) -> Source:
+        if kind != "parquet":
+            return ArchiveSource(inside, kind, self._names, grouped=self._grouped)
+        copy = TemporaryFile()  # noqa: SIM115 - the source closes it
+        shutil.copyfileobj(inside, copy)
+        return ParquetSource(copy)
+
+    def _images(
+        self, fields: dict[str, bytes], names: list[str], limits: UploadLimits
+    ) -> Iterator[Item | Rejection]:
+        if self._grouped:
+            raise groups_without_folders()
+        for_all, manifest = _labels(fields)
         matched = file_names.match(manifest, names)
         sent = iter(names)
         for part in parts(self._file, self._boundary, wanted=FILES, limit=limits.image.bytes):
@@ -88,14 +131,15 @@ class FormSource:
         """Close the file."""
         self._file.close()
 
-    def _fields(self) -> tuple[ManifestEntry | None, dict[str, ManifestEntry], list[str]]:
-        """Return what holds for all files, or None and the manifest; and the files' names."""
+    def _fields(self) -> tuple[dict[str, bytes], list[Part]]:
+        """Return the fields, and the files without what is in them."""
         fields: dict[str, bytes] = {}
-        names: list[str] = []
+        files: list[Part] = []
         wanted = ("label", "manifest", "group")
         for part in parts(self._file, self._boundary, wanted=wanted, limit=_FIELD_BYTES):
             if part.name in FILES:
-                names.append(part.filename or f"files[{len(names)}]")
+                part.filename = part.filename or f"files[{len(files)}]"
+                files.append(part)
                 continue
             if part.name not in wanted:
                 raise _invalid(part.name, "unknown field: send label or manifest, group, and files")
@@ -104,18 +148,33 @@ class FormSource:
             if part.size > _FIELD_BYTES:
                 raise _invalid(part.name, f"larger than {_FIELD_BYTES} bytes")
             fields[part.name] = bytes(part.data)
-        group = fields.pop("group", None)
-        named = None if group is None else _name("group", group, clean_group)
-        if len(fields) != 1:
-            raise _invalid("label", "give either label or manifest")
-        if "manifest" in fields:
-            manifest = _manifest(fields["manifest"])
-            return None, {key: _of_group(entry, named) for key, entry in manifest.items()}, names
-        return (
-            ManifestEntry(label=_name("label", fields["label"], clean_label), group=named),
-            {},
-            names,
-        )
+        return fields, files
+
+
+def _labels(fields: dict[str, bytes]) -> tuple[ManifestEntry | None, dict[str, ManifestEntry]]:
+    """Return what holds for all files, or None and the manifest."""
+    group = fields.pop("group", None)
+    named = None if group is None else _name("group", group, clean_group)
+    if len(fields) != 1:
+        raise _invalid("label", "give either label or manifest")
+    if "manifest" in fields:
+        manifest = _manifest(fields["manifest"])
+        return None, {key: _of_group(entry, named) for key, entry in manifest.items()}
+    return ManifestEntry(label=_name("label", fields["label"], clean_label), group=named), {}
+
+
+def groups_without_folders() -> InvalidRequestError:
+    """Return the error for `?group=folder` where images are in no folders."""
+    return InvalidRequestError(
+        "The query is not valid: see errors.",
+        errors=[
+            FieldError(
+                "/group",
+                "folders name groups in archives only: name the group of each image, in the "
+                "manifest or beside its label",
+            )
+        ],
+    )
 
 
 def _of_group(entry: ManifestEntry, group: str | None) -> ManifestEntry:

@@ -17,7 +17,9 @@ from app.api.problems import InvalidRequestError, field_errors
 from app.errors import FieldError
 from app.imaging.reading import UnreadableImageError
 
-RAW = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif"})
+RAW = frozenset(
+    f"image/{kind}" for kind in ("jpeg", "png", "webp", "bmp", "gif", "tiff", "heic", "avif", "jp2")
+)
 
 # Not the thread pool of other routes, whose threads may all wait for a slow database. Two threads,
 # so that one large body does not delay small ones.
@@ -43,7 +45,7 @@ async def images_in(
         case "form":
             read = partial(_from_form, boundary=boundary_of(options), limit=limit)
             images = await loop.run_in_executor(_READERS, read, content)
-        case "zip" | "tar" | "tar.gz":
+        case "zip" | "tar" | "tar.gz" | "parquet":
             raise UnsupportedBodyError("Send the images themselves; archives are for uploads.")
         case None:
             kinds = ", ".join(sorted(RAW))

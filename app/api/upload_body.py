@@ -13,13 +13,14 @@ from python_multipart.multipart import parse_options_header
 
 from app.api.body_kinds import HEAD_BYTES, UnsupportedBodyError, kind_of
 from app.api.form_parts import FORM_ERRORS, boundary_of
-from app.api.form_source import FormSource, UploadForm
+from app.api.form_source import FormSource, UploadForm, groups_without_folders
 from app.api.idempotency import Pending
 from app.api.json_source import JsonSource, JsonUpload
-from app.api.problems import BodyTooLargeError, InvalidRequestError
+from app.api.problems import BodyTooLargeError
 from app.api.raw_body import raw_body
-from app.errors import FieldError, ServiceError
+from app.errors import ServiceError
 from app.monitoring.uploads import UploadMetrics
+from app.security import parquet
 from app.security.archive_names import NameEncoding
 from app.security.archives import ARCHIVE_ERRORS
 from app.services.access.idempotency import Once
@@ -27,6 +28,7 @@ from app.services.stored import StorageFullError
 from app.services.uploads import collecting
 from app.services.uploads.archive_source import ArchiveSource
 from app.services.uploads.contradictory import ContradictoryLabelsError
+from app.services.uploads.parquet_source import ParquetSource
 from app.services.uploads.sources import MEGABYTE, GroupBy, Source
 from app.settings import Settings
 
@@ -49,7 +51,7 @@ SOURCE_ERRORS: tuple[type[ServiceError], ...] = (
 SOURCE_BODY = raw_body(
     form=UploadForm,
     document=JsonUpload,
-    raw="A zip, a tar or a tar.gz with a folder for each class.",
+    raw="A zip, a tar, a tar.gz or Parquet.",
 )
 
 
@@ -106,34 +108,32 @@ def _choose(
     megabytes = settings.max_body_megabytes
     grouped = group_by == "folder"
     match kind_of(media_type, head):
-        case "form" | "json" if grouped:
-            raise InvalidRequestError(
-                "The query is not valid: see errors.",
-                errors=[
-                    FieldError(
-                        "/group",
-                        "folders name groups in archives only: name the group of each image, in "
-                        "the manifest or beside its label",
-                    )
-                ],
-            )
+        case "json" if grouped:
+            raise groups_without_folders()
         case "form":
             boundary = boundary_of(options)
-            return _BodyForm(partial(FormSource, boundary=boundary), megabytes, boundary)
+            read = partial(FormSource, boundary=boundary, names=names, grouped=grouped)
+            return _BodyForm(read, megabytes, boundary)
         case "json":
             return _BodyForm(JsonSource, min(megabytes, _JSON_MEGABYTES))
         case "zip" | "tar" | "tar.gz" as kind:
             return _BodyForm(
                 partial(ArchiveSource, kind=kind, names=names, grouped=grouped), megabytes
             )
+        case "parquet" if not parquet.is_installed():
+            raise UnsupportedBodyError(
+                "This service does not read Parquet: whoever runs it installs the extra parquet "
+                "(accrue[parquet]). Or send a zip of the images in class folders."
+            )
+        case "parquet":
+            return _BodyForm(ParquetSource, megabytes)
         case "image":
             raise UnsupportedBodyError(
                 "An image alone has no class. Send it in a form: label=CLASS, and files=@FILE."
             )
         case None:
             raise UnsupportedBodyError(
-                "Send multipart/form-data, application/json, or an archive as application/zip, "
-                "application/x-tar or application/gzip."
+                "Send multipart/form-data, application/json, a zip, a tar, a tar.gz or Parquet."
             )
 
 

@@ -65,7 +65,7 @@ def send(
 def check(folder: Path) -> None:
     """Raise CommandError for what is not a folder or an archive, before anything is asked for."""
     if not folder.is_dir() and not (is_archive(folder) and folder.is_file()):
-        raise CommandError(f"{folder} is not a folder. Give one, or a zip or tar of one.")
+        raise CommandError(f"{folder} is not a folder. Give one, a zip or tar of one, or Parquet.")
 
 
 def _explained(error: CommandError, console: Console) -> CommandError:

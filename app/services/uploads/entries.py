@@ -98,6 +98,19 @@ def label_of(cell: Any) -> str:
     return str(cell)
 
 
+def split_of(cell: Any) -> Split | None:
+    """Return the split that a cell names, None if it is empty. Raises ValueError for another."""
+    split = None if cell is None else split_named(str(cell))
+    if split is None and cell not in (None, ""):
+        raise ValueError("has a split that is neither train nor test")
+    return split
+
+
+def group_of(cell: Any) -> str | None:
+    """Return the group that a cell names, None if it is empty."""
+    return None if cell in (None, "") else str(cell)
+
+
 def _parsed(cell: str) -> Any:
     try:
         return orjson.loads(cell)
@@ -107,17 +120,13 @@ def _parsed(cell: str) -> Any:
 
 def _entry(row: Row, columns: _Columns, cell: Any) -> Entry:
     name = row.get(columns.file or "")
-    split, group = row.get(columns.split or ""), row.get(columns.group or "")
     if not isinstance(name, str):
         return Entry(str(name), None, wrong="has a file name that is not text")
     try:
-        label = label_of(cell)
+        label, split = label_of(cell), split_of(row.get(columns.split or ""))
     except ValueError as error:
         return Entry(name, None, wrong=str(error))
-    own = split_named(str(split)) if split else None
-    if split and own is None:
-        return Entry(name, None, wrong="has a split that is neither train nor test")
-    return Entry(name, label, own, str(group) if group not in (None, "") else None)
+    return Entry(name, label, split, group_of(row.get(columns.group or "")))
 
 
 def _is_one(cell: Any) -> bool:

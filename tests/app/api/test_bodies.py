@@ -8,9 +8,11 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
+from pyarrow import parquet
 
 from app.settings import Settings
 from tests.app.learnt import Published
@@ -59,6 +61,69 @@ def said(answer: Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     return str(answer.json()["detail"])
+
+
+def in_parquet(**options: Any) -> bytes:
+    packed = io.BytesIO()
+    parquet.write_table(pyarrow.table({"image": [png(1)], "label": ["stop"]}), packed, **options)
+    return packed.getvalue()
+
+
+def file_part(name: str, data: bytes, field: str = "file") -> tuple[str, bytes]:
+    return f'content-disposition: form-data; name="{field}"; filename="{name}"', data
+
+
+@pytest.mark.parametrize("field", ["file", "files", "image", "files[]", "images"])
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.parquet"])
+def test_an_archive_within_a_form(api: TestClient, name: str, field: str) -> None:
+    archive = {
+        "x.zip": zipped,
+        "x.tar": lambda: tarred("w"),
+        "x.tar.gz": lambda: tarred("w:gz"),
+        "x.parquet": in_parquet,
+    }[name]()
+    view = post(api, "/v1/uploads", *multipart(file_part(name, archive, field))).json()
+    assert view["classes"] == {"stop": 1}
+
+
+def test_large_archives_within_a_form(api: TestClient) -> None:
+    def archive(label: str) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as made:
+            for seed in range(3):
+                made.writestr(f"{label}/{seed}.png", png(seed + 10 * len(label), 300, 300))
+            # What looks like the beginning of the boundary, where chunks of the parser end.
+            made.writestr("notes", b"\r\n--" * 30_000)
+        return packed.getvalue()
+
+    body = multipart(file_part("1.zip", archive("go")), file_part("2.zip", archive("stop")))
+    view = post(api, "/v1/uploads", *body).json()
+    assert view["classes"] == {"go": 3, "stop": 3}
+
+
+def test_what_comes_with_an_archive_in_a_form(api: TestClient) -> None:
+    both = multipart(file_part("x.zip", zipped()), file_part("1.png", png(1)))
+    wrong = post(api, "/v1/uploads", *both)
+    assert wrong.json()["errors"] == [
+        {"pointer": "/files", "detail": "archives and images are together: send archives alone"}
+    ]
+    label = ('content-disposition: form-data; name="label"', b"go")
+    images = multipart(label, file_part("x.zip", zipped()), file_part("1.png", png(1)))
+    view = post(api, "/v1/uploads", *images).json()
+    assert view["classes"] == {"go": 1}
+    assert "an archive: send it alone" in view["rejected"][0]["reason"]
+    grouped = multipart(file_part("x.zip", zipped()))
+    assert post(api, "/v1/uploads?group=folder", *grouped).json()["classes"] == {"stop": 1}
+
+
+def test_parquet(api: TestClient, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(1)
+    for media_type in ("application/vnd.apache.parquet", "application/octet-stream", FORM, None):
+        view = post(api, "/v1/uploads", in_parquet(), media_type).json()
+        assert (view["classes"], view["rejected_count"]) == ({"stop": 1}, 0)
+    assert "for uploads" in said(post(api, "/predict", in_parquet(), None), 415)
+    monkeypatch.setattr("app.security.parquet.find_spec", lambda _: None)
+    assert "extra parquet" in said(post(api, "/v1/uploads", in_parquet(), None), 415)
 
 
 @pytest.mark.parametrize(
