@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from accrue_client.archives import shards_in, split_of
 from accrue_client.errors import InvalidSourceError
 from accrue_client.http_api import Api
 from accrue_client.retrying import Retrying
@@ -146,3 +147,33 @@ def test_what_cannot_be_looked_into_is_left_to_the_service(name: str, tmp_path: 
     (tmp_path / name).write_bytes(b"no archive")
     _, paths = run(upload(api(), tmp_path / name, lambda _: None))
     assert paths == ["/v1/uploads"]
+
+
+def test_a_data_set_in_several_files_is_one_upload(tmp_path: Path) -> None:
+    sample = {"a.png": png(), "a.cls": b"go"}
+    for name in ("train-0.tar", "train-1.tar", "validation-0.tar"):
+        archive(tmp_path / name, sample)
+    (tmp_path / "README.md").write_text("Signs.")
+    _, calls = run(upload(api(), tmp_path, lambda _: None))
+    sent = [path for path in calls if not path.endswith("/layout")]
+    assert sent == ["/v1/uploads", *["/v1/uploads/upl_1/images"] * 2]
+    splits = [split_of(tmp_path / name) for name in ("train-0.tar", "validation-0.tar", "x.tar")]
+    assert splits == ["train", "test", "train"]
+
+
+def test_an_archive_among_images_is_no_part_of_a_data_set(tmp_path: Path) -> None:
+    write(tmp_path, "go/1.png")
+    archive(tmp_path / "old.tar", {"a.png": png()})
+    found = collected(tmp_path)
+    assert [image.name for image in found.images] == ["go/1.png"]
+    assert [each.name for each in found.skipped] == ["old.tar"]
+    assert shards_in(tmp_path) == []
+
+
+def test_of_several_files_all_are_sent_or_none(tmp_path: Path) -> None:
+    archive(tmp_path / "0.tar", {"a.png": png(), "a.cls": b"go"})
+    archive(tmp_path / "1.tar", {"a.png": png()})
+    error, paths = run(upload(api(), tmp_path, lambda _: None))
+    assert isinstance(error, InvalidSourceError)
+    layout = "/v1/uploads/layout"
+    assert paths == [layout, "/v1/uploads", layout, "/v1/uploads/upl_1"]

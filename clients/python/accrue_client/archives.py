@@ -1,5 +1,6 @@
 """Files that hold images: zips, tars, and Parquet."""
 
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from accrue_client.layouts import DOCUMENTS, MOST_BYTES, NamedFile
+from accrue_client.sources import Split
 
 _MEDIA_TYPES = {
     ".zip": "application/zip",
@@ -18,6 +20,10 @@ _MEDIA_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
 }
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".parquet")
+# What lies beside the files of a data set that is in several.
+_SHARDS = (".tar", ".tar.gz", ".parquet")
+_NOTES = (".md", ".txt", ".json", ".yaml", ".yml")
+_TESTS = ("test", "val", "valid", "validation", "eval")
 
 
 def is_archive(source: object) -> bool:
@@ -28,6 +34,25 @@ def is_archive(source: object) -> bool:
 def media_type(archive: Path) -> str:
     """Return the media type under which it is sent."""
     return _MEDIA_TYPES[archive.suffix.lower()]
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """Return the archives of a folder in which a data set lies in several; none of another one."""
+    shards = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or path.is_dir() or path.name.lower().endswith(_NOTES):
+            continue
+        if not path.name.lower().endswith(_SHARDS):
+            return []
+        shards.append(path)
+    return sorted(shards)
+
+
+def split_of(shard: Path) -> Split:
+    """Return the split that a shard is of, by the beginning of its name: ``test-00000.tar``."""
+    word = re.split(r"[-_.\d]", shard.name.lower(), maxsplit=1)[0]
+    return "test" if word in _TESTS else "train"
 
 
 def files_in(archive: Path, most: int) -> list[NamedFile]:

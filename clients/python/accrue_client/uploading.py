@@ -4,10 +4,11 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from accrue_client.archives import files_in, is_archive, media_type
+from accrue_client.archives import files_in, is_archive, media_type, shards_in, split_of
 from accrue_client.errors import (
     AccrueError,
     InvalidSourceError,
@@ -52,27 +53,69 @@ def upload(
     InvalidSourceError, UploadInterruptedError and ProblemError.
     """
     query: dict[str, Any] = {"group": group, "strict": strict or None}
-    if is_archive(source) and label is None:
+    shards = [] if label is not None else (yield from work(lambda: _archives(source)))
+    if shards:
         if resume is not None:
             raise InvalidSourceError(
                 "An archive is sent as one request, so no part of it can have arrived: send it "
                 "without resume, or unpack it and send the folder."
             )
-        return (
-            yield from _send_archive(api, Path(source), {**query, "names": names, "split": split})
-        )
+        return (yield from _send_archives(api, shards, tell, split, {**query, "names": names}))
     found = yield from collect(api, source, label, group)
     if group == "folder":
         query["group"] = None  # each image of a form says its own
     return (yield from send(api, found, tell, split=split, query=query, resume=resume))
 
 
-def _send_archive(api: Api, archive: Path, query: dict[str, Any]) -> Steps[Upload]:
+def _archives(source: Any) -> list[tuple[Path, Split | None]]:
+    """Return the archives of a source, each with the split that its name says."""
+    if is_archive(source) and not Path(source).is_dir():
+        return [(Path(source), None)]
+    if isinstance(source, (str, PathLike)) and Path(source).is_dir():
+        return [(shard, split_of(shard)) for shard in shards_in(Path(source))]
+    return []
+
+
+def _send_archives(
+    api: Api,
+    archives: Sequence[tuple[Path, Split | None]],
+    tell: Tell,
+    split: Split | None,
+    query: Mapping[str, Any],
+) -> Steps[Upload]:
+    """Send archives, and return the one upload that they make: of all that have images, or none."""
+    answer: Any = None
+    skipped: list[Skipped] = []
+    try:
+        for done, (archive, own) in enumerate(archives):
+            upload_id = None if answer is None else answer["id"]
+            tell(Sending(done, len(archives), upload_id))
+            try:
+                answer = yield from _send_archive(
+                    api, archive, upload_id, {**query, "split": split or own}
+                )
+            except ProblemError as error:
+                if error.code != "no-usable-images" or len(archives) == 1 or query.get("strict"):
+                    raise
+                skipped.append(Skipped(archive.name, error.detail))
+    except AccrueError:
+        if answer is not None:
+            yield from api.delete(f"/v1/uploads/{answer['id']}")
+        raise
+    if answer is None:
+        raise InvalidSourceError(_all_skipped(skipped), skipped)
+    return Upload.of({**answer, "skipped": skipped})
+
+
+def _send_archive(
+    api: Api, archive: Path, upload_id: str | None, query: Mapping[str, Any]
+) -> Steps[Any]:
+    """Send one archive to an upload, or to a new one, and return the upload."""
     size = yield from work(lambda: archive.stat().st_size)
     yield from _check(api, archive, query["group"])
     headers = {"Content-Type": media_type(archive), "Content-Length": str(size)}
-    answer = yield from api.post_bytes("/v1/uploads", FileBody(archive), headers, **query)
-    return Upload.of(answer)
+    path = "/v1/uploads" if upload_id is None else f"/v1/uploads/{upload_id}/images"
+    return (yield from api.post_bytes(path, FileBody(archive), headers, **query))
 
 
 def _check(api: Api, archive: Path, group: GroupBy | None) -> Steps[None]:
