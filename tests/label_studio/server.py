@@ -15,7 +15,7 @@ from tests.servers import free_port
 REQUIREMENT = "label-studio==1.23.2"
 COMMAND = peers.command("label-studio", "label-studio")
 
-_EMAIL, _PASSWORD = "annotator@example.org", "not a secret"
+EMAIL, PASSWORD = "annotator@example.org", "not a secret"
 _ENVIRONMENT = {
     # Accrue is at a loopback address here.
     "USE_DEFAULT_BANNED_SUBNETS": "false",
@@ -35,7 +35,7 @@ class LabelStudio:
         self.log = folder / "label-studio.log"
         command = [COMMAND, "start", "--no-browser", "--internal-host", "127.0.0.1"]
         command += ["--port", str(port), "--data-dir", folder / "data"]
-        command += ["--username", _EMAIL, "--password", _PASSWORD]
+        command += ["--username", EMAIL, "--password", PASSWORD]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -69,8 +69,8 @@ class LabelStudio:
             assert found
             form = {
                 "csrfmiddlewaretoken": found[1],
-                "email": _EMAIL,
-                "password": _PASSWORD,
+                "email": EMAIL,
+                "password": PASSWORD,
             }
             http.post("/user/login/", data=form, headers={"Referer": self.url}).raise_for_status()
             header = {"X-CSRFToken": http.cookies["csrftoken"]}

@@ -3,14 +3,15 @@
 `make test-label-studio` installs that first.
 """
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ACCRUE, Digits, Service, wait_for
+from tests.e2e.harness import Digits, Service, wait_for
+from tests.label_studio.accrue import connected, key_of
+from tests.label_studio.project import Project
 from tests.label_studio.server import COMMAND, LabelStudio
 
 pytestmark = [
@@ -19,14 +20,6 @@ pytestmark = [
     pytest.mark.skipif(not COMMAND.is_file(), reason="run make test-label-studio"),
 ]
 
-CONFIG = """
-<View>
-  <Image name="picture" value="$image"/>
-  <Choices name="digit" toName="picture">
-    <Choice value="0"/><Choice value="1"/><Choice value="2"/>
-  </Choices>
-</View>
-"""
 EACH = 12
 
 
@@ -39,89 +32,9 @@ def label_studio(tmp_path: Path) -> Iterator[LabelStudio]:
 
 @pytest.fixture
 def accrue(tmp_path: Path, label_studio: LabelStudio) -> Iterator[Service]:
-    data = tmp_path / "accrue"
-    subprocess.run([*ACCRUE, "migrate", "--data-dir", data], check=True)
-    create = [*ACCRUE, "keys", "create", "ls", "--scope", "train", "--scope", "predict"]
-    made = subprocess.run(
-        [*create, "--data-dir", str(data)], check=True, capture_output=True, text=True
-    )
-    key = made.stdout.split()[-1]
-    service = Service(
-        data,
-        ACCRUE_KEYS="required",
-        ACCRUE_LABEL_STUDIO_URL=label_studio.url,
-        ACCRUE_LABEL_STUDIO_TOKEN=label_studio.token,
-    )
-    service.http.headers["Authorization"] = f"Bearer {key}"
+    service = connected(tmp_path, label_studio)
     yield service
     service.stop()
-
-
-class Project:
-    """A project with images of digits, and Accrue as its ML backend."""
-
-    def __init__(self, label_studio: LabelStudio, accrue: Service, digits: Digits) -> None:
-        self.sent = label_studio.sent
-        body = {"title": "digits", "label_config": CONFIG}
-        self.id = self.sent("POST", "/api/projects/", json=body)["id"]
-        # Labels of the tasks, in the order of their images.
-        self.truth: dict[int, str] = {}
-        for label in range(3):
-            files = [
-                ("file", (f"{label}-{number}.png", path.read_bytes(), "image/png"))
-                for number, path in enumerate(digits.images(label)[-EACH:])
-            ]
-            for file in files:
-                self.sent("POST", f"/api/projects/{self.id}/import", files=[file])
-        for task in self.tasks():
-            self.truth[task["id"]] = task["data"]["image"].rpartition("-")[0][-1]
-        key = accrue.http.headers["Authorization"].removeprefix("Bearer ")
-        backend = {
-            "project": self.id,
-            "url": f"{accrue.url}/label-studio/digits",
-            "title": "Accrue",
-            "auth_method": "BASIC_AUTH",
-            "basic_auth_user": "accrue",
-            "basic_auth_pass": key,
-        }
-        self.backend = self.sent("POST", "/api/ml", json=backend)
-
-    def tasks(self) -> list[dict[str, Any]]:
-        query = {"project": self.id, "fields": "all", "page_size": 100}
-        found: list[dict[str, Any]] = self.sent("GET", "/api/tasks/", params=query)["tasks"]
-        return found
-
-    def predicted(self, model_version: str) -> dict[int, str]:
-        """Ask for predictions of all tasks, and return those of a version by task."""
-        action = {"id": "retrieve_tasks_predictions", "project": self.id}
-        selected = {"selectedItems": {"all": True, "excluded": []}}
-        self.sent("POST", "/api/dm/actions", params=action, json=selected)
-        predictions = self.sent("GET", "/api/predictions/", params={"project": self.id})
-        found = {}
-        for prediction in predictions:
-            if prediction["model_version"] == model_version:
-                (result,) = prediction["result"]
-                assert (result["from_name"], result["to_name"]) == ("digit", "picture")
-                assert 0 < prediction["score"] <= 1
-                (found[prediction["task"]],) = result["value"]["choices"]
-        return found
-
-    def annotate(self, task: int, label: str, annotation: int | None = None) -> int:
-        """Annotate a task, or change what an annotation says."""
-        result = {
-            "from_name": "digit",
-            "to_name": "picture",
-            "type": "choices",
-            "value": {"choices": [label]},
-        }
-        body = {"result": [result]}
-        if annotation is not None:
-            self.sent("PATCH", f"/api/annotations/{annotation}/", json=body)
-            return annotation
-        return int(self.sent("POST", f"/api/tasks/{task}/annotations/", json=body)["id"])
-
-    def train(self) -> None:
-        self.sent("POST", f"/api/ml/{self.backend['id']}/train", json={})
 
 
 def test_a_project_is_predicted_and_learnt(
@@ -129,8 +42,13 @@ def test_a_project_is_predicted_and_learnt(
 ) -> None:
     accrue.create("digits")
     accrue.learn("digits", digits.zip([0, 1]))
-    project = Project(label_studio, accrue, digits)
-    assert (project.backend["state"], project.backend["model_version"]) == ("CO", "digits 1")
+    images = {
+        str(label): [path.read_bytes() for path in digits.images(label)[-EACH:]]
+        for label in range(3)
+    }
+    project = Project(label_studio, images)
+    backend = project.connect(accrue.url, "digits", key_of(accrue))
+    assert (backend["state"], backend["model_version"]) == ("CO", "digits 1")
 
     # Pre-annotations: of classes that are known.
     found = project.predicted("digits 1")
