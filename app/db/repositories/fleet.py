@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import Session
 
 from app.db.repositories import leases as lease_rows, turns as turn_rows
 from app.db.rows import group
 from app.db.tables import (
+    Base,
     Blob,
     Classifier,
     Installation,
@@ -61,6 +62,11 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
     """Read all counts; a worker is alive if it was seen at or after `workers_since`."""
     by_kind = select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     blobs, size = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
+    classifiers, versions = session.execute(select(_count(Classifier), _count(Version))).one()
+    sweep = select(
+        Installation.sweep_due_at, Installation.sweep_error, Installation.undeleted_blobs
+    )
+    due_at, error, undeleted = session.execute(sweep).one_or_none() or (None, None, 0)
     return FleetCounts(
         jobs={(kind, state): count for kind, state, count in session.execute(by_kind)},
         waiting=_waiting(session, now),
@@ -68,14 +74,18 @@ def counts(session: Session, *, now: datetime, workers_since: datetime) -> Fleet
         failures=_failures(session),
         workers=_workers(session, workers_since),
         deliveries=_deliveries(session),
-        classifiers=session.scalar(select(func.count()).select_from(Classifier)) or 0,
-        versions=session.scalar(select(func.count()).select_from(Version)) or 0,
+        classifiers=classifiers,
+        versions=versions,
         blobs=blobs,
         blob_bytes=int(size or 0),
-        sweep_due_at=session.scalar(select(Installation.sweep_due_at)),
-        sweep_error=session.scalar(select(Installation.sweep_error)),
-        undeleted_blobs=session.scalar(select(Installation.undeleted_blobs)) or 0,
+        sweep_due_at=due_at,
+        sweep_error=error,
+        undeleted_blobs=undeleted,
     )
+
+
+def _count(table: type[Base]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).scalar_subquery()
 
 
 def _waiting(session: Session, now: datetime) -> dict[str, WaitingJobs]:

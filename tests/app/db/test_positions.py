@@ -1,13 +1,15 @@
 """Positions in the queue are those of ranking all jobs."""
 
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.repositories import positions
+from app.db.repositories import positions, queues
+from app.db.repositories.queues import Queues
 from app.db.tables import Classifier, Job
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -100,5 +102,60 @@ def test_a_job_that_is_queued_again_in_between_has_no_position_yet(
         session.flush()
         assert positions.positions(session, ["job"]) == {"job": 1}
         # As PostgreSQL shows it to the first query, while a worker holds the job.
-        monkeypatch.setattr(positions, "_queues", lambda _session: [])
+        monkeypatch.setattr(positions, "queues", lambda _session: Queues([], []))
         assert positions.positions(session, ["job"]) == {}
+
+
+def queue(database: Database, *job_ids: str) -> None:
+    """Queue jobs of a classifier that is made where there is none."""
+    with database.transaction() as session:
+        if session.get(Classifier, "cls") is None:
+            session.add(Classifier(id="cls", name="toy", spec={}, created_at=NOW))
+            session.flush()
+        made = {"workspace": "default", "classifier_id": "cls", "kind": "learn", "request": {}}
+        session.add_all(
+            Job(id=job_id, state="queued", created_at=NOW, **made) for job_id in job_ids
+        )
+
+
+def test_queues_are_remembered_until_a_job_joins(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Session] = []
+    read = queues._read
+
+    def counted(session: Session) -> Queues:
+        reads.append(session)
+        return read(session)
+
+    monkeypatch.setattr(queues, "_read", counted)
+    monkeypatch.setattr(queues, "_SECONDS", 60)
+
+    def told(*job_ids: str) -> dict[str, int]:
+        with database.reading() as session:
+            return positions.positions(session, job_ids)
+
+    queue(database, "job_1", "job_2")
+    assert told("job_1", "job_2") == told("job_1", "job_2") == {"job_1": 1, "job_2": 2}
+    assert len(reads) == 1
+    queue(database, "job_3")
+    assert told("job_3") == {"job_3": 3}
+    with database.transaction() as session:
+        session.get_one(Job, "job_1").state = "cancelled"
+    assert told("job_3") == {"job_3": 2}
+    assert len(reads) == 3
+    monkeypatch.setattr(queues, "_SECONDS", 0)
+    queue(database, "job_4")
+    assert told("job_4") == told("job_4") == {"job_4": 3}
+    assert len(reads) == 5
+
+
+def test_what_a_transaction_sees_is_not_remembered(database: Database) -> None:
+    queue(database, "job_1")
+    with suppress(ZeroDivisionError), database.transaction() as session:
+        session.get_one(Job, "job_1").state = "cancelled"
+        session.flush()
+        assert positions.positions(session, ["job_1"]) == {}
+        raise ZeroDivisionError
+    with database.reading() as session:
+        assert positions.positions(session, ["job_1"]) == {"job_1": 1}
