@@ -22,7 +22,7 @@ from app.services.classifiers import accuracies
 from app.storage import BlobStore
 from models import methods
 from models.learner import learn
-from models.spec import Spec
+from models.spec import Resize, Spec
 from models.state import encode
 from models.step import StepData, StepResult
 from tests.pictures import pixels, png as picture
@@ -89,12 +89,14 @@ def publish(
     exemplars: Sequence[bytes] = (),
     lacks: Collection[str] = (),
     held_out: int = 0,
+    resize: Resize = "squash",
 ) -> Published:
     """Publish a step's version as its job would; each class gets these `exemplars`.
 
     `lacks` are parts that the release that made it did not have.
     """
     spec, result = step(number, method, held_out)
+    spec = spec.model_copy(update={"resize": resize})
     data = {name: encode(part) for name, part in result.state.parts.items() if name not in lacks}
     parts = {name: store.put(content) for name, content in data.items()}
     images = [store.put(image) for image in exemplars]

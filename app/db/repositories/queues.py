@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Pool, Select, func, select, type_coerce
+from sqlalchemy import Pool, Select, func, select, true, type_coerce
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
@@ -97,7 +97,8 @@ def _select_state() -> Select[Any]:
     holding = select(func.count().label("held"), func.max(Job.heartbeat_at).label("alive")).where(
         Job.state.in_(HOLDING_STATES)
     )
-    return select(queued.subquery(), holding.subquery())
+    left, right = queued.subquery(), holding.subquery()
+    return select(left, right).select_from(left.join(right, true()))
 
 
 @cache

@@ -128,9 +128,13 @@ def test_the_model_answers_as_the_service_does(
     assert (about["classifier"], about["version"], about["image_size"]) == ("signs", 1, SIZE)
 
 
-def test_images_of_other_sizes_are_resized(api: TestClient, publish: Publish) -> None:
-    publish(1)
-    image = picture(3, 40, 23)
+@pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
+@pytest.mark.parametrize("size", [(40, 23), (11, 30)])
+def test_images_of_other_sizes_are_resized(
+    api: TestClient, publish: Publish, resize: str, size: tuple[int, int]
+) -> None:
+    publish(1, resize=resize)
+    image = picture(3, *size)
     scores = run(api.get(EXPORT).content, [image])["scores"][0]
     (result,) = api.post("/predict", content=image, headers=PNG).json()["results"]
     for entry in result["ranked"]:
