@@ -30,7 +30,7 @@ NPM := $(shell command -v npm)
 NODE_STAMP := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-deploy test-triton test-label-studio chaos fuzz-api bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
+.PHONY: help setup demo test test-full test-deploy test-triton test-label-studio notebook chaos fuzz-api bench-learning bench-serving check check-web audit licences problems sbom format format-web migration lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -58,6 +58,11 @@ test-triton: $(STAMP) ## Test the Open Inference Protocol with Triton's client (
 test-label-studio: $(STAMP) ## Test with a real Label Studio (installs it into .peers)
 	$(BIN)/python -m tests.label_studio
 	$(BIN)/python -m pytest tests/label_studio
+
+notebook: $(STAMP) ## Run docs/quickstart.ipynb with the service that runs, and keep what it shows (installs Jupyter beside .venv)
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv run --no-sync --with nbclient --with ipykernel --with jupyter-core \
+		jupyter execute --inplace docs/quickstart.ipynb
+	rm -rf docs/digits
 
 # JOBS sets how long it runs, SEED what happens: make chaos JOBS=300 SEED=7
 chaos: $(STAMP) ## Run real jobs while processes and servers are killed (JOBS=100 SEED=7)

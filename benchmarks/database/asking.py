@@ -95,7 +95,7 @@ async def _costs(url: str, size: Size, rounds: int, repeats: int) -> dict[str, C
     app.state.event_poller = EventPoller(database, 1)
     # Routes ask it what is in memory: nothing is.
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(Path(folder).as_uri())
+        store = open_store(folder)
     app.state.registry = Registry(database, store, store, settings)
     clock = Clock(database)
     found: dict[str, list[Cost]] = {}
