@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.harness import SMALL, Service
+from tests.pictures import png
 from tests.web import shapes
 from tests.web.conftest import Visit
 
@@ -90,6 +91,21 @@ def test_what_the_service_cannot_use_is_named(
     page.get_by_text("Which, and why").click()
     expect(page.get_by_text("shapes/star/0.png: not an image")).to_be_visible()
     expect(page.get_by_text("Version 1 knows 5 classes")).to_be_visible(timeout=240_000)
+
+
+def test_a_manifest_says_the_classes(
+    visit: Callable[..., Visit], service: Service, tmp_path: Path
+) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    rows = [f"{number}.png,{'odd' if number % 2 else 'even'}" for number in range(5)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    service.http.post("/v1/classifiers", json={**SMALL, "name": "manifest"}).raise_for_status()
+    page = visit().go("/classifiers/manifest/teach")
+    page.get_by_label("Choose a folder").set_input_files(tmp_path)
+    expect(page.get_by_text("2 classes, 4 images")).to_be_visible()
+    page.get_by_text("Which, and why").click()
+    expect(page.get_by_text("4.png: is not there")).to_be_visible()
 
 
 def test_a_job_is_cancelled_and_tried_again(

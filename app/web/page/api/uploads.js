@@ -69,11 +69,14 @@ export async function discard(upload) {
   await send("DELETE", path`v1/uploads/${upload}`);
 }
 
+/** @typedef {{label: string | null, split: "train" | "test" | null, group: string | null, reason: string | null}} Place */
+
 /**
- * Asks what folders mean: the class of each file, or why it is not taken. Rejects with a Problem.
- * @param {readonly string[]} paths
- * @returns {Promise<{places: {label: string | null, split: "train" | "test" | null, group: string | null, reason: string | null}[]}>}
+ * Asks what files are taken for: the class of each, or why it is not taken. `text` is what is in those
+ * that may say it of others. Rejects with a Problem.
+ * @param {readonly {name: string, text?: string}[]} files
+ * @returns {Promise<{places: Place[], missing: {name: string, reason: string}[]}>}
  */
-export function layout(paths) {
-  return post("v1/uploads/layout", { files: paths.map((name) => ({ name })) });
+export function layout(files) {
+  return post("v1/uploads/layout", { files });
 }

@@ -14,6 +14,19 @@ const ORDER = new Intl.Collator(undefined, { numeric: true });
 // By their names only: the service says which it can read.
 const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|hif|avif|jp2|j2k|jpx)$/i;
 
+// Files that may say of which class others are, and as many bytes of one as are looked into.
+const MANIFEST = /\.(csv|tsv|jsonl?|ndjson|cls)$/i;
+const LARGEST_MANIFEST = 32_000_000;
+
+/**
+ * Returns what the service is asked about a file.
+ * @param {Entry} entry
+ */
+async function asked({ path, size, read }) {
+  if (!MANIFEST.test(path) || size > LARGEST_MANIFEST) return { name: path };
+  return { name: path, text: await (await read()).text() };
+}
+
 /** The images that wait to be sent. */
 export class Staged {
   #made = 0;
@@ -44,22 +57,21 @@ export class Staged {
   }
 
   /**
-   * Takes files, each under the class that its folder names. Rejects with a Problem.
+   * Takes files, each under the class that its folder or a manifest names. Rejects with a Problem.
    * @param {readonly Entry[]} given
    */
   async addFolders(given) {
     if (!given.length) return;
     // Folders come in any order.
     const entries = given.toSorted((a, b) => ORDER.compare(a.path, b.path));
-    const { places } = await layout(entries.map(({ path }) => path));
+    const { places, missing } = await layout(await Promise.all(entries.map(asked)));
     const loose = staging.freeLabel([
       ...this.known,
       ...this.groups.peek().map(({ label }) => label),
     ]);
     /** @type {Item[]} */
     const items = [];
-    /** @type {{name: string, reason: string}[]} */
-    const leftOut = [];
+    const leftOut = [...missing];
     entries.forEach((entry, index) => {
       const place = places[index];
       if (place?.label) items.push(this.#item(entry, place.label, place));
