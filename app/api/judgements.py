@@ -1,4 +1,4 @@
-"""``…/versions/{version}/held-out``, ``/confusion`` and ``/suspects``: of labelled images."""
+"""``…/versions/{version}/held-out``, ``/judged``, ``/confusion`` and ``/suspects``."""
 
 from typing import Annotated
 
@@ -12,12 +12,9 @@ from app.api.versions import Behind, Reference
 from app.services.classifiers import judgements
 from app.services.classifiers.classifiers import ClassifierNotFoundError
 from app.services.classifiers.confusion import ConfusionView
-from app.services.classifiers.judgements import (
-    JudgementView,
-    LookedAtView,
-    NotJudgedError,
-    SuspectView,
-)
+from app.services.classifiers.goes_by import Use
+from app.services.classifiers.judged_sets import NotJudgedError
+from app.services.classifiers.judgements import JudgementView, LookedAtView
 from app.services.classifiers.version_file import TensorsUnreadableError
 from app.services.classifiers.versions import ClassNotFoundError, VersionNotFoundError
 from app.services.stored import StorageUnavailableError
@@ -37,7 +34,11 @@ _ERRORS = (
 )
 
 
-class SuspectsPage(Page[SuspectView]):
+Label = Annotated[str | None, Query(max_length=1000)]
+Wrong = Annotated[bool | None, Query(description="Whether the version contradicts them.")]
+
+
+class SuspectsPage(Page[JudgementView]):
     """One page of suspects, and how many images were looked at for them."""
 
     looked_at: LookedAtView
@@ -50,21 +51,51 @@ def list_held_out(
     db: DB,
     tensors: Tensors,
     workspace: Workspace,
-    label: Annotated[str | None, Query(max_length=1000)] = None,
-    predicted: Annotated[str | None, Query(max_length=1000)] = None,
-    wrong: Annotated[
-        bool | None, Query(description="Whether the version contradicts them.")
-    ] = None,
+    label: Label = None,
+    predicted: Label = None,
+    wrong: Wrong = None,
     limit: Limit = DEFAULT_LIMIT,
     after: Behind = -1,
 ) -> Page[JudgementView]:
     """List the held-out images with what the version says of them, most surely wrong first."""
-    found = judgements.held_out(
+    found = judgements.judged(
         db,
         tensors,
         workspace,
         name,
         version,
+        used="held_out",
+        label=label,
+        predicted=predicted,
+        wrong=wrong,
+        limit=limit + 1,
+        after=after,
+    )
+    return Page.of(found, limit, lambda image: str(image.position))
+
+
+@router.get("/judged", responses=responses(*_ERRORS, ClassNotFoundError))
+def list_judged(
+    name: str,
+    version: Reference,
+    db: DB,
+    tensors: Tensors,
+    workspace: Workspace,
+    used: Use | None = None,
+    label: Label = None,
+    predicted: Label = None,
+    wrong: Wrong = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: Behind = -1,
+) -> Page[JudgementView]:
+    """List held-out images and those that can be left out, most surely wrong first."""
+    found = judgements.judged(
+        db,
+        tensors,
+        workspace,
+        name,
+        version,
+        used=used,
         label=label,
         predicted=predicted,
         wrong=wrong,
@@ -76,10 +107,15 @@ def list_held_out(
 
 @router.get("/confusion", responses=responses(*_ERRORS))
 def get_confusion(
-    name: str, version: Reference, db: DB, tensors: Tensors, workspace: Workspace
+    name: str,
+    version: Reference,
+    db: DB,
+    tensors: Tensors,
+    workspace: Workspace,
+    used: Use = "held_out",
 ) -> ConfusionView:
-    """Count how often held-out images of one class were called another."""
-    return judgements.confusion(db, tensors, workspace, name, version)
+    """Count how often images of one class were called another."""
+    return judgements.confusion(db, tensors, workspace, name, version, used)
 
 
 @router.get("/suspects", responses=responses(*_ERRORS))
@@ -98,5 +134,5 @@ def list_suspects(
     """
     found = judgements.suspects(db, tensors, workspace, name, version)
     later = [image for image in found.images if image.position > after][: limit + 1]
-    page = Page[SuspectView].of(later, limit, lambda image: str(image.position))
+    page = Page[JudgementView].of(later, limit, lambda image: str(image.position))
     return SuspectsPage(**dict(page), looked_at=found.looked_at)

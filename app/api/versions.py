@@ -6,14 +6,15 @@ from fastapi import Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.access import Router, needs
-from app.api.deps import DB, Config, LoadedModels, Processes, Store, Thumbs, Workspace
+from app.api.deps import DB, Config, LoadedModels, Processes, Store, Tensors, Thumbs, Workspace
 from app.api.json_parameters import MetadataInQuery
 from app.api.paging import DEFAULT_LIMIT, Limit, Page, Since
 from app.api.problems import responses
 from app.imaging.thumbnail import MEDIA_TYPE
-from app.services.classifiers import versions
+from app.services.classifiers import measured_classes, versions
 from app.services.classifiers.annotations import AnnotationsPatch
 from app.services.classifiers.classifiers import ClassifierNotFoundError
+from app.services.classifiers.version_file import TensorsUnreadableError
 from app.services.classifiers.version_views import (
     ExemplarView,
     MatrixRowView,
@@ -96,18 +97,26 @@ def annotate_version(
 
 @router.get(
     _VERSIONS + "/{version}/classes",
-    responses=responses(ClassifierNotFoundError, VersionNotFoundError),
+    responses=responses(
+        ClassifierNotFoundError,
+        VersionNotFoundError,
+        TensorsUnreadableError,
+        StorageUnavailableError,
+    ),
 )
 def list_classes(
     name: str,
     version: Reference,
     db: DB,
+    tensors: Tensors,
     workspace: Workspace,
     limit: Limit = DEFAULT_LIMIT,
     after: Behind = -1,
 ) -> Page[MeasuredClassView]:
     """List the classes that a version knows, with the accuracy on each, in their order."""
-    found = versions.classes(db, workspace, name, version, limit=limit + 1, after=after)
+    found = measured_classes.page(
+        db, tensors, workspace, name, version, limit=limit + 1, after=after
+    )
     return Page.of(found, limit, lambda view: str(view.index))
 
 

@@ -13,6 +13,7 @@ from app.db.tables import Version
 from app.imaging.webp import WebP
 from app.services.classifiers import accuracies
 from app.services.classifiers.annotations import Annotations
+from app.services.classifiers.goes_by import GoesByView
 from models.spec import Settings
 
 
@@ -32,6 +33,7 @@ class MeasuredClassView(ClassView):
     accuracy: float | None = Field(description="Null without held-out images.")
     standard_error: float | None
     measured_on: int | None = Field(description="How many held-out images it has.")
+    goes_by: GoesByView
 
 
 class MatrixRowView(BaseModel):
@@ -75,6 +77,7 @@ class LeaveOneOutView(BaseModel):
 class MetricsSummary(BaseModel):
     """Metrics on held-out images; null where there is nothing to measure on."""
 
+    goes_by: GoesByView
     accuracy: float | None = Field(None, description="Over all classes so far.")
     standard_error: float | None = None
     measured_on: int | None = Field(None, description="How many held-out images there are.")
@@ -230,7 +233,7 @@ def of(session: Session, row: Version) -> VersionView:
     )
     return VersionView(
         learnt_with=_learnt_with(row.spec),
-        **shared | {"metrics": accuracies.whole(session, row, classes)},
+        **shared | {"metrics": shared["metrics"] | accuracies.whole(session, row, classes)},
         classes=[ClassView(**columns_of(known), exemplars=known.kept) for known in classes],
         new_bytes=sum(
             size for sha256, size in sizes.get(row.id, {}).items() if sha256 not in inherited
@@ -252,6 +255,7 @@ def _shared(
     return {
         **columns_of(row),
         **row.annotations,
+        "metrics": {**row.metrics, "goes_by": GoesByView.of_version(row.metrics)},
         "parent": parents.get(row.parent_id or ""),
         "job": row.job_id,
         "aliases": names[row.id],

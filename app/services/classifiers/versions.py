@@ -23,7 +23,6 @@ from app.services.classifiers.references import is_number
 from app.services.classifiers.version_views import (
     ExemplarView,
     MatrixRowView,
-    MeasuredClassView,
     VersionSummary,
     VersionView,
 )
@@ -97,19 +96,6 @@ def page(
             session, classifier.id, since=since, metadata=metadata, limit=limit, before=before
         )
         return version_views.summaries(session, found)
-
-
-def classes(
-    db: Database, workspace: str, name: str, reference: str, *, limit: int, after: int
-) -> list[MeasuredClassView]:
-    """Return up to `limit` of a version's classes by index, those after an index.
-
-    Raises ClassifierNotFoundError and VersionNotFoundError.
-    """
-    with db.reading() as session:
-        version = require(session, classifiers.require(session, workspace, name), reference)
-        found = version_rows.page_of_classes(session, version.id, limit=limit, after=after)
-        return [MeasuredClassView(**columns_of(row), exemplars=row.kept) for row in found]
 
 
 def matrix(

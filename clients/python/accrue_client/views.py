@@ -153,9 +153,26 @@ class Event(View):
     data: dict[str, Any] = {}
 
 
-class Metrics(View):
-    """What was measured of a version, on held-out images; None where there are none."""
+class GoesBy(View):
+    """The accuracy that a version goes by.
 
+    It is on held-out images, or where few are held out, `used` being `trained`, on images that were
+    learnt, each left out of what judges it.
+    """
+
+    accuracy: float | None = None
+    images: int
+    standard_error: float | None = None
+    used: str
+
+
+class Metrics(View):
+    """What was measured of a version, on held-out images; None where there are none.
+
+    `goes_by` is None with releases that did not have it.
+    """
+
+    goes_by: GoesBy | None = None
     accuracy: float | None = None
     standard_error: float | None = None
     measured_on: int | None = None

@@ -63,6 +63,7 @@ def test_held_out_images_are_paged_the_most_surely_wrong_first(api: TestClient) 
         "predicted": LABELS[1],
         "score": pytest.approx(0.7),
         "label_score": pytest.approx(0.3),
+        "used": "held_out",
     }
     rest = api.get(f"{VERSION}/held-out?after={first['next']}").json()
     assert [image["sha256"] for image in rest["data"]] == [digest(0)]
@@ -86,6 +87,75 @@ def test_held_out_images_are_paged_the_most_surely_wrong_first(api: TestClient) 
 def test_confusions_of_held_out_images_are_counted(api: TestClient) -> None:
     found = api.get(f"{VERSION}/confusion").json()
     assert found == {"labels": [LABELS[0], LABELS[1]], "counts": [[1, 2], [0, 1]]}
+
+
+@pytest.mark.usefixtures("version")
+def test_judged_images_are_held_out_or_left_out(api: TestClient) -> None:
+    first = api.get(f"{VERSION}/judged?limit=4").json()
+    rest = api.get(f"{VERSION}/judged?after={first['next']}").json()
+    found = [(image["sha256"], image["used"]) for image in first["data"] + rest["data"]]
+    uses = {n: "trained" if n >= 10 else "held_out" for n in (11, 1, 3, 10, 2, 0)}
+    assert found == [(digest(number), use) for number, use in uses.items()]
+    for query, numbers in (
+        ({"used": "trained"}, (11, 10)),
+        ({"used": "held_out", "wrong": True}, (1, 3)),
+        ({"label": LABELS[1]}, (11, 2)),
+        ({"used": "trained", "predicted": LABELS[0], "wrong": False}, (10,)),
+    ):
+        chosen = api.get(f"{VERSION}/judged", params=query).json()["data"]
+        assert [image["sha256"] for image in chosen] == [digest(n) for n in numbers]
+    counted = api.get(f"{VERSION}/confusion?used=trained").json()
+    assert counted == {"labels": [LABELS[0], LABELS[1]], "counts": [[1, 0], [1, 0]]}
+    assert api.get(f"{VERSION}/judged?used=both").json()["code"] == "invalid-request"
+
+
+def left_out(database: Database, version: Published, **changed: object) -> None:
+    """Give a version a leave-one-out accuracy, as where few images are held out."""
+    found = {"accuracy": 0.5, "images": 2, "standard_error": 0.35, "grouped": False, **changed}
+    with database.transaction() as session:
+        row = session.get_one(Version, version.id)
+        row.metrics = {**row.metrics, "measured_on": 4, "leave_one_out": found}
+
+
+def test_a_version_goes_by_what_is_left_out_where_few_images_are_held_out(
+    api: TestClient, version: Published, database: Database
+) -> None:
+    assert api.get(VERSION).json()["metrics"]["goes_by"]["used"] == "held_out"
+    left_out(database, version)
+    expected = {"accuracy": 0.5, "images": 2, "standard_error": 0.35, "used": "trained"}
+    assert api.get(VERSION).json()["metrics"]["goes_by"] == expected
+    [listed] = api.get("/v1/classifiers/signs/versions").json()["data"]
+    assert listed["metrics"]["goes_by"] == expected
+    classes = api.get(f"{VERSION}/classes").json()["data"]
+    assert [each["goes_by"] for each in classes] == [
+        {"accuracy": 1.0, "images": 1, "standard_error": 0.0, "used": "trained"},
+        {"accuracy": 0.0, "images": 1, "standard_error": 0.0, "used": "trained"},
+    ]
+    second = api.get(f"{VERSION}/classes?after=0").json()["data"]
+    assert second == classes[1:]
+
+
+def test_left_out_images_of_groups_count_only_where_none_is_held_out(
+    api: TestClient, version: Published, database: Database
+) -> None:
+    left_out(database, version, grouped=True, standard_error=None)
+    assert api.get(VERSION).json()["metrics"]["goes_by"]["images"] == 4
+    with database.transaction() as session:
+        row = session.get_one(Version, version.id)
+        row.metrics = {**row.metrics, "measured_on": 0}
+    found = api.get(VERSION).json()["metrics"]["goes_by"]
+    assert (found["used"], found["standard_error"]) == ("trained", None)
+    first = api.get(f"{VERSION}/classes").json()["data"][0]["goes_by"]
+    assert (first["used"], first["standard_error"]) == ("trained", None)
+
+
+def test_classes_go_by_held_out_images_where_nothing_is_kept_of_others(
+    api: TestClient, publish: Callable[..., Published], database: Database
+) -> None:
+    left_out(database, publish(0, held_out=2))
+    for known in api.get(f"{VERSION}/classes").json()["data"]:
+        assert known["goes_by"]["used"] == "held_out"
+        assert known["goes_by"]["images"] == known["measured_on"] == 2
 
 
 @pytest.mark.usefixtures("version")

@@ -28,6 +28,7 @@ def test_version_tells_what_it_knows(api: TestClient, publish: Publish) -> None:
     assert [known["index"] for known in version["classes"]] == [0, 1, 2]
     assert [known["task"] for known in version["classes"]] == [0, 0, 1]
     assert set(version["metrics"]) == {
+        "goes_by",
         "accuracy",
         "average_incremental_accuracy",
         "forgetting",
@@ -113,6 +114,12 @@ def test_classes_come_in_pages_with_their_accuracies(api: TestClient, publish: P
     }
     for known, shown in zip(found, whole["classes"], strict=True):
         measured = {name: known.pop(name) for name in figures}
+        assert known.pop("goes_by") == {
+            "accuracy": measured["accuracy"],
+            "images": measured["measured_on"],
+            "standard_error": measured["standard_error"],
+            "used": "held_out",
+        }
         assert known == shown
         assert measured == {
             name: whole["metrics"][metric][known["label"]] for name, metric in figures.items()
