@@ -1,4 +1,7 @@
-"""What a client should know of a new version before trusting it, whatever its method."""
+"""What a client should know of a new version before trusting it, whatever its method.
+
+Who reads it may know only the web page: what the API calls things is in brackets at the end.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +14,11 @@ FEW_STEPS = 50
 WELL_LEARNT = 0.9
 # On fewer held-out images an accuracy has a standard error of up to 11 points and more.
 FEW_HELD_OUT = 20
+
+_SURER = (
+    "more images of each class would make it surer (or a larger validation_fraction, or an upload "
+    "with split=test)"
+)
 
 
 def of_training(
@@ -25,17 +33,18 @@ def of_training(
         return []
     found = []
     if fit is not None and fit.at_chance:
-        tried, lower = "", "a tenth of the lr, "
+        tried, lower = "", ", a tenth of the lr"
         if second is not None:
-            tried, lower = f"; a second try at a tenth of the lr reached {second:.0%}", ""
+            tried, lower = f"; a second, slower try reached {second:.0%}", ""
         found.append(
-            f"{_near_chance(fit)}{tried}; try {lower}more epochs, more images or pretrained weights"
+            f"{_near_chance(fit)}{tried}: give more images (or pretrained weights, more epochs"
+            f"{lower})"
         )
     reached = accuracy if fit is None else fit.accuracy
     if steps < FEW_STEPS and (reached is None or reached < WELL_LEARNT):
         found.append(
-            f"training took only {steps} steps, too few to learn much: give more images, more "
-            "epochs or a smaller batch_size"
+            f"training took only {steps} steps, too few to learn much: give more images (or more "
+            "epochs, a smaller batch_size)"
         )
     return found
 
@@ -51,8 +60,8 @@ def of_second_try(first: float, second: float, fit: Fit) -> list[str]:
         return []
     return [
         f"training ended near chance at first: of its own images {first:.0%} were named rightly, "
-        f"where guessing gets {fit.chance:.0%}; a second try at a tenth of the lr reached "
-        f"{second:.0%} and is kept: set that lr in the options to spare the time of the first"
+        f"where guessing gets {fit.chance:.0%}; a second, slower try reached {second:.0%} and is "
+        "kept (a tenth of the lr in the options spares the time of the first)"
     ]
 
 
@@ -65,14 +74,15 @@ def of_epochs(chosen: Sequence[int], *, left_open: bool) -> list[str]:
         return []
     if not chosen:
         return [
-            "epochs is null, but there is no held-out image of the classes to say when to stop, so "
-            "the method's usual number of epochs was trained: give epochs, or raise "
-            "validation_fraction"
+            "no image of the classes is held out to say when training should stop, so it took as "
+            "long as the method usually does: give more images of each class (or a number of "
+            "epochs, a larger validation_fraction)"
         ]
     numbers = " and ".join(map(str, chosen))
     return [
-        f"held-out images chose the epoch to keep ({numbers}), so the accuracy on them is a little "
-        "too high: give a number of epochs where you need one that is not"
+        "held-out images chose when training should stop, so the accuracy on them is a little too "
+        f"high (epochs kept: {numbers}; where you need an accuracy that is not, give a number of "
+        "epochs)"
     ]
 
 
@@ -85,9 +95,9 @@ def of_held_out(fit: Fit | None, held_out: Fit) -> list[str]:
     if told or held_out.images < FEW_HELD_OUT or held_out.classes < 2 or not held_out.at_chance:
         return []
     return [
-        f"the accuracy on held-out images, {held_out.accuracy:.0%}, is hardly better than guessing "
-        f"({held_out.chance:.0%}): give more images of each class, a pretrained backbone "
-        "or a smaller one, or a larger image_size"
+        "the accuracy on held-out images is hardly better than guessing, which gets "
+        f"{held_out.chance:.0%}: give more images of each class (or a pretrained backbone, a "
+        "smaller one, a larger image_size)"
     ]
 
 
@@ -105,9 +115,8 @@ def of_accuracy(
 
     `left_out` is the leave-one-out accuracy of the metrics, where there is one.
     """
-    stands_in = "" if left_out is None else _stands_in(left_out)
     if not held_out:
-        return [f"no image is held out, so there is no accuracy: {stands_in}"] if stands_in else []
+        return [] if left_out is None else [f"no image is held out, so {_goes_by(left_out)}"]
     if classes == 1:
         return [
             "there is a single class, so the accuracy of 100 % says nothing: no answer can be "
@@ -115,22 +124,19 @@ def of_accuracy(
         ]
     if held_out >= FEW_HELD_OUT:
         return []
-    images = "one image" if held_out == 1 else f"{held_out} images"
-    return [
-        f"the accuracy rests on {images}, so chance alone moves it by up to "
-        f"{50 / held_out**0.5:.0f} points: send more images, raise validation_fraction, or send an "
-        "upload with split=test" + (f"; {stands_in}" if stands_in else "")
-    ]
+    images = "one image is" if held_out == 1 else f"{held_out} images are"
+    moved = f"by up to {50 / held_out**0.5:.0f} points"
+    if left_out is None or left_out["grouped"]:
+        return [f"only {images} held out, so chance alone moves the accuracy {moved}: {_SURER}"]
+    few = f"only {images} held out, and chance alone moves an accuracy on so few {moved}"
+    return [f"{few}, so {_goes_by(left_out)}"]
 
 
-def _stands_in(left_out: Mapping[str, Any]) -> str:
-    text = (
-        f"leave_one_out in the metrics is the accuracy on {left_out['images']} training images, "
-        f"each left out of what judges it: {left_out['accuracy']:.1%}"
-    )
+def _goes_by(left_out: Mapping[str, Any]) -> str:
+    text = "the accuracy is that on learnt images, each judged as if it had not been learnt"
     if left_out["grouped"]:
-        text += ", which is too high, since each is judged by other images of its group"
-    return text
+        text += ", which is too high, since others of its group have been"
+    return f"{text}: {_SURER}"
 
 
 def of_forgetting(before: Sequence[int], after: Sequence[int]) -> list[str]:

@@ -64,7 +64,7 @@ def test_the_weights_of_the_best_epoch_are_kept(chain: Callable[..., Chain]) -> 
     assert result.metrics["report"]["epochs"] == [
         {"trained": len(saved), "best": best + 1, "held_out_accuracy": max(accuracies)}
     ]
-    assert any(f"chose the epoch to keep ({best + 1})" in said for said in result.warnings)
+    assert any(f"(epochs kept: {best + 1};" in said for said in result.warnings)
 
 
 @pytest.mark.usefixtures("quick")
@@ -94,7 +94,7 @@ def test_without_held_out_images_the_usual_epochs_are_trained(
     told: list[Progress] = []
     result = learn(learner.spec, None, none, device="cpu", report=told.append)
     assert max(each.epoch or 0 for each in told) == 3
-    assert any("no held-out image" in said for said in result.warnings)
+    assert any("no image of the classes is held out" in said for said in result.warnings)
     assert "epochs" not in result.metrics["report"]
 
 
