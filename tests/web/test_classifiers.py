@@ -26,7 +26,7 @@ def test_a_name_is_enough(visit: Callable[..., Visit], service: Service) -> None
 def test_more_can_be_chosen(visit: Callable[..., Visit], service: Service) -> None:
     page = visit().go("/new")
     page.get_by_label("Name").fill("chosen")
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Choose method and network myself").click()
     page.get_by_label("Method").select_option("icarl")
     page.get_by_label("Epochs").fill("3")
     page.get_by_role("button", name="Create and teach").click()
@@ -42,7 +42,7 @@ def test_the_service_advises_on_images_which_are_then_taught(
     window = visit()
     page = window.go("/new")
     page.get_by_label("Name").fill("advised")
-    page.get_by_text("Advice", exact=True).click()
+    page.get_by_text("Have the service find what suits my images").click()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a folder to try").click()
     chooser.value.set_files(home)
@@ -79,7 +79,7 @@ def test_what_is_not_a_number_is_not_passed_over(visit: Callable[..., Visit]) ->
     window = visit()
     page = window.go("/new")
     page.get_by_label("Name").fill("sized")
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Choose method and network myself").click()
     page.get_by_label("Image size").fill("large")
     page.get_by_role("button", name="Create and teach").click()
     expect(page.get_by_role("alert")).to_contain_text("image_size")

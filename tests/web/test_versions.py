@@ -40,7 +40,7 @@ def test_roll_back_says_what_changes(visit: Callable[..., Visit], branching: Ser
 
     page.get_by_role("link", name="Version 2").last.click()
     changes = page.get_by_role("region", name="Roll back to it")
-    expect(changes).to_contain_text("live names version 2 instead of version 3.")
+    expect(changes).to_contain_text("From now on version 2 answers instead of version 3.")
     expect(changes).to_contain_text("It tells apart 2 and 3 too.")
     expect(changes).to_contain_text("It no longer knows 4.")
     matrix = page.get_by_role("region", name="Accuracy matrix")

@@ -1,6 +1,7 @@
 // The frame: menu, the tabs of a classifier, signing in, and the screen that the address names.
 
 import { get } from "./api/client.js";
+import { reachable } from "./api/reach.js";
 import { key, keysOn, may, refused, scopes, signOut, signedIn } from "./api/session.js";
 import { append, h } from "./lib/dom.js";
 import { address, link, match } from "./lib/router.js";
@@ -11,10 +12,12 @@ import { themeButton } from "./theme.js";
 import { announcements } from "./ui/announce.js";
 import { button, linkButton } from "./ui/button.js";
 import { icon } from "./ui/icon.js";
-import { emptyScreen, problemNotice } from "./ui/notice.js";
+import { emptyScreen, notice, problemNotice } from "./ui/notice.js";
 import { loading } from "./ui/resource.js";
 
 const NAME = "Accrue";
+// When the other screens are loaded, in seconds.
+const LATER = 2;
 const here = signal(address(location.hash));
 addEventListener("hashchange", () => (here.value = address(location.hash)));
 
@@ -27,15 +30,30 @@ export function start() {
   append(document.body, [
     h("a", { class: "skip", href: "#main", onclick: skipTo(main) }, "Skip to the content"),
     top(),
+    () => (reachable.value ? null : away()),
     () => about(found.value),
     main,
     announcements,
   ]);
   showScreens(main, found);
+  // Once it is shown, so that later screens are there even while the service is not.
+  setTimeout(() => SCREENS.forEach((screen) => void screen.load().catch(() => {})), 1000 * LATER);
   effect(() => {
     void signedIn.value;
     untracked(() => void learnWhoAsks());
   });
+}
+
+function away() {
+  return h(
+    "div",
+    { class: "away" },
+    notice(
+      "warning",
+      "The service does not answer",
+      "What you have done here is kept, and goes on by itself once it answers again.",
+    ),
+  );
 }
 
 /** Asks whether a key is wanted, and what the one that is here may do. */

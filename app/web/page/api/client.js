@@ -2,6 +2,7 @@
 
 import { key, keysOn, refused } from "./session.js";
 import { isAbort, problemOf, unreachable } from "./problem.js";
+import { back } from "./reach.js";
 
 /**
  * @typedef {object} Options
@@ -15,7 +16,7 @@ import { isAbort, problemOf, unreachable } from "./problem.js";
 // Seconds before each further try. A try is repeated only where that does no harm: a POST has an
 // Idempotency-Key.
 const PAUSES = [0.5, 1.5, 4];
-const PASSING = new Set([0, 429, 502, 503, 504]);
+const PASSING = new Set([429, 502, 503, 504]);
 
 /**
  * Returns the URL of a path of the API.
@@ -41,7 +42,8 @@ export function path(fixed, ...names) {
 }
 
 /**
- * Sends a request and returns its answer. Rejects with a Problem.
+ * Sends a request and returns its answer. Rejects with a Problem. Where the service does not answer
+ * at all, it waits until it does.
  * @param {string} method
  * @param {string} to
  * @param {Options} [options]
@@ -61,6 +63,11 @@ export async function send(method, to, options = {}) {
       return await once(method, url(to, options.query), { headers, body, signal: options.signal });
     } catch (error) {
       const problem = /** @type {import("./problem.js").Problem} */ (error);
+      if (problem.status === 0) {
+        await back(options.signal);
+        tries -= 1;
+        continue;
+      }
       const pause = PAUSES[tries];
       const wait = problem.retryAfter ?? pause;
       if (isAbort(error) || !PASSING.has(problem.status) || pause === undefined || wait > 10)

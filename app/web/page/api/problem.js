@@ -23,6 +23,16 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * Says whether the same request may succeed later.
+ * @param {unknown} error
+ */
+export function mayPass(error) {
+  if (!(error instanceof Problem)) return false;
+  const { status } = error;
+  return status === 0 || status === 408 || status === 409 || status === 429 || status >= 500;
+}
+
 /** @returns {Problem} */
 export function unreachable() {
   return new Problem({

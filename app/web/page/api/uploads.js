@@ -75,7 +75,7 @@ export async function discard(upload) {
  * Asks what files are taken for: the class of each, or why it is not taken. `text` is what is in those
  * that may say it of others. Rejects with a Problem.
  * @param {readonly {name: string, text?: string}[]} files
- * @returns {Promise<{places: Place[], missing: {name: string, reason: string}[]}>}
+ * @returns {Promise<{places: Place[], missing: {name: string, reason: string}[], problem: string | null}>}
  */
 export function layout(files) {
   return post("v1/uploads/layout", { files });

@@ -4,6 +4,26 @@ import { zipEntries } from "./zip.js";
 
 /** @typedef {import("./zip.js").Entry} Entry */
 
+// By their names only: the service says which it can read.
+const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|hif|avif|jp2|j2k|jpx)$/i;
+const ENDING = /\.[a-z0-9]{1,5}$/i;
+
+/**
+ * Says whether a file is an image, by its name.
+ * @param {string} path
+ */
+export function isImage(path) {
+  return IMAGE.test(path);
+}
+
+/**
+ * Says whether a file may be an image: a name without an ending says nothing.
+ * @param {string} path
+ */
+export function mayBeImage(path) {
+  return isImage(path) || !ENDING.test(path);
+}
+
 /**
  * Lists what was dropped. Must be called while the event is handled: later its files are gone.
  * @param {DataTransfer} dropped

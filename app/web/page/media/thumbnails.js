@@ -11,9 +11,10 @@ const waiting = [];
 /**
  * Shows a small picture of a file, made when it comes near.
  * @param {() => Promise<Blob>} read
- * @param {{alt: string, side?: number}} options
+ * @param {{alt: string, side?: number, failed?: () => void}} options `failed` is called where it
+ * cannot be shown
  */
-export function fileThumbnail(read, { alt, side = 192 }) {
+export function fileThumbnail(read, { alt, side = 192, failed }) {
   const name = alt ? { role: "img", "aria-label": alt } : { "aria-hidden": "true" };
   const canvas = h("canvas", { ...name, class: "stored", width: 1, height: 1 });
   let gone = false;
@@ -21,8 +22,13 @@ export function fileThumbnail(read, { alt, side = 192 }) {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
     queue(async () => {
-      if (!gone)
-        await draw(canvas, await read(), side).catch(() => canvas.classList.add("missing"));
+      if (gone) return;
+      try {
+        await draw(canvas, await read(), side);
+      } catch {
+        canvas.classList.add("missing");
+        failed?.();
+      }
     });
   });
   observer.observe(canvas);

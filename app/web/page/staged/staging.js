@@ -83,9 +83,10 @@ export function freeLabel(taken) {
  * Returns what is worth knowing before the images are sent, about each class.
  * @param {readonly Item[]} items
  * @param {readonly string[]} known labels that the classifier knows
+ * @param {ReadonlySet<string>} [broken] ids of images that cannot be shown
  * @returns {Warning[]}
  */
-export function warnings(items, known) {
+export function warnings(items, known, broken = new Set()) {
   const classes = groups(items);
   return [
     ...classes.flatMap((one) => fewImages(one, known)),
@@ -94,6 +95,7 @@ export function warnings(items, known) {
       known,
     ),
     ...sameImages(items),
+    ...classes.flatMap((one) => damaged(one, broken)),
   ];
 }
 
@@ -106,6 +108,18 @@ function fewImages({ label, items }, known) {
   if (items.length >= FEW || known.includes(label)) return [];
   const many = items.length === 1 ? "Only 1 image" : `Only ${items.length} images`;
   return [{ about: label, text: `${many}: ${FEW} or more teach a class well.`, ids: [] }];
+}
+
+/**
+ * @param {Group} one
+ * @param {ReadonlySet<string>} broken
+ * @returns {Warning[]}
+ */
+function damaged({ label, items }, broken) {
+  const ids = items.filter(({ id }) => broken.has(id)).map(({ id }) => id);
+  if (!ids.length) return [];
+  const many = ids.length === 1 ? "1 file" : `${ids.length} files`;
+  return [{ about: label, text: `${many} cannot be shown: damaged, or not an image.`, ids }];
 }
 
 /**

@@ -1,7 +1,9 @@
 // What the screen knows: the images that wait, their classes, and what the classifier knows already.
 
+import { Problem } from "../api/problem.js";
 import { layout } from "../api/uploads.js";
 import { batch, computed, signal } from "../lib/signals.js";
+import { isImage } from "../media/files.js";
 import { hashOf } from "../media/hashing.js";
 import { announce } from "../ui/announce.js";
 import { count } from "../lib/format.js";
@@ -11,12 +13,13 @@ import * as staging from "./staging.js";
 /** @typedef {import("../media/files.js").Entry} Entry */
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });
-// By their names only: the service says which it can read.
-const IMAGE = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|hei[cf]|hif|avif|jp2|j2k|jpx)$/i;
 
+// What a browser shows, unless it is damaged.
+const SHOWN = /\.(jpe?g|jpe|jfif|png|webp|bmp|gif)$/i;
 // Files that may say of which class others are, and as many bytes of one as are looked into.
 const MANIFEST = /\.(csv|tsv|jsonl?|ndjson|cls)$/i;
 const LARGEST_MANIFEST = 32_000_000;
+const NO_IMAGE = "not an image, by its name";
 
 /**
  * Returns what the service is asked about a file.
@@ -27,6 +30,11 @@ async function asked({ path, size, read }) {
   return { name: path, text: await (await read()).text() };
 }
 
+/** @param {string} detail */
+function nothingIn(detail) {
+  return new Problem({ status: 422, code: "no-images", title: "No image was added", detail });
+}
+
 /** The images that wait to be sent. */
 export class Staged {
   #made = 0;
@@ -35,18 +43,20 @@ export class Staged {
   /** @type {Map<string, string>} the key of each class's card, by label; a renamed class keeps its card */
   #keys = new Map();
 
-  /** @param {readonly string[]} known labels that the classifier knows */
-  constructor(known) {
-    this.known = known;
-    /** @type {readonly string[]} labels of what was sent last */
-    this.taught = [];
+  constructor() {
+    /** Labels that the classifier knows. */
+    this.known = signal(/** @type {readonly string[]} */ ([]));
+    /** Images that the browser cannot show, although it knows their format. */
+    this.broken = signal(/** @type {ReadonlySet<string>} */ (new Set()));
     this.items = signal(/** @type {readonly Item[]} */ ([]));
     /** Files that were not taken, with the reason. */
     this.leftOut = signal(/** @type {readonly {name: string, reason: string}[]} */ ([]));
     this.groups = computed(() =>
       staging.groups(this.items.value).map((group) => ({ ...group, key: this.#key(group.label) })),
     );
-    this.warnings = computed(() => staging.warnings(this.items.value, this.known));
+    this.warnings = computed(() =>
+      staging.warnings(this.items.value, this.known.value, this.broken.value),
+    );
   }
 
   /** @param {string} label */
@@ -61,12 +71,13 @@ export class Staged {
    * @param {readonly Entry[]} given
    */
   async addFolders(given) {
-    if (!given.length) return;
+    if (!given.length) throw nothingIn("The folder is empty.");
     // Folders come in any order.
     const entries = given.toSorted((a, b) => ORDER.compare(a.path, b.path));
-    const { places, missing } = await layout(await Promise.all(entries.map(asked)));
+    const asking = await Promise.all(entries.map(asked));
+    const { places, missing, problem } = await layout(asking);
     const loose = staging.freeLabel([
-      ...this.known,
+      ...this.known.peek(),
       ...this.groups.peek().map(({ label }) => label),
     ]);
     /** @type {Item[]} */
@@ -74,12 +85,14 @@ export class Staged {
     const leftOut = [...missing];
     entries.forEach((entry, index) => {
       const place = places[index];
+      const single = !entry.path.includes("/");
       if (place?.label) items.push(this.#item(entry, place.label, place));
-      else if (!entry.path.includes("/") && IMAGE.test(entry.path))
-        items.push(this.#item(entry, loose));
+      else if (single && isImage(entry.path)) items.push(this.#item(entry, loose));
+      else if (single) leftOut.push({ name: entry.path, reason: NO_IMAGE });
       else if (place?.reason) leftOut.push({ name: entry.path, reason: place.reason });
     });
     this.#add(items, leftOut);
+    if (!items.length && problem) throw nothingIn(problem);
   }
 
   /**
@@ -88,11 +101,11 @@ export class Staged {
    * @param {string} label
    */
   addTo(entries, label) {
-    const images = entries.filter(({ path }) => IMAGE.test(path));
+    const images = entries.filter(({ path }) => isImage(path));
     const others = entries.filter((entry) => !images.includes(entry));
     this.#add(
       images.map((entry) => this.#item(entry, label)),
-      others.map(({ path }) => ({ name: path, reason: "not an image, by its name" })),
+      others.map(({ path }) => ({ name: path, reason: NO_IMAGE })),
     );
   }
 
@@ -124,9 +137,9 @@ export class Staged {
   #add(items, leftOut) {
     batch(() => {
       this.items.value = [...this.items.peek(), ...items];
-      this.leftOut.value = [...this.leftOut.peek(), ...leftOut];
+      this.leftOut.value = leftOut;
     });
-    announce(`${count(items.length, "image")} added.`);
+    if (items.length) announce(`${count(items.length, "image")} added.`);
     void this.#hash(items);
   }
 
@@ -180,9 +193,16 @@ export class Staged {
     announce(`${count(ids.size, "image")} left out.`);
   }
 
+  /**
+   * Notes that an image could not be shown.
+   * @param {Item} item
+   */
+  cannotShow({ id, name }) {
+    if (SHOWN.test(name)) this.broken.value = new Set([...this.broken.peek(), id]);
+  }
+
   /** Forgets the images, which have been sent. */
   clear() {
-    this.taught = this.groups.peek().map(({ label }) => label);
     batch(() => {
       this.items.value = [];
       this.leftOut.value = [];

@@ -3,6 +3,7 @@
 import { h } from "../lib/dom.js";
 
 const SECONDS = 6;
+const MOST = 2;
 const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 
 /** The place where announcements appear, put into the page once. */
@@ -15,5 +16,7 @@ export const announcements = region;
 export function announce(text) {
   const toast = h("p", { class: "toast" }, text);
   region.append(toast);
+  // The newest ones say enough.
+  while (region.childElementCount > MOST) region.firstElementChild?.remove();
   setTimeout(() => toast.remove(), 1000 * SECONDS);
 }

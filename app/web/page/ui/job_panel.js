@@ -18,7 +18,7 @@ import { notice, problemNotice } from "./notice.js";
 const PHASES = [
   ["preparing", "Reading the images"],
   ["training", "Learning"],
-  ["extracting", "Looking at the images again"],
+  ["extracting", "Looking at the images"],
   ["selecting_exemplars", "Choosing what to remember"],
   ["evaluating", "Measuring"],
   ["publishing", "Saving the version"],
@@ -58,7 +58,8 @@ export function jobPanel(first, onEnded) {
 
   async function readEvents() {
     try {
-      const events = (await eventsAfter(first.id, seen, shown)).filter(({ seq }) => seq > seen);
+      // Not given up with the screen: the last ones come as the job ends, and the panel with it.
+      const events = (await eventsAfter(first.id, seen)).filter(({ seq }) => seq > seen);
       seen = Math.max(seen, ...events.map(({ seq }) => seq));
       const added = events.filter(({ level, type }) => level === "warning" || type === "warning");
       if (added.length) warnings.value = [...warnings.peek(), ...added];
@@ -103,7 +104,7 @@ export function jobPanel(first, onEnded) {
       () => action(offered.value, ask),
     ),
     () => (over.value ? null : bar(fraction)),
-    () => (over.value ? null : steps(phase.value)),
+    () => (over.value || first.kind === "advise" ? null : steps(phase.value)),
     () => figures(job.value),
     () => (trains.value ? training(losses, accuracies, job.peek().progress?.epochs ?? 1) : null),
     () => warnings.value.map((event) => notice("warning", null, sentence(event.message))),
@@ -121,7 +122,7 @@ function title(job) {
       : "About to start";
   if (job.state === "running") return phase ?? "Starting";
   if (job.state === "cancelling") return "Stopping";
-  if (job.state === "cancelled") return "Cancelled";
+  if (job.state === "cancelled") return "Cancelled: nothing has changed";
   return job.state === "failed" ? "It did not work" : "Done";
 }
 

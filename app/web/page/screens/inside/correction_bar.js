@@ -87,7 +87,7 @@ function waiting(job) {
   return h(
     "div",
     { class: "card raised stack tight" },
-    h("strong", null, job.state === "queued" ? "Waits for its turn" : "Corrects and measures"),
+    h("strong", null, job.state === "queued" ? "Waits for its turn" : "Making the new version…"),
     h(
       "div",
       {

@@ -3,7 +3,7 @@
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
-import { computed, signal } from "../../lib/signals.js";
+import { computed, onEnd, signal } from "../../lib/signals.js";
 import { icon } from "../../ui/icon.js";
 import { storedImage } from "../../ui/stored_image.js";
 import { labelChoice } from "./label_choice.js";
@@ -25,12 +25,24 @@ export function review(inside, images, index) {
   // Heard only: what is decided is seen in the bar below.
   const said = signal("");
 
+  // The places of what was decided, the last one last.
+  /** @type {number[]} */
+  const decided = [];
+
   /** @param {string | null} label */
   function decide(label) {
     const now = image.peek();
     corrections.decide(now, label);
+    decided.push(index.peek());
     said.value = `${now.label}: ${outcome(now, corrections.decisions.peek().get(now.sha256))}.`;
     go(1);
+  }
+
+  /** Takes the last decision back, and shows its image again. */
+  function undo() {
+    index.value = decided.pop() ?? index.peek();
+    corrections.undo(image.peek());
+    said.value = `${image.peek().label}: not decided.`;
   }
 
   /** @param {number} by */
@@ -60,9 +72,27 @@ export function review(inside, images, index) {
     ...Object.fromEntries(actions.map(({ key, act }) => [key, act])),
     ArrowRight: () => go(1),
     ArrowLeft: () => go(-1),
-    u: () => corrections.undo(image.peek()),
+    u: undo,
   };
 
+  // On the whole screen: nobody has to find the place first.
+  addEventListener("keydown", press);
+  onEnd(() => removeEventListener("keydown", press));
+  /** @param {KeyboardEvent} event */
+  function press(event) {
+    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = event.target;
+    // Letters choose or write there.
+    if (at instanceof HTMLSelectElement || at instanceof HTMLInputElement) return;
+    if (document.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    act();
+  }
+
+  const left = computed(
+    () => images.filter(({ sha256 }) => !corrections.decisions.value.has(sha256)).length,
+  );
   return h(
     "section",
     {
@@ -71,14 +101,6 @@ export function review(inside, images, index) {
       "data-focus": true,
       "aria-label": "Suspected label",
       "aria-describedby": "review-keys",
-      /** @param {KeyboardEvent} event */
-      onkeydown(event) {
-        const act = keys[event.key];
-        if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-        if (event.target instanceof HTMLSelectElement) return; // letters choose there
-        event.preventDefault();
-        act();
-      },
     },
     h("div", { class: "review-image" }, () =>
       storedImage(image.value.sha256, { alt: `Labelled ${image.value.label}`, width: 640 }),
@@ -87,7 +109,11 @@ export function review(inside, images, index) {
       "div",
       { class: "review-text" },
       h("p", { class: "visually-hidden", role: "status" }, () => said.value),
-      h("p", { class: "small muted" }, () => `${index.value + 1} of ${images.length}`),
+      h("p", { class: "small muted" }, () =>
+        left.value
+          ? `${index.value + 1} of ${images.length}, ${left.value} left to decide`
+          : `All ${images.length} are decided.`,
+      ),
       h("div", { role: "status", class: "stack tight" }, () => about(image.value, version.number)),
       h("p", { class: "small" }, () => {
         const decision = corrections.decisions.value.get(image.value.sha256);
@@ -112,7 +138,7 @@ export function review(inside, images, index) {
       h(
         "p",
         { class: "small muted", id: "review-keys" },
-        "Keys: C corrects, X leaves out, K keeps, U takes back, arrows go on.",
+        "Keys: C corrects, X leaves out, K keeps, U takes the last one back, arrows go on.",
       ),
       may("predict") ? () => whyButton(inside, image.value.sha256) : null,
     ),

@@ -39,7 +39,7 @@ export function advisor(choose) {
   /** @param {Entry[]} entries */
   async function take(entries) {
     problem.value = null;
-    const staged = new Staged([]);
+    const staged = new Staged();
     await staged.addFolders(entries);
     const now = new Sending(staged.items.peek(), (upload) =>
       post("v1/advice", { uploads: [upload], seconds: SECONDS }),
@@ -92,7 +92,7 @@ export function advisor(choose) {
 
   function zone() {
     const place = dropZone(
-      "Let the service try",
+      "Which method suits your images?",
       "Drop a folder for each class. It measures methods and networks on your images for a minute, and says which to choose.",
       {
         symbol: "gauge",

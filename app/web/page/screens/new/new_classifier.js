@@ -9,6 +9,7 @@ import { field, select } from "../../ui/field.js";
 import { problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { advisor } from "./advisor.js";
+import { NAME, NAME_HELP } from "../../ui/names.js";
 import { optionFields } from "./options.js";
 import { valueOf } from "./schema.js";
 
@@ -27,6 +28,8 @@ export function screen() {
     name: "name",
     required: true,
     maxlength: 64,
+    pattern: NAME,
+    title: NAME_HELP,
     "data-focus": true,
     autocomplete: "off",
     placeholder: "flowers",
@@ -65,11 +68,13 @@ export function screen() {
     h(
       "div",
       { class: "card stack" },
-      field("Name", name, { help: "Letters, digits, and - _ . between them." }),
-      unfolded("Advice", () => advisor((choice) => (advised.value = choice))),
+      field("Name", name, { help: NAME_HELP }),
+      unfolded("Have the service find what suits my images", () =>
+        advisor((choice) => (advised.value = choice)),
+      ),
       () => (advised.value ? described(advised.value, () => (advised.value = null)) : null),
       unfolded(
-        "More",
+        "Choose method and network myself",
         () => {
           const [element, read] = choices();
           more = read;

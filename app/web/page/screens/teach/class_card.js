@@ -55,6 +55,10 @@ export function classCard(staged, key, sending, failed) {
       "div",
       { class: "row apart nowrap" },
       name,
+      () =>
+        staged.known.value.includes(label.value)
+          ? h("span", { class: "badge" }, "more of a known class")
+          : null,
       h("span", { class: "muted number small nowrap-text" }, () =>
         progress(items.value, sent.value, sending()),
       ),
@@ -69,7 +73,10 @@ export function classCard(staged, key, sending, failed) {
           h(
             "div",
             { class: () => `thumb ${sending() && !sent.value.has(item.id) ? "waits" : ""}` },
-            fileThumbnail(item.read, { alt: item.name }),
+            fileThumbnail(item.read, {
+              alt: item.name,
+              failed: () => staged.cannotShow(item),
+            }),
           ),
       ),
       () =>

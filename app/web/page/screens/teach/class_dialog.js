@@ -41,7 +41,9 @@ function editor(staged, key, close) {
     if (!next.delete(id)) next.add(id);
     chosen.value = next;
   }
-  const others = [...new Set([...staged.groups.peek().map(({ label }) => label), ...staged.known])];
+  const others = [
+    ...new Set([...staged.groups.peek().map(({ label }) => label), ...staged.known.peek()]),
+  ];
   const to = h("input", {
     list: "move-to",
     placeholder: "Another class or a new one",

@@ -3,6 +3,7 @@
 import { h } from "../../lib/dom.js";
 import { bytes, count } from "../../lib/format.js";
 import { button } from "../../ui/button.js";
+import { mayPass } from "../../api/problem.js";
 import { problemNotice } from "../../ui/notice.js";
 
 /** @typedef {import("../../staged/sending.js").Sending} Sending */
@@ -25,7 +26,7 @@ export function learnBar(staged, sending, { learn, giveUp }) {
  */
 function ready(staged, learn) {
   const classes = () => staged.groups.value.length;
-  const alone = () => classes() + staged.known.length < 2;
+  const alone = () => classes() + staged.known.value.length < 2;
   const images = () => staged.items.value.length;
   return h(
     "div",
@@ -87,11 +88,13 @@ function onTheWay(now, learn, giveUp) {
         () =>
           now.state.value === "sending"
             ? button("Pause", { icon: "pause", onclick: () => now.pause() })
-            : button(now.state.value === "failed" ? "Try again" : "Go on", {
-                icon: "play",
-                kind: "primary",
-                onclick: learn,
-              }),
+            : now.state.value === "failed" && !mayPass(now.problem.value)
+              ? null
+              : button(now.state.value === "failed" ? "Try again" : "Go on", {
+                  icon: "play",
+                  kind: "primary",
+                  onclick: learn,
+                }),
         button("Cancel", { icon: "close", onclick: giveUp }),
       ),
     ),

@@ -11,7 +11,7 @@ import { field, select } from "../../ui/field.js";
  */
 export function openMerge(staged, label) {
   const here = staged.groups.peek().map((group) => group.label);
-  const others = [...new Set([...here, ...staged.known])].filter((one) => one !== label);
+  const others = [...new Set([...here, ...staged.known.peek()])].filter((one) => one !== label);
   openDialog(`Merge ${label}`, (close) => {
     if (!others.length) return h("p", null, "There is no other class to merge it into yet.");
     const into = select(

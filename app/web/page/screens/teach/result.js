@@ -9,6 +9,7 @@ import { linkButton } from "../../ui/button.js";
 import { icon } from "../../ui/icon.js";
 import { notice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
+import { suspectsHint } from "./suspects_hint.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
 
@@ -49,6 +50,7 @@ export function result(name, number) {
       ),
       h("p", null, accuracy(found)),
       classBars(found),
+      may("train") ? suspectsHint(name, number) : null,
       (found.metrics.warnings ?? []).map((text) => notice("warning", null, sentence(text))),
     ]),
   );

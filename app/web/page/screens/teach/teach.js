@@ -4,12 +4,12 @@ import { all, get, path, post } from "../../api/client.js";
 import { ended } from "../../api/jobs.js";
 import { each, h } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
-import { computed, onEnd, signal } from "../../lib/signals.js";
+import { computed, signal } from "../../lib/signals.js";
 import { button } from "../../ui/button.js";
 import { hasCamera } from "../../ui/camera.js";
 import { droppable, dropZone, fileButton } from "../../ui/drop_zone.js";
 import { jobPanel } from "../../ui/job_panel.js";
-import { problemNotice } from "../../ui/notice.js";
+import { notice, problemNotice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { openCamera } from "./camera_dialog.js";
 import { classCard } from "./class_card.js";
@@ -17,46 +17,62 @@ import { learnBar } from "./learn_bar.js";
 import { leftOutNotice } from "./left_out.js";
 import { result } from "./result.js";
 import { carried } from "../../staged/carried.js";
+import { draftOf } from "../../staged/drafts.js";
 import { Sending } from "../../staged/sending.js";
 import { freeLabel } from "../../staged/staging.js";
-import { Staged } from "../../staged/state.js";
 
 /** @typedef {import("../../api/types.js").Job} Job */
+
+/** @typedef {{number: number, newest: number}} Base the version to start from, and the newest one */
 
 /** @type {import("../../screens.js").MakeScreen} */
 export function screen({ params }) {
   const name = params.name ?? "";
+  // The version to teach on top of; null: the live one.
+  const chosen = signal(/** @type {number | null} */ (null));
   const before = resource(async (aborted) => {
-    const classifier = await get(path`v1/classifiers/${name}`, { signal: aborted });
-    const query = { classifier: name, limit: 1 };
-    const [classes, jobs] = await Promise.all([
-      classifier.live === null
-        ? []
-        : all(path`v1/classifiers/${name}/versions/live/classes`, {
-            query: { limit: 1000 },
-            signal: aborted,
-          }),
-      get("v1/jobs", { query, signal: aborted }),
+    const of = path`v1/classifiers/${name}`;
+    const [{ live }, versions, jobs] = await Promise.all([
+      get(of, { signal: aborted }),
+      get(`${of}/versions`, { query: { limit: 1 }, signal: aborted }),
+      get("v1/jobs", { query: { classifier: name, limit: 1 }, signal: aborted }),
     ]);
+    const number = /** @type {number | null} */ (chosen.peek() ?? live);
+    const classes = number === null ? [] : await classesOf(`${of}/versions/${number}`, aborted);
+    const newest = versions.data[0]?.number ?? number;
     return {
       known: /** @type {string[]} */ (classes.map(({ label }) => label)),
+      base: number === null ? null : { number, newest },
       job: /** @type {Job | null} */ (
         jobs.data.find((/** @type {Job} */ job) => !ended(job)) ?? null
       ),
     };
   });
-  return shown(before, ({ known, job }) => teaching(name, known, job));
+  const startFrom = (/** @type {number} */ number) => {
+    chosen.value = number;
+    void before.reload();
+  };
+  return shown(before, ({ known, base, job }) => teaching(name, known, base, job, startFrom));
+}
+
+/**
+ * @param {string} version its address
+ * @param {AbortSignal} signal
+ */
+function classesOf(version, signal) {
+  return all(`${version}/classes`, { query: { limit: 1000 }, signal });
 }
 
 /**
  * @param {string} name
  * @param {string[]} known labels that the classifier knows
+ * @param {Base | null} base
  * @param {Job | null} going a job that has not ended
+ * @param {(version: number) => void} startFrom
  */
-function teaching(name, known, going) {
-  const staged = new Staged(known);
-  const sending = signal(/** @type {Sending | null} */ (null));
-  const job = signal(going);
+function teaching(name, known, base, going, startFrom) {
+  const { staged, sending, job } = draftOf(name, known);
+  if (going) job.value = going;
   const made = signal(/** @type {number | null} */ (null));
   const problem = signal(/** @type {unknown} */ (null));
   const failed = (/** @type {unknown} */ error) => (problem.value = error);
@@ -65,8 +81,8 @@ function teaching(name, known, going) {
     made.value = null;
     return staged.addFolders(entries);
   };
-  void take(carried()).catch(failed);
-  warnBeforeLeaving(() => staged.items.peek().length > 0);
+  const left = carried();
+  if (left.length) void take(left).catch(failed);
 
   async function learn() {
     const now = sending.peek() ?? new Sending(staged.items.peek(), ask);
@@ -83,7 +99,8 @@ function teaching(name, known, going) {
   function ask(upload) {
     // The screen says which classes are known: more images of one are meant for it.
     const body = { kind: "learn", uploads: [upload], on_existing: "extend" };
-    return post(path`v1/classifiers/${name}/jobs`, body);
+    const from = base ? { base_version: base.number } : {};
+    return post(path`v1/classifiers/${name}/jobs`, { ...body, ...from });
   }
 
   async function giveUp() {
@@ -93,11 +110,16 @@ function teaching(name, known, going) {
   }
 
   /** @param {Job} last */
-  function over(last) {
+  async function over(last) {
     if (last.state !== "succeeded" || last.version === null) return;
-    staged.known = [...new Set([...staged.known, ...staged.taught])];
     job.value = null;
     made.value = last.version;
+    base = { number: last.version, newest: last.version };
+    const classes = await classesOf(
+      path`v1/classifiers/${name}/versions/${last.version}`,
+      new AbortController().signal,
+    );
+    staged.known.value = classes.map(({ label }) => label);
   }
 
   const isEmpty = computed(() => staged.groups.value.length === 0);
@@ -109,6 +131,7 @@ function teaching(name, known, going) {
     () => (made.value === null ? null : result(name, made.value)),
     () => (sending.value ? null : zone(isNew.value)),
     () => (problem.value ? problemNotice(problem.value) : null),
+    () => (made.value === null && base ? olderBase(base, startFrom) : null),
     leftOutNotice(staged),
     h(
       "div",
@@ -119,7 +142,7 @@ function teaching(name, known, going) {
         (group) => classCard(staged, group.key, () => sending.value, failed),
       ),
     ),
-    () => (isEmpty.value ? knownClasses(staged.known) : null),
+    () => (isEmpty.value ? knownClasses(staged.known.value) : null),
     () => (isEmpty.value ? null : learnBar(staged, () => sending.value, { learn, giveUp })),
   );
   return screen;
@@ -148,7 +171,10 @@ function teaching(name, known, going) {
                 onclick: () =>
                   openCamera(
                     staged,
-                    freeLabel([...staged.known, ...staged.groups.peek().map(({ label }) => label)]),
+                    freeLabel([
+                      ...staged.known.peek(),
+                      ...staged.groups.peek().map(({ label }) => label),
+                    ]),
                   ),
               })
             : null,
@@ -158,6 +184,25 @@ function teaching(name, known, going) {
     droppable(place, take, failed);
     return place;
   }
+}
+
+/**
+ * Says what is not built upon.
+ * @param {Base} base
+ * @param {(version: number) => void} startFrom
+ */
+function olderBase({ number, newest }, startFrom) {
+  if (number >= newest) return null;
+  return notice(
+    "info",
+    `You teach on top of version ${number}`,
+    h(
+      "p",
+      null,
+      `It is the one that answers now. What later versions have learnt, or had corrected, will not be in what you make.`,
+    ),
+    button(`Build on version ${newest} instead`, { onclick: () => startFrom(newest) }),
+  );
 }
 
 /** @param {readonly string[]} known */
@@ -178,14 +223,4 @@ function knownClasses(known) {
       known.map((label) => h("li", { class: "badge" }, label)),
     ),
   );
-}
-
-/** @param {() => boolean} losesSomething */
-function warnBeforeLeaving(losesSomething) {
-  /** @param {BeforeUnloadEvent} event */
-  function ask(event) {
-    if (losesSomething()) event.preventDefault();
-  }
-  addEventListener("beforeunload", ask);
-  onEnd(() => removeEventListener("beforeunload", ask));
 }

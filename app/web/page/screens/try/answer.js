@@ -1,13 +1,17 @@
 // What the classifier says of an image.
 
+import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
-import { notice } from "../../ui/notice.js";
+import { link } from "../../lib/router.js";
 
 /** @typedef {import("../../api/predictions.js").Answer} Answer */
 
-/** @param {Answer} answer */
-export function answerView(answer) {
+/**
+ * @param {string} name of the classifier
+ * @param {Answer} answer
+ */
+export function answerView(name, answer) {
   const strange = answer.known === false;
   return h(
     "div",
@@ -15,23 +19,29 @@ export function answerView(answer) {
     h(
       "div",
       { role: "status" },
+      h("p", { class: "muted small" }, strange ? "Not like anything it has learnt" : "It sees"),
       h(
         "p",
-        { class: "muted small" },
-        strange ? "It does not know this. Nearest to it is" : "It sees",
+        { class: strange ? "answer-label strange" : "answer-label" },
+        strange ? "Unknown" : answer.label,
       ),
-      h("p", { class: strange ? "answer-label strange" : "answer-label" }, answer.label),
-      badge(answer),
+      strange
+        ? h("p", { class: "muted" }, `Of what it knows, ${answer.label} is nearest.`)
+        : badge(answer),
     ),
     strange
-      ? notice(
-          "warning",
-          "Not like anything it has learnt",
-          h(
-            "p",
-            null,
-            "Its scores only compare the classes that it knows. Teach it this as a new class if it matters.",
-          ),
+      ? h(
+          "p",
+          null,
+          "Its scores only compare the classes that it knows. ",
+          may("train")
+            ? h(
+                "a",
+                { href: link("/classifiers/:name/teach", { name }) },
+                "Teach it this as a new class",
+              )
+            : "Have it taught this as a new class",
+          " if it matters.",
         )
       : null,
     h(
@@ -53,7 +63,6 @@ export function answerView(answer) {
 
 /** @param {Answer} answer */
 function badge({ known, score, known_why: why }) {
-  if (known === false) return h("span", { class: "badge warning" }, "Unknown");
   if (known === true) return h("span", { class: "badge good" }, `${percent(score)} sure`);
   return h("span", { class: "badge", title: why ?? null }, `${percent(score)} sure`);
 }

@@ -40,7 +40,7 @@ export function live(classifier) {
     h("div", { class: "stack" }, () => {
       if (problem.value) return problemNotice(problem.value);
       return answer.value
-        ? answerView(answer.value)
+        ? answerView(classifier, answer.value)
         : h("p", { class: "muted" }, "Hold something into the picture.");
     }),
   );

@@ -57,7 +57,7 @@ export function tried(classifier, image) {
       "div",
       { class: "stack loose" },
       shown(answer, (found) => [
-        answerView(found),
+        answerView(classifier, found),
         () => [relatives(classifier, found.version, found.label, image)],
       ]),
     ),

@@ -1,11 +1,12 @@
 // Trying a classifier: an image or the camera, and what it says.
 
 import { get, path } from "../../api/client.js";
+import { Problem } from "../../api/problem.js";
 import { may } from "../../api/session.js";
 import { each, h } from "../../lib/dom.js";
 import { link } from "../../lib/router.js";
 import { onEnd, signal } from "../../lib/signals.js";
-import { chosenFiles } from "../../media/files.js";
+import { chosenFiles, mayBeImage } from "../../media/files.js";
 import { fileThumbnail } from "../../media/thumbnails.js";
 import { button, linkButton } from "../../ui/button.js";
 import { hasCamera } from "../../ui/camera.js";
@@ -58,10 +59,12 @@ function trying(name) {
 
   /** @param {Entry[]} entries */
   async function take(entries) {
-    problem.value = null;
+    const pictures = entries.filter(({ path: file }) => mayBeImage(file));
+    problem.value = pictures.length < entries.length ? noImages(entries, pictures) : null;
+    if (!pictures.length) return;
     watching.value = false;
     const added = await Promise.all(
-      entries
+      pictures
         .slice(0, KEPT)
         .map(async ({ path: file, read }) => ({ id: ++made, name: file, blob: await read() })),
     );
@@ -136,6 +139,16 @@ function trying(name) {
       ),
     );
   }
+}
+
+/**
+ * @param {readonly Entry[]} given
+ * @param {readonly Entry[]} pictures
+ */
+function noImages(given, pictures) {
+  const others = given.filter((entry) => !pictures.includes(entry)).map(({ path: file }) => file);
+  const detail = `Not an image, by its name: ${others.slice(0, 5).join(", ")}.`;
+  return new Problem({ status: 422, code: "no-images", title: "Not tried", detail });
 }
 
 /**

@@ -6,6 +6,7 @@ import { signal } from "../../lib/signals.js";
 import { announce } from "../../ui/announce.js";
 import { button } from "../../ui/button.js";
 import { field } from "../../ui/field.js";
+import { ALIAS, ALIAS_HELP } from "../../ui/names.js";
 import { problemNotice } from "../../ui/notice.js";
 import { move } from "./aliases.js";
 
@@ -20,7 +21,14 @@ import { move } from "./aliases.js";
 export function namingForm(name, version, versions, reload) {
   if (!may("admin")) return null;
   const problem = signal(/** @type {unknown} */ (null));
-  const alias = h("input", { name: "alias", placeholder: "canary", maxlength: 64, required: true });
+  const alias = h("input", {
+    name: "alias",
+    placeholder: "canary",
+    maxlength: 64,
+    required: true,
+    pattern: ALIAS,
+    title: ALIAS_HELP,
+  });
 
   /** @param {SubmitEvent} event */
   async function submit(event) {
@@ -40,7 +48,13 @@ export function namingForm(name, version, versions, reload) {
   return h(
     "form",
     { class: "row bottom", onsubmit: submit },
-    h("div", { class: "grow" }, field("Name it", alias)),
+    h(
+      "div",
+      { class: "grow" },
+      field("Name it", alias, {
+        help: "Programs can ask for a version by such a name, beside live.",
+      }),
+    ),
     button("Set the name", { type: "submit", icon: "pencil" }),
     () => (problem.value ? problemNotice(problem.value) : null),
   );

@@ -86,7 +86,11 @@ function change(version, served, serve) {
     h(
       "ul",
       { class: "changes" },
-      h("li", null, `live names version ${version.number} instead of version ${served.number}.`),
+      h(
+        "li",
+        null,
+        `From now on version ${version.number} answers instead of version ${served.number}.`,
+      ),
       gained.length ? h("li", null, `It tells apart ${some(gained)} too.`) : null,
       lost.length ? h("li", null, `It no longer knows ${some(lost)}.`) : null,
       accuracy === null ? null : h("li", null, `Accuracy: ${points(accuracy)}.`),

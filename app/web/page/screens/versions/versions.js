@@ -11,6 +11,7 @@ import { table, tableBehind } from "../../ui/table.js";
 import { accuracyChart } from "./accuracy_chart.js";
 import { aliasBadges } from "./aliases.js";
 import { accuracyOf } from "./changes.js";
+import { classifierSection } from "./classifier_section.js";
 import { tree } from "./tree.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
@@ -84,6 +85,7 @@ function overview(name, versions) {
         h("ol", { class: "history-rows" }, ...versions.map((version) => row(name, version))),
       ),
     ),
+    classifierSection(name),
   );
 }
 
