@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from tests.e2e.harness import Service
 from tests.web.conftest import Visit
 
 
@@ -51,4 +52,24 @@ def test_what_is_not_there_is_said_with_a_way_on(visit: Callable[..., Visit]) ->
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     window.check_accessible()
     assert all("404" in each for each in window.wrong)
+    window.wrong.clear()
+
+
+def test_it_goes_on_once_the_service_answers_again(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    service.create("patient")
+    window = visit()
+    with window.page.expect_response("**/screens/operate/operate.js"):
+        page = window.go("/classifiers/patient/teach")  # later screens are loaded beforehand
+    expect(page.get_by_role("heading", name="Drop a folder for each class")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.get_by_role("link", name="Versions").click()
+    expect(page.get_by_text("The service does not answer")).to_be_visible()
+    window.check_accessible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", name="No versions yet")).to_be_visible()
+    expect(page.get_by_text("The service does not answer")).not_to_be_visible()
+    assert all("ERR_INTERNET_DISCONNECTED" in each for each in window.wrong)
     window.wrong.clear()

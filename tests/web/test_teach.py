@@ -122,3 +122,28 @@ def test_a_job_is_cancelled_and_tried_again(
     expect(job.get_by_role("progressbar")).to_be_visible()
     job.get_by_role("button", name="Cancel").click()
     expect(job.get_by_text("Cancelled")).to_be_visible()
+
+
+def test_what_waits_is_still_there_after_another_screen(
+    visit: Callable[..., Visit], service: Service, folders: Path, tmp_path: Path
+) -> None:
+    page = begin(visit, service, "kept", folders)
+    page.get_by_role("link", name="Versions").click()
+    expect(page.get_by_role("heading", name="No versions yet")).to_be_visible()
+    page.get_by_role("link", name="Teach", exact=True).click()
+    expect(page.get_by_text("5 classes, 70 images")).to_be_visible()
+
+    # What is damaged, and what is no image, is said beside it.
+    odd = tmp_path / "odd" / "comet"
+    odd.mkdir(parents=True)
+    shapes.picture("dots", 77).save(odd / "0.png")
+    (odd / "1.png").write_bytes(b"no image at all")
+    (odd / "notes.txt").write_text("nor is this")
+    page.get_by_label("Choose a folder").set_input_files(odd.parent)
+    comet = page.get_by_role("group", name="Class comet", exact=True)
+    comet.scroll_into_view_if_needed()
+    expect(comet).to_contain_text("1 file cannot be shown: damaged, or not an image.")
+    expect(page.get_by_text("1 file not taken")).to_be_visible()
+    comet.get_by_role("button", name="Leave out", exact=True).click()
+    expect(comet).to_contain_text("1 image")
+    page.on("dialog", lambda asks: asks.accept())

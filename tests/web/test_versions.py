@@ -99,3 +99,35 @@ def test_a_version_is_deleted_after_a_question(
     expect(page.get_by_role("link", name=f"Version {unwanted}")).to_have_count(0)
     left = branching.http.get("/v1/classifiers/branching/versions").json()["data"]
     assert [version["number"] for version in left] == [3, 2, 1]
+
+
+def test_who_teaches_on_an_older_version_is_told(
+    visit: Callable[..., Visit], branching: Service
+) -> None:
+    serve(branching, 1)
+    page = visit().go("/classifiers/branching/teach")
+    expect(page.get_by_text("You teach on top of version 1")).to_be_visible()
+    expect(page.get_by_text("It knows 2 classes")).to_be_visible()
+    page.get_by_role("button", name="Build on version 3 instead").click()
+    expect(page.get_by_text("It knows 3 classes")).to_be_visible()
+    expect(page.get_by_text("You teach on top of")).to_have_count(0)
+
+
+def test_a_classifier_is_renamed_and_deleted(
+    visit: Callable[..., Visit],
+    service: Service,
+    digits: Digits,  # noqa: F811
+) -> None:
+    service.create("unwanted")
+    service.learn("unwanted", digits.zip([0, 1]))
+    window = visit()
+    page = window.go("/classifiers/unwanted/versions")
+    page.get_by_label("Its name").fill("unloved")
+    window.check_accessible()
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("heading", name="unloved", level=1)).to_be_visible()
+    page.get_by_role("button", name="Delete unloved").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete unloved").click()
+    expect(page.get_by_text("unloved is deleted.")).to_be_visible()
+    names = [each["name"] for each in service.http.get("/v1/classifiers").json()["data"]]
+    assert not {"unwanted", "unloved"} & set(names)

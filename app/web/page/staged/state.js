@@ -3,7 +3,7 @@
 import { Problem } from "../api/problem.js";
 import { layout } from "../api/uploads.js";
 import { batch, computed, signal } from "../lib/signals.js";
-import { isImage } from "../media/files.js";
+import { isImage, mayBeImage } from "../media/files.js";
 import { hashOf } from "../media/hashing.js";
 import { announce } from "../ui/announce.js";
 import { count } from "../lib/format.js";
@@ -86,7 +86,9 @@ export class Staged {
     entries.forEach((entry, index) => {
       const place = places[index];
       const single = !entry.path.includes("/");
-      if (place?.label) items.push(this.#item(entry, place.label, place));
+      if (place?.label && !mayBeImage(entry.path))
+        leftOut.push({ name: entry.path, reason: NO_IMAGE });
+      else if (place?.label) items.push(this.#item(entry, place.label, place));
       else if (single && isImage(entry.path)) items.push(this.#item(entry, loose));
       else if (single) leftOut.push({ name: entry.path, reason: NO_IMAGE });
       else if (place?.reason) leftOut.push({ name: entry.path, reason: place.reason });
