@@ -1,7 +1,7 @@
 // The frame: menu, the tabs of a classifier, signing in, and the screen that the address names.
 
 import { get } from "./api/client.js";
-import { reachable } from "./api/reach.js";
+import { back, reachable } from "./api/reach.js";
 import { key, keysOn, may, refused, scopes, signOut, signedIn } from "./api/session.js";
 import { append, h } from "./lib/dom.js";
 import { address, link, match } from "./lib/router.js";
@@ -190,7 +190,11 @@ function showScreens(main, found) {
    */
   async function load(now, turn) {
     try {
-      const module = await now.screen.load();
+      const module = await now.screen.load().catch(async () => {
+        // The service may be away, and its files with it.
+        await back();
+        return now.screen.load();
+      });
       if (turn === shown) show(() => module.screen({ params: now.params }));
     } catch (error) {
       if (turn === shown) show(() => problemNotice(error, () => location.reload()));
