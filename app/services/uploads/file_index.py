@@ -36,8 +36,8 @@ class FileIndex:
         have other folders before it, may be an address as Label Studio writes it, and may lack the
         suffix of an image.
         """
-        for written in dict.fromkeys((name, _of_address(name))):
-            parts = _key(tuple(part for part in written.replace("\\", "/").split("/") if part))
+        for read in (str, _of_address):
+            parts = _key(tuple(filter(None, read(name).replace("\\", "/").split("/"))))
             found = self._whole.get(_key(folder) + parts) or self._whole.get(parts)
             if found is not None:
                 return found
