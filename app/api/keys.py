@@ -55,22 +55,22 @@ def create_key(body: NewKey, response: Response, db: DB, caller: Caller) -> Made
 
 
 @router.get(
-    "/keys/{key}",
+    "/keys/{key_id}",
     dependencies=[needs("admin")],
     responses=responses(KeysOffError, KeyNotFoundError),
 )
-def get_named_key(key: str, db: DB, caller: Caller) -> KeySummary:
+def get_named_key(key_id: str, db: DB, caller: Caller) -> KeySummary:
     """Return a key of the workspace, by its id or name."""
-    return keys_by_keys.get(db, caller, key)
+    return keys_by_keys.get(db, caller, key_id)
 
 
 @router.delete(
-    "/keys/{key}",
+    "/keys/{key_id}",
     status_code=204,
     dependencies=[needs("admin")],
     response_class=Response,
     responses=responses(KeysOffError, KeyNotFoundError),
 )
-def revoke_key(key: str, db: DB, caller: Caller) -> None:
+def revoke_key(key_id: str, db: DB, caller: Caller) -> None:
     """Revoke a key for good, by its id or name: it is refused within five seconds."""
-    keys_by_keys.revoke(db, caller, key)
+    keys_by_keys.revoke(db, caller, key_id)

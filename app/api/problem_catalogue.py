@@ -71,7 +71,7 @@ _REMEDIES = {
     "key-beyond-maker": "Ask for less, or make the key on the service's machine, with "
     "`accrue keys create`.",
     "key-name-taken": "Choose another name, or revoke the key that has it: "
-    "`DELETE /v1/keys/{key}`.",
+    "`DELETE /v1/keys/{key_id}`.",
     "key-not-found": "`GET /v1/keys` lists the keys of the workspace.",
     "keys-off": "Whoever runs the service makes a key with `accrue keys create`, and turns keys "
     "on.",

@@ -6,10 +6,10 @@ key for an hour keeps nothing that outlasts it, but for what `created_by` in the
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Any, Self
 
 import structlog
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app.db.engine import Database
 from app.db.repositories import keys as key_rows
@@ -48,12 +48,21 @@ class KeyBeyondMakerError(ServiceError, status=422, code="key-beyond-maker"):
     """A key may not be given more than the key that makes it has."""
 
 
+def _each_once(given: Any) -> Any:
+    """Refuse what a set would hide."""
+    if isinstance(given, list) and len(given) != len({str(each) for each in given}):
+        raise ValueError("names a scope twice")
+    return given
+
+
 class NewKey(RequestBody):
     """A key to make. A limit that is null is that of the key that makes it."""
 
     name: KeyName
     # JSON has lists only.
-    scopes: frozenset[Scope] = Field(min_length=1, strict=False)
+    scopes: Annotated[frozenset[Scope], BeforeValidator(_each_once)] = Field(
+        min_length=1, strict=False
+    )
     expires_days: int | None = Field(
         None,
         ge=1,

@@ -59,8 +59,8 @@ ADMIN = {
     "GET /v1/doctor",
     "GET /v1/keys",
     "POST /v1/keys",
-    "GET /v1/keys/{key}",
-    "DELETE /v1/keys/{key}",
+    "GET /v1/keys/{key_id}",
+    "DELETE /v1/keys/{key_id}",
 }
 METRICS = {"GET /metrics"}
 # Open to every key.

@@ -100,6 +100,7 @@ def test_wrong_requests_make_no_key(api: TestClient, database: Database, admin: 
     wrong: list[dict[str, object]] = [
         {"scopes": []},
         {"scopes": ["root"]},
+        {"scopes": ["train", "train"]},
         {"name": "two words"},
         {"expires_days": 0},
         {"workspace": "other"},
