@@ -22,7 +22,7 @@ RATE_LIMIT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 def with_headers(
-    responses: Mapping[int | str, dict[str, Any]] | None, status: int, *names: str
+    responses: Mapping[int | str, dict[str, Any]] | None, status: int | str, *names: str
 ) -> dict[int | str, dict[str, Any]]:
     """Return responses of a route in which the answer of that status has these headers too."""
     answer = (responses or {}).get(status, {})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_JSON, _PROBLEM = "application/json", "application/problem+json"
+_JSON = "application/json"
 _AT = "2026-11-21T04:33:02.546895Z"
 
 
@@ -115,8 +115,7 @@ PROBLEM: Mapping[str, Any] = {
 def add(made: dict[str, Any]) -> None:
     """Add the examples to a document whose components are shared already."""
     components = made["components"]
-    problem = components["responses"]["Problem"]
-    problem["content"] = {_PROBLEM: {**problem["content"][_PROBLEM], "example": PROBLEM}}
+    components["schemas"]["Problem"]["examples"] = [PROBLEM]
     for item in made["paths"].values():
         for operation in item.values():
             if (example := EXAMPLES.get(operation["operationId"])) is None:

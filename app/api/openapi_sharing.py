@@ -5,7 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from app.api.answer_headers import with_headers
+
 _PROBLEM = "#/components/responses/Problem"
+# What passes by itself, so that clients are told when to ask again.
+_PASSING = {"429", "503"}
 
 
 def operations(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -50,29 +54,29 @@ def share_responses(made: dict[str, Any]) -> None:
     """
     maps = [operation["responses"] for operation in operations(made)]
     times = Counter(
-        answer["description"]
+        (status, answer["description"])
         for answers in maps
-        for answer in answers.values()
+        for status, answer in answers.items()
         if answer.get("$ref") == _PROBLEM and "description" in answer
     )
     responses = made["components"]["responses"]
     content = responses["Problem"]["content"]
     shared: dict[str, str] = {}
-    for codes, count in times.most_common():
+    for (status, codes), count in times.most_common():
         name = _unused(codes.rpartition(" ")[2].strip("`").title().replace("-", ""), shared)
         reference = {"$ref": f"#/components/responses/{name}"}
         inline = {"$ref": _PROBLEM, "description": codes}
-        once = {name: {"description": codes, "content": content}}
-        if count * (_size(inline) - _size(reference)) > _size(once):
+        once = {"description": codes, "content": content}
+        if status in _PASSING:
+            once = with_headers({status: once}, status, "Retry-After")[status]
+        if count * (_size(inline) - _size(reference)) > _size({name: once}):
             shared[codes] = name
+            responses[name] = once
     for answers in maps:
         for status, answer in answers.items():
             if answer.get("$ref") == _PROBLEM and answer.get("description") in shared:
                 name = shared[answer["description"]]
                 answers[status] = {"$ref": f"#/components/responses/{name}"}
-    responses |= {
-        name: {"description": codes, "content": content} for codes, name in shared.items()
-    }
 
 
 def _size(node: Any) -> int:
