@@ -78,7 +78,7 @@ def main() -> None:
                 page.get_by_role("button", name="Learn", exact=True).click()
                 page.get_by_role("link", name="Try it").click()
                 page.get_by_label("Choose images").set_input_files([strange, star])
-                page.get_by_label("star.png").click()
+                page.get_by_role("button", name="star.png").click()
                 page.get_by_text("Images of star").wait_for()
                 keep(page, "try")
                 page.get_by_role("link", name="Accrue: all classifiers").click()

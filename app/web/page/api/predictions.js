@@ -33,6 +33,11 @@ export async function predict(classifier, image, { explain = false, version, sig
   return { ...results[0], version: answering };
 }
 
+/** @param {Prediction} prediction */
+export function inShort({ known, label }) {
+  return known === false ? "unknown" : label;
+}
+
 /**
  * Returns a picture that came as base64.
  * @param {string} text

@@ -1,6 +1,6 @@
 // One image that was tried: the picture, the answer to it, and why.
 
-import { pictureOf, predict } from "../../api/predictions.js";
+import { inShort, pictureOf, predict } from "../../api/predictions.js";
 import { h } from "../../lib/dom.js";
 import { onEnd, signal } from "../../lib/signals.js";
 import { button } from "../../ui/button.js";
@@ -11,10 +11,14 @@ import { relatives } from "./relatives.js";
 
 /**
  * @param {string} classifier
- * @param {Blob} image
+ * @param {{blob: Blob, said: import("../../lib/signals.js").Signal<string>}} image
  */
-export function tried(classifier, image) {
-  const answer = resource((signal) => predict(classifier, image, { signal }));
+export function tried(classifier, { blob: image, said }) {
+  const answer = resource(async (signal) => {
+    const found = await predict(classifier, image, { signal });
+    said.value = inShort(found);
+    return found;
+  });
   const why = signal(false);
   const heat = signal(/** @type {Blob | null} */ (null));
   const problem = signal(/** @type {unknown} */ (null));

@@ -1,11 +1,12 @@
 // Trying a classifier: an image or the camera, and what it says.
 
 import { get, path } from "../../api/client.js";
+import { inShort, predict } from "../../api/predictions.js";
 import { Problem } from "../../api/problem.js";
 import { may } from "../../api/session.js";
 import { each, h } from "../../lib/dom.js";
 import { link } from "../../lib/router.js";
-import { onEnd, signal } from "../../lib/signals.js";
+import { onEnd, signal, whileShown } from "../../lib/signals.js";
 import { chosenFiles, mayBeImage } from "../../media/files.js";
 import { fileThumbnail } from "../../media/thumbnails.js";
 import { button, linkButton } from "../../ui/button.js";
@@ -18,7 +19,13 @@ import { live } from "./live.js";
 import { tried } from "./tried.js";
 
 /** @typedef {import("../../media/files.js").Entry} Entry */
-/** @typedef {{id: number, name: string, blob: Blob}} Tried */
+/**
+ * @typedef {object} Tried
+ * @property {number} id
+ * @property {string} name
+ * @property {Blob} blob
+ * @property {import("../../lib/signals.js").Signal<string>} said the answer, once it is there
+ */
 
 // How many images can be gone back to.
 const KEPT = 24;
@@ -55,6 +62,7 @@ function trying(name) {
   const watching = signal(false);
   const problem = signal(/** @type {unknown} */ (null));
   const failed = (/** @type {unknown} */ error) => (problem.value = error);
+  const here = whileShown();
   let made = 0;
 
   /** @param {Entry[]} entries */
@@ -64,12 +72,25 @@ function trying(name) {
     if (!pictures.length) return;
     watching.value = false;
     const added = await Promise.all(
-      pictures
-        .slice(0, KEPT)
-        .map(async ({ path: file, read }) => ({ id: ++made, name: file, blob: await read() })),
+      pictures.slice(0, KEPT).map(async ({ path: file, read }) => ({
+        id: ++made,
+        name: file,
+        blob: await read(),
+        said: signal(""),
+      })),
     );
     images.value = [...added, ...images.peek()].slice(0, KEPT);
     shownImage.value = added[0] ?? null;
+    for (const image of added.slice(1)) await hear(image);
+  }
+
+  /**
+   * Writes the answer under the small picture. One that is not answered is asked about when it is opened.
+   * @param {Tried} image
+   */
+  async function hear({ blob, said }) {
+    const found = await predict(name, blob, { signal: here }).catch(() => null);
+    if (found) said.value = inShort(found);
   }
 
   const place = h(
@@ -79,7 +100,7 @@ function trying(name) {
     () => (problem.value ? problemNotice(problem.value) : null),
     () => {
       if (watching.value) return live(name);
-      return shownImage.value ? tried(name, shownImage.value.blob) : null;
+      return shownImage.value ? tried(name, shownImage.value) : null;
     },
     () => (images.value.length > 1 ? strip() : null),
     codePanel(name),
@@ -130,11 +151,13 @@ function trying(name) {
             {
               type: "button",
               class: "thumb choice",
-              "aria-label": image.name,
+              "aria-label": () => [image.name, image.said.value].filter(Boolean).join(": "),
               "aria-pressed": () => String(shownImage.value === image),
               onclick: () => (shownImage.value = image),
             },
             fileThumbnail(async () => image.blob, { alt: "" }),
+            () =>
+              image.said.value ? h("span", { class: "tried-label cut" }, image.said.value) : null,
           ),
       ),
     );
