@@ -123,6 +123,8 @@ def test_teach_five_classes_and_meet_a_stranger(
     expect(page.get_by_alt_text("Where the answer comes from, in colour")).to_be_visible()
     page.get_by_label("Choose images").set_input_files(strange)
     expect(page.get_by_text("Not like anything it has learnt")).to_be_visible()
+    expect(page.get_by_role("button", name="star.png: star")).to_be_visible()
+    expect(page.get_by_role("button", name="grain.png: unknown")).to_be_visible()
     window.check_accessible()
 
     # The list shows what was taught.
