@@ -6,6 +6,7 @@ never repeats the client's input, and that of an unexpected error shows only the
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from itertools import groupby
 from typing import Any
 
@@ -188,11 +189,14 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type
-    headers = error.headers
+    headers, detail = error.headers, str(error.detail)
     if error.status_code == MethodNotAllowedError.status:
-        headers = {"Allow": ", ".join(_allowed(request.app, request.url.path))}
+        allowed = ", ".join(_allowed(request.app, request.url.path))
+        headers, detail = {"Allow": allowed}, f"This address takes {allowed}."
+    elif detail == HTTPStatus.NOT_FOUND.phrase:  # the framework's own word
+        detail = "Nothing is at this address. /docs shows all that there are."
     kind = _BY_STATUS.get(error.status_code, ServiceError)
-    return service_problem(request.scope, kind(str(error.detail), headers=headers))
+    return service_problem(request.scope, kind(detail, headers=headers))
 
 
 def _allowed(app: FastAPI, path: str) -> list[str]:

@@ -56,9 +56,12 @@ UploadId = Annotated[
 ]
 
 
+_DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]")
+
+
 def _rfc3339(given: Any) -> Any:
     """Refuse what would be taken for seconds since 1970."""
-    if isinstance(given, str) and "T" not in given.upper():
+    if isinstance(given, str) and not _DAY_AND_TIME.match(given):
         raise ValueError("not a time such as 2026-11-29T12:00:00Z")
     return given
 

@@ -78,6 +78,8 @@ def test_versions_are_found_by_what_is_noted(
     assert found(metadata={"owner": "Cy"}) == []
     assert found(metadata={"owner": "Bo"}, since="2026-01-01T00:00:00Z") == [3]
     assert found(metadata={}, since="2999-01-01T00:00:00Z") == []
+    (when,) = api.get(f"{SIGNS}/versions?since=yesterday").json()["errors"]
+    assert when["detail"] == "not a time such as 2026-11-29T12:00:00Z"
     wrong = api.get(f"{SIGNS}/versions", params={"metadata": '{"owner": 1}'})
     assert wrong.status_code == 422
     assert wrong.json()["errors"][0]["pointer"] == "/query/metadata/owner"

@@ -53,6 +53,7 @@ def test_a_405_names_all_methods_of_the_path(api: TestClient) -> None:
         answer = api.put(path)
         assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
         assert answer.headers["Allow"] == allowed
+        assert answer.json()["detail"] == f"This address takes {allowed}."
     assert api.head("/predict").status_code == 405
 
 

@@ -35,6 +35,7 @@ def test_unknown_path_and_method(api: TestClient) -> None:
 def test_a_slash_too_many_leads_nowhere(api: TestClient) -> None:
     answer = api.get("/v1/classifiers/", follow_redirects=False)
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert "/docs" in answer.json()["detail"]
 
 
 def test_harmless_request_ids_are_kept(api: TestClient) -> None:
