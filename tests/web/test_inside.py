@@ -96,7 +96,7 @@ def test_images_of_a_class_are_shown_in_their_order(
     window = visit()
     page = window.go("/classifiers/mislabelled/inside/1/classes")
     page.get_by_label("Class", exact=True).select_option(index=1)
-    shown = page.get_by_role("list", name="Held-out images of 1")
+    shown = page.get_by_role("list", name="Judged images of 1")
     expect(shown.get_by_role("listitem")).to_have_count(14)
     expect(shown.get_by_role("listitem").first).to_contain_text("0, ")
     remembered = page.get_by_role("list", name="Exemplars of 1").get_by_role("listitem")
@@ -110,7 +110,7 @@ def test_of_very_many_images_few_are_in_the_page(
     held_out = "/v1/classifiers/mislabelled/versions/1/held-out?limit=1"
     [image] = mislabelled.http.get(held_out).json()["data"]
     page = visit().go("/classifiers/mislabelled/inside/1/classes")
-    expect(page.get_by_role("list", name="Held-out images of 0")).to_be_visible()
+    expect(page.get_by_role("list", name="Judged images of 0")).to_be_visible()
     page.evaluate(
         """async (sha256) => {
             const { gallery } = await import(new URL("web/ui/gallery.js", document.baseURI));

@@ -37,6 +37,7 @@ test("what is kept is not asked for, and the last decision counts", () => {
 });
 
 test("it is said what becomes of an image", () => {
+  /** @type {import("../../../app/web/page/api/types.js").Judgement} */
   const image = {
     position: 0,
     sha256: "a",
@@ -44,6 +45,7 @@ test("it is said what becomes of an image", () => {
     predicted: "lobster",
     score: 0.97,
     label_score: 0.01,
+    used: "trained",
   };
   assert.equal(outcome(image, undefined), "lobster, 97 %");
   assert.equal(outcome({ ...image, predicted: "crab" }, undefined), "97 %");

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changesBetween, points, some } from "../../../app/web/page/screens/versions/changes.js";
+import {
+  changesBetween,
+  forgettingOf,
+  points,
+  some,
+} from "../../../app/web/page/screens/versions/changes.js";
 import { byClass, byImage } from "../../../app/web/page/screens/versions/comparing.js";
 import { forgotten } from "../../../app/web/page/screens/versions/forgetting.js";
 import { lanesOf } from "../../../app/web/page/screens/versions/lanes.js";
+import { restsOn } from "../../../app/web/page/ui/rests_on.js";
 
 /** @typedef {import("../../../app/web/page/api/types.js").Version} Version */
 /** @typedef {import("../../../app/web/page/api/types.js").Judgement} Judgement */
@@ -59,17 +65,29 @@ function version(labels, metrics) {
 }
 
 test("what changes is named", () => {
-  const before = version(["crab", "lobster"], { accuracy: 0.9 });
-  const after = version(["crab", "lotus"], {
-    accuracy: null,
-    leave_one_out: { accuracy: 0.85, images: 20 },
-  });
+  const before = version(["crab", "lobster"], { goes_by: { accuracy: 0.9 } });
+  const after = version(["crab", "lotus"], { goes_by: { accuracy: 0.85 } });
   const changes = changesBetween(before, after);
   assert.deepEqual([changes.gained, changes.lost], [["lotus"], ["lobster"]]);
   assert.equal(points(changes.accuracy), "−5 points");
   assert.equal(points(0.0001), "no change");
   assert.equal(points(null), "–");
-  assert.equal(changesBetween(before, version([], { accuracy: null })).accuracy, null);
+  const unknown = version([], { goes_by: { accuracy: null } });
+  assert.equal(changesBetween(before, unknown).accuracy, null);
+});
+
+test("what an accuracy rests on is said, and nothing of forgetting where that is little", () => {
+  const heldOut = {
+    accuracy: 0.9,
+    images: 1,
+    standard_error: null,
+    used: /** @type {const} */ ("held_out"),
+  };
+  const trained = { ...heldOut, images: 115, used: /** @type {const} */ ("trained") };
+  assert.equal(restsOn(heldOut), "1 held-out image");
+  assert.match(restsOn(trained), /^115 learnt images, each judged as if/);
+  assert.equal(forgettingOf(version([], { goes_by: heldOut, forgetting: 0.1 })), 0.1);
+  assert.equal(forgettingOf(version([], { goes_by: trained, forgetting: 0.1 })), null);
 });
 
 test("some of many are named", () => {
@@ -90,16 +108,10 @@ test("forgetting is measured from the best row before", () => {
 });
 
 test("classes are compared, the largest losses first", () => {
-  const before = [
-    { label: "a", accuracy: 0.5 },
-    { label: "b", accuracy: 0.9 },
-    { label: "gone", accuracy: 1 },
-  ];
-  const after = [
-    { label: "a", accuracy: 0.75 },
-    { label: "b", accuracy: 0.4 },
-    { label: "new", accuracy: null },
-  ];
+  /** @type {(label: string, accuracy: number | null) => import("../../../app/web/page/screens/versions/comparing.js").Measured} */
+  const of = (label, accuracy) => ({ label, goes_by: { accuracy, images: 4 } });
+  const before = [of("a", 0.5), of("b", 0.9), of("gone", 1)];
+  const after = [of("a", 0.75), of("b", 0.4), of("new", null)];
   assert.deepEqual(
     byClass(before, after).map(({ label, difference }) => [label, difference]),
     [
@@ -118,7 +130,9 @@ test("images are compared by the label that each version has of them", () => {
    * @param {string} predicted
    */
   const judgement = (sha256, label, predicted) =>
-    /** @type {Judgement} */ ({ position: 0, sha256, label, predicted, score: 1, label_score: 1 });
+    /** @type {Judgement} */ (
+      /** @type {Partial<Judgement>} */ ({ sha256, label, predicted, score: 1, label_score: 1 })
+    );
   const before = [judgement("1", "a", "b"), judgement("2", "a", "a"), judgement("3", "a", "b")];
   const after = [
     judgement("1", "b", "b"), // corrected meanwhile

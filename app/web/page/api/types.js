@@ -20,15 +20,23 @@
  * @property {number} exemplars
  */
 
+/** @typedef {"held_out" | "trained"} Use */
+
+/**
+ * @typedef {object} GoesBy
+ * @property {number | null} accuracy
+ * @property {number} images
+ * @property {number | null} standard_error
+ * @property {Use} used
+ */
+
+/** @typedef {VersionClass & {goes_by: GoesBy}} MeasuredClass */
+
 /**
  * @typedef {object} Metrics
- * @property {number | null} accuracy
- * @property {number | null} standard_error
- * @property {number | null} measured_on
+ * @property {GoesBy} goes_by
  * @property {number | null} forgetting
- * @property {{accuracy: number, images: number} | null} [leave_one_out]
  * @property {string[]} [warnings]
- * @property {Record<string, number | null>} [per_class]
  */
 
 /**
@@ -106,6 +114,7 @@
  * @property {string} predicted
  * @property {number} score
  * @property {number} label_score
+ * @property {Use} used
  */
 
 /**

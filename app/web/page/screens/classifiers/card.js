@@ -7,6 +7,7 @@ import { h } from "../../lib/dom.js";
 import { ago, count, percent } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 import { resource } from "../../ui/resource.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { storedImage } from "../../ui/stored_image.js";
 import { icon } from "../../ui/icon.js";
 import { onePerLabel } from "./examples.js";
@@ -68,14 +69,12 @@ function begin(taught) {
 
 /** @param {Version | null} version */
 function accuracy(version) {
-  const { accuracy, measured_on, leave_one_out } = version?.metrics ?? {};
-  const share = leave_one_out?.accuracy ?? accuracy;
-  const images = leave_one_out?.images ?? measured_on ?? 0;
-  if (share === null || share === undefined) return null;
+  const goesBy = version?.metrics.goes_by;
+  if (!goesBy || goesBy.accuracy === null) return null;
   return h(
     "span",
-    { class: "classifier-accuracy number", title: `Right on ${count(images, "image")}` },
-    percent(share),
+    { class: "classifier-accuracy number", title: `Right on ${restsOn(goesBy)}` },
+    percent(goesBy.accuracy),
     h("span", { class: "visually-hidden" }, " right"),
   );
 }

@@ -1,4 +1,4 @@
-// Class by class: the images that are remembered, in their order, and the held-out ones.
+// Class by class: the images that the version judges, and those that it remembers, in their order.
 
 import { all, path } from "../../api/client.js";
 import { h } from "../../lib/dom.js";
@@ -9,16 +9,29 @@ import { gallery } from "../../ui/gallery.js";
 import { resource, shown } from "../../ui/resource.js";
 import { judgedImages } from "./judged_images.js";
 
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
 /** @typedef {{label: string, rank: number, sha256: string}} Exemplar */
 
 /** @param {import("./inside.js").Inside} inside */
 export function classesPart(inside) {
-  const { classes, metrics } = inside.version;
+  const from = path`v1/classifiers/${inside.name}/versions/${inside.version.number}/classes`;
+  const found = resource(
+    async (aborted) =>
+      /** @type {MeasuredClass[]} */ (await all(from, { query: { limit: 1000 }, signal: aborted })),
+  );
+  return shown(found, (classes) => choose(inside, classes));
+}
+
+/**
+ * @param {import("./inside.js").Inside} inside
+ * @param {readonly MeasuredClass[]} classes
+ */
+function choose(inside, classes) {
   const chosen = signal(0);
   const choice = select(
-    classes.map(({ label }, index) => ({
+    classes.map(({ label, goes_by }, index) => ({
       value: `${index}`,
-      label: `${label} – ${percent(metrics.per_class?.[label])}`,
+      label: `${label} – ${percent(goes_by.accuracy)}`,
     })),
     { onchange: () => (chosen.value = Number(choice.value)) },
   );
@@ -35,24 +48,29 @@ export function classesPart(inside) {
 
 /**
  * @param {import("./inside.js").Inside} inside
- * @param {import("../../api/types.js").VersionClass} known
+ * @param {MeasuredClass} known
  */
 function oneClass(inside, { label, exemplars }) {
   return [
     h(
       "section",
-      { class: "stack", "aria-labelledby": "held-out" },
-      h("h2", { id: "held-out" }, "Held-out images, the most surely wrong first"),
-      judgedImages(inside, `Held-out images of ${label}`, { label }),
+      { class: "stack", "aria-labelledby": "judged" },
+      h("h2", { id: "judged" }, "Images that it judges, the most surely wrong first"),
+      h(
+        "p",
+        { class: "muted" },
+        "Those held out, and those learnt that it can judge as if they had not been.",
+      ),
+      judgedImages(inside, `Judged images of ${label}`, { label }),
     ),
-    h(
-      "section",
-      { class: "stack", "aria-labelledby": "exemplars" },
-      h("h2", { id: "exemplars" }, "What it remembers, the most typical first"),
-      exemplars
-        ? remembered(inside, label)
-        : h("p", { class: "muted" }, "This version keeps no images of it: its method needs none."),
-    ),
+    exemplars
+      ? h(
+          "section",
+          { class: "stack", "aria-labelledby": "exemplars" },
+          h("h2", { id: "exemplars" }, "What it remembers, the most typical first"),
+          remembered(inside, label),
+        )
+      : null,
   ];
 }
 

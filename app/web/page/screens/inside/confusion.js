@@ -5,6 +5,7 @@ import { h } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
 import { openDialog } from "../../ui/dialog.js";
 import { empty } from "../../ui/notice.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { resource, shown } from "../../ui/resource.js";
 import { heatMap, row } from "../../ui/table.js";
 import { mixedUp } from "./confusing.js";
@@ -17,7 +18,10 @@ const MOST = 8;
 /** @param {import("./inside.js").Inside} inside */
 export function confusionPart(inside) {
   const from = path`v1/classifiers/${inside.name}/versions/${inside.version.number}/confusion`;
-  const found = resource(async (signal) => /** @type {Confusion} */ (await get(from, { signal })));
+  const { used } = inside.version.metrics.goes_by;
+  const found = resource(
+    async (signal) => /** @type {Confusion} */ (await get(from, { query: { used }, signal })),
+  );
   return shown(found, (confusion) =>
     confusion.labels.length
       ? [mostFrequent(inside, confusion), matrix(inside, confusion)]
@@ -36,7 +40,11 @@ export function confusionPart(inside) {
 function mostFrequent(inside, confusion) {
   const pairs = mixedUp(confusion, MOST);
   if (!pairs.length) {
-    return h("p", { class: "muted" }, "It has all held-out images right.");
+    return h(
+      "p",
+      { class: "muted" },
+      `It has all right of ${restsOn(inside.version.metrics.goes_by)}.`,
+    );
   }
   return h(
     "section",
@@ -77,7 +85,7 @@ function matrix(inside, { labels, counts }) {
     h(
       "p",
       { class: "muted" },
-      "Rows are what images are labelled, columns what the version says. A number opens its images.",
+      `Rows are what images are labelled, columns what the version says. A number opens its images. Counted on ${restsOn(inside.version.metrics.goes_by)}.`,
     ),
     heatMap(
       "Counts",
@@ -140,8 +148,8 @@ function open(inside, label, predicted, images) {
   openDialog(
     title,
     () => [
-      h("p", { class: "muted" }, count(images, "held-out image")),
-      judgedImages(inside, title, { label, predicted }),
+      h("p", { class: "muted" }, count(images, "image")),
+      judgedImages(inside, title, { label, predicted, used: inside.version.metrics.goes_by.used }),
     ],
     { wide: true },
   );

@@ -1,4 +1,4 @@
-// One held-out image, large, with what can be done about its label.
+// One judged image, large, with what can be done about its label.
 
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";

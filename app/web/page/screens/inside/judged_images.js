@@ -1,4 +1,4 @@
-// Held-out images with what the version says of them, loaded as they are scrolled to.
+// Images that a version judges, with what it says of them, loaded as they are scrolled to.
 
 import { get, path } from "../../api/client.js";
 import { isAbort } from "../../api/problem.js";
@@ -17,11 +17,11 @@ const AT_ONCE = 500;
 /**
  * @param {import("./inside.js").Inside} inside
  * @param {string} title
- * @param {{label?: string, predicted?: string, wrong?: boolean}} chosen
+ * @param {{label?: string, predicted?: string, used?: import("../../api/types.js").Use}} chosen
  */
 export function judgedImages(inside, title, chosen) {
   const { name, version, corrections } = inside;
-  const from = path`v1/classifiers/${name}/versions/${version.number}/held-out`;
+  const from = path`v1/classifiers/${name}/versions/${version.number}/judged`;
   const images = signal(/** @type {Judgement[]} */ ([]));
   const problem = signal(/** @type {unknown} */ (null));
   const first = signal(true);

@@ -1,6 +1,6 @@
 // What came of learning: the new version, and how right it is.
 
-import { get, path } from "../../api/client.js";
+import { all, get, path } from "../../api/client.js";
 import { may } from "../../api/session.js";
 import { h } from "../../lib/dom.js";
 import { count, percent, sentence } from "../../lib/format.js";
@@ -11,6 +11,7 @@ import { notice } from "../../ui/notice.js";
 import { resource, shown } from "../../ui/resource.js";
 import { suspectsHint } from "./suspects_hint.js";
 
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
 /** @typedef {import("../../api/types.js").Version} Version */
 
 /**
@@ -18,10 +19,12 @@ import { suspectsHint } from "./suspects_hint.js";
  * @param {number} number of the version
  */
 export function result(name, number) {
-  const version = resource(
+  const to = path`v1/classifiers/${name}/versions/${number}`;
+  const version = resource(async (signal) => /** @type {Version} */ (await get(to, { signal })));
+  const classes = resource(
     async (signal) =>
-      /** @type {Version} */ (
-        await get(path`v1/classifiers/${name}/versions/${number}`, { signal })
+      /** @type {MeasuredClass[]} */ (
+        await all(`${to}/classes`, { query: { limit: 1000 }, signal })
       ),
   );
   return h(
@@ -49,7 +52,7 @@ export function result(name, number) {
           : null,
       ),
       h("p", null, accuracy(found)),
-      classBars(found),
+      shown(classes, classBars),
       may("train") ? suspectsHint(name, number) : null,
       (found.metrics.warnings ?? []).map((text) => notice("warning", null, sentence(text))),
     ]),
@@ -58,29 +61,31 @@ export function result(name, number) {
 
 /** @param {Version} version */
 function accuracy({ metrics }) {
-  const { leave_one_out: one, accuracy: share, measured_on: images } = metrics;
-  if (one)
-    return `It calls ${percent(one.accuracy)} of ${count(one.images, "image")} by the right name, each judged as if it had not been learnt.`;
+  const { accuracy: share, images, used } = metrics.goes_by;
   if (share === null)
     return "Its accuracy is not known: too few images to hold some out. Add more to find out.";
-  return `It calls ${percent(share)} of ${count(images ?? 0, "image")} by the right name that it has not learnt from.`;
+  const right = `It calls ${percent(share)} of ${count(images, "image")} by the right name`;
+  return used === "trained"
+    ? `${right}, each judged as if it had not been learnt.`
+    : `${right} that it has not learnt from.`;
 }
 
-/** @param {Version} version */
-function classBars({ metrics }) {
-  if (metrics.leave_one_out) return null; // so few are held out that the bars would say nothing
-  const rows = Object.entries(metrics.per_class ?? {}).filter(([, share]) => share !== null);
+/** @param {readonly MeasuredClass[]} classes */
+function classBars(classes) {
+  const rows = classes.flatMap(({ label, goes_by: { accuracy: share } }) =>
+    share === null ? [] : [{ label, share }],
+  );
   if (!rows.length) return null;
-  rows.sort(([, a], [, b]) => (a ?? 0) - (b ?? 0));
+  rows.sort((a, b) => a.share - b.share);
   return h(
     "ul",
     { class: "class-bars", "aria-label": "Accuracy of each class" },
-    rows.map(([label, share]) =>
+    rows.map(({ label, share }) =>
       h(
         "li",
         null,
         h("span", { class: "cut" }, label),
-        h("span", { class: "bar" }, h("span", { style: { width: `${100 * (share ?? 0)}%` } })),
+        h("span", { class: "bar" }, h("span", { style: { width: `${100 * share}%` } })),
         h("span", { class: "number small" }, percent(share, 0)),
       ),
     ),

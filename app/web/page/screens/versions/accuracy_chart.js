@@ -1,10 +1,11 @@
 // Accuracy of the versions in the order in which they were made, with what chance moves it by.
 
 import { h, s } from "../../lib/dom.js";
-import { count, percent } from "../../lib/format.js";
+import { percent } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 import { linear, lowestShown, ticks } from "../../lib/scale.js";
 import { measured } from "../../ui/measured.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { accuracyOf } from "./changes.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
@@ -93,9 +94,8 @@ function draw(name, versions, width) {
  */
 function point(name, version, x, y, low) {
   const share = accuracyOf(version) ?? 0;
-  const error = version.metrics.leave_one_out ? 0 : (version.metrics.standard_error ?? 0);
-  const images = version.metrics.measured_on ?? 0;
-  const text = `Version ${version.number}: ${percent(share)} on ${count(images, "image")}`;
+  const error = version.metrics.goes_by.standard_error ?? 0;
+  const text = `Version ${version.number}: ${percent(share)} of ${restsOn(version.metrics.goes_by)}`;
   return s(
     "a",
     {

@@ -25,12 +25,19 @@ export function changesBetween(from, to) {
 }
 
 /**
- * Returns the accuracy that is shown of a version: on images that it was not trained on.
+ * Returns the accuracy that a version goes by.
  * @param {Pick<Version, "metrics">} version
- * @returns {number | null}
  */
 export function accuracyOf({ metrics }) {
-  return metrics.leave_one_out?.accuracy ?? metrics.accuracy;
+  return metrics.goes_by.accuracy;
+}
+
+/**
+ * Returns what a version has forgotten; null where that rests on too few held-out images.
+ * @param {Pick<Version, "metrics">} version
+ */
+export function forgettingOf({ metrics }) {
+  return metrics.goes_by.used === "held_out" ? metrics.forgetting : null;
 }
 
 /**

@@ -5,11 +5,12 @@ import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 import { linkButton } from "../../ui/button.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { shareBar } from "../../ui/share_bar.js";
 import { table } from "../../ui/table.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
-/** @typedef {import("../../api/types.js").VersionClass & {accuracy: number | null, measured_on: number | null}} MeasuredClass */
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
 
 /**
  * @param {string} name
@@ -17,7 +18,9 @@ import { table } from "../../ui/table.js";
  * @param {readonly MeasuredClass[]} classes
  */
 export function classTable(name, version, classes) {
-  const weakestFirst = [...classes].sort((a, b) => (a.accuracy ?? 2) - (b.accuracy ?? 2));
+  const weakestFirst = [...classes].sort(
+    (a, b) => (a.goes_by.accuracy ?? 2) - (b.goes_by.accuracy ?? 2),
+  );
   const kept = classes.some(({ exemplars }) => exemplars);
   const inside = link("/classifiers/:name/inside/:version", {
     name,
@@ -32,15 +35,16 @@ export function classTable(name, version, classes) {
       h("h2", { id: "classes" }, "Classes, the weakest first"),
       may("train") ? linkButton("Look inside", inside, { icon: "eye" }) : null,
     ),
+    h("p", { class: "muted" }, `Measured on ${restsOn(version.metrics.goes_by)}.`),
     table(
       "Classes",
       ["Class", "Accuracy", "Measured on", "Learnt from", ...(kept ? ["Exemplars"] : [])],
-      weakestFirst.map((each) => [
-        each.label,
-        each.accuracy === null ? "–" : shareBar(each.accuracy, percent(each.accuracy)),
-        each.measured_on === null ? "–" : `${each.measured_on}`,
-        `${each.train_images}`,
-        ...(kept ? [`${each.exemplars}`] : []),
+      weakestFirst.map(({ label, goes_by: { accuracy, images }, train_images, exemplars }) => [
+        label,
+        accuracy === null ? "–" : shareBar(accuracy, percent(accuracy)),
+        `${images}`,
+        `${train_images}`,
+        ...(kept ? [`${exemplars}`] : []),
       ]),
     ),
   );

@@ -8,6 +8,7 @@ import { link } from "../../lib/router.js";
 import { linkButton } from "../../ui/button.js";
 import { gallery } from "../../ui/gallery.js";
 import { notice } from "../../ui/notice.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { loading, resource, shown } from "../../ui/resource.js";
 import { table } from "../../ui/table.js";
 import { changesBetween, points, some } from "./changes.js";
@@ -17,7 +18,8 @@ import { openPair } from "./pair_dialog.js";
 /** @typedef {import("../../api/types.js").Version} Version */
 /** @typedef {import("../../api/types.js").Judgement} Judgement */
 /** @typedef {import("./comparing.js").Pair} Pair */
-/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
+/** @typedef {import("./comparing.js").Measured} Measured */
 
 // Images of each version that are compared, the most surely wrong first.
 const MOST = 20_000;
@@ -56,6 +58,7 @@ function head(name, old, young) {
   const { gained, lost, accuracy } = changesBetween(old, young);
   const facts = [
     accuracy === null ? null : `Accuracy over all classes: ${points(accuracy)}.`,
+    measuredOn(old, young),
     gained.length ? `New: ${some(gained)}.` : null,
     lost.length ? `Gone: ${some(lost)}.` : null,
   ];
@@ -77,6 +80,19 @@ function head(name, old, young) {
   );
 }
 
+/** @param {...Version} versions */
+function measuredOn(...versions) {
+  const [old, young] = versions.map(({ metrics }) => restsOn(metrics.goes_by));
+  if (old === young) return `Both are measured on ${old}.`;
+  const [before, after] = versions.map(({ number }) => number);
+  return `Version ${before} is measured on ${old}. Version ${after} is measured on ${young}.`;
+}
+
+/** @param {...Version} versions */
+function goByHeldOut(...versions) {
+  return versions.every(({ metrics }) => metrics.goes_by.used === "held_out");
+}
+
 /**
  * @param {Version} old
  * @param {Version} young
@@ -92,12 +108,18 @@ function classSection(old, young, classes) {
       ["Class", `Version ${old.number}`, `Version ${young.number}`, "Difference"],
       byClass(...classes).map(({ label, before, after, difference }) => [
         label,
-        before === undefined ? "not known" : percent(before),
-        after === undefined ? "not known" : percent(after),
+        figure(before),
+        figure(after),
         difference === null ? "–" : differenceBar(difference),
       ]),
     ),
   );
+}
+
+/** @param {Measured["goes_by"] | undefined} measured */
+function figure(measured) {
+  if (measured === undefined) return "not known";
+  return measured.images ? `${percent(measured.accuracy)} of ${measured.images}` : "–";
 }
 
 /** @param {number} difference */
@@ -122,13 +144,14 @@ function differenceBar(difference) {
  * @param {Version} young
  */
 function imageSection(name, old, young) {
+  const used = goByHeldOut(old, young) ? "held_out" : null;
   const judged = resource(async (signal) =>
     Promise.all(
       [old, young].map(
         ({ number }) =>
           /** @type {Promise<Judgement[]>} */ (
-            all(path`v1/classifiers/${name}/versions/${number}/held-out`, {
-              query: { limit: 1000 },
+            all(path`v1/classifiers/${name}/versions/${number}/judged`, {
+              query: { limit: 1000, used },
               most: MOST,
               signal,
             })
@@ -141,12 +164,12 @@ function imageSection(name, old, young) {
     ([before = [], after = []]) => {
       const open = (/** @type {Pair} */ pair) => openPair([old, young], pair);
       const { broken, mended, both } = byImage(before, after);
-      const text = `${count(both, "image")} held out of both versions.`;
+      const how = used ? "held out of both versions" : "judged by both without having learnt them";
       return h(
         "section",
         { class: "stack", "aria-labelledby": "by-image" },
         h("h2", { id: "by-image" }, "Image by image"),
-        h("p", { class: "muted" }, text),
+        h("p", { class: "muted" }, `${count(both, "image")} ${how}.`),
         before.length === MOST || after.length === MOST
           ? notice("info", null, `Of each version ${count(MOST, "image")} were compared.`)
           : null,

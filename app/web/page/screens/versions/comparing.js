@@ -1,14 +1,15 @@
-// Two versions compared by their classes and by the images held out of both.
+// Two versions compared by their classes and by the images that both have judged.
 
 /** @typedef {import("../../api/types.js").Judgement} Judgement */
-/** @typedef {{label: string, accuracy: number | null}} Measured */
+/** @typedef {import("../../api/types.js").GoesBy} GoesBy */
+/** @typedef {{label: string, goes_by: Pick<GoesBy, "accuracy" | "images">}} Measured */
 /** @typedef {{before: Judgement, after: Judgement}} Pair */
 
 /**
  * @typedef {object} ClassPair `undefined` where a version does not know the class
  * @property {string} label
- * @property {number | null | undefined} before
- * @property {number | null | undefined} after
+ * @property {Measured["goes_by"] | undefined} before
+ * @property {Measured["goes_by"] | undefined} after
  * @property {number | null} difference
  */
 
@@ -19,13 +20,12 @@
  * @returns {ClassPair[]}
  */
 export function byClass(before, after) {
-  const [old, young] = [accuracies(before), accuracies(after)];
+  const [old, young] = [figures(before), figures(after)];
   const labels = [...new Set([...old.keys(), ...young.keys()])];
   return labels
     .map((label) => {
       const [was, is] = [old.get(label), young.get(label)];
-      const difference = typeof was === "number" && typeof is === "number" ? is - was : null;
-      return { label, before: was, after: is, difference };
+      return { label, before: was, after: is, difference: difference(was, is) };
     })
     .sort((a, b) => (a.difference ?? 2) - (b.difference ?? 2));
 }
@@ -52,8 +52,17 @@ export function byImage(before, after) {
 }
 
 /** @param {readonly Measured[]} classes */
-function accuracies(classes) {
-  return new Map(classes.map(({ label, accuracy }) => [label, accuracy]));
+function figures(classes) {
+  return new Map(classes.map(({ label, goes_by }) => [label, goes_by]));
+}
+
+/**
+ * @param {Measured["goes_by"] | undefined} before
+ * @param {Measured["goes_by"] | undefined} after
+ */
+function difference(before, after) {
+  const [was, is] = [before?.accuracy ?? null, after?.accuracy ?? null];
+  return was === null || is === null ? null : is - was;
 }
 
 /** @param {Judgement} judgement */

@@ -2,18 +2,21 @@
 
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
+import { restsOn } from "../../ui/rests_on.js";
 import { heatMap, row } from "../../ui/table.js";
 import { some } from "./changes.js";
 import { forgotten } from "./forgetting.js";
 
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
+/** @typedef {import("../../api/types.js").Version} Version */
 /** @typedef {import("./forgetting.js").MatrixRow} MatrixRow */
-/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
 
 /**
+ * @param {Version} version one that goes by its held-out images, as the matrix does
  * @param {readonly MatrixRow[]} rows oldest first
  * @param {readonly MeasuredClass[]} classes
  */
-export function matrixFigure(rows, classes) {
+export function matrixFigure({ metrics }, rows, classes) {
   const tasks = rows.at(-1)?.tasks ?? [];
   return h(
     "section",
@@ -22,7 +25,7 @@ export function matrixFigure(rows, classes) {
     h(
       "p",
       { class: "muted" },
-      "Each row is a version, each column the classes that one step added. A column that grows pale is forgotten.",
+      `Each row is a version, each column the classes that one step added. A column that grows pale is forgotten. Measured on ${restsOn(metrics.goes_by)}.`,
     ),
     heatMap(
       "Accuracy matrix",

@@ -2,7 +2,7 @@
 
 import { all, get, path } from "../../api/client.js";
 import { h } from "../../lib/dom.js";
-import { ago, bytes, count, percent } from "../../lib/format.js";
+import { ago, bytes, count, percent, sentence } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 import { linkButton } from "../../ui/button.js";
 import { notice } from "../../ui/notice.js";
@@ -10,14 +10,14 @@ import { loading, resource, shown } from "../../ui/resource.js";
 import { tiles } from "../../ui/tiles.js";
 import { actions } from "./actions.js";
 import { aliasBadges } from "./aliases.js";
-import { accuracyOf } from "./changes.js";
+import { forgettingOf } from "./changes.js";
 import { classTable } from "./class_table.js";
 import { matrixFigure } from "./matrix.js";
 import { serving } from "./serving.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
 /** @typedef {import("./forgetting.js").MatrixRow} MatrixRow */
-/** @typedef {import("./class_table.js").MeasuredClass} MeasuredClass */
+/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
 
 /** @type {import("../../screens.js").MakeScreen} */
 export function screen({ params: { name, version } }) {
@@ -75,7 +75,9 @@ function view(name, version, versions, reload) {
         kind: "quiet",
       }),
     ),
-    ...(version.metrics.warnings ?? []).map((warning) => notice("warning", null, warning)),
+    ...(version.metrics.warnings ?? []).map((warning) =>
+      notice("warning", null, sentence(warning)),
+    ),
     figures(version),
     h(
       "div",
@@ -86,7 +88,9 @@ function view(name, version, versions, reload) {
     shown(
       measured,
       ({ classes, rows }) => [
-        rows.length > 1 ? matrixFigure(rows, classes) : null,
+        rows.length > 1 && version.metrics.goes_by.used === "held_out"
+          ? matrixFigure(version, rows, classes)
+          : null,
         classTable(name, version, classes),
       ],
       loading,
@@ -101,19 +105,20 @@ function madeHow(version) {
 }
 
 /** @param {Version} version */
+function forgetting({ metrics }) {
+  if (metrics.forgetting === null) return "once it has learnt twice";
+  return metrics.goes_by.used === "held_out"
+    ? "lost of what it knew before"
+    : "once more images are held out";
+}
+
+/** @param {Version} version */
 function figures(version) {
-  const { metrics } = version;
-  const left = metrics.leave_one_out;
-  const images = left?.images ?? metrics.measured_on ?? 0;
-  const error = left ? null : metrics.standard_error;
+  const { accuracy, images, standard_error: error } = version.metrics.goes_by;
   const give = error ? ` ± ${(200 * error).toFixed(1)}` : "";
   return tiles([
-    ["Accuracy", percent(accuracyOf(version)), `on ${count(images, "image")}${give}`],
-    [
-      "Forgetting",
-      percent(metrics.forgetting),
-      metrics.forgetting === null ? "once it has learnt twice" : "lost of what it knew before",
-    ],
+    ["Accuracy", percent(accuracy), `on ${count(images, "image")}${give}`],
+    ["Forgetting", percent(forgettingOf(version)), forgetting(version)],
     ["Classes", `${version.class_count}`, "it tells apart"],
     ["Size", bytes(version.size_bytes), "as a file"],
   ]);

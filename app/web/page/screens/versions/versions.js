@@ -10,7 +10,7 @@ import { resource, shown } from "../../ui/resource.js";
 import { table, tableBehind } from "../../ui/table.js";
 import { accuracyChart } from "./accuracy_chart.js";
 import { aliasBadges } from "./aliases.js";
-import { accuracyOf } from "./changes.js";
+import { accuracyOf, forgettingOf } from "./changes.js";
 import { classifierSection } from "./classifier_section.js";
 import { tree } from "./tree.js";
 
@@ -53,7 +53,7 @@ function overview(name, versions) {
       h(
         "p",
         { class: "small muted" },
-        "The filled point is live. Bars show how far chance in the choice of held-out images may move it.",
+        "The filled point is live. Bars show how far chance in the choice of images may move it.",
       ),
       tableBehind(
         table(
@@ -64,7 +64,7 @@ function overview(name, versions) {
             version.parent === null ? "–" : `${version.parent}`,
             `${version.class_count}`,
             percent(accuracyOf(version)),
-            percent(version.metrics.forgetting),
+            percent(forgettingOf(version)),
           ]),
         ),
       ),
