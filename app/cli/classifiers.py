@@ -124,7 +124,7 @@ def _row(client: Client, classifier: dict[str, Any]) -> dict[str, Any]:
         "backbone": classifier["backbone"],
         "live version": None if live is None else live["number"],
         "classes": None if live is None else live["class_count"],
-        "accuracy": None if live is None else percent(live["metrics"]["accuracy"]),
+        "accuracy": None if live is None else percent(live["metrics"]["goes_by"]["accuracy"]),
     }
 
 

@@ -53,9 +53,10 @@ def show(
             if suspects or save is not None or error.code not in _NO_SUSPECTS:
                 raise
             found, looked_at = [], None
+        known = list(client.each(f"{path}/versions/{shown['number']}/classes"))
         unsaved = 0 if save is None else _save(client, found, save)
     console.print(described(name, shown))
-    console.print(_classes(shown, None if looked_at is None else found))
+    console.print(_classes(known, None if looked_at is None else found))
     if looked_at is not None:
         _describe_suspects(name, found, looked_at, console, listed=suspects or save is not None)
     if save is not None:
@@ -104,18 +105,20 @@ def _describe(classifier: Mapping[str, Any], console: Console) -> None:
     )
 
 
-def _classes(version: Mapping[str, Any], suspects: Sequence[Mapping[str, Any]] | None) -> Table:
+def _classes(
+    classes: Sequence[Mapping[str, Any]], suspects: Sequence[Mapping[str, Any]] | None
+) -> Table:
     counts = Counter(image["label"] for image in suspects or ())
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("class", overflow="fold")
     for column in ("task", "trained on", "accuracy", "suspects"):
         table.add_column(column, justify="right")
-    for known in version["classes"]:
+    for known in classes:
         table.add_row(
             escape(known["label"]),
             str(known["task"]),
             str(known["train_images"]),
-            percent(version["metrics"]["per_class"].get(known["label"])),
+            percent(known["goes_by"]["accuracy"]),
             "-" if suspects is None else str(counts[known["label"]] or ""),
         )
     return table

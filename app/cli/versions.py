@@ -28,7 +28,7 @@ def versions(name: Name, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> No
             str(version["number"]),
             str(version["parent"] or "-"),
             str(version["class_count"]),
-            percent(version["metrics"]["accuracy"]),
+            percent(version["metrics"]["goes_by"]["accuracy"]),
             forgetting(version["metrics"]["forgetting"]),
             size(version["size_bytes"]),
             utc(datetime.fromisoformat(version["created_at"])),

@@ -1,4 +1,4 @@
-"""Where few images are held out, every screen shows the same accuracy, on the same images."""
+"""Where few images are held out, screens and commands show one accuracy, on the same images."""
 
 import re
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import digits  # noqa: F401 - a fixture
 from tests.e2e.harness import Digits, Service, zip_of
+from tests.e2e.test_commands import accrue, ok
 from tests.web.conftest import Visit
 
 pytestmark = pytest.mark.slow
@@ -89,3 +90,14 @@ def test_confusions_and_classes_are_of_the_same_images(
     expect(judged.first).to_contain_text(f"{1 - int(label)}, ")
     expect(page.get_by_role("heading", name="What it remembers")).to_have_count(0)
     window.check_accessible()
+
+
+def test_commands_list_the_same_accuracies(few: Service) -> None:
+    listed = few.http.get(f"{FEW}/versions").json()["data"]
+    shown = [f"{100 * each['metrics']['goes_by']['accuracy']:.1f} %" for each in listed]
+    said = ok(accrue("versions", "few", url=few.url)).splitlines()
+    assert all(share in line for line, share in zip(said[1:], shown, strict=True))
+    classes = few.http.get(f"{FEW}/versions/live/classes").json()["data"]
+    table = ok(accrue("show", "few", url=few.url))
+    for known in classes:
+        assert f"{100 * known['goes_by']['accuracy']:.1f} %" in table
