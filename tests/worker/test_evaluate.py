@@ -121,7 +121,7 @@ def test_held_out_images_are_listed_and_evaluated_again(service: Service) -> Non
     done(service, service.learn(service.upload("a", "b", count=20)))
     done(service, service.learn(service.upload("c", count=20)))
     store = open_store(service.settings.storage_url)
-    listed = judgements.held_out(service.db, store, WORKSPACE, "toy", "2", limit=100)
+    listed = judgements.judged(service.db, store, WORKSPACE, "toy", "2", used="held_out", limit=100)
     expected = held_out(service, 2)
     labels = {sha256: label for index, label in enumerate("abc") for sha256 in expected[index]}
     assert {image.sha256: image.label for image in listed} == labels
@@ -129,8 +129,16 @@ def test_held_out_images_are_listed_and_evaluated_again(service: Service) -> Non
     for image, answer in zip(listed, answers, strict=True):
         assert image.predicted == answer["label"]
         assert image.score == pytest.approx(answer["score"], abs=1e-4)
-    only = judgements.held_out(
-        service.db, store, WORKSPACE, "toy", "2", limit=100, label="b", wrong=False
+    only = judgements.judged(
+        service.db,
+        store,
+        WORKSPACE,
+        "toy",
+        "2",
+        used="held_out",
+        limit=100,
+        label="b",
+        wrong=False,
     )
     assert only == [i for i in listed if i.label == "b" and i.predicted == "b"]
     job_id = evaluated(service, base_version=2)

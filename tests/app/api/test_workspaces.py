@@ -67,6 +67,7 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/exemplars": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/confusion": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
+    "GET /v1/classifiers/{name}/versions/{version}/judged": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
