@@ -69,6 +69,10 @@ PROBES = {
     "GET /v1/classifiers/{name}/versions/{version}/held-out": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/judged": Probe(),
     "GET /v1/classifiers/{name}/versions/{version}/suspects": Probe(),
+    "POST /v1/classifiers/{name}/versions/{version}/similar": Probe(
+        path="/v1/classifiers/{name}/versions/{version}/similar?label=stop",
+        given={"content": png(), "headers": PNG},
+    ),
     "GET /v1/images/{sha256}": Probe(),
     "GET /v1/classifiers/{name}/aliases": Probe(),
     "GET /v1/classifiers/{name}/aliases/{alias}": Probe(),
@@ -89,6 +93,11 @@ PROBES = {
     "POST /v1/advice": Probe("unknown", given={"json": {"uploads": ["upl_0"]}}),
     "POST /v1/classifiers/{name}/learn": Probe(given={"json": images(7)}),
     "GET /v1/key": Probe("own"),
+    "GET /v1/keys": Probe("own"),
+    "POST /v1/keys": Probe("own", given={"json": {"name": "robot", "scopes": ["predict"]}}),
+    "GET /v1/keys/{key_id}": Probe(),
+    "DELETE /v1/keys/{key_id}": Probe(),
+    "GET /v1/doctor": Probe("shared"),
     "GET /v1/methods": Probe("shared"),
     "GET /v1/backbones": Probe("shared"),
     "POST /v1/uploads/{upload_id}/images": Probe(given={"json": images(8)}),
@@ -132,6 +141,7 @@ def owned(api: TestClient, publish: Callable[..., Published]) -> dict[str, str]:
     body = {"uploads": [upload], "on_existing": "extend"}
     job = api.post("/v1/classifiers/signs/jobs", json=body).raise_for_status().json()["id"]
     exemplars = "/v1/classifiers/signs/versions/1/exemplars?label=stop"
+    key = {"name": "owned", "scopes": ["predict"]}
     sha256 = api.get(exemplars).raise_for_status().json()["data"][0]["sha256"]
     return {
         "name": "signs",
@@ -140,6 +150,7 @@ def owned(api: TestClient, publish: Callable[..., Published]) -> dict[str, str]:
         "upload_id": free,
         "job_id": job,
         "sha256": sha256,
+        "key_id": api.post("/v1/keys", json=key).raise_for_status().json()["id"],
         "used_upload": upload,
     }
 
