@@ -98,6 +98,8 @@ def _check_pixels(image: ImageFile.ImageFile, data: bytes, most: int) -> None:
         )
     if image.format == "AVIF" and av1.decoded_pixels(data) > most:
         raise TooLargeError(f"a picture in the file has more than {most} pixels")
+    if tiff.decoded_pixels(image) > most:
+        raise TooLargeError(f"a tile in the file has more than {most} pixels")
 
 
 def _let_pillow_open(pixels: int) -> None:

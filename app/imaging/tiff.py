@@ -5,6 +5,9 @@ from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     PHOTOMETRIC_INTERPRETATION,
     PLANAR_CONFIGURATION,
+    SAMPLEFORMAT,
+    TILELENGTH,
+    TILEWIDTH,
     TiffImageFile,
 )
 
@@ -12,9 +15,20 @@ _SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 _REDUCED = 1  # of the subfile type: a small picture of another one
 _WHITE_IS_ZERO = 0
 _SEPARATE = 2  # one channel after another
+_SIGNED = 2  # of the sample format
 _CANON_RAW = slice(8, 10), b"CR"
 
 _CONVERT = "convert it to 8 bits, or to PNG"
+
+
+def decoded_pixels(image: Image.Image) -> int:
+    """Return the pixels of one tile of an opened TIFF, 0 without tiles: one is decoded as a whole.
+
+    A tile may be far larger than the image, and is memory all the same.
+    """
+    if not isinstance(image, TiffImageFile):
+        return 0
+    return int(image.tag_v2.get(TILEWIDTH, 0) * image.tag_v2.get(TILELENGTH, 0))
 
 
 def refused(image: Image.Image, data: bytes) -> str | None:
@@ -25,7 +39,7 @@ def refused(image: Image.Image, data: bytes) -> str | None:
     where, mark = _CANON_RAW
     if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & _REDUCED or data[where] == mark:
         return "a raw photograph: develop it to JPEG"
-    if image.mode in ("F", "I"):
+    if image.mode in ("F", "I") or _SIGNED in tags.get(SAMPLEFORMAT, ()):
         return f"a TIFF whose samples have 32 bits or a sign: {_CONVERT}"
     if image.mode == "LAB":
         return "a TIFF in the colour model Lab: convert it to RGB"

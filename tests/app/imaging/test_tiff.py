@@ -28,6 +28,8 @@ def tiff(samples: np.ndarray, order: str = "<", **tags: tuple[int, ...]) -> byte
         "planar": (284, 1),
         "photometric": (262, 2 if channels > 1 else 1),
         "extra": (338, 2) if channels == 4 else None,
+        "tile_width": (322, *tags["tile_width"]) if "tile_width" in tags else None,
+        "tile_length": (323, *tags["tile_length"]) if "tile_length" in tags else None,
     }
     fields = {
         256: (width,),
@@ -95,11 +97,11 @@ def test_its_orientation_is_applied_once(compression: str | None) -> None:
     assert canonical(sent, LIMITS).tobytes() == shown.tobytes()
 
 
-def with_tag(tag: int, value: int) -> bytes:
+def with_tag(tag: int, value: int, image: Image.Image | None = None) -> bytes:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[tag] = value
     tags.tagtype[tag] = 4
-    return encode(pixels(), "TIFF", tiffinfo=tags)
+    return encode(image or Image.fromarray(pixels()), "TIFF", tiffinfo=tags)
 
 
 plain = encode(pixels(), "TIFF")
@@ -108,6 +110,10 @@ REFUSED = {
     "raw photograph: develop": with_tag(254, 1),
     "raw": plain[:4] + struct.pack("<I", len(plain)) + b"CR" + plain[10:] + plain[8:],
     "32 bits": encode(Image.fromarray(colours(12)[..., 0].astype(np.float32)), "TIFF"),
+    "or a sign": with_tag(339, 2, Image.fromarray(pixels()).convert("L")),
+    "a tile in the file has more than 1000000 pixels": tiff(
+        colours(8), tile_width=(1000,), tile_length=(1001,)
+    ),
     "zero is white": tiff(colours(12)[..., :1], photometric=(0,)),
     "separate channels": tiff(colours(12), planar=(2,)),
 }
