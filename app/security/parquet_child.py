@@ -9,6 +9,7 @@ row. An empty object ends them.
 """
 
 import json
+import math
 import resource
 import struct
 import sys
@@ -107,6 +108,8 @@ def _plain(cell: Any) -> Any:
     """Return a cell as JSON can hold it."""
     if isinstance(cell, list):
         return [_plain(each) for each in cell[:2]]
+    if isinstance(cell, float) and not math.isfinite(cell):  # what pandas has for a missing cell
+        return None
     return cell if cell is None or isinstance(cell, (str, int, float)) else {}
 
 

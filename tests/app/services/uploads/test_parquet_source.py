@@ -91,6 +91,14 @@ def test_rows_without_one_class_or_bytes_are_rejected_one_by_one() -> None:
     assert "several classes" in next(e.reason for e in several if isinstance(e, Rejection))
 
 
+def test_cells_that_pandas_has_no_value_for_are_empty() -> None:
+    nan = float("nan")
+    columns = {"label": [1.0, nan, 2.0], "split": [nan] * 3, "group": [nan, nan, 7.0]}
+    read = found(written({"image": IMAGES, **columns}))
+    assert rows(read) == [("0.png", "1", None, None), ("2.png", "2", None, "7.0")]
+    assert [each.reason for each in read if isinstance(each, Rejection)] == ["has no class"]
+
+
 @pytest.mark.parametrize(
     "columns",
     [
