@@ -1,6 +1,5 @@
 """An archive as a source of labelled images, arranged in one of the ways of `arrangement`."""
 
-import contextlib
 from collections.abc import Iterator
 from typing import IO
 
@@ -56,8 +55,10 @@ class ArchiveSource:
             if member.guessed:
                 guessed.append(shown(member.name))
             if is_document(member.path):
-                with contextlib.suppress(MemberError):
+                try:
                     files.add_document(member.path, member.read)
+                except MemberError as error:
+                    files.left_out[member.path] = str(error)
             else:
                 known = files.tree.has_images(member.path)
                 files.add(member.path, is_image=known or _is_image(member, limits.image))

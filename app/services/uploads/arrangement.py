@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from app.services.labels import named
-from app.services.uploads.documents import MOST_BYTES
 from app.services.uploads.files import Files
 from app.services.uploads.folders import FolderLayout, MisplacedError, Path, Place
 from app.services.uploads.manifests import ManifestLayout
@@ -44,9 +43,9 @@ def arranged(files: Files, *, grouped: bool) -> tuple[Arrangement, list[str]]:
     With `grouped`, folders inside those of classes are groups.
     """
     notes = []
-    if files.left_out:
-        left_out = named([shown("/".join(path)) for path in files.left_out], 3)
-        notes.append(f"{left_out} was not read: together, documents may have {MOST_BYTES} bytes.")
+    for reason in dict.fromkeys(files.left_out.values()):
+        paths = [shown("/".join(path)) for path, why in files.left_out.items() if why == reason]
+        notes.append(f"{named(paths, 3)} was not read: {reason}.")
     arrangement: Arrangement | None = SampleLayout.of(files)
     if arrangement is None:
         arrangement, unread = ManifestLayout.of(files)

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import orjson
@@ -12,6 +14,8 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".cls")
 # Bytes of all documents of an upload together: they are read into memory.
 MOST_BYTES = 32 * 10**6
 _MOST_ROWS = 10**6
+# The key in a row of a table of what is beyond its columns: no column is named so.
+BEYOND = "\0"
 
 Row = dict[str, Any]
 
@@ -53,15 +57,26 @@ def _of_table(text: str) -> Iterator[Row]:
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [cell.strip() for cell in next(table, [])]
+        twice = next((name for name, count in Counter(columns).items() if name and count > 1), None)
+        if twice is not None:
+            raise UnreadableDocumentError(f"it has the column {twice!r} twice")
         for cells in table:
             if any(cells):
-                yield dict(zip(columns, map(str.strip, cells), strict=False))
+                yield _of_cells(columns, [cell.strip() for cell in cells])
     except csv.Error as error:
         raise UnreadableDocumentError(f"line {table.line_num} is not CSV: {error}") from error
 
 
+def _of_cells(columns: Sequence[str], cells: Sequence[str]) -> Row:
+    """Return a row of all columns: a short one has empty cells."""
+    count = len(columns)
+    row = dict(zip_longest(columns, cells[:count], fillvalue=""))
+    return {**row, BEYOND: cells[count:]} if any(cells[count:]) else row
+
+
 def _of_lines(data: bytes) -> Iterator[Row]:
-    for number, line in enumerate(_text(data).splitlines(), start=1):
+    # Not by `splitlines`: text in JSON may hold other ends of lines, such as U+2028.
+    for number, line in enumerate(_text(data).split("\n"), start=1):
         if line.strip():
             try:
                 yield _as_row(orjson.loads(line))

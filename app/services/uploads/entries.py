@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from app.services.uploads.documents import Row
+from app.services.uploads.documents import BEYOND, Row, UnreadableDocumentError
 from app.services.uploads.sources import Split
 from app.services.uploads.splits import split_named
 
@@ -19,6 +19,7 @@ FILE_COLUMNS = (
     *("filepath", "file_path", "image_path", "image_name"),
 )
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "choice")
+_KNOWN_COLUMNS = frozenset((*FILE_COLUMNS, *LABEL_COLUMNS, "split", "group"))
 _ZEROS_AND_ONES = frozenset({"0", "1", "0.0", "1.0"})
 _LABEL_STUDIO = ("annotations", "completions")
 
@@ -44,20 +45,28 @@ class _Columns(NamedTuple):
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Return the columns of which `row` has cells."""
-        written = {name.lower(): name for name in row}
+        """Return the columns of which `row` has cells.
+
+        Raises UnreadableDocumentError where two differ in capitals only.
+        """
+        written: dict[str, str] = {}
+        for name in row:
+            other = written.setdefault(name.lower(), name)
+            if other != name and name.lower() in _KNOWN_COLUMNS:
+                raise UnreadableDocumentError(f"it has the columns {other!r} and {name!r}")
 
         def first(*names: str) -> str | None:
             return next((written[name] for name in names if name in written), None)
 
         known = (first(*FILE_COLUMNS), first(*LABEL_COLUMNS), first("split"), first("group"))
-        return cls(*known, tuple(name for name in row if name and name not in known))
+        others = (name for name in row if name not in ("", BEYOND, *known))
+        return cls(*known, tuple(others))
 
 
 def entries(rows: Iterator[Row]) -> Iterator[Entry]:
     """Yield what rows say of images: nothing if their columns are not those of files and classes.
 
-    Raises what `rows` raises.
+    Raises UnreadableDocumentError.
     """
     first = next(rows, None)
     if first is None:
@@ -122,6 +131,8 @@ def _entry(row: Row, columns: _Columns, cell: Any) -> Entry:
     name = row.get(columns.file or "")
     if not isinstance(name, str):
         return Entry(str(name), None, wrong="has a file name that is not text")
+    if BEYOND in row:
+        return Entry(name, None, wrong="has more cells than there are columns: quote its commas")
     try:
         label, split = label_of(cell), split_of(row.get(columns.split or ""))
     except ValueError as error:

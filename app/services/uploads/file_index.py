@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.services.uploads.files import IMAGE_SUFFIXES
@@ -10,6 +11,13 @@ from app.services.uploads.folders import Path
 
 # Folders in which a file must lie alike, at most, where its whole path differs.
 _LONGEST_TAIL = 4
+
+
+class Match(NamedTuple):
+    """A file that is named, and whether by its whole path."""
+
+    path: Path
+    whole: bool
 
 
 class FileIndex:
@@ -29,7 +37,7 @@ class FileIndex:
             stem = PurePosixPath(key[-1]).stem
             self._stems[stem] = None if stem in self._stems else path
 
-    def find(self, name: str, folder: Path = ()) -> Path | None:
+    def find(self, name: str, folder: Path = ()) -> Match | None:
         """Return the file of that name; None if there is none, or if several may be meant.
 
         `folder` is where the document lies. A name may be a path from there or from the top, may
@@ -40,13 +48,17 @@ class FileIndex:
             parts = _key(tuple(filter(None, read(name).replace("\\", "/").split("/"))))
             found = self._whole.get(_key(folder) + parts) or self._whole.get(parts)
             if found is not None:
-                return found
+                return Match(found, whole=True)
             for length in range(min(len(parts), _LONGEST_TAIL), 0, -1):
                 if (tail := parts[-length:]) in self._tails:
-                    return self._tails[tail]
+                    return _in_part(self._tails[tail])
         if len(parts) == 1 and not parts[0].lower().endswith(IMAGE_SUFFIXES):
-            return self._stems.get(parts[0])
+            return _in_part(self._stems.get(parts[0]))
         return None
+
+
+def _in_part(found: Path | None) -> Match | None:
+    return None if found is None else Match(found, whole=False)
 
 
 def _key(path: Path) -> Path:

@@ -21,8 +21,8 @@ class Files:
         self.tree = FolderTree()
         self.images: list[Path] = []
         self.documents: dict[Path, bytes] = {}
-        # Documents that were not kept, as there was no room for them.
-        self.left_out: list[Path] = []
+        # Documents that were not kept, and why.
+        self.left_out: dict[Path, str] = {}
         self._room = documents.MOST_BYTES
 
     def add(self, path: Path, *, is_image: bool) -> None:
@@ -39,7 +39,7 @@ class Files:
         if self._room > 0:
             self.documents[path] = content
         else:
-            self.left_out.append(path)
+            self.left_out[path] = f"together, documents may have {documents.MOST_BYTES} bytes"
 
 
 def is_document(path: Path) -> bool:

@@ -76,10 +76,13 @@ class FolderTree:
         if any(split_named(name) is None for name in inside):
             return False
         nested = sum(inside.values())
-        if any(self._folders.get((*folder, name), False) for name in inside):
+        direct = {name: self._folders.get((*folder, name), False) for name in inside}
+        if any(direct.values()):
             # A folder with images is a class, of trains for example. If all of several have folders
-            # inside, they are splits, and these images lie astray.
-            return nested == len(inside) > 1
+            # inside, they are splits, and these images lie astray; as are those of test images
+            # without classes, beside a split that has nothing but folders.
+            alone = any(inside[name] and not direct[name] for name in inside)
+            return nested == len(inside) > 1 or alone
         return nested > 0
 
 

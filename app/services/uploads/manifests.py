@@ -48,6 +48,7 @@ class ManifestLayout:
             return None, []
         layout = cls()
         unread: list[str] = []
+        unused: list[str] = []
         index = FileIndex(files.images)
         for path, content in files.documents.items():
             try:
@@ -55,7 +56,15 @@ class ManifestLayout:
             except UnreadableDocumentError as error:
                 if not path[-1].lower().endswith((".json", ".cls")):  # of anything else
                     unread.append(f"{_shown(path)} was not read: {error}.")
+                    continue
+            if path not in layout._manifests:
+                unused.append(_shown(path))
         if not layout._named:
+            if unused:
+                unread.append(
+                    f"{named(unused, 3)} does not name these images and their classes, so the "
+                    "folders count. A list of images has a column file and a column label."
+                )
             return None, unread
         manifests = named([_shown(path) for path in sorted(layout._manifests)], 3)
         if 2 * len(layout._named) < len(files.images):
@@ -68,15 +77,18 @@ class ManifestLayout:
     def _add(self, manifest: Path, found: Sequence[Entry], index: FileIndex) -> None:
         folder, by_name = manifest[:-1], _split_of(manifest)
         matched = [(entry, index.find(entry.file, folder)) for entry in found]
-        if not any(path for _, path in matched):
+        if not any(match for _, match in matched):
             return  # about something else
         self._manifests.add(manifest)
-        for entry, path in matched:
-            if path is None:
+        # A file that is named in whole is not what a row with other folders before it means.
+        whole = {match.path for _, match in matched if match and match.whole}
+        for entry, match in matched:
+            if match is None or (not match.whole and match.path in whole):
                 reason = f"{entry.wrong or 'is not there'}, in {_shown(manifest)}"
                 self.missing.append(Rejection(entry.file, reason, entry.label))
             else:
-                self._named[path] = _both(self._named.get(path), _as_named(entry, by_name))
+                before = self._named.get(match.path)
+                self._named[match.path] = _both(before, _as_named(entry, by_name))
 
     def place_of(self, path: Path) -> Place | None:
         """Return the place of a file; None for a manifest. Raises MisplacedError."""

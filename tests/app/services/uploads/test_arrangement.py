@@ -108,6 +108,66 @@ def test_what_has_no_single_class_is_rejected_one_by_one() -> None:
     }
 
 
+def test_a_row_that_is_longer_or_shorter_than_its_table() -> None:
+    rows = ["file,label", "1.png", "2.png,stop, all way", "3.png,go,,", '4.png,"stop, all way"']
+    read = found([f"{number}.png" for number in range(1, 5)], {"a.csv": LINES(rows)})
+    assert labels(read) == {"3.png": "go", "4.png": "stop, all way"}
+    assert rejected(read) == {
+        "1.png": "has no class",
+        "2.png": "has more cells than there are columns: quote its commas",
+    }
+
+
+@pytest.mark.parametrize("columns", ["file,label,label", "file,label,Label"])
+def test_two_columns_of_classes_are_not_one(columns: str) -> None:
+    read = found(TWO, {"a.csv": f"{columns}\n1.png,go,up\n2.png,stop,up"})
+    assert labels(read) == dict.fromkeys(TWO, "images")
+    assert "label' " in next(each.text for each in read if isinstance(each, Warned))
+
+
+def test_other_ends_of_lines_in_json_lines() -> None:
+    rows = [
+        json.dumps({"file": f"{n}.png", "label": "go", "text": "a\u2028b\x85"}, ensure_ascii=False)
+        for n in (1, 2)
+    ]
+    assert set(labels(found(TWO, {"a.jsonl": "\r\n".join(rows)})).values()) == {"go"}
+
+
+def test_a_whole_path_counts_before_a_part_of_one() -> None:
+    manifest = "file,label\ntrain/1.png,go\nother/1.png,stop\n1.png,stop"
+    read = found(["train/1.png"], {"a.csv": manifest})
+    assert labels(read) == {"train/1.png": "go train"}
+    assert set(rejected(read)) == {"other/1.png", "1.png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("a.csv", "file,breed\n1.png,go\n2.png,stop"),
+        ("a.csv", "1.png,go\n2.png,stop"),
+        ("a.json", '{"images": [{"file_name": "1.png"}], "annotations": []}'),
+        ("a.json", '{"1.png": "go", "2.png": '),
+    ],
+)
+def test_a_document_that_is_not_understood_is_said(name: str, document: str) -> None:
+    read = found(TWO, {name: document})
+    assert labels(read) == dict.fromkeys(TWO, "images")
+    (said,) = (each.text for each in read if isinstance(each, Warned))
+    assert said.startswith(f"'{name}' does not name these images and their classes")
+
+
+def test_a_document_that_is_larger_than_a_file_may_be_is_said() -> None:
+    too_large = " " * (LIMITS.archive.member_bytes + 1)
+    read = found(TWO, {"a.csv": "file,label\n1.png,go\n2.png,stop" + too_large})
+    assert any("'a.csv' was not read: larger" in e.text for e in read if isinstance(e, Warned))
+
+
+def test_test_images_without_classes_are_no_class_beside_a_split() -> None:
+    read = found(["train/go/1.png", "train/stop/2.png", "test/3.png"], {})
+    assert labels(read) == {"train/go/1.png": "go train", "train/stop/2.png": "stop train"}
+    assert rejected(read) == {"test/3.png": "not in a folder named after a class"}
+
+
 def test_a_short_list_beside_folders_of_classes_is_no_manifest() -> None:
     images = [f"{label}/{number}.png" for label in ("go", "stop") for number in range(4)]
     read = found(images, {"checked.csv": "file,label\ngo/1.png,nice"})
