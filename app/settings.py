@@ -66,7 +66,10 @@ class Settings(BaseSettings):
         (), description="Sites whose pages may use the service, like https://example.org, by comma."
     )
     key_images_per_second: float | None = Field(
-        None, gt=0, description="Predictions per key and process, unless the key has its own limit."
+        None,
+        ge=0.001,
+        le=1e6,
+        description="Predictions per key and process, unless the key has its own limit.",
     )
     key_waiting_jobs: int | None = Field(
         None, ge=1, description="Queued jobs of a workspace at which its keys cannot add more."

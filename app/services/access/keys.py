@@ -37,6 +37,10 @@ class KeyNotFoundError(Exception):
     """No key has that id or name."""
 
 
+# Far slower or faster ones overflow what clients are told of them.
+ImagesPerSecond = Annotated[float, Field(ge=0.001, le=1e6)]
+
+
 class KeySpec(RequestBody):
     """The properties of a new key. Limits that are None come from the settings."""
 
@@ -44,7 +48,7 @@ class KeySpec(RequestBody):
     scopes: frozenset[Scope] = Field(min_length=1, strict=False)  # commands bring a list
     workspace: WorkspaceName = DEFAULT_WORKSPACE
     expires_days: int | None = Field(None, ge=1, le=100_000)
-    images_per_second: float | None = Field(None, gt=0)
+    images_per_second: ImagesPerSecond | None = None
     waiting_jobs: int | None = Field(None, ge=1, lt=2**53)
     stored_megabytes: int | None = Field(None, ge=1, lt=2**53)
 

@@ -18,7 +18,7 @@ from app.errors import FieldError, ServiceError
 from app.security import tokens
 from app.services.access import keys
 from app.services.access.keyring import Caller
-from app.services.access.keys import KeyName, KeySpec, Scope, State
+from app.services.access.keys import ImagesPerSecond, KeyName, KeySpec, Scope, State
 from app.services.requests import RequestBody
 
 _MEGABYTE = 10**6
@@ -69,7 +69,7 @@ class NewKey(RequestBody):
         le=100_000,
         description="Null: as long as the key that makes it, which it never outlasts.",
     )
-    images_per_second: float | None = Field(None, gt=0)
+    images_per_second: ImagesPerSecond | None = None
     waiting_jobs: int | None = Field(None, ge=1, lt=2**53)
     stored_megabytes: int | None = Field(None, ge=1, lt=2**53)
 

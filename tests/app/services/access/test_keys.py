@@ -91,6 +91,8 @@ def test_a_key_that_may_do_as_much_is_found(database: Database) -> None:
         {"workspace": "../up"},
         {"expires_days": 0},
         {"images_per_second": float("nan")},
+        {"images_per_second": 1e-320},
+        {"images_per_second": 1e308},
     ],
 )
 def test_what_no_key_can_be_is_refused(wrong: dict[str, object]) -> None:
