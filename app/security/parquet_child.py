@@ -47,15 +47,19 @@ def _frames(images: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[Any,
     yield {"columns": schema.names, "image": image, "label": label}, b""
     if image is None or label is None:
         return
-    others = [name for name in ("split", "group") if name in schema.names]
+    others = {
+        kind: name
+        for kind in ("split", "group")
+        if (name := _first([kind], schema.names)) is not None
+    }
     names = classes.get(label)
     for batch in file.iter_batches(
-        _ROWS_AT_ONCE, columns=[image, label, *others], use_threads=False
+        _ROWS_AT_ONCE, columns=[image, label, *others.values()], use_threads=False
     ):
         for row in batch.to_pylist():
             cell = row[image]
             data = cell["bytes"] if isinstance(cell, dict) else cell
-            told = {name: _plain(row[name]) for name in others}
+            told = {kind: _plain(row[name]) for kind, name in others.items()}
             told["label"] = _plain(row[label])
             told["path"] = _plain(cell.get("path")) if isinstance(cell, dict) else None
             told["no_bytes"] = data is None
@@ -66,7 +70,8 @@ def _frames(images: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[Any,
 
 
 def _first(wanted: Sequence[str], names: Sequence[str]) -> str | None:
-    return next((name for name in wanted if name in names), None)
+    written = {name.lower(): name for name in reversed(names)}
+    return next((written[name] for name in wanted if name in written), None)
 
 
 def _holds_bytes(kind: Any) -> bool:

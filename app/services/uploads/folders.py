@@ -71,12 +71,19 @@ class FolderTree:
         return bool(self.inside(folder)) and not self._folders.get(folder, False)
 
     def has_splits(self, folder: Path) -> bool:
-        """Say whether splits are the only folders inside and have folders of classes."""
+        """Say whether the folders inside are splits with folders of classes.
+
+        They are the only ones, or both splits are there and have nothing but folders. What is
+        beside these, such as images without classes, lies astray.
+        """
         inside = self.inside(folder)
-        if any(split_named(name) is None for name in inside):
-            return False
-        nested = sum(inside.values())
         direct = {name: self._folders.get((*folder, name), False) for name in inside}
+        splits = {split_named(name) for name in inside}
+        if None in splits:
+            named_so = [name for name in inside if split_named(name)]
+            pure = all(inside[name] and not direct[name] for name in named_so)
+            return splits >= {"train", "test"} and pure
+        nested = sum(inside.values())
         if any(direct.values()):
             # A folder with images is a class, of trains for example. If all of several have folders
             # inside, they are splits, and these images lie astray; as are those of test images

@@ -38,6 +38,12 @@ class ParquetSource:
                 f"The Parquet file has the columns {named(columns['columns'])}. It needs a column "
                 "image of bytes (or of structs of bytes and path) and a column label."
             )
+        written = [name.lower() for name in columns["columns"]]
+        for column in (columns["image"], columns["label"], "split", "group"):
+            if written.count(column.lower()) > 1:
+                raise NoUsableImagesError(
+                    f"The Parquet file has more than one column {column}. Leave one."
+                )
         yield Warned(
             f"Images are those of the column {columns['image']!r}, and classes those of "
             f"{columns['label']!r}."

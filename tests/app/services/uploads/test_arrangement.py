@@ -168,6 +168,18 @@ def test_test_images_without_classes_are_no_class_beside_a_split() -> None:
     assert rejected(read) == {"test/3.png": "not in a folder named after a class"}
 
 
+@pytest.mark.parametrize("beside", ["unlabelled/3.png", "holdout/go/3.png"])
+def test_what_lies_beside_both_splits_is_no_class(beside: str) -> None:
+    read = found(["train/go/1.png", "val/go/2.png", beside], {})
+    assert labels(read) == {"train/go/1.png": "go train", "val/go/2.png": "go test"}
+    assert rejected(read) == {beside: "not in a folder named after a class"}
+
+
+def test_a_class_named_as_a_split_beside_others() -> None:
+    read = found(["train/1.png", "train/old/2.png", "test/go/3.png", "car/4.png"], {})
+    assert labels(read) == {"train/1.png": "train", "car/4.png": "car"}
+
+
 def test_a_short_list_beside_folders_of_classes_is_no_manifest() -> None:
     images = [f"{label}/{number}.png" for label in ("go", "stop") for number in range(4)]
     read = found(images, {"checked.csv": "file,label\ngo/1.png,nice"})

@@ -91,6 +91,20 @@ def test_rows_without_one_class_or_bytes_are_rejected_one_by_one() -> None:
     assert "several classes" in next(e.reason for e in several if isinstance(e, Rejection))
 
 
+def test_capitals_of_columns_do_not_matter() -> None:
+    read = found(written({"Image": IMAGES[:1], "Label": ["go"], "SPLIT": ["val"], "Group": ["a"]}))
+    assert rows(read) == [("0.png", "go", "test", "a")]
+
+
+@pytest.mark.parametrize("other", ["label", "LABEL"])
+def test_two_columns_of_classes_are_not_one(other: str) -> None:
+    arrays = [pyarrow.array(each) for each in ([png()], ["go"], ["stop"])]
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_arrays(arrays, ["image", "label", other]), file)
+    with pytest.raises(NoUsableImagesError, match="more than one column label"):
+        found(file.getvalue())
+
+
 def test_cells_that_pandas_has_no_value_for_are_empty() -> None:
     nan = float("nan")
     columns = {"label": [1.0, nan, 2.0], "split": [nan] * 3, "group": [nan, nan, 7.0]}
