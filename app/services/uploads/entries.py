@@ -19,6 +19,8 @@ FILE_COLUMNS = (
     *("filepath", "file_path", "image_path", "image_name"),
 )
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "choice")
+# Other names of a column of splits: it is one if its first cell names a split.
+_SPLIT_COLUMNS = ("subset", "partition", "set", "dataset", "data set", "usage", "phase")
 _KNOWN_COLUMNS = frozenset((*FILE_COLUMNS, *LABEL_COLUMNS, "split", "group"))
 _ZEROS_AND_ONES = frozenset({"0", "1", "0.0", "1.0"})
 _LABEL_STUDIO = ("annotations", "completions")
@@ -58,9 +60,10 @@ class _Columns(NamedTuple):
         def first(*names: str) -> str | None:
             return next((written[name] for name in names if name in written), None)
 
-        known = (first(*FILE_COLUMNS), first(*LABEL_COLUMNS), first("split"), first("group"))
-        others = (name for name in row if name not in ("", BEYOND, *known))
-        return cls(*known, tuple(others))
+        others = (name for name in _SPLIT_COLUMNS if name in written)
+        split = first("split", *(each for each in others if split_named(str(row[written[each]]))))
+        known = (first(*FILE_COLUMNS), first(*LABEL_COLUMNS), split, first("group"))
+        return cls(*known, tuple(name for name in row if name not in ("", BEYOND, *known)))
 
 
 def entries(rows: Iterator[Row]) -> Iterator[Entry]:

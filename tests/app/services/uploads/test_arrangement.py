@@ -88,6 +88,17 @@ def test_splits_and_groups_of_a_manifest() -> None:
     assert rejected(read) == {"3.png": "has a split that is neither train nor test"}
 
 
+@pytest.mark.parametrize("column", ["Subset", "partition", "data set"])
+def test_splits_under_other_names(column: str) -> None:
+    read = found(TWO, {"a.csv": f"file,label,{column}\n1.png,go,Train\n2.png,go,TEST"})
+    assert labels(read) == {"images/1.png": "go train", "images/2.png": "go test"}
+
+
+def test_a_column_of_something_else_is_not_one_of_splits() -> None:
+    read = found(TWO, {"a.csv": "file,label,set\n1.png,go,blue\n2.png,stop,red"})
+    assert labels(read) == SAME
+
+
 def test_what_has_no_single_class_is_rejected_one_by_one() -> None:
     images = [f"{number}.png" for number in range(6)]
     rows = [
