@@ -21,9 +21,9 @@ export UV_SYSTEM_CERTS ?= true
 # Writes the hash of every file, and no address of an index.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
-# Tests run side by side, each on one core. One more than two cores: many wait for processes. Worksteal
+# Tests run side by side, each on one core. Two more than two cores: many wait for processes. Worksteal
 # keeps the tests of a file together, which share the services that they start.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal
 
 # The tools that check the web page. The page itself needs no Node.
 NPM := $(shell command -v npm)
