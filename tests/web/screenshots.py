@@ -57,6 +57,25 @@ def teach(service: Service, name: str, labels: list[str], seed: int) -> None:
     service.learn(name, zip_of(files))
 
 
+def look_inside(service: Service, page: Page) -> None:
+    """Show a wrong label, and a version of several tasks."""
+    files = {
+        f"{label}/{number}.png": shapes.png(label, 300 + number)
+        for label in ("ring", "star", "stripes")
+        for number in range(25)
+    }
+    service.http.post("/v1/classifiers", json={"name": "signs"}).raise_for_status()
+    service.learn("signs", zip_of(files | {"stripes/odd.png": shapes.png("dots", 7)}))
+    later = {f"dots/{number}.png": shapes.png("dots", 400 + number) for number in range(60)}
+    service.learn("signs", zip_of(later))
+    page.goto(f"{service.url}/#/classifiers/signs/inside/2")
+    page.get_by_role("heading", name="Labelled").wait_for()
+    keep(page, "labels")
+    page.goto(f"{service.url}/#/classifiers/signs/versions/2")
+    page.get_by_role("heading", name="It is live").wait_for()
+    keep(page, "version")
+
+
 def main() -> None:
     """Teach, try, and take a picture of each."""
     with tempfile.TemporaryDirectory() as folder:
@@ -77,10 +96,12 @@ def main() -> None:
                 keep(page, "teach")
                 page.get_by_role("button", name="Learn", exact=True).click()
                 page.get_by_role("link", name="Try it").click()
+                page.get_by_role("heading", name="What is it?").wait_for()
                 page.get_by_label("Choose images").set_input_files([strange, star])
                 page.get_by_role("button", name="star.png").click()
                 page.get_by_text("Images of star").wait_for()
                 keep(page, "try")
+                look_inside(service, page)
                 page.get_by_role("link", name="Accrue: all classifiers").click()
                 page.locator(".strip img").nth(11).wait_for()
                 keep(page, "classifiers")
