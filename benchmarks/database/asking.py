@@ -96,6 +96,7 @@ async def _costs(url: str, size: Size, rounds: int, repeats: int) -> dict[str, C
     # Routes ask it what is in memory: nothing is.
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
+    app.state.tensors = store
     app.state.registry = Registry(database, store, store, settings)
     clock = Clock(database)
     found: dict[str, list[Cost]] = {}

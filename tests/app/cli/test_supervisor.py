@@ -34,6 +34,7 @@ class Watch:
     def __init__(self, *children: Child) -> None:
         self.said: list[str] = []
         self.ticks = 0
+        self._stopped = False
         self.children = children
         self.supervisor = Supervisor(children, dict(os.environ), self.said.append, self._tick)
 
@@ -45,7 +46,10 @@ class Watch:
         """Nothing, unless a test puts something here."""
 
     def stop(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        # Once: a second signal may come when the supervisor's handler is gone, and end the tests.
+        if not self._stopped:
+            self._stopped = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
