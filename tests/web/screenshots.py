@@ -18,6 +18,8 @@ from tests.web import shapes
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDTH, HEIGHT = 1200, 860
+# Of a screen with more to show.
+TALL = 1140
 # Screenshots have few colours: a palette makes them a third as large.
 COLOURS = 128
 
@@ -62,18 +64,20 @@ def look_inside(service: Service, page: Page) -> None:
     files = {
         f"{label}/{number}.png": shapes.png(label, 300 + number)
         for label in ("ring", "star", "stripes")
-        for number in range(25)
+        for number in range(80)
     }
     service.http.post("/v1/classifiers", json={"name": "signs"}).raise_for_status()
     service.learn("signs", zip_of(files | {"stripes/odd.png": shapes.png("dots", 7)}))
-    later = {f"dots/{number}.png": shapes.png("dots", 400 + number) for number in range(60)}
+    later = {f"dots/{number}.png": shapes.png("dots", 400 + number) for number in range(80)}
     service.learn("signs", zip_of(later))
     page.goto(f"{service.url}/#/classifiers/signs/inside/2")
     page.get_by_role("heading", name="Labelled").wait_for()
     keep(page, "labels")
     page.goto(f"{service.url}/#/classifiers/signs/versions/2")
     page.get_by_role("heading", name="It is live").wait_for()
+    page.set_viewport_size({"width": WIDTH, "height": TALL})
     keep(page, "version")
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def test_a_version_is_named_compared_and_downloaded(
     serve(branching, 2)
     window = visit(viewport={"width": 390, "height": 844})
     page = window.go(f"{VERSIONS}/1")
-    page.get_by_label("Name it").fill("canary")
+    page.get_by_label("A name for programs to ask for").fill("canary")
     page.get_by_role("button", name="Set the name").click()
     expect(page.locator(".badge", has_text="canary")).to_be_visible()
     with page.expect_download() as downloaded:

@@ -48,13 +48,7 @@ export function namingForm(name, version, versions, reload) {
   return h(
     "form",
     { class: "row bottom", onsubmit: submit },
-    h(
-      "div",
-      { class: "grow" },
-      field("Name it", alias, {
-        help: "Programs can ask for a version by such a name, beside live.",
-      }),
-    ),
+    h("div", { class: "grow" }, field("A name for programs to ask for", alias)),
     button("Set the name", { type: "submit", icon: "pencil" }),
     () => (problem.value ? problemNotice(problem.value) : null),
   );
