@@ -9,7 +9,18 @@ import orjson
 import typer
 from rich.console import Console
 
-from app.cli.options import DEFAULT_URL, Group, KeyFile, Name, Options, Url, connect, parse_options
+from app.cli.options import (
+    DEFAULT_URL,
+    Fields,
+    Group,
+    KeyFile,
+    Name,
+    Options,
+    Url,
+    connect,
+    parse_fields,
+    parse_options,
+)
 from app.cli.sending import UploadStoppedError, check, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
@@ -66,6 +77,7 @@ def learn(
             help="New classifier: whether training mirrors images (not for signs, digits).",
         ),
     ] = None,
+    fields: Fields = None,
     options: Options = None,
     on_existing: Annotated[
         str, typer.Option(help="What to do with a class that is known already: error, or extend.")
@@ -100,7 +112,11 @@ def learn(
         "regularizer": None if regularizer is None else {"name": regularizer},
         "augment": None if flip is None else {"flip": flip},
     }
-    settings = {key: value for key, value in wanted.items() if value is not None}
+    settings: dict[str, Any] = {k: value for k, value in wanted.items() if value is not None}
+    for key, value in parse_fields(fields or []).items():
+        # Such as --exemplars 100 --set memory.format=webp.
+        both = isinstance(value, dict) and isinstance(settings.get(key), dict)
+        settings[key] = {**settings[key], **value} if both else value
     method_options = parse_options(options or [])
     check(folder)
     console = Console(highlight=False)
@@ -150,10 +166,11 @@ def _ensure_classifier(
         undo.callback(_remove, client, path, console)
         return {}
     for key, value in settings.items():
-        if not _agrees(existing[key], value):
+        there = existing.get(key)
+        if not _agrees(there, value):
             raise CommandError(
-                f"{name} exists with {key} {_show(existing[key])}, not {_show(value)}, and this "
-                "cannot be changed. Choose another name, or leave the option out."
+                f"{name} exists with {key} {_show(there)}, not {_show(value)}, and learning does "
+                "not change that. Choose another name, or leave the option out."
             )
     return options
 

@@ -36,6 +36,16 @@ Options = Annotated[
     ),
 ]
 
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="New classifier: any other field of it, such as pinned=true, memory.format=webp or "
+        "metadata.owner=Ann; may be repeated.",
+    ),
+]
+
 
 class GroupBy(StrEnum):
     """What names the groups of a folder's images."""
@@ -65,12 +75,14 @@ FalseAlarms = Annotated[
 __all__ = [
     "DEFAULT_URL",
     "FalseAlarms",
+    "Fields",
     "Group",
     "KeyFile",
     "Name",
     "Options",
     "Url",
     "connect",
+    "parse_fields",
     "parse_options",
 ]
 
@@ -95,15 +107,37 @@ def _checked(key: str | None, where: str) -> str | None:
     return key and key.strip()
 
 
-def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """Parse KEY=VALUE pairs. A value is JSON, or else text. Raises CommandError for others."""
+def parse_options(pairs: list[str], name: str = "--options") -> dict[str, Any]:
+    """Parse KEY=VALUE pairs of the option `name`. A value is JSON, or else text.
+
+    Raises CommandError for others.
+    """
     parsed = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise CommandError(f"--options takes KEY=VALUE, not {pair!r}.")
+            raise CommandError(f"{name} takes KEY=VALUE, not {pair!r}.")
         try:
             parsed[key] = orjson.loads(value)
         except orjson.JSONDecodeError:
             parsed[key] = value
     return parsed
+
+
+def parse_fields(pairs: list[str]) -> dict[str, Any]:
+    """Parse FIELD=VALUE pairs, in which ``memory.format`` is a field within a field.
+
+    Raises CommandError where two pairs contradict each other, and for what is no pair.
+    """
+    fields: dict[str, Any] = {}
+    for key, value in parse_options(pairs, "--set").items():
+        *outer, last = key.split(".")
+        inside = fields
+        for part in outer:
+            inside = inside.setdefault(part, {})
+            if not isinstance(inside, dict):
+                raise CommandError(f"--set gives {part} a value, and fields within it.")
+        if last in inside:
+            raise CommandError(f"--set gives {key} a value, and fields within it.")
+        inside[last] = value
+    return fields
