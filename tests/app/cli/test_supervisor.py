@@ -49,7 +49,8 @@ class Watch:
         # Once: a second signal may come when the supervisor's handler is gone, and end the tests.
         if not self._stopped:
             self._stopped = True
-            os.kill(os.getpid(), signal.SIGTERM)
+            # To this thread: others of the process, of libraries, may not have room for a handler.
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
