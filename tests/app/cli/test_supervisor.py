@@ -14,6 +14,10 @@ import pytest
 from app.cli import supervisor
 from app.cli.supervisor import Child, Supervisor
 
+# They signal and fork the process of the tests itself: in one in which many others have run, that
+# ended it. tests/e2e has the supervisor in a process of its own.
+pytestmark = pytest.mark.slow
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
