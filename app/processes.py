@@ -2,10 +2,17 @@
 
 import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
 
+# Not fork: other threads of a server may hold locks.
+_CONTEXT = multiprocessing.get_context("spawn")
 # How many modules were imported when `spare_imported` last did something.
 _spared = 0
 
@@ -20,6 +27,25 @@ def die_with_parent(parent: int, by: signal.Signals) -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, by)
         if os.getppid() != parent:
             os._exit(1)
+
+
+@contextmanager
+def child(target: Callable[..., None], *args: Any) -> Iterator[Connection]:
+    """Run a function in a new process, which ends with the block at the latest.
+
+    It gets a connection after `args`, through which it sends; that is read from the one here. A
+    process that has died without a word ends it: `recv` raises EOFError.
+    """
+    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=target, args=(*args, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
 
 
 def return_freed_memory() -> None:

@@ -58,20 +58,9 @@ def list_held_out(
     after: Behind = -1,
 ) -> Page[JudgementView]:
     """List the held-out images with what the version says of them, most surely wrong first."""
-    found = judgements.judged(
-        db,
-        tensors,
-        workspace,
-        name,
-        version,
-        used="held_out",
-        label=label,
-        predicted=predicted,
-        wrong=wrong,
-        limit=limit + 1,
-        after=after,
+    return list_judged(
+        name, version, db, tensors, workspace, "held_out", label, predicted, wrong, limit, after
     )
-    return Page.of(found, limit, lambda image: str(image.position))
 
 
 @router.get("/judged", responses=responses(*_ERRORS, ClassNotFoundError))

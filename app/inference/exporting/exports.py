@@ -1,7 +1,6 @@
 """The files of versions that this process has built, one at a time."""
 
 import hashlib
-import multiprocessing
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from app.inference.errors import VersionUnreadableError
 from app.inference.exporting.building import build
 from app.inference.exporting.formats import SUFFIXES, Format
 from app.inference.stored import StoredVersion
+from app.processes import child
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 _KEPT_SECONDS = 600.0
 # Of the largest networks, on a busy machine.
 _BUILD_SECONDS = 900.0
-# Not fork: other threads of a server may hold locks.
-_PROCESSES = multiprocessing.get_context("spawn")
 
 # A version by its id, and the format of its file.
 _Key = tuple[str, Format]
@@ -88,19 +86,8 @@ class Exports:
 
     def _build(self, form: Format, classifier: str, stored: StoredVersion) -> Built:
         path = Path(self._folder.name) / f"{stored.id}.{SUFFIXES[form]}"
-        ours, theirs = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(
-            target=build,
-            args=(self._settings, form, classifier, stored, path, theirs),
-            daemon=True,
-        )
-        process.start()
-        theirs.close()
-        try:
-            failed = self._wait(ours)
-        finally:
-            process.kill()
-            process.join()
+        with child(build, self._settings, form, classifier, stored, path) as answer:
+            failed = self._wait(answer)
         if failed is not None:
             reason, passing = failed
             log.warning("version_not_exported", version=stored.id, reason=reason)
@@ -117,14 +104,14 @@ class Exports:
         expiry.start()
         return Built(path, f'"{digest}"')
 
-    def _wait(self, ours: Connection) -> tuple[str, bool] | None:
+    def _wait(self, answer: Connection) -> tuple[str, bool] | None:
         """Return why the process has not built the file, and whether that may pass."""
         for _ in range(int(_BUILD_SECONDS)):
             if self._stopped.is_set():
                 return "the server is shutting down", True
-            if ours.poll(1.0):
+            if answer.poll(1.0):
                 try:
-                    found: tuple[str, bool] | None = ours.recv()
+                    found: tuple[str, bool] | None = answer.recv()
                 except EOFError:
                     return "its process died, which is mostly for want of memory", False
                 return found
