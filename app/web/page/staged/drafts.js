@@ -29,8 +29,20 @@ export function draftOf(name, known) {
   return found;
 }
 
-/** @returns {Draft} */
-function newDraft() {
+/**
+ * Makes a draft the one of a classifier, which is new.
+ * @param {string} name
+ * @param {Draft} draft
+ */
+export function keepDraft(name, draft) {
+  drafts.set(name, draft);
+}
+
+/**
+ * Makes a draft that is no classifier's yet.
+ * @returns {Draft}
+ */
+export function newDraft() {
   const [draft] = scoped(() => ({
     staged: new Staged(),
     sending: signal(/** @type {Sending | null} */ (null)),

@@ -1,6 +1,7 @@
 // Class by class: the images that the version judges, and those that it remembers, in their order.
 
 import { all, path } from "../../api/client.js";
+import { classesOf } from "../../api/versions.js";
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";
 import { signal } from "../../lib/signals.js";
@@ -14,11 +15,8 @@ import { judgedImages } from "./judged_images.js";
 
 /** @param {import("./inside.js").Inside} inside */
 export function classesPart(inside) {
-  const from = path`v1/classifiers/${inside.name}/versions/${inside.version.number}/classes`;
-  const found = resource(
-    async (aborted) =>
-      /** @type {MeasuredClass[]} */ (await all(from, { query: { limit: 1000 }, signal: aborted })),
-  );
+  const of = path`v1/classifiers/${inside.name}/versions/${inside.version.number}`;
+  const found = resource((aborted) => classesOf(of, aborted));
   return shown(found, (classes) => choose(inside, classes));
 }
 

@@ -6,9 +6,8 @@ import { discard } from "../../api/uploads.js";
 import { h } from "../../lib/dom.js";
 import { bytes, count } from "../../lib/format.js";
 import { onEnd, signal } from "../../lib/signals.js";
-import { carry } from "../../staged/carried.js";
+import { newDraft } from "../../staged/drafts.js";
 import { Sending } from "../../staged/sending.js";
-import { Staged } from "../../staged/state.js";
 import { droppable, dropZone, fileButton } from "../../ui/drop_zone.js";
 import { jobPanel } from "../../ui/job_panel.js";
 import { problemNotice } from "../../ui/notice.js";
@@ -21,10 +20,13 @@ import { adviceTable } from "./advice_table.js";
 
 const SECONDS = 60;
 
+/** @typedef {import("../../staged/drafts.js").Draft} Draft */
+
 /**
  * @param {(choice: Record<string, unknown>) => void} choose takes the fields of the new classifier
+ * @param {(draft: Draft) => void} tried takes the images, to be taught
  */
-export function advisor(choose) {
+export function advisor(choose, tried) {
   const sending = signal(/** @type {Sending | null} */ (null));
   const job = signal(/** @type {Job | null} */ (null));
   const advice = signal(/** @type {Advice | null} */ (null));
@@ -39,15 +41,15 @@ export function advisor(choose) {
   /** @param {Entry[]} entries */
   async function take(entries) {
     problem.value = null;
-    const staged = new Staged();
-    await staged.addFolders(entries);
-    const now = new Sending(staged.items.peek(), (upload) =>
+    const draft = newDraft();
+    await draft.staged.addFolders(entries);
+    const now = new Sending(draft.staged.items.peek(), (upload) =>
       post("v1/advice", { uploads: [upload], seconds: SECONDS }),
     );
     sending.value = now;
     job.value = await now.run();
     if (job.peek() === null) return failed(now.problem.peek());
-    carry(entries);
+    tried(draft);
   }
 
   /** @param {Job} last */

@@ -4,6 +4,7 @@ import { all, post } from "../../api/client.js";
 import { h } from "../../lib/dom.js";
 import { link } from "../../lib/router.js";
 import { signal, untracked } from "../../lib/signals.js";
+import { keepDraft } from "../../staged/drafts.js";
 import { button, linkButton } from "../../ui/button.js";
 import { field, select } from "../../ui/field.js";
 import { problemNotice } from "../../ui/notice.js";
@@ -39,6 +40,10 @@ export function screen() {
   // What was advised; it goes before the fields behind "More".
   const advised = signal(/** @type {Record<string, unknown> | null} */ (null));
 
+  // The images that advice was given about.
+  /** @type {import("../../staged/drafts.js").Draft | null} */
+  let draft = null;
+
   /** @param {SubmitEvent} event */
   async function submit(event) {
     event.preventDefault();
@@ -49,6 +54,7 @@ export function screen() {
         ...(advised.peek() ?? more()),
         name: name.value.trim(),
       });
+      if (draft) keepDraft(made.name, draft);
       location.hash = link("/classifiers/:name/teach", { name: made.name });
     } catch (error) {
       problem.value = error;
@@ -70,7 +76,10 @@ export function screen() {
       { class: "card stack" },
       field("Name", name, { help: NAME_HELP }),
       unfolded("Have the service find what suits my images", () =>
-        advisor((choice) => (advised.value = choice)),
+        advisor(
+          (choice) => (advised.value = choice),
+          (images) => (draft = images),
+        ),
       ),
       () => (advised.value ? described(advised.value, () => (advised.value = null)) : null),
       unfolded(

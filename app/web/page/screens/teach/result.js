@@ -1,7 +1,8 @@
 // What came of learning: the new version, and how right it is.
 
-import { all, get, path } from "../../api/client.js";
+import { get, path } from "../../api/client.js";
 import { may } from "../../api/session.js";
+import { classesOf } from "../../api/versions.js";
 import { h } from "../../lib/dom.js";
 import { count, percent, sentence } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
@@ -21,12 +22,7 @@ import { suspectsHint } from "./suspects_hint.js";
 export function result(name, number) {
   const to = path`v1/classifiers/${name}/versions/${number}`;
   const version = resource(async (signal) => /** @type {Version} */ (await get(to, { signal })));
-  const classes = resource(
-    async (signal) =>
-      /** @type {MeasuredClass[]} */ (
-        await all(`${to}/classes`, { query: { limit: 1000 }, signal })
-      ),
-  );
+  const classes = resource((signal) => classesOf(to, signal));
   return h(
     "section",
     { class: "card stack result", "aria-label": "What was learnt" },

@@ -1,7 +1,8 @@
 // Teaching: images are gathered under their classes, looked over, sent and learnt.
 
-import { all, get, path, post } from "../../api/client.js";
+import { get, path, post } from "../../api/client.js";
 import { ended } from "../../api/jobs.js";
+import { classesOf } from "../../api/versions.js";
 import { each, h } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
 import { computed, signal } from "../../lib/signals.js";
@@ -16,7 +17,6 @@ import { classCard } from "./class_card.js";
 import { learnBar } from "./learn_bar.js";
 import { leftOutNotice } from "./left_out.js";
 import { result } from "./result.js";
-import { carried } from "../../staged/carried.js";
 import { draftOf } from "../../staged/drafts.js";
 import { Sending } from "../../staged/sending.js";
 import { freeLabel } from "../../staged/staging.js";
@@ -56,14 +56,6 @@ export function screen({ params }) {
 }
 
 /**
- * @param {string} version its address
- * @param {AbortSignal} signal
- */
-function classesOf(version, signal) {
-  return all(`${version}/classes`, { query: { limit: 1000 }, signal });
-}
-
-/**
  * @param {string} name
  * @param {string[]} known labels that the classifier knows
  * @param {Base | null} base
@@ -81,8 +73,6 @@ function teaching(name, known, base, going, startFrom) {
     made.value = null;
     return staged.addFolders(entries);
   };
-  const left = carried();
-  if (left.length) void take(left).catch(failed);
 
   async function learn() {
     const now = sending.peek() ?? new Sending(staged.items.peek(), ask);
@@ -115,10 +105,7 @@ function teaching(name, known, base, going, startFrom) {
     job.value = null;
     made.value = last.version;
     base = { number: last.version, newest: last.version };
-    const classes = await classesOf(
-      path`v1/classifiers/${name}/versions/${last.version}`,
-      new AbortController().signal,
-    );
+    const classes = await classesOf(path`v1/classifiers/${name}/versions/${last.version}`);
     staged.known.value = classes.map(({ label }) => label);
   }
 

@@ -2,6 +2,7 @@
 
 import { all, get, path } from "../../api/client.js";
 import { may } from "../../api/session.js";
+import { classesOf } from "../../api/versions.js";
 import { h } from "../../lib/dom.js";
 import { count, percent } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
@@ -30,9 +31,7 @@ export function screen({ params: { name, before, after } }) {
   const versions = resource(async (signal) => {
     const of = (/** @type {string} */ number) => path`v1/classifiers/${name}/versions/${number}`;
     const found = await Promise.all(numbers.map((number) => get(of(number), { signal })));
-    const classes = await Promise.all(
-      numbers.map((number) => all(`${of(number)}/classes`, { query: { limit: 1000 }, signal })),
-    );
+    const classes = await Promise.all(numbers.map((number) => classesOf(of(number), signal)));
     return {
       versions: /** @type {[Version, Version]} */ (found),
       classes: /** @type {[MeasuredClass[], MeasuredClass[]]} */ (classes),

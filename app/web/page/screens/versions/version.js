@@ -1,6 +1,7 @@
 // One version: what it knows and how right it is, and what can be done with it.
 
 import { all, get, path } from "../../api/client.js";
+import { classesOf } from "../../api/versions.js";
 import { h } from "../../lib/dom.js";
 import { ago, bytes, count, percent, sentence } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
@@ -17,7 +18,6 @@ import { serving } from "./serving.js";
 
 /** @typedef {import("../../api/types.js").Version} Version */
 /** @typedef {import("./forgetting.js").MatrixRow} MatrixRow */
-/** @typedef {import("../../api/types.js").MeasuredClass} MeasuredClass */
 
 /** @type {import("../../screens.js").MakeScreen} */
 export function screen({ params: { name, version } }) {
@@ -45,11 +45,11 @@ function view(name, version, versions, reload) {
   const base = path`v1/classifiers/${name}/versions/${version.number}`;
   const measured = resource(async (signal) => {
     const [classes, rows] = await Promise.all([
-      all(`${base}/classes`, { query: { limit: 1000 }, signal }),
+      classesOf(base, signal),
       all(`${base}/matrix`, { query: { limit: 1000 }, signal }),
     ]);
     return {
-      classes: /** @type {MeasuredClass[]} */ (classes),
+      classes,
       rows: /** @type {MatrixRow[]} */ (rows),
     };
   });
