@@ -13,10 +13,11 @@ from accrue_client.errors import InvalidSourceError
 from accrue_client.http_api import Api
 from accrue_client.retrying import Retrying
 from accrue_client.sources import LabelledImages, collect
-from accrue_client.steps import Call, Steps, Work
+from accrue_client.steps import Call, Steps
 from accrue_client.uploading import upload
 
 from app.services.uploads.layouts import LayoutRequest, lay_out
+from tests.clients import running
 from tests.pictures import png
 
 UPLOAD = {"id": "upl_1", "classes": {"go": 1}, "accepted": 1, "warnings": ["From the service."]}
@@ -24,30 +25,19 @@ UPLOAD = {"id": "upl_1", "classes": {"go": 1}, "accepted": 1, "warnings": ["From
 
 def run(steps: Steps[Any]) -> tuple[Any, list[str]]:
     """Run an operation; the part of the service that says what files are is the real one."""
-    sent: Any = None
-    failed: Exception | None = None
     paths: list[str] = []
-    while True:
-        try:
-            step = steps.send(sent) if failed is None else steps.throw(failed)
-        except StopIteration as ended:
-            return ended.value, paths
-        except InvalidSourceError as error:
-            return error, paths
-        sent, failed = None, None
-        if isinstance(step, Work):
-            try:
-                sent = step.function()
-            except Exception as error:
-                failed = error
-        elif isinstance(step, Call):
-            paths.append(step.path)
-            if step.path.endswith("/layout"):
-                view = lay_out(LayoutRequest.model_validate_json(step.content))
-                sent = httpx.Response(200, text=view.model_dump_json())
-            else:
-                sent = httpx.Response(201, json=UPLOAD)
-            sent.request = httpx.Request(step.method, f"http://test{step.path}")
+
+    def answer(call: Call) -> httpx.Response:
+        paths.append(call.path)
+        if not call.path.endswith("/layout"):
+            return httpx.Response(201, json=UPLOAD)
+        view = lay_out(LayoutRequest.model_validate_json(call.content))
+        return httpx.Response(200, text=view.model_dump_json())
+
+    try:
+        return running.run(steps, answer), paths
+    except InvalidSourceError as error:
+        return error, paths
 
 
 def api() -> Api:

@@ -15,8 +15,10 @@ from accrue_client.http_api import Api
 from accrue_client.images import data_of
 from accrue_client.retrying import Retrying
 from accrue_client.sources import LabelledImage, LabelledImages
-from accrue_client.steps import Call, Steps, Work
+from accrue_client.steps import Steps
 from accrue_client.uploading import send, upload
+
+from tests.clients import running
 
 BAD_GATEWAY = httpx.Response(502, text="<h1>Bad gateway</h1>")
 FULL = httpx.Response(
@@ -27,22 +29,7 @@ UPLOAD = httpx.Response(201, json={"id": "upl_1", "classes": {"a": 1}, "accepted
 
 def run(steps: Steps[Any], answers: list[httpx.Response]) -> Any:
     """Run an operation whose calls are answered so."""
-    sent: Any = None
-    failed: Exception | None = None
-    while True:
-        try:
-            step = steps.send(sent) if failed is None else steps.throw(failed)
-        except StopIteration as ended:
-            return ended.value
-        sent, failed = None, None
-        if isinstance(step, Work):
-            try:
-                sent = step.function()
-            except Exception as error:
-                failed = error
-        elif isinstance(step, Call):
-            sent = answers.pop(0)
-            sent.request = httpx.Request(step.method, f"http://test{step.path}")
+    return running.run(steps, lambda _call: answers.pop(0))
 
 
 QUOTA = httpx.Response(
