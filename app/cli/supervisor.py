@@ -53,7 +53,7 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Runs children until SIGINT, SIGTERM, or too many quick deaths of one of them.
+    """Runs children until SIGINT, SIGTERM, `stop`, or too many quick deaths of one of them.
 
     `say` prints messages for the user. `tick` is called every `_TICK_SECONDS`.
     """
@@ -62,7 +62,7 @@ class Supervisor:
     environment: Mapping[str, str]
     say: Callable[[str], None]
     tick: Callable[[], None]
-    _signals: int = field(default=0, init=False)
+    _stops: int = field(default=0, init=False)
 
     @contextmanager
     def ahead(self, children: Sequence[Child]) -> Iterator[None]:
@@ -72,11 +72,11 @@ class Supervisor:
         try:
             yield
         except BaseException:
-            self._stop()
+            self._end()
             raise
 
     def run(self) -> int:
-        """Supervise until stopped; return exit status 0 after a signal, 1 after giving up."""
+        """Supervise until stopped; return exit status 0 when asked to stop, 1 after giving up."""
         previous = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -84,16 +84,20 @@ class Supervisor:
         try:
             status = self._supervise()
         finally:
-            self._stop()
+            self._end()
             for number, handler in previous.items():
                 signal.signal(number, handler)
         return status
 
+    def stop(self) -> None:
+        """Have `run` end its children and return; asked again, it kills them."""
+        self._stops += 1
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
+        self.stop()
 
     def _supervise(self) -> int:
-        while not self._signals:
+        while not self._stops:
             for child in self.children:
                 self._hear(child)
                 if child.running:
@@ -166,14 +170,14 @@ class Supervisor:
         self.say(f"The {child.name} {how}; starting it again in {delay:g} s.")
         return True
 
-    def _stop(self) -> None:
-        """Shut down: terminate children, and kill them after `GRACE_SECONDS` or a second signal."""
-        signals = self._signals
+    def _end(self) -> None:
+        """Terminate children, and kill them after `GRACE_SECONDS` or where asked once more."""
+        asked = min(self._stops, 1)  # not at all, where it has given up
         for child in self.children:
             _send(child, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while any(child.running for child in self.children):
-            if time.monotonic() >= deadline or self._signals > signals:
+            if time.monotonic() >= deadline or self._stops > asked:
                 for child in self.children:
                     _send(child, signal.SIGKILL)
             time.sleep(_TICK_SECONDS)

@@ -4,9 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -14,21 +14,17 @@ import pytest
 from app.cli import supervisor
 from app.cli.supervisor import Child, Supervisor
 
-# They signal and fork the process of the tests itself: in one in which many others have run, that
-# ended it. tests/e2e has the supervisor in a process of its own.
-pytestmark = pytest.mark.slow
-
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-SLEEP = python("import time; time.sleep(60)")
+SLEEP = python("import time; time.sleep(600)")
 STUBBORN = python(
     "import signal, time\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     "print('ready', flush=True)\n"
-    "time.sleep(60)"
+    "time.sleep(600)"
 )
 
 
@@ -37,24 +33,13 @@ class Watch:
 
     def __init__(self, *children: Child) -> None:
         self.said: list[str] = []
-        self.ticks = 0
-        self._stopped = False
         self.children = children
+        self.at_tick: Callable[[], None] = lambda: None
         self.supervisor = Supervisor(children, dict(os.environ), self.said.append, self._tick)
+        self.stop = self.supervisor.stop
 
     def _tick(self) -> None:
-        self.ticks += 1
         self.at_tick()
-
-    def at_tick(self) -> None:
-        """Nothing, unless a test puts something here."""
-
-    def stop(self) -> None:
-        # Once: a second signal may come when the supervisor's handler is gone, and end the tests.
-        if not self._stopped:
-            self._stopped = True
-            # To this thread: others of the process, of libraries, may not have room for a handler.
-            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
@@ -68,14 +53,89 @@ def pid(child: Child) -> int:
     return child.process.pid
 
 
-def test_a_signal_ends_every_child() -> None:
-    watch = Watch(Child("first", SLEEP), Child("second", SLEEP))
-    watch.at_tick = watch.stop
-    handler = signal.getsignal(signal.SIGTERM)
+@contextmanager
+def supervised(*commands: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yield a supervisor in a process of its own, which waits for its children without end.
+
+    It prints the ids of its children again and again; what they print is its standard error.
+    """
+    code = (
+        "import os, sys\n"
+        "from app.cli import supervisor\n"
+        "supervisor.GRACE_SECONDS = 600\n"
+        f"children = [supervisor.Child('child', command) for command in {commands!r}]\n"
+        "tell = lambda: print(*(child.process.pid for child in children), flush=True)\n"
+        "watch = supervisor.Supervisor(children, dict(os.environ), print, tell)\n"
+        "sys.exit(watch.run())\n"
+    )
+    with subprocess.Popen(
+        python(code), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    assert process.stdout is not None
+    return [psutil.Process(int(each)) for each in process.stdout.readline().split()]
+
+
+def assert_gone(children: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + 30
+    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_every_child(number: signal.Signals) -> None:
+    with supervised(SLEEP, SLEEP) as process:
+        children = children_of(process)
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    assert len(children) == 2
+    assert_gone(children)
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    with supervised(STUBBORN) as process:
+        children = children_of(process)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert_gone(children)
+
+
+def test_asking_twice_at_once_does_not_wait(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 600.0)
+    stubborn = Child("API", STUBBORN)
+    watch = Watch(stubborn)
+
+    def once_ready() -> None:
+        if "ready" in capfd.readouterr().err:
+            watch.stop()
+            watch.stop()
+
+    watch.at_tick = once_ready
     assert watch.supervisor.run() == 0
-    assert not any(child.running for child in watch.children)
-    assert not watch.said
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert stubborn.process is not None
+    assert stubborn.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells children of their parent's death")
+def test_children_do_not_outlive_a_killed_supervisor() -> None:
+    with supervised(SLEEP) as process:
+        children = children_of(process)
+        process.kill()
+    assert_gone(children)
 
 
 def test_a_killed_child_is_started_again_and_the_other_left_alone() -> None:
@@ -168,42 +228,6 @@ def test_a_child_that_ignores_the_request_is_killed(capfd: pytest.CaptureFixture
     assert watch.supervisor.run() == 0
     assert stubborn.process is not None
     assert stubborn.process.returncode == -signal.SIGKILL
-
-
-def test_a_second_signal_does_not_wait(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 600.0)
-    stubborn = Child("API", STUBBORN)
-    watch = Watch(stubborn)
-
-    def once_ready() -> None:
-        if "ready" in capfd.readouterr().err:
-            watch.stop()
-            threading.Timer(0.3, watch.stop).start()
-
-    watch.at_tick = once_ready
-    assert watch.supervisor.run() == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells children of their parent's death")
-def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    code = (
-        "import os, sys\n"
-        "from app.cli.supervisor import Child, Supervisor\n"
-        f"child = Child('worker', {SLEEP!r})\n"
-        "tell = lambda: print(child.process.pid, flush=True)\n"
-        "Supervisor([child], dict(os.environ), print, tell).run()\n"
-    )
-
-    with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        child = psutil.Process(int(process.stdout.readline()))
-        process.kill()
-    deadline = time.monotonic() + 30
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_what_fails_meanwhile_stops_a_child_that_was_started_ahead() -> None:
