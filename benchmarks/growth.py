@@ -10,24 +10,18 @@ installed, docs/images/growth.png.
 
 import argparse
 import io
-import json
-import os
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -35,10 +29,9 @@ from rich.table import Table
 from app.client.client import Client
 from app.client.jobs import FINAL_STATES, require_success
 from app.demo.server import running_service
+from benchmarks import runner
 from benchmarks.footprint import find, high_water
-from benchmarks.serving import processor
 
-RESULTS = Path(__file__).parent / "results" / "growth.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
 CLASSES, IMAGES, PIXELS = 10, 5, 8  # of a task, of a class, a side
 SPECS: dict[str, dict[str, Any]] = {
@@ -171,19 +164,8 @@ def report(found: dict[str, list[Step]]) -> None:
 
 def write(found: dict[str, list[Step]]) -> None:
     """Write the steps, with the machine and the commit."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    machine = {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     steps = {method: [asdict(step) for step in taught] for method, taught in found.items()}
-    document = {"machine": machine, "commit": commit.stdout.strip(), "steps": steps}
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    runner.write("growth", {"steps": steps})
 
 
 def medians(values: Sequence[float]) -> list[float]:

@@ -9,29 +9,20 @@ is that of its process, from its start.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import runner
 from benchmarks.learning import own, peers
 from benchmarks.learning.work import Work, images_of
-from benchmarks.serving import processor
 from models.compute import Compute
 
-RESULT = Path(__file__).parents[1] / "results" / "learning.json"
-ROOT = Path(__file__).parents[2]
 Runs = list[tuple[float, list[float]]]
 
 
@@ -76,23 +67,8 @@ def report(work: Work, found: dict[str, Runs]) -> None:
         formats = ("{:.0f}", "{:.2f}", "{:.1f}", "{:.1f}")
         table.add_row(name, *(f.format(x) for f, x in zip(formats, figures, strict=True)))
     Console().print(table)
-    machine = {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "bf16": Compute.on("cpu").bf16,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "commit": commit(),
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    document = {"machine": machine, "work": asdict(work), "rows": rows}
-    RESULT.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def commit() -> str:
-    """Return the commit that was measured."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    bf16 = Compute.on("cpu").bf16
+    runner.write("learning", {"work": asdict(work), "bf16": bf16, "rows": rows})
 
 
 if __name__ == "__main__":
