@@ -1,9 +1,10 @@
 """Queries for what a learning step starts from, and for the rankings it makes."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
-from sqlalchemy import CTE, and_, delete, exists, func, insert, select
+from sqlalchemy import CTE, and_, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.db.rows import batched, group, insert as insert_row
@@ -51,28 +52,59 @@ class LabelledImage(NamedTuple):
     perceptual_hash: str | None = None
     group: str | None = None
 
+    @property
+    def picture(self) -> str:
+        """Its pixels' hash; its file's where that is not known."""
+        return self.pixels_sha256 or self.sha256
+
+
+_LABELLED = (
+    select(
+        UploadImage.upload_id,
+        UploadImage.sha256,
+        Blob.size,
+        UploadImage.label,
+        UploadImage.split,
+        UploadImage.name,
+        Image.pixels_sha256,
+        Image.perceptual_hash,
+        UploadImage.group,
+    )
+    .join(Blob, Blob.sha256 == UploadImage.sha256)
+    .join(Image, Image.sha256 == UploadImage.sha256)
+)
+
 
 def images_of(session: Session, upload_ids: Sequence[str]) -> list[LabelledImage]:
     """Return the images of uploads, in the order (upload as given, position)."""
-    query = (
-        select(
-            UploadImage.upload_id,
-            UploadImage.sha256,
-            Blob.size,
-            UploadImage.label,
-            UploadImage.split,
-            UploadImage.name,
-            Image.pixels_sha256,
-            Image.perceptual_hash,
-            UploadImage.group,
-        )
-        .join(Blob, Blob.sha256 == UploadImage.sha256)
-        .join(Image, Image.sha256 == UploadImage.sha256)
-        .where(UploadImage.upload_id.in_(upload_ids))
-        .order_by(UploadImage.upload_id, UploadImage.position)
+    query = _LABELLED.where(UploadImage.upload_id.in_(upload_ids)).order_by(
+        UploadImage.upload_id, UploadImage.position
     )
     found = group((row[0], LabelledImage(*row[1:])) for row in session.execute(query))
     return [image for upload_id in upload_ids for image in found.get(upload_id, ())]
+
+
+def images_showing(
+    session: Session, upload_id: str, pictures: Mapping[str, str]
+) -> list[LabelledImage]:
+    """Return the images of an upload that show one of these pictures, in the order of position.
+
+    `pictures` are hashes of pixels by those of files: an image whose pixels are not known is
+    recognised by its file.
+    """
+    query = _LABELLED.add_columns(UploadImage.position).where(UploadImage.upload_id == upload_id)
+    found = []
+    for batch in batched(list(pictures.items())):
+        same_pixels = Image.pixels_sha256.in_({pixels for _, pixels in batch})
+        same_file = Image.sha256.in_([sha256 for sha256, _ in batch])
+        rows = session.execute(
+            query.where(or_(same_pixels, and_(same_file, Image.pixels_sha256.is_(None))))
+        )
+        found += [(row[-1], LabelledImage(*row[1:-1])) for row in rows]
+    return [
+        image._replace(pixels_sha256=image.pixels_sha256 or pictures[image.sha256])
+        for _, image in sorted(found, key=itemgetter(0))
+    ]
 
 
 def identities(session: Session, hashes: Collection[str]) -> list[IdentifiedImage]:

@@ -1,11 +1,11 @@
 """Queries about uploads and their images."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from app.db.rows import group
 from app.db.tables import (
@@ -20,9 +20,10 @@ from app.db.tables import (
 )
 
 
-def add_images(session: Session, images: Sequence[UploadImage]) -> None:
-    """Insert labelled images. The caller has recorded their blobs and images."""
-    session.bulk_save_objects(images)
+def add_images(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert labelled images, by the columns of each. Their blobs and images are recorded."""
+    if rows:
+        session.execute(insert(UploadImage), rows)
 
 
 def find(
@@ -160,6 +161,22 @@ def next_position(session: Session, upload_id: str) -> int:
     query = select(func.max(UploadImage.position)).where(UploadImage.upload_id == upload_id)
     last = session.scalar(query)
     return 0 if last is None else last + 1
+
+
+def count_new_groups(session: Session, upload_id: str, position: int) -> int:
+    """Return how many groups of an upload have no image before that position."""
+    earlier = aliased(UploadImage)
+    query = select(func.count(UploadImage.group.distinct())).where(
+        UploadImage.upload_id == upload_id,
+        UploadImage.position >= position,
+        UploadImage.group.is_not(None),
+        ~exists().where(
+            earlier.upload_id == upload_id,
+            earlier.group == UploadImage.group,
+            earlier.position < position,
+        ),
+    )
+    return session.scalar(query) or 0
 
 
 def count_small(session: Session, upload_ids: Sequence[str], *, side: int) -> tuple[int, int]:

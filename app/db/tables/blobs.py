@@ -32,5 +32,5 @@ class Image(Base):
     # What it is recognised by, in whichever file: see `app/imaging/identity.py`. Null where it was
     # stored before release 0010 of the schema and not sent again since, and for images that are
     # too flat for a perceptual hash.
-    pixels_sha256: Mapped[str | None] = mapped_column(String(64))
+    pixels_sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     perceptual_hash: Mapped[str | None] = mapped_column(String(70))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import DEFAULT_WORKSPACE, Base, one_of
@@ -23,6 +23,8 @@ class Upload(Base):
     groups: Mapped[int] = mapped_column(default=0, server_default="0")
     # How many of its images are only measured on.
     test_images: Mapped[int] = mapped_column(default=0, server_default="0")
+    # How many of them show what an earlier one shows under another label.
+    contradictions: Mapped[int] = mapped_column(default=0, server_default="0")
     duplicates: Mapped[int] = mapped_column(default=0)
     # The first of the rejected files, and what is known of all of them.
     rejected: Mapped[list[Any]] = mapped_column(default=list)
@@ -34,6 +36,9 @@ class Upload(Base):
     created_at: Mapped[datetime]
 
 
+_GROUPED = text('"group" IS NOT NULL')
+
+
 class UploadImage(Base):
     """One labelled image of an upload. (upload, position) is the order of training images."""
 
@@ -42,6 +47,15 @@ class UploadImage(Base):
         CheckConstraint(one_of("split", ("train", "test")), name="split"),
         # The same image may have two labels, but not the same label twice.
         UniqueConstraint("upload_id", "label", "sha256"),
+        # For the groups of an upload that an image is the first of.
+        Index(
+            "ix_upload_images_upload_id_group_position",
+            "upload_id",
+            "group",
+            "position",
+            sqlite_where=_GROUPED,
+            postgresql_where=_GROUPED,
+        ),
     )
 
     upload_id: Mapped[str] = mapped_column(

@@ -31,12 +31,19 @@ class ContradictoryLabelsError(ServiceError, status=422, code="contradictory-lab
         )
 
 
-def find(images: Iterable[LabelledImage]) -> list[Contradiction]:
-    """Return the images that an earlier one has under another label: the same pixels."""
+def find(
+    images: Iterable[LabelledImage], earlier: Iterable[LabelledImage] = ()
+) -> list[Contradiction]:
+    """Return those of `images` that one before them, or an earlier one, has under another label.
+
+    They show the same pixels.
+    """
     first: dict[str, LabelledImage] = {}
+    for image in earlier:
+        first.setdefault(image.picture, image)
     found = []
     for image in images:
-        other = first.setdefault(image.pixels_sha256 or image.sha256, image)
+        other = first.setdefault(image.picture, image)
         if other.label != image.label:
             text = (
                 f"{image.name!r}, labelled {image.label!r}, is the same image as {other.name!r}, "
@@ -46,11 +53,20 @@ def find(images: Iterable[LabelledImage]) -> list[Contradiction]:
     return found
 
 
-def warnings(found: Sequence[Contradiction]) -> list[str]:
-    """Return what is said of the contradictions of an upload that is accepted."""
-    lines = [
-        f"{contradiction.text}. It counts under both labels." for contradiction in found[:_NAMED]
-    ]
-    if len(found) > _NAMED:
-        lines.append(f"{len(found) - _NAMED} more images have two labels.")
-    return lines
+def with_warnings(
+    warnings: Sequence[str], found: Sequence[Contradiction], *, earlier: int = 0
+) -> list[str]:
+    """Return the warnings of an upload together with those of contradictions that are found in it.
+
+    It has been warned of `earlier` ones.
+    """
+    number = earlier + len(found)
+    lines = [line for line in warnings if line != _unnamed(earlier)]
+    named = found[: max(0, _NAMED - earlier)]
+    lines += [f"{contradiction.text}. It counts under both labels." for contradiction in named]
+    return lines if number <= _NAMED else [*lines, _unnamed(number)]
+
+
+def _unnamed(number: int) -> str:
+    """Return what is said of the contradictions that are not named, of so many in all."""
+    return f"{number - _NAMED} more images have two labels."

@@ -1,7 +1,6 @@
 """Uploads: labelled images sent in, immutable once a job uses them."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -9,35 +8,20 @@ from sqlalchemy.orm import Session
 
 from app.db import rows
 from app.db.engine import Database
-from app.db.repositories import (
-    blobs as blob_rows,
-    learning as learning_rows,
-    uploads as upload_rows,
-)
+from app.db.repositories import learning as learning_rows, uploads as upload_rows
 from app.db.repositories.events import Event
-from app.db.repositories.learning import LabelledImage
 from app.db.repositories.uploads import Among
-from app.db.tables import Upload, UploadImage
+from app.db.tables import Upload
 from app.errors import UNTIL_A_JOB_ENDS, ServiceError
 from app.ids import new_id
-from app.services import similar_labels, stored
 from app.services.access import limits as quotas
 from app.services.access.limits import NO_QUOTA, Quota
-from app.services.stored import StorageUnavailableError
-from app.services.uploads import contradictory, rejections
-from app.services.uploads.collecting import (
-    Collected,
-    TooManyImagesError,
-    collect,
-    regrouped_warnings,
-)
-from app.services.uploads.contradictory import ContradictoryLabelsError
-from app.services.uploads.rejections import RejectedReason, RejectedView
-from app.services.uploads.sources import GroupBy, Rejection, Source, Split, UploadLimits
+from app.services.uploads import rejections
+from app.services.uploads.appending import LISTED_REJECTIONS, append, recount
+from app.services.uploads.collecting import Collected, TooManyImagesError, collect
+from app.services.uploads.rejections import RejectedView
+from app.services.uploads.sources import GroupBy, Source, Split, UploadLimits
 from app.storage import BlobStore
-
-# Rejected files and empty classes that an upload lists at most: a folder may hold 100,000 of them.
-_LISTED_REJECTIONS = 1000
 
 
 class UploadNotFoundError(ServiceError, status=404, code="upload-not-found"):
@@ -71,7 +55,7 @@ class UploadView(RejectedView):
     accepted: int
     duplicates: int = Field(description="Images that their label had already.")
     rejected: list[RejectionView] = Field(
-        description=f"The first {_LISTED_REJECTIONS} of the files that were not accepted."
+        description=f"The first {LISTED_REJECTIONS} of the files that were not accepted."
     )
     groups: int = 0
     wrapping_folder: str | None = Field(
@@ -91,7 +75,7 @@ def insert(session: Session, workspace: str, collected: Collected) -> str:
     """Insert the rows of a new upload and return its id. The caller owns the transaction."""
     upload = Upload(id=new_id("upl"), workspace=workspace, created_at=datetime.now(UTC))
     rows.insert(session, upload)
-    _append(session, upload, collected)
+    append(session, upload, collected)
     return upload.id
 
 
@@ -155,7 +139,7 @@ def add_images(
         _require_unused(session, upload)
         if sum(upload.classes.values()) + len(collected.images) > limits.images:
             raise TooManyImagesError(limits.images)
-        _append(session, upload, collected)
+        append(session, upload, collected)
         quotas.check_stored(session, workspace, quota)
         changed = _view(upload)
         if on_created is not None:
@@ -237,100 +221,13 @@ def _view(upload: Upload) -> UploadView:
     )
 
 
-def _append(session: Session, upload: Upload, collected: Collected) -> None:
-    """Insert the rows of the images that the upload does not have yet.
-
-    Raises ContradictoryLabelsError for a `strict` request.
-    """
-    before = learning_rows.images_of(session, [upload.id])
-    present = {(image.label, image.pixels_sha256 or image.sha256): image.group for image in before}
-    new = [image for image in collected.images if (image.label, image.row.picture) not in present]
-    regrouped = [
-        image.name
-        for image in collected.images
-        if image.group not in (None, present.get((image.label, image.row.picture), image.group))
-    ]
-    now = datetime.now(UTC)
-    try:
-        sizes = {image.row.sha256: image.row.size for image in new}
-        stored.record(session, collected.store, sizes, now)
-    except OSError as error:
-        raise StorageUnavailableError from error
-    blob_rows.record_images(session, (image.row for image in new))
-    upload_rows.add_images(
-        session,
-        [
-            UploadImage(
-                upload_id=upload.id,
-                position=position,
-                sha256=image.row.sha256,
-                label=image.label,
-                split=image.split,
-                name=image.name,
-                group=image.group or (upload.id if collected.one_group else None),
-            )
-            for position, image in enumerate(
-                new, start=upload_rows.next_position(session, upload.id)
-            )
-        ],
-    )
-    upload.duplicates += collected.duplicates + len(collected.images) - len(new)
-    if collected.wrapping_folder is not None:
-        upload.wrapping_folder = collected.wrapping_folder
-    session.flush()
-    images = learning_rows.images_of(session, [upload.id])
-    contradictions = contradictory.find(images)
-    if collected.strict and contradictions:
-        raise ContradictoryLabelsError(contradictions)
-    _count(upload, images)
-    _append_rejected(upload, collected.rejected, upload.classes)
-    warnings = [
-        *(*upload.warnings, *collected.warnings, *regrouped_warnings(regrouped)),
-        *_warnings_of(images),
-    ]
-    upload.warnings = list(dict.fromkeys(warnings))
-    session.flush()
-
-
 def remove_images(session: Session, upload: Upload, among: Among) -> UploadView:
     """Delete labelled images of an upload that the caller has locked, and return it as it is then.
 
     Raises UploadInUseError.
     """
     _require_unused(session, upload)
-    before = _warnings_of(learning_rows.images_of(session, [upload.id]))
+    before = learning_rows.images_of(session, [upload.id])
     upload_rows.remove_images(session, upload.id, among)
-    left = learning_rows.images_of(session, [upload.id])
-    _count(upload, left)
-    after = _warnings_of(left)
-    others = [text for text in upload.warnings if text not in before]
-    upload.warnings = list(dict.fromkeys([*others, *after]))
-    session.flush()
+    recount(session, upload, before)
     return _view(upload)
-
-
-def _count(upload: Upload, images: Sequence[LabelledImage]) -> None:
-    upload.classes = dict(Counter(image.label for image in images))
-    upload.groups = len({image.group for image in images} - {None})
-    upload.test_images = sum(image.split == "test" for image in images)
-
-
-def _warnings_of(images: Sequence[LabelledImage]) -> list[str]:
-    """Return what is suspicious of labelled images, whoever sent them."""
-    labels = Counter(image.label for image in images)
-    return [*contradictory.warnings(contradictory.find(images)), *similar_labels.warnings(labels)]
-
-
-def _append_rejected(
-    upload: Upload, rejected: Sequence[Rejection], labels: Collection[str]
-) -> None:
-    """Record what was rejected. `labels` are those of all images of the upload."""
-    listed = [{"name": each.name, "reason": each.reason} for each in rejected]
-    upload.rejected = [*upload.rejected, *listed][:_LISTED_REJECTIONS]
-    upload.rejected_count += len(rejected)
-    known = [RejectedReason(**group) for group in upload.rejected_reasons]
-    groups = rejections.grouped(rejected, known)
-    upload.rejected_reasons = [group.model_dump() for group in groups]
-    sent = (*upload.empty_classes, *(each.label for each in rejected if each.label is not None))
-    empty = [label for label in dict.fromkeys(sent) if label not in labels]
-    upload.empty_classes = empty[:_LISTED_REJECTIONS]

@@ -13,6 +13,7 @@ from app.db.engine import Database
 from app.db.tables import Base, Blob, Classifier, Image, Job, JobUpload, Upload, UploadImage
 from app.ids import new_id
 from app.imaging.decode import decode
+from app.services.stored import StorageUnavailableError
 from app.services.uploads import collecting, images, uploads
 from app.services.uploads.sources import Item, Rejection, UploadLimits
 from app.services.uploads.uploads import UploadView
@@ -329,6 +330,6 @@ def test_a_store_that_is_broken_is_a_problem(database: Database, tmp_path: Path)
     root = tmp_path / "broken"
     broken = LocalBlobStore(root)
     (root / "incoming").rmdir()
-    with pytest.raises(uploads.StorageUnavailableError):
+    with pytest.raises(StorageUnavailableError):
         create(database, broken, item(1))
     assert counts(database) == [0, 0, 0, 0]
