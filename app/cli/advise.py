@@ -9,7 +9,7 @@ from rich.console import Console
 from app.advice import table
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, Group, KeyFile, Url, connect
-from app.cli.sending import check, send
+from app.cli.sending import check, discard, send
 from app.client.client import Client
 from app.client.errors import CommandError
 from app.client.jobs import follow, warnings
@@ -57,17 +57,17 @@ def advise(
             uploads.extend(send(client, folder, console, group).id for folder in folders)
             job = client.post("/v1/advice", {"uploads": uploads, "seconds": seconds})
         except BaseException:
-            _remove(client, uploads)
+            _remove(client, uploads, console)
             raise
         # An interruption leaves the job its uploads; it continues on the server.
         try:
             job = follow(client, job, console)
         except CommandError:
-            _remove(client, uploads)
+            _remove(client, uploads, console)
             raise
         advice = client.get(f"/v1/jobs/{job['id']}/report")
         more = [said for said in warnings(client, job["id"]) if said not in advice["warnings"]]
-        _remove(client, uploads)
+        _remove(client, uploads, console)
     table.show({**advice, "warnings": [*advice["warnings"], *more]}, console, group)
     if target is not None:
         from app.advice.picture import draw  # noqa: PLC0415 - needs the extra
@@ -84,6 +84,6 @@ def _target(picture: Path | None) -> Path | None:
     return picture
 
 
-def _remove(client: Client, uploads: list[str]) -> None:
+def _remove(client: Client, uploads: list[str], console: Console) -> None:
     for upload in uploads:
-        client.delete(f"/v1/uploads/{upload}")
+        discard(client, upload, console)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from app.cli import extra
 from app.cli.options import DEFAULT_URL, FalseAlarms, Group, KeyFile, Name, Url, connect
-from app.cli.sending import check, send
+from app.cli.sending import check, discard, send
 from app.client.client import Client, classifier_path
 from app.client.jobs import follow, show_warnings
 from app.evaluation import tables
@@ -98,7 +98,7 @@ def _ask(
     try:
         return upload.id, client.post(path, {**request, "uploads": [upload.id]})
     except BaseException:
-        client.delete(f"/v1/uploads/{upload.id}")
+        discard(client, upload.id, console)
         raise
 
 

@@ -21,7 +21,7 @@ from app.cli.options import (
     parse_fields,
     parse_options,
 )
-from app.cli.sending import UploadStoppedError, check, send
+from app.cli.sending import UploadStoppedError, check, discard, send
 from app.cli.versions import described
 from app.client.client import Client, ClientError, classifier_path
 from app.client.errors import CommandError
@@ -124,11 +124,13 @@ def learn(
         with ExitStack() as undo:
             step_options = _ensure_classifier(client, name, settings, method_options, undo, console)
             try:
-                upload = send(client, folder, console, group, strict=strict, resume=resume)
+                upload = send(
+                    client, folder, console, group, strict=strict, resumable=True, resume=resume
+                )
             except UploadStoppedError:
                 undo.pop_all()  # it is to be continued
                 raise
-            undo.callback(client.delete, f"/v1/uploads/{upload.id}")
+            undo.callback(discard, client, upload.id, console)
             request = {
                 "kind": "learn",
                 "uploads": [upload.id],

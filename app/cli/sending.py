@@ -29,11 +29,13 @@ def send(
     group: Group = None,
     *,
     strict: bool = False,
+    resumable: bool = False,
     resume: str | None = None,
 ) -> Upload:
     """Make an upload of a folder, with a progress bar, and say what became of its files.
 
-    Raises ClientError and CommandError. An upload that is interrupted stays, to be resumed.
+    Raises ClientError and CommandError. An upload that is interrupted stays if it is `resumable`
+    by the option --resume of the command, and is deleted otherwise.
     """
     columns = (TextColumn("uploading"), BarColumn(bar_width=24), MofNCompleteColumn())
     quiet = not console.is_terminal
@@ -53,11 +55,16 @@ def send(
                 upload(client.api, folder, tell, group=named, strict=strict, resume=resume)
             )
         except KeyboardInterrupt:
-            if upload_id is not None:
+            if upload_id is not None and resumable:
                 console.print(f"To continue this upload: --resume {upload_id}")
+            elif upload_id is not None:
+                discard(client, upload_id, console)
             raise
         except CommandError as error:
-            raise _explained(error, console) from error
+            stopped = error.__cause__
+            if isinstance(stopped, UploadInterruptedError) and not resumable:
+                discard(client, stopped.upload_id, console)
+            raise _explained(error, console, resumable=resumable) from error
     _describe(sent, console)
     return sent
 
@@ -68,11 +75,25 @@ def check(folder: Path) -> None:
         raise CommandError(f"{folder} is not a folder. Give one, a zip or tar of one, or Parquet.")
 
 
-def _explained(error: CommandError, console: Console) -> CommandError:
+def discard(client: Client, upload_id: str, console: Console) -> None:
+    """Delete an upload that is not needed any more; say so where it stays."""
+    try:
+        client.delete(f"/v1/uploads/{upload_id}")
+    except CommandError as error:
+        console.print(
+            f"The upload {upload_id} stays, as it could not be deleted: {error}\n"
+            f"Delete it by DELETE /v1/uploads/{upload_id}.",
+            markup=False,
+        )
+
+
+def _explained(error: CommandError, console: Console, *, resumable: bool) -> CommandError:
     """Return the error of an upload in the words of the command line."""
     match error.__cause__:
         case UploadInterruptedError(upload_id=upload_id):
             said = str(error).partition(" Continue with")[0]
+            if not resumable:
+                return CommandError(said)
             return UploadStoppedError(f"{said} Continue with --resume {upload_id}")
         case NotAllTakenError(skipped=skipped):
             describe_skipped(skipped, console)

@@ -1,5 +1,6 @@
 """Uploads against answers that are given, without a service."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,9 +11,11 @@ from accrue_client.errors import (
     InvalidSourceError,
     NotAccrueError,
     UploadInterruptedError,
+    UploadLeftError,
 )
 from accrue_client.http_api import Api
 from accrue_client.images import data_of
+from accrue_client.operations import learn
 from accrue_client.retrying import Retrying
 from accrue_client.sources import LabelledImage, LabelledImages
 from accrue_client.steps import Steps
@@ -71,6 +74,56 @@ def test_strict_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidError, match="Send less"):
         run(steps, answers)
     assert not answers
+
+
+DENIED = httpx.Response(
+    401, json={"title": "Unauthorized", "detail": "No such key.", "code": "unauthorized"}
+)
+
+
+def test_what_strict_cannot_take_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_IMAGES", 1)
+    images = [LabelledImage(f"a/{number}", "a", lambda: b"") for number in range(2)]
+    api = Api(Retrying(patience=0))
+    steps = send(api, LabelledImages(images), lambda _: None, query={"strict": True})
+    with pytest.raises(UploadLeftError, match="Send less") as caught:
+        run(steps, [UPLOAD, QUOTA, DENIED])
+    assert caught.value.upload_id == "upl_1"
+    assert isinstance(caught.value.__cause__, InvalidError)
+    for part in ("No such key", "DELETE /v1/uploads/upl_1"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_archives_of_which_one_is_refused_are_taken_back_or_named(
+    tmp_path: Path, *, taken_back: bool
+) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.parquet").touch()
+    answers = [UPLOAD, QUOTA, DELETED if taken_back else DENIED]
+    steps = upload(Api(Retrying(patience=0)), tmp_path, lambda _: None)
+    with pytest.raises(InvalidError if taken_back else UploadLeftError, match="Send less"):
+        run(steps, answers)
+    assert not answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ([UPLOAD, QUOTA, DELETED], InvalidError),
+        ([UPLOAD, QUOTA, DENIED], UploadLeftError),
+        ([UPLOAD, BAD_GATEWAY], UploadLeftError),
+    ],
+)
+def test_an_upload_without_a_job_is_taken_back_or_named(
+    answers: list[httpx.Response], error: type[Exception]
+) -> None:
+    left = list(answers)
+    api = Api(Retrying(patience=0))
+    steps = learn(api, "toy", [b"x"], lambda _: None, {}, label="a")
+    with pytest.raises(error):
+        run(steps, left)
+    assert not left
 
 
 def test_an_archive_is_not_resumed() -> None:

@@ -26,6 +26,7 @@ from accrue_client.errors import (
     ServerUnreachableError,
     SignatureError,
     UploadInterruptedError,
+    UploadLeftError,
     WaitTimeoutError,
 )
 from accrue_client.telling import NotTakenWarning
@@ -54,6 +55,7 @@ __all__ = [
     "Unreadable",
     "Upload",
     "UploadInterruptedError",
+    "UploadLeftError",
     "Version",
     "WaitTimeoutError",
     "problems",

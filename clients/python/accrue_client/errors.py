@@ -41,6 +41,14 @@ class UploadInterruptedError(AccrueError):
         self.upload_id = upload_id
 
 
+class UploadLeftError(AccrueError):
+    """An operation failed, and left the upload `upload_id` behind, which nothing needs."""
+
+    def __init__(self, message: str, upload_id: str) -> None:
+        super().__init__(message)
+        self.upload_id = upload_id
+
+
 class JobFailedError(AccrueError):
     """A job failed or was cancelled: see `state`. `code` says why it failed."""
 

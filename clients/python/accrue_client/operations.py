@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from accrue_client.errors import ProblemError
+from accrue_client.errors import NotAccrueError, ProblemError, ServerUnreachableError
 from accrue_client.http_api import Api, classifier_path
 from accrue_client.progress import Tell
 from accrue_client.steps import Steps
+from accrue_client.taking_back import left, take_back
 from accrue_client.uploading import upload
 from accrue_client.views import (
     Advice,
@@ -71,12 +72,19 @@ def _sent(api: Api, source: Any, tell: Tell, sending: Mapping[str, Any]) -> Step
 
 
 def _or_deleted(api: Api, source: Any, sent: Upload, start: Steps[JobView]) -> Steps[JobView]:
-    """Return the job that is started. Where it is refused, what was sent for it is deleted."""
+    """Return the job that is started. Where it is refused, what was sent for it is deleted.
+
+    Raises UploadLeftError where that fails, or whether the job was started is not known.
+    """
     try:
         return (yield from start)
-    except ProblemError:
+    except ProblemError as error:
         if sent is not source:
-            yield from api.delete(f"/v1/uploads/{sent.id}")
+            yield from take_back(api, sent.id, error)
+        raise
+    except (ServerUnreachableError, NotAccrueError) as error:
+        if sent is not source:
+            raise left(error, sent.id) from error
         raise
 
 

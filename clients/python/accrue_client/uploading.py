@@ -27,6 +27,7 @@ from accrue_client.parts import form_of, parts_of
 from accrue_client.progress import Sending, Tell
 from accrue_client.sources import GroupBy, LabelledImage, LabelledImages, Split, collect
 from accrue_client.steps import FileBody, Steps, work
+from accrue_client.taking_back import take_back
 from accrue_client.views import Upload
 
 # What may be otherwise at another time.
@@ -50,7 +51,7 @@ def upload(
     """Send images and return the upload that they make.
 
     `strict` takes all images or none. `resume` is the id of an upload that was cut off. Raises
-    InvalidSourceError, UploadInterruptedError and ProblemError.
+    InvalidSourceError, UploadInterruptedError, UploadLeftError and ProblemError.
     """
     query: dict[str, Any] = {"group": group, "strict": strict or None}
     shards = [] if label is not None else (yield from work(lambda: _archives(source)))
@@ -98,9 +99,9 @@ def _send_archives(
                 if error.code != "no-usable-images" or len(archives) == 1 or query.get("strict"):
                     raise
                 skipped.append(Skipped(archive.name, error.detail))
-    except AccrueError:
+    except AccrueError as error:
         if answer is not None:
-            yield from api.delete(f"/v1/uploads/{answer['id']}")
+            yield from take_back(api, answer["id"], error)
         raise
     if answer is None:
         raise InvalidSourceError(_all_skipped(skipped), skipped)
@@ -158,8 +159,7 @@ def send(
         if upload_id is None:
             raise
         if strict and not isinstance(error, _PASSING):
-            yield from api.delete(f"/v1/uploads/{upload_id}")
-            raise
+            yield from take_back(api, upload_id, error)
         raise UploadInterruptedError(
             f"{error}\n{done} of {total} images have arrived. Continue with resume={upload_id!r}.",
             upload_id,

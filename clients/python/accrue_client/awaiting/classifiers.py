@@ -55,7 +55,7 @@ class AsyncClassifier:
         of; with `strict` all is taken or nothing. `resume` continues an upload that was cut off.
         `description` and `metadata` are noted about the version.
 
-        Raises InvalidSourceError, UploadInterruptedError and ProblemError.
+        Raises InvalidSourceError, UploadInterruptedError, UploadLeftError and ProblemError.
         """
         job = {
             "on_existing": on_existing,
