@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     train_memory: int | None = Field(
         None,
         ge=1,
-        description="Bytes of decoded images that a job holds in memory at most, or like 512m or "
+        description="Bytes of images that a job holds in memory at most, or like 512m or "
         "2g, the others being on disk; a quarter of the machine's or the container's if unset.",
     )
 

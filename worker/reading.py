@@ -64,8 +64,9 @@ def is_on_disk(attempt: Attempt, plan: LearnPlan) -> bool:
     """Say whether the images of a step are too many for memory, in all the forms it has them."""
     held_out, _ = held_out_of(plan)
     count = sum(len(planned.exemplars) for planned in plan.classes) + len(held_out)
-    count += len(plan.fresh) * (1 + is_needed(attempt.spec))
-    return attempt.resources.room.is_too_small(count, attempt.spec.image_size)
+    files = len(plan.fresh) if is_needed(attempt.spec) else 0
+    count += len(plan.fresh) + files
+    return attempt.resources.room.is_too_small(count, attempt.spec.image_size, files=files)
 
 
 def read(

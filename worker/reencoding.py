@@ -19,6 +19,7 @@ from models.errors import Cancelled
 from models.spec import Spec
 from models.step import StepResult
 from worker.attempt import Attempt
+from worker.encoded import Files, files
 from worker.pixels import Images, images
 from worker.room import ImageRoom
 
@@ -32,35 +33,39 @@ def is_needed(spec: Spec) -> bool:
 class Reencoder:
     """Encodes a step's new images as they are read.
 
-    `images` uint8 [F, 3, S, S] are their pixels after that, `files` their bytes.
+    `images` uint8 [F, 3, S, S] are their pixels after that.
     """
 
-    def __init__(self, encoder: WebP, room: Images) -> None:
+    def __init__(self, encoder: WebP, room: Images, files: Files) -> None:
         self.encoder = encoder
         self.images = room.tensor
-        self.files = [b""] * len(self.images)
-        self._room = room
+        self._room, self._files = room, files
 
     @classmethod
     def of(cls, spec: Spec, room: ImageRoom, count: int, *, on_disk: bool) -> Self | None:
         """Return one for `count` images, `on_disk` or in memory; None where none is needed.
 
-        Raises LearningError where the disk has no room.
+        Raises LearningError where the disk has no room, and OSError where it cannot be written to.
         """
         if not is_needed(spec):
             return None
         encoder = WebP(quality=spec.memory.quality)
-        return cls(encoder, images(room, count, spec.image_size, on_disk=on_disk))
+        decoded = images(room, count, spec.image_size, on_disk=on_disk)
+        return cls(encoder, decoded, files(room, count, spec.image_size, on_disk=on_disk))
 
     @property
     def sizes(self) -> list[int]:
         """The bytes of each file."""
-        return list(map(len, self.files))
+        return self._files.sizes
+
+    def file(self, index: int) -> bytes:
+        """Return the bytes of a new image that was taken."""
+        return self._files.get(index)
 
     def take(self, index: int, pixels: NDArray[np.uint8]) -> None:
         """Encode a new image, uint8 [S, S, 3]."""
         data = self.encoder.encode(pixels)
-        self.files[index] = data
+        self._files.put(index, data)
         # As the next step will read it.
         self._room.write(index, decode(data, self.images.shape[2]))
 
@@ -72,7 +77,8 @@ class Reencoder:
         `trained_on` are the hashes of the images in the order of `StepData.images`. Return them
         with those of the stored files in place of their originals', and what was stored.
         """
-        first = len(trained_on) - len(self.files)
+        sizes = self.sizes
+        first = len(trained_on) - len(sizes)
         chosen = [
             position
             for column, ranking in result.rankings.items()
@@ -83,14 +89,14 @@ class Reencoder:
         def put(position: int) -> str:
             if attempt.stop.cancels:
                 raise Cancelled
-            return attempt.store.put(self.files[position - first])
+            return attempt.store.put(self.file(position - first))
 
         hashes = list(trained_on)
         images: dict[str, ReencodedImage] = {}
         with ThreadPoolExecutor(attempt.store.parallel) as pool:
             for position, sha256 in zip(chosen, pool.map(put, chosen), strict=True):
                 attempt.reporter.phase("publishing", 0.0)
-                size = len(self.files[position - first])
-                images.setdefault(sha256, ReencodedImage(size, trained_on[position]))
+                image = ReencodedImage(sizes[position - first], trained_on[position])
+                images.setdefault(sha256, image)
                 hashes[position] = sha256
         return hashes, Reencoded(self.encoder, images)

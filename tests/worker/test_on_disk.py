@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.worker.harness import (
     served,
     training_process,
 )
-from worker import child, pixels
+from worker import child, encoded, pixels
 from worker.attempt import Attempt
 from worker.lease import Lease
 from worker.protocol import Failure, Message, Resources
@@ -75,8 +76,8 @@ def test_a_version_is_the_same_from_disk(
 
 @ONE_KIND_AT_FIRST
 def test_all_forms_count_together(service: Service, tmp_path: Path) -> None:
-    """8 images to train on in two forms, and 2 held out: 18."""
-    for count, on_disk in ((17, True), (18, False)):
+    """8 images to train on in two forms, and 2 held out: 18; and 8 files of a third each."""
+    for count, on_disk in ((20, True), (21, False)):
         room = ImageRoom(count * BYTES, tmp_path / str(count))
         name = f"of{count}"
         service.classifier(
@@ -107,6 +108,31 @@ def test_a_full_disk_is_said_before_training(service: Service, small_disk: Path)
     assert list(small_disk.iterdir()) == [filler]
     filler.unlink()
     assert isinstance(child.run(replace(begun)), Outcome)
+
+
+@ONE_KIND_AT_FIRST
+def test_a_folder_that_cannot_be_written_to_is_named(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    room = ImageRoom(5 * BYTES, tmp_path / "file" / "scratch")
+    service.classifier()
+    _, begun = attempt(service, service.learn(service.upload("a", "b")), room)
+    failure = child.run(begun)
+    assert isinstance(failure, Failure)
+    assert failure.code == "storage-failed"
+    for part in (str(room.folder), "Not a directory", "let its user write", "ACCRUE_TRAIN_MEMORY"):
+        assert part in failure.detail
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_files_come_back_from_any_thread(tmp_path: Path, *, on_disk: bool) -> None:
+    draw = np.random.default_rng(0)
+    sent = [draw.bytes(size) for size in draw.integers(0, 3 * SIZE**2, 100)]
+    room = encoded.files(ImageRoom(0, tmp_path), len(sent), SIZE, on_disk=on_disk)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(room.put, reversed(range(100)), reversed(sent)))
+    assert room.sizes == list(map(len, sent))
+    assert [room.get(index) for index in range(100)] == sent
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_disk_is_never_filled(small_disk: Path) -> None:

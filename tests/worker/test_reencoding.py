@@ -227,7 +227,8 @@ def test_the_next_step_sees_the_pixels_that_this_one_was_given(teaching: Teachin
     reencoder = Reencoder.of(attempt.spec, ROOM, len(attempt.plan.fresh), on_disk=False)
     assert reencoder is not None
     reading.read(attempt, attempt.plan, reencoder)
-    pixels = dict(zip(map(bytes, reencoder.files), reencoder.images.numpy(), strict=True))
+    files = map(reencoder.file, range(len(reencoder.images)))
+    pixels = dict(zip(files, reencoder.images.numpy(), strict=True))
     outcome = child.run(attempt)
     assert isinstance(outcome, Outcome)
     lease.publish(attempt.plan, outcome)
