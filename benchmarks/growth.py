@@ -15,7 +15,7 @@ import tempfile
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def draw(found: dict[str, list[Step]]) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - of an extra
 
     figure = Figure(figsize=(12, 3.6), layout="constrained", dpi=130)
-    panels = {
+    panels: dict[str, Callable[[Step], float]] = {
         "CPU seconds of a step": lambda step: step.cpu_seconds,
         "database, MB": lambda step: step.database_bytes / 1e6,
         "new tensors of a step, kB": lambda step: step.new_bytes / 1e3,

@@ -26,7 +26,8 @@ RESULT = Path(__file__).parent / "results" / "herding.json"
 def as_it_stands(features: Tensor, count: int) -> Tensor:
     """Measure the distance of every image's mean with those chosen, and take the least."""
     features = features.double()
-    mean, chosen, total = features.mean(dim=0), [], torch.zeros(DIMENSIONS, dtype=torch.double)
+    mean, total = features.mean(dim=0), torch.zeros(DIMENSIONS, dtype=torch.double)
+    chosen: list[int] = []
     for rank in range(1, count + 1):
         distances = (mean - (total + features) / rank).norm(dim=1)
         distances[chosen] = torch.inf

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     method: str
     goal: int | None
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
-    policy: str = "none"
+    policy: Literal["none", "auto"] = "none"
     webp: bool = False
 
 

@@ -53,7 +53,7 @@ def bare_loop(*, bf16: bool, channels_last: bool, teacher: bool = False) -> Call
     network.head.grow(0, CLASSES, 0)
     pixels = torch.randn(BATCH, 3, 32, 32)
     if channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     before = copy.deepcopy(network).eval() if teacher else None
     columns = torch.randint(CLASSES, (BATCH,))

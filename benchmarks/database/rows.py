@@ -193,7 +193,12 @@ def _upload_images(size: Size) -> Iterator[Row]:
 
 
 def _jobs(size: Size) -> Iterator[Row]:
-    request = {"uploads": [upload(0)], "base_version": None, "options": {}, "on_existing": "error"}
+    request: Row = {
+        "uploads": [upload(0)],
+        "base_version": None,
+        "options": {},
+        "on_existing": "error",
+    }
     for number in range(size.jobs):
         queued = number >= size.jobs - size.queued
         when = _NOW + timedelta(seconds=number)

@@ -13,7 +13,7 @@ _OWN, _OTHERS, _TEXT = "#2f8f68", "#b9c2cc", "#30363d"
 def draw(workloads: Sequence[Mapping[str, Any]], target: Path) -> None:
     """Write a row of bars for each workload; the suffix of `target` decides the format."""
     figure = Figure(figsize=(11, 2.9 * len(workloads)), layout="constrained", dpi=130)
-    figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr,call-arg]
     rows = figure.subplots(len(workloads), 2, width_ratios=(3, 2), squeeze=False)
     for (cpu, latency), workload in zip(rows, workloads, strict=True):
         servers = workload["servers"]

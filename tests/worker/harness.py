@@ -250,10 +250,10 @@ class Service:
 def served(place: dict[str, str], folder: Path, **settings: Any) -> Iterator[Service]:
     """A service with a dispatcher and without a worker."""
     own = {"device": "cpu", "train_threads": 1, **place, **settings}
-    db, settings = Database(place["database"]), Settings(data_dir=folder / "data", **own)
-    dispatcher = Dispatcher(db, settings)
+    db, used = Database(place["database"]), Settings(data_dir=folder / "data", **own)
+    dispatcher = Dispatcher(db, used)
     dispatcher.start()
-    yield Service(db, settings, dispatcher.wake)
+    yield Service(db, used, dispatcher.wake)
     dispatcher.stop()
     db.close()
 
