@@ -50,9 +50,7 @@ class LocalBlobStore:
         def put(data: bytes) -> str:
             sha256, target = self._find(data)
             if target is None:
-                target = self._target(sha256)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._write(data, target, durable=False)
+                self._write(data, self._target(sha256), durable=False)
             return sha256
 
         with FileSystem(self._root) as file_system:
@@ -185,7 +183,11 @@ class LocalBlobStore:
     def _write(self, data: bytes, target: Path, *, durable: bool) -> None:
         written = self._unfinished(data, durable=durable)
         try:
-            written.replace(target)
+            try:
+                written.replace(target)
+            except FileNotFoundError:  # its folder is new
+                target.parent.mkdir(parents=True, exist_ok=True)
+                written.replace(target)
         except OSError:
             written.unlink(missing_ok=True)
             raise

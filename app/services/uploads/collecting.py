@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import structlog
@@ -37,6 +38,8 @@ from app.storage import BlobStore, is_full
 # Threads that decode images, which releases the interpreter's lock. A remote store is worth more
 # threads for storing, but not for decoding: decoded images are large.
 _DECODERS = 4
+# Images that a thread takes at once: handing over one of a few kilobytes costs as much as it does.
+_GROUP, _GROUP_BYTES = 32, 1 << 16
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -137,8 +140,10 @@ def collect(
     try:
         with _bulk(store) as put:
             prepare = partial(_prepare, put=put, limits=limits, split=split, decoding=decoding)
-            items = _counted(files(), limits.images)
-            for result in _in_order(prepare, items, max(_DECODERS, store.parallel)):
+            groups = _grouped(_counted(files(), limits.images))
+            threads = max(_DECODERS, store.parallel)
+            prepared = _in_order(lambda group: list(map(prepare, group)), groups, threads)
+            for result in chain.from_iterable(prepared):
                 if isinstance(result, Rejection):
                     rejected.append(result)
                 elif first := images.get(key := (result.label, result.row.picture)):
@@ -249,6 +254,20 @@ def _counted(items: Iterable[Item | Rejection], limit: int) -> Iterator[Item | R
         if count > limit:
             raise TooManyImagesError(limit)
         yield item
+
+
+def _grouped(items: Iterable[Item | Rejection]) -> Iterator[list[Item | Rejection]]:
+    """Yield the items in groups for one thread each: one by one where they are large."""
+    group: list[Item | Rejection] = []
+    size = 0
+    for item in items:
+        group.append(item)
+        size += len(item.data) if isinstance(item, Item) else 0
+        if len(group) == _GROUP or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _in_order(
