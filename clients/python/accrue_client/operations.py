@@ -18,6 +18,7 @@ from accrue_client.views import (
     EvaluatedImage,
     EvaluationView,
     JobView,
+    JudgedImage,
     KeyView,
     Suspect,
     Upload,
@@ -26,6 +27,8 @@ from accrue_client.views import (
 from accrue_client.waiting import report, wait
 
 ExportFormat = Literal["onnx", "torch"]
+# What a version does with an image that it judges.
+Used = Literal["held_out", "trained"]
 
 
 def get_key(api: Api) -> Steps[KeyView]:
@@ -165,6 +168,21 @@ def suspects(api: Api, name: str, version: int) -> Steps[list[Suspect]]:
     """Return the images whose label is likely to be wrong."""
     path = f"{classifier_path(name)}/versions/{version}/suspects"
     return [Suspect.of(each) for each in (yield from api.pages(path, limit=1000))]
+
+
+def judged(
+    api: Api,
+    name: str,
+    version: int,
+    used: Used | None,
+    label: str | None,
+    predicted: str | None,
+    wrong: bool | None,
+) -> Steps[list[JudgedImage]]:
+    """Return what a version says of images that it judges, the most surely wrong first."""
+    path = f"{classifier_path(name)}/versions/{version}/judged"
+    asked = {"used": used, "label": label, "predicted": predicted, "wrong": wrong, "limit": 1000}
+    return [JudgedImage.of(each) for each in (yield from api.pages(path, **asked))]
 
 
 def exemplars(api: Api, name: str, version: int, label: str | None) -> Steps[list[dict[str, Any]]]:

@@ -271,11 +271,15 @@ class EvaluatedImage(View):
     score: float
 
 
-class Suspect(EvaluatedImage):
-    """An image whose label is likely to be wrong."""
+class JudgedImage(EvaluatedImage):
+    """What a version says of an image that is held out, or left out of what judges it."""
 
     label_score: float
     used: str
+
+
+class Suspect(JudgedImage):
+    """An image whose label is likely to be wrong."""
 
 
 class Advice(View):

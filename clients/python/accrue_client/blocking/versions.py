@@ -7,11 +7,11 @@ from typing import Any
 from accrue_client import operations
 from accrue_client.blocking.session import Session
 from accrue_client.http_api import classifier_path
-from accrue_client.operations import ExportFormat
+from accrue_client.operations import ExportFormat, Used
 from accrue_client.progress import Tell, teller
 from accrue_client.sources import GroupBy
 from accrue_client.telling import tell_of_upload
-from accrue_client.views import EvaluatedImage, EvaluationView, Suspect, VersionView
+from accrue_client.views import EvaluatedImage, EvaluationView, JudgedImage, Suspect, VersionView
 
 
 class Evaluation:
@@ -85,6 +85,25 @@ class Version:
     def suspects(self) -> list[Suspect]:
         """Return the images whose label is likely to be wrong. Raises NotJudgedError."""
         steps = operations.suspects(self._session.api, self.classifier, self.number)
+        return self._session.threads.run(steps)
+
+    def judged(
+        self,
+        *,
+        used: Used | None = None,
+        label: str | None = None,
+        predicted: str | None = None,
+        wrong: bool | None = None,
+    ) -> list[JudgedImage]:
+        """Return what the version says of the images that it judges, the most surely wrong first.
+
+        `used` chooses held-out images or those that were trained on, `label` and `predicted` those
+        of a class, `wrong` those that the version contradicts, or does not. Raises NotJudgedError
+        and ClassNotFoundError.
+        """
+        steps = operations.judged(
+            self._session.api, self.classifier, self.number, used, label, predicted, wrong
+        )
         return self._session.threads.run(steps)
 
     def exemplars(self, label: str | None = None) -> list[dict[str, Any]]:
