@@ -1,6 +1,7 @@
 """The tree of versions: rolling back, naming, comparing, downloading and deleting."""
 
 import tarfile
+import zipfile
 from collections.abc import Callable
 
 import pytest
@@ -68,6 +69,10 @@ def test_a_version_is_named_compared_and_downloaded(
     with page.expect_download() as exported:
         page.get_by_role("button", name="Export as ONNX").click()
     assert exported.value.suggested_filename == "branching-1.onnx"
+    with page.expect_download() as exported:
+        page.get_by_role("button", name="Export for PyTorch").click()
+    with zipfile.ZipFile(exported.value.path()) as file:
+        assert any(name.endswith(".safetensors") for name in file.namelist())
     # On a busy machine the service answers that it is still being built, and the page asks again.
     window.wrong[:] = [each for each in window.wrong if "503" not in each]
 

@@ -66,6 +66,14 @@ export function actions(name, version, versions, reload) {
             { mayFail: true },
           )
         : null,
+      may("train")
+        ? downloadButton(
+            "Export for PyTorch",
+            `${to}/export?format=torch`,
+            `${name}-${version.number}.zip`,
+            { mayFail: true },
+          )
+        : null,
       may("admin") && !version.aliases.length
         ? button("Delete", { icon: "trash", kind: "quiet", onclick: remove })
         : null,
