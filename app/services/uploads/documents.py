@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -22,6 +23,10 @@ Row = dict[str, Any]
 
 class UnreadableDocumentError(Exception):
     """A document that cannot be read; says why."""
+
+
+class RepeatedKeyError(UnreadableDocumentError):
+    """A document in JSON of which an object has a key twice: which one counts is not known."""
 
 
 def rows(name: str, data: bytes) -> Iterator[Row]:
@@ -82,6 +87,7 @@ def _of_lines(data: bytes) -> Iterator[Row]:
                 yield _as_row(orjson.loads(line))
             except orjson.JSONDecodeError as error:
                 raise UnreadableDocumentError(f"line {number} is not JSON") from error
+            _refuse_repeated_keys(line)
 
 
 def _of_json(data: bytes) -> Iterator[Row]:
@@ -89,12 +95,28 @@ def _of_json(data: bytes) -> Iterator[Row]:
         document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise UnreadableDocumentError("it is not JSON") from error
+    _refuse_repeated_keys(data.decode("utf-8-sig"))
     if isinstance(document, dict):
         for file, entry in document.items():
             yield {**_as_row(entry if isinstance(entry, dict) else {"label": entry}), "file": file}
     elif isinstance(document, list):
         for entry in document:
             yield _as_row(entry)
+
+
+def _refuse_repeated_keys(text: str) -> None:
+    """Raise RepeatedKeyError for valid JSON with such an object, of which orjson takes the last."""
+    try:
+        json.loads(text, object_pairs_hook=_refuse_repeated_key)
+    except RecursionError as error:
+        raise UnreadableDocumentError("it is nested too deeply") from error
+
+
+def _refuse_repeated_key(pairs: Sequence[tuple[str, Any]]) -> None:
+    counts = Counter(key for key, _ in pairs)
+    if len(counts) < len(pairs):
+        ((key, _),) = counts.most_common(1)
+        raise RepeatedKeyError(f"it has the key {key!r} twice in an object")
 
 
 def _as_row(entry: Any) -> Row:

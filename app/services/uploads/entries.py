@@ -16,13 +16,16 @@ from app.services.uploads.splits import split_named
 
 FILE_COLUMNS = (
     *("file", "filename", "file_name", "image", "path"),
-    *("filepath", "file_path", "image_path", "image_name"),
+    *("filepath", "file_path", "image_path", "image_name", "image_id"),
+    "id",  # of competitions on Kaggle: a name without its suffix
 )
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "choice")
 # Other names of a column of splits: it is one if its first cell names a split.
 _SPLIT_COLUMNS = ("subset", "partition", "set", "dataset", "data set", "usage", "phase")
 _KNOWN_COLUMNS = frozenset((*FILE_COLUMNS, *LABEL_COLUMNS, "split", "group"))
 _ZEROS_AND_ONES = frozenset({"0", "1", "0.0", "1.0"})
+# What Roboflow calls the column of images without a class.
+_UNLABELED = "unlabeled"
 _LABEL_STUDIO = ("annotations", "completions")
 
 
@@ -88,7 +91,8 @@ def entries(rows: Iterator[Row]) -> Iterator[Entry]:
         str(first[name]) in _ZEROS_AND_ONES for name in columns.others
     ):
         for row in all_rows:
-            yield _entry(row, columns, [name for name in columns.others if _is_one(row.get(name))])
+            classes = [name for name in columns.others if _is_one(row.get(name))]
+            yield _entry(row, columns, [name for name in classes if name.lower() != _UNLABELED])
 
 
 def label_of(cell: Any) -> str:

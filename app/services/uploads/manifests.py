@@ -1,18 +1,25 @@
 """Documents in an archive that name the images in it with their classes."""
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple, Self
 
 from app.services.labels import named
-from app.services.uploads.documents import UnreadableDocumentError, rows
+from app.services.uploads.documents import RepeatedKeyError, UnreadableDocumentError, rows
 from app.services.uploads.entries import Entry, entries
-from app.services.uploads.file_index import FileIndex
+from app.services.uploads.file_index import FileIndex, Match, SeveralFilesError
 from app.services.uploads.files import Files
 from app.services.uploads.folders import MisplacedError, Path, Place
 from app.services.uploads.sources import Rejection, Split, shown
 from app.services.uploads.splits import split_named
 
+# In test_labels, test-labels and testLabels.
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# In the name of a table beside the images of a competition: all of them have a made-up class.
+_SUBMISSION = "submission"
+# Suffixes of documents that have other purposes too.
+_ANYTHING = (".json", ".cls")
 # Folders that may be those of the splits: not deeper inside others.
 _SPLITS_WITHIN = 3
 
@@ -49,12 +56,16 @@ class ManifestLayout:
         layout = cls()
         unread: list[str] = []
         unused: list[str] = []
-        index = FileIndex(files.images)
+        index = FileIndex(tuple(files.images))
         for path, content in files.documents.items():
+            if _SUBMISSION in path[-1].lower():
+                unread.append(f"{_shown(path)} was not read: its classes are made up.")
+                continue
             try:
                 layout._add(path, list(entries(rows(path[-1], content))), index)
             except UnreadableDocumentError as error:
-                if not path[-1].lower().endswith((".json", ".cls")):  # of anything else
+                # Others may be about anything else.
+                if isinstance(error, RepeatedKeyError) or not path[-1].lower().endswith(_ANYTHING):
                     unread.append(f"{_shown(path)} was not read: {error}.")
                     continue
             if path not in layout._manifests:
@@ -76,7 +87,7 @@ class ManifestLayout:
 
     def _add(self, manifest: Path, found: Sequence[Entry], index: FileIndex) -> None:
         folder, by_name = manifest[:-1], _split_of(manifest)
-        matched = [(entry, index.find(entry.file, folder)) for entry in found]
+        matched = [_matched(entry, index, folder, by_name) for entry in found]
         if not any(match for _, match in matched):
             return  # about something else
         self._manifests.add(manifest)
@@ -102,6 +113,17 @@ class ManifestLayout:
         return place
 
 
+def _matched(
+    entry: Entry, index: FileIndex, folder: Path, split: Split | None
+) -> tuple[Entry, Match | None]:
+    """Return an entry and its file; without one, the entry may say why."""
+    try:
+        return entry, index.find(entry.file, folder, split)
+    except SeveralFilesError:
+        wrong = "may be any of several files: name its folders and capitals as they are"
+        return entry._replace(wrong=wrong), None
+
+
 def _shown(path: Path) -> str:
     return shown("/".join(path))
 
@@ -120,7 +142,7 @@ def _both(before: _Named | None, after: _Named) -> _Named:
 
 def _split_of(manifest: Path) -> Split | None:
     """Return the split that a manifest is of, by its name or the folder it is in."""
-    words = PurePosixPath(manifest[-1]).stem.replace("-", "_").split("_")
+    words = _WORDS.findall(PurePosixPath(manifest[-1]).stem)
     found = (split_named(name) for name in (*words, *manifest[-2:-1]))
     return next((split for split in found if split is not None), None)
 

@@ -239,6 +239,61 @@ def test_roboflow() -> None:
     }
 
 
+def test_images_that_roboflow_calls_unlabeled_have_no_class() -> None:
+    table = LINES(["filename, Daisy, Unlabeled", "1.jpg, 1, 0", "2.jpg, 0, 1"])
+    read = found(["train/1.jpg", "train/2.jpg"], {"train/_classes.csv": table})
+    assert labels(read) == {"train/1.jpg": "Daisy train"}
+    assert rejected(read) == {"train/2.jpg": "has no class"}
+
+
+@pytest.mark.parametrize("column", ["id", "image_id"])
+def test_kaggle(column: str) -> None:
+    """The images of the test set have the same names, and no classes."""
+    images = ["train/1.jpg", "train/2.jpg", "test/1.jpg"]
+    tables = {
+        "train.csv": LINES([f"{column},label", "1,go", "2,stop"]),
+        "sample_submission.csv": LINES([f"{column},label", "1,go"]),
+    }
+    read = found(images, tables)
+    assert labels(read) == {"train/1.jpg": "go train", "train/2.jpg": "stop train"}
+    assert rejected(read)["test/1.jpg"] == "is not named in any manifest"
+    assert any(
+        "sample_submission.csv was not read" in e.text for e in read if isinstance(e, Warned)
+    )
+    renamed = {"trainLabels.csv": tables["train.csv"]}
+    assert labels(found(images, renamed)) == labels(read)
+
+
+def test_capitals_of_a_name_do_not_matter_where_one_file_is_meant() -> None:
+    images = ["Photos/One.JPG", "photos/two.jpg", "photos/Two.jpg", "photos/three.jpg"]
+    rows = ["file,label", "photos/one.jpg,go", "PHOTOS/TWO.JPG,stop", "THREE.JPG,go"]
+    read = found(images, {"a.csv": LINES([*rows, "photos/two.jpg,wait"])})
+    assert labels(read) == {
+        "Photos/One.JPG": "go",
+        "photos/two.jpg": "wait",
+        "photos/three.jpg": "go",
+    }
+    assert rejected(read)["PHOTOS/TWO.JPG"] == (
+        "may be any of several files: name its folders and capitals as they are, in a.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("a.json", '{"images/1.png": "go", "images/2.png": "stop", "images/1.png": "stop"}'),
+        ("a.json", '[{"file": "images/1.png", "label": "go", "label": "stop"}]'),
+        ("a.jsonl", '{"file": "images/1.png", "label": "go", "label": "stop"}'),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(name: str, document: str) -> None:
+    read = found(TWO, {name: document})
+    assert labels(read) == dict.fromkeys(TWO, "images")
+    (said,) = (each.text for each in read if isinstance(each, Warned))
+    key = "images/1.png" if document.startswith('{"images') else "label"
+    assert said == f"{name} was not read: it has the key '{key}' twice in an object."
+
+
 def test_hugging_face() -> None:
     rows = ('{"file_name": "1.png", "label": "go"}', '{"file_name": "1.png", "label": "stop"}')
     read = found(
