@@ -25,22 +25,22 @@ class Augment(_Frozen):
     )
     flip: bool = Field(
         True,
-        description="Mirror half of the images. Wrong for digits, letters and signs.",
+        description="Wrong for digits, letters and signs.",
     )
     policy: Literal["none", "auto"] = Field(
         "none",
-        description="auto: AutoAugment and Cutout as well, for long training only.",
+        description="auto: AutoAugment and Cutout, for long training.",
     )
 
 
 class Budget(_Frozen):
     """Bound of the exemplar memory over all classes, in images or in stored bytes, and its form."""
 
-    exemplars: int | None = Field(None, ge=1, description="Images in all.")
-    megabytes: float | None = Field(None, gt=0, description="Stored bytes in all, in 10^6.")
+    exemplars: int | None = Field(None, ge=1)
+    megabytes: float | None = Field(None, gt=0, description="10^6 bytes.")
     format: Literal["original", "webp"] = Field(
         "original",
-        description="New exemplars as they were sent, or as the network sees them, as WebP.",
+        description="`webp`: as the network sees them.",
     )
     quality: int = Field(75, ge=0, le=100)
 
@@ -60,16 +60,13 @@ class Settings(_Frozen):
     options: GivenOptions = Field(
         default_factory=dict, description="The method's; each has a default."
     )
-    resize: Resize = Field(
-        "squash",
-        description="Of images that are not square.",
-    )
+    resize: Resize = "squash"
     memory: Budget = Budget(exemplars=2000)
     regularizer: GivenOptions | None = None
     augment: Augment = Augment()
     false_alarms: FalseAlarms = Field(
         0.05,
-        description="Share of images of known classes that may be called unknown.",
+        description="Share of known images that may be called unknown.",
     )
     seed: int = Field(1993, ge=0, lt=2**63)
 

@@ -55,8 +55,8 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "acr_…",
-        "description": "Made by `accrue keys create`, with scopes: a route needs one of those that "
-        "it names, and a key with `admin` may do everything. Not needed where keys are off.",
+        "description": "Made by `accrue keys create`. A route needs one of its scopes, or `admin`. "
+        "Not needed where keys are off.",
     }
 }
 # What most routes need; the others say what they do.

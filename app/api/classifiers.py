@@ -43,7 +43,7 @@ _ADMIN_FIELDS = frozenset({"name", "pinned", "promotion", "retention"})
 def create_classifier(
     body: NewClassifier, response: Response, db: DB, workspace: Workspace, once: Idempotency
 ) -> ClassifierView:
-    """Create a classifier. All fields but the name have defaults, or are chosen."""
+    """Create a classifier. Only its name is needed."""
     location = {"Location": f"/v1/classifiers/{body.name}"}
     response.headers.update(location)
     return classifiers.create(
@@ -88,8 +88,7 @@ def change_classifier(
 ) -> ClassifierView:
     """Change a classifier for the jobs that start afterwards.
 
-    `name`, `pinned`, `promotion` and `retention` decide what is kept in memory, served and
-    deleted; they need the scope admin.
+    `name`, `pinned`, `promotion` and `retention` need the scope admin.
     """
     if body.model_fields_set & _ADMIN_FIELDS:
         caller.require("admin")

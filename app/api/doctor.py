@@ -17,19 +17,19 @@ class FindingView(BaseModel):
     check: str
     state: State
     what: str
-    help: str = Field(description="What to do; empty if there is nothing to do.")
+    help: str = Field(description="What to do.")
 
 
 class Examination(BaseModel):
     """The results of all checks."""
 
-    ok: bool = Field(description="Whether there is no problem. Warnings may be intended.")
+    ok: bool
     findings: list[FindingView]
 
 
 @router.get("/doctor", responses=responses())
 def examine(settings: Config, caller: Caller) -> Examination:
-    """Check the installation, in a process of its own, which takes some seconds.
+    """Check the installation, which takes some seconds.
 
     For keys of the workspace `default`: it shows paths, and names of every workspace.
     """

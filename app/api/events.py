@@ -58,7 +58,7 @@ class EventPage(BaseModel):
             "description": "A page of events; or all later events, as server-sent events.",
             "content": {_STREAM: {"schema": {"type": "string"}}},
         },
-        204: {"description": "For a stream: the job has finished and no event is left."},
+        204: {"description": "For a stream: no event is left."},
     },
 )
 async def list_job_events(
@@ -76,8 +76,7 @@ async def list_job_events(
 ) -> Response:
     """List the events of a job, in order.
 
-    With `Accept: text/event-stream` the answer is a stream that ends with the job; `limit` applies
-    to pages only.
+    With `Accept: text/event-stream`, a stream that ends with the job.
     """
     workspace = caller.workspace
     if not wants_stream(request):

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.api.access import Router
 from app.api.deps import DB, Config, Inspection, Queue, Store
@@ -31,7 +31,7 @@ class VersionInfo(BaseModel):
     """The software that runs here."""
 
     name: str = "accrue"
-    version: str = Field(VERSION, description="Of the software.")
+    version: str = VERSION
     keys: Literal["off", "required"]
 
 
@@ -43,7 +43,7 @@ async def live() -> HealthView:
 
 @router.get("/health/ready", responses=responses(NotReadyError))
 def ready(db: DB, store: Store, queue: Queue, inspector: Inspection) -> HealthView:
-    """Readiness check: database, storage and queue answer and are whole; else say what is wrong."""
+    """Readiness check: database, storage and queue answer and are whole."""
     failures = inspector.findings | health.failures(db, store, queue)
     if failures:
         help_ = "`accrue doctor` says more."

@@ -86,10 +86,9 @@ def create_job(
     dispatcher: JobDispatcher,
     once: Idempotency,
 ) -> JobView:
-    """Queue a job that learns the images of uploads, forgets classes, corrects labels or
-    evaluates a version.
+    """Queue a job that learns, forgets classes, corrects labels or evaluates.
 
-    `purge` deletes versions and uploads; it needs the scope admin.
+    `purge` needs the scope admin.
     """
     if isinstance(body, ForgetRequest) and body.purge:
         caller.require("admin")

@@ -20,7 +20,7 @@ class JsonImage(RequestBody):
     b64: str
     group: str | None = Field(
         None,
-        description="Such as a video track or a patient; held out as a whole.",
+        description="Such as a patient; held out as a whole.",
     )
 
 

@@ -31,7 +31,7 @@ def get_key(db: DB, caller: Caller) -> KeyView:
 def list_keys(
     db: DB, caller: Caller, limit: Limit = DEFAULT_LIMIT, after: After = None
 ) -> Page[KeySummary]:
-    """List the keys of the workspace, also revoked and expired ones, the newest first."""
+    """List the workspace's keys, revoked and expired ones too, newest first."""
     found = keys_by_keys.page(db, caller, limit=limit + 1, after=after)
     return Page.of(found, limit, lambda key: key.id)
 
@@ -45,8 +45,7 @@ def list_keys(
 def create_key(body: NewKey, response: Response, db: DB, caller: Caller) -> MadeKey:
     """Make a key of the workspace. It is in this answer and in no other.
 
-    It has no more than the key that makes it. An `Idempotency-Key` has no effect: the answer is
-    not stored, as the key is secret. A second request with the name is refused.
+    It has no more than the key that makes it. An `Idempotency-Key` has no effect.
     """
     made = keys_by_keys.create(db, caller, body)
     response.headers["Location"] = f"/v1/keys/{made.id}"
@@ -72,5 +71,5 @@ def get_named_key(key_id: str, db: DB, caller: Caller) -> KeySummary:
     responses=responses(KeysOffError, KeyNotFoundError),
 )
 def revoke_key(key_id: str, db: DB, caller: Caller) -> None:
-    """Revoke a key for good, by its id or name: it is refused within five seconds."""
+    """Revoke a key for good, by its id or name."""
     keys_by_keys.revoke(db, caller, key_id)

@@ -24,7 +24,7 @@ router = Router(tags=["health"], dependencies=[needs("metrics")])
     },
 )
 async def metrics(together: Processes, fleet: FleetMetrics) -> Response:
-    """Return metrics for Prometheus; if the database is away, those of this process only."""
+    """Return metrics for Prometheus."""
     scrape = Scrape([*await together.families(), *await fleet.families()])
     content = await run_in_threadpool(generate_latest, scrape)
     return Response(content, media_type=CONTENT_TYPE_PLAIN_0_0_4)

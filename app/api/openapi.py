@@ -22,7 +22,14 @@ from app.api.csrf import ForeignSiteError
 from app.api.form_source import UploadForm
 from app.api.json_source import JsonUpload
 from app.api.openapi_schemas import SCHEMAS
-from app.api.openapi_sharing import operations, share_bodies, share_parameters, share_responses
+from app.api.openapi_sharing import (
+    operations,
+    share_answers,
+    share_bodies,
+    share_of_paths,
+    share_parameters,
+    share_responses,
+)
 from app.api.paging import Page
 from app.api.predict_views import PredictBody, PredictForm
 from app.api.problem_catalogue import catalogue
@@ -31,10 +38,11 @@ from app.services.access.idempotency import IDEMPOTENCY_ERRORS
 from app.services.access.keyring import MissingScopeError, UnauthorizedError
 from app.services.classifiers.annotations import Annotations
 from app.services.classifiers.spec import ClassifierFields
+from app.services.classifiers.version_file import TensorsUnreadableError
 from app.services.classifiers.version_views import VersionFields
 from app.services.jobs.fields import JobFields
 from app.services.steps.requests import VersionJobFields
-from app.services.stored import StorageUnavailableError
+from app.services.stored import StorageChangedError, StorageUnavailableError
 from app.services.uploads.rejections import RejectedView
 
 # Bodies that routes read themselves, and problems: no route declares their models.
@@ -58,12 +66,14 @@ _ANY = (
     *IDEMPOTENCY_ERRORS,
     BodyTooLargeError,
     UnsupportedBodyError,
+    StorageChangedError,
     StorageUnavailableError,
+    TensorsUnreadableError,
 )
 _TAGS = {
     "classifiers": "Named things that learn.",
     "uploads": "Labelled images sent in, for jobs to use.",
-    "jobs": "Work that takes a while: learning, forgetting, correcting, evaluating, advice.",
+    "jobs": "Learning, forgetting, correcting, evaluating and advice.",
     "versions": "The immutable results of jobs, and the aliases that name them.",
     "predict": "What images show.",
     "methods": "The parts that a classifier can be made of.",
@@ -113,7 +123,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     share_parameters(made)
     share_bodies(made)
     share_responses(made)
+    share_answers(made)
     openapi_examples.add(made)
+    share_of_paths(made)
     for kind, found in components.items():
         components[kind] = dict(sorted(found.items()))
     return made
@@ -162,6 +174,8 @@ def _shorten_operation(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
         parameter["schema"].pop("description", None)  # the parameter has it already
+        for bound in ("ge", "lt"):  # of a moment, for which JSON schema has no words
+            parameter["schema"].pop(bound, None)
         parameter["schema"].pop("examples", None)  # more than a reader needs: every encoding
         if not parameter["required"]:
             del parameter["required"]

@@ -127,4 +127,6 @@ def add(made: dict[str, Any]) -> None:
                 body["content"][_JSON]["example"] = example.request
             if example.answer is not None:
                 response = operation["responses"][str(example.status)]
+                if "$ref" in response:
+                    response = components["responses"][response["$ref"].rpartition("/")[2]]
                 response["content"][_JSON]["example"] = example.answer

@@ -3,11 +3,13 @@
 from typing import Any
 
 SCHEMAS = "#/components/schemas/"
+# As if the field were left out.
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 
 def shorten(node: Any) -> None:
-    """Say the same of schemas in fewer bytes: no titles, which repeat names, and types in lists."""
+    """Say the same of schemas in fewer bytes: types in lists; no titles, which repeat names."""
     if isinstance(node, list):
         for value in node:
             shorten(value)
@@ -15,10 +17,9 @@ def shorten(node: Any) -> None:
         return
     if isinstance(node.get("title"), str) and "license" not in node:
         del node["title"]
-    if "default" in node:
-        node["default"] = _without_nulls(node["default"])
-        if node["default"] is None:
-            del node["default"]
+    if _tells_type(node):
+        node.pop("type", None)
+    _shorten_default(node)
     match node.get("anyOf"):
         case [{"type": str() as kind, **rest}, {"type": "null"}] if "enum" not in rest:
             del node["anyOf"]
@@ -31,6 +32,23 @@ def shorten(node: Any) -> None:
         for child in value.values() if name in ("properties", "$defs") else [value]:
             if name not in ("example", "examples", "default"):
                 shorten(child)
+
+
+def _shorten_default(node: dict[str, Any]) -> None:
+    if "default" in node:
+        node["default"] = _without_nulls(node["default"])
+        if node["default"] is False or node["default"] in _NOTHING:
+            del node["default"]
+
+
+def _tells_type(node: dict[str, Any]) -> bool:
+    """Say whether a schema's values or fields leave no doubt of its type.
+
+    Bodies of requests, which are closed, say that they are objects: all else is refused.
+    """
+    if "properties" in node:
+        return node.get("additionalProperties") is not False
+    return "enum" in node or "const" in node
 
 
 def _without_nulls(default: Any) -> Any:

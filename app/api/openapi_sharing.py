@@ -7,6 +7,7 @@ from typing import Any
 
 from app.api.answer_headers import with_headers
 
+_JSON = "application/json"
 _PROBLEM = "#/components/responses/Problem"
 # What passes by itself, so that clients are told when to ask again.
 _PASSING = {"429", "503"}
@@ -33,6 +34,23 @@ def share_parameters(made: dict[str, Any]) -> None:
     made["components"]["parameters"] = {name: json.loads(text) for text, name in shared.items()}
 
 
+def share_of_paths(made: dict[str, Any]) -> None:
+    """Move the parameters that all operations of a path have to the path.
+
+    The last step, as it leaves what is not an operation among the operations.
+    """
+    for item in made["paths"].values():
+        first, *others = (operation.get("parameters", []) for operation in item.values())
+        common = [each for each in first if others and all(each in other for other in others)]
+        if not common:
+            continue
+        for operation in item.values():
+            own = [each for each in operation.pop("parameters") if each not in common]
+            if own:
+                operation["parameters"] = own
+        item["parameters"] = common
+
+
 def share_bodies(made: dict[str, Any]) -> None:
     """Move the bodies of several requests to the components, by the first of their schemas."""
     found = [operation for operation in operations(made) if "requestBody" in operation]
@@ -45,6 +63,27 @@ def share_bodies(made: dict[str, Any]) -> None:
             name = first.rpartition("/")[2]
             bodies[name] = body
             operation["requestBody"] = {"$ref": f"#/components/requestBodies/{name}"}
+
+
+def share_answers(made: dict[str, Any]) -> None:
+    """Move what several operations answer with success to the components, by its schema."""
+    found = [
+        (operation["responses"], status)
+        for operation in operations(made)
+        for status, answer in operation["responses"].items()
+        if status.startswith("2") and _JSON in answer.get("content", ())
+    ]
+    times = Counter(json.dumps(answers[status]) for answers, status in found)
+    shared: dict[str, str] = {}
+    for answers, status in found:
+        text = json.dumps(answer := answers[status])
+        if times[text] == 1:
+            continue
+        if text not in shared:
+            schema = answer["content"][_JSON]["schema"]["$ref"].rpartition("/")[2]
+            shared[text] = _unused(schema, shared)
+        answers[status] = {"$ref": f"#/components/responses/{shared[text]}"}
+    made["components"]["responses"] |= {name: json.loads(text) for text, name in shared.items()}
 
 
 def share_responses(made: dict[str, Any]) -> None:

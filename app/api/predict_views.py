@@ -60,14 +60,13 @@ class ImageResult(BaseModel):
     """The prediction of one image."""
 
     label: str
-    score: float = Field(description="Scores sum to 1 over the classes considered.")
+    score: float = Field(description="They sum to 1 over the classes.")
     task: int
     known: bool | None = Field(
-        description="Whether the image is like those of the classes; null where that cannot be "
-        "told."
+        description="Whether it is like images of the classes; null: cannot be told."
     )
-    p_known: float | None = Field(description="The p-value of `known`.")
-    known_why: str | None = Field(None, description="Why `known` is null; else left out.")
+    p_known: float | None
+    known_why: str | None = Field(None, description="Why `known` is null.")
     ranked: list[RankedView]
     heat_map: str | None = Field(
         None,

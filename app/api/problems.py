@@ -39,13 +39,13 @@ class ProblemError(BaseModel):
         description="JSON pointer into the body; /query/…, /path/… or /header/… elsewhere."
     )
     detail: str
-    label: str | None = Field(None, description="The class that it is about.")
+    label: str | None = None
 
 
 class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="Address of a page about it.")
+    type: str
     title: str
     status: int
     detail: str

@@ -17,11 +17,12 @@ def known_parameters(document: dict[str, Any]) -> dict[tuple[str, str], dict[str
     return {
         (method.upper(), path): {
             parameter["name"]: parameter["schema"].get("type") == "array"
-            for given in operation.get("parameters", ())
+            for given in (*operations.get("parameters", ()), *operation.get("parameters", ()))
             if (parameter := _resolved(document, given))["in"] == "query"
         }
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
+        if method != "parameters"
     }
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.api import web
 from app.api.access import Router
@@ -18,7 +18,7 @@ class ServiceView(BaseModel):
     """The service that answers here. Its links are relative to this address."""
 
     name: str = "accrue"
-    version: str = Field(VERSION, description="Of the software.")
+    version: str = VERSION
     documentation: str = "docs"
     openapi: str = "openapi.json"
     classifiers: str = "v1/classifiers"

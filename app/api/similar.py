@@ -34,10 +34,8 @@ class SimilarView(BaseModel):
     """A stored image that looks like the one that was sent."""
 
     sha256: str
-    similarity: float = Field(
-        description="The cosine of their features, from -1 to 1. Images that are the same have 1."
-    )
-    used: Used = Field(description="What the version uses it for.")
+    similarity: float = Field(description="Cosine of the features.")
+    used: Used
 
 
 class SimilarImagesView(BaseModel):
@@ -46,7 +44,7 @@ class SimilarImagesView(BaseModel):
     classifier: str
     version: int
     label: str
-    looked_at: int = Field(description="How many images of the class were compared.")
+    looked_at: int
     data: list[SimilarView]
 
 
@@ -81,8 +79,7 @@ async def find_similar(
 ) -> SimilarImagesView:
     """Find the images of a class that look most like the one that is sent, to the network.
 
-    Looked at are the version's exemplars of the class, or else its labelled images, as far as they
-    are kept, up to 200.
+    Looked at are up to 200 exemplars of the class, or else labelled images.
     """
     [image] = await images_in(await request.body(), request.headers.get("content-type"), 1)
     if isinstance(image, UnreadableImageError):

@@ -22,7 +22,7 @@ _NO_KEY = "0" * 24
 class TicketView(BaseModel):
     """What lets a browser follow a job."""
 
-    ticket: str = Field(description="Send as `?ticket=` to the job's events. As secret as a key.")
+    ticket: str = Field(description="For `?ticket=`. As secret as a key.")
     expires_at: datetime
     url: str
 

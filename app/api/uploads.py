@@ -132,7 +132,7 @@ async def create_upload(sent: Sent) -> UploadView:
     ),
 )
 async def add_images(upload_id: str, sent: Sent) -> UploadView:
-    """Add images to an upload that no job has used. Returns the whole upload."""
+    """Add images to an upload that no job has used."""
     return await sent.receive(uploads.add_images, upload_id, status=200)
 
 
@@ -168,7 +168,7 @@ def delete_images(
     label: LabelOption = None,
     split: Split | None = None,
 ) -> UploadView:
-    """Delete images of an upload that no job has used: those that all parameters hold for.
+    """Delete the images of an unused upload that all parameters hold for.
 
     Returns the upload without them.
     """

@@ -91,7 +91,7 @@ def get_version(
 def annotate_version(
     name: str, version: Reference, body: AnnotationsPatch, db: DB, workspace: Workspace
 ) -> VersionView:
-    """Change the description and the metadata of a version. All else of it stays."""
+    """Change the description and the metadata of a version."""
     return versions.annotate(db, workspace, name, version, body)
 
 
@@ -113,7 +113,7 @@ def list_classes(
     limit: Limit = DEFAULT_LIMIT,
     after: Behind = -1,
 ) -> Page[MeasuredClassView]:
-    """List the classes that a version knows, with the accuracy on each, in their order."""
+    """List the classes that a version knows, with the accuracy on each."""
     found = measured_classes.page(
         db, tensors, workspace, name, version, limit=limit + 1, after=after
     )
@@ -147,7 +147,7 @@ def list_matrix(
 def delete_version(
     name: str, version: Reference, db: DB, workspace: Workspace, together: Processes
 ) -> None:
-    """Delete a version that no alias and no unfinished job needs. Later versions stay."""
+    """Delete a version that no alias and no unfinished job needs."""
     versions.delete(db, workspace, name, version)
     together.swap()
 
@@ -166,7 +166,7 @@ def list_exemplars(
     limit: Limit = DEFAULT_LIMIT,
     after: BehindExemplar = "0.-1",
 ) -> Page[ExemplarView]:
-    """List exemplars class by class, in herding order: when memory shrinks, the last go first."""
+    """List exemplars class by class, in herding order."""
     index, rank = map(int, after.split("."))
     found = versions.exemplars(
         db, workspace, name, version, label=label, limit=limit + 1, after=(index, rank)
@@ -196,7 +196,7 @@ def get_image(
         Query(ge=16, le=1024, description="Of a thumbnail: at most so many pixels wide and high."),
     ] = None,
 ) -> Response:
-    """Return the bytes of an image of an upload or a version, a link to them, or a thumbnail."""
+    """Return an image of an upload or a version, or a thumbnail."""
     if width is not None:
         data = thumbnails.get(db, store, workspace, sha256, width)
         return Response(data, media_type=MEDIA_TYPE, headers=_kept(f"{sha256}-{width}"))

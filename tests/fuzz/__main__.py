@@ -41,7 +41,7 @@ def _document(http: httpx.Client, *, keys: bool) -> dict[str, object]:
         operation.get("parameters", ())
         for item in document["paths"].values()
         for method, operation in item.items()
-        if method != "delete"
+        if method not in ("delete", "parameters")
     ]
     for parameter in (each for parameters in lists for each in parameters):
         if parameter.get("in") == "query":
@@ -49,7 +49,7 @@ def _document(http: httpx.Client, *, keys: bool) -> dict[str, object]:
     if not keys:
         del document["security"], document["components"]["securitySchemes"]
         for item in document["paths"].values():
-            for operation in item.values():
+            for operation in (each for each in item.values() if isinstance(each, dict)):
                 operation.pop("security", None)
     return document
 

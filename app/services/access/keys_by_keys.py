@@ -67,7 +67,7 @@ class NewKey(RequestBody):
         None,
         ge=1,
         le=100_000,
-        description="Null: as long as the key that makes it, which it never outlasts.",
+        description="Null: as its maker's.",
     )
     images_per_second: ImagesPerSecond | None = None
     waiting_jobs: int | None = Field(None, ge=1, lt=2**53)
@@ -82,10 +82,8 @@ class KeySummary(BaseModel):
     scopes: list[Scope]
     state: State
     created_at: datetime
-    created_by: str | None = Field(
-        description="The id of the key that made it; null if it was made on the service's machine."
-    )
-    expires_at: datetime | None = Field(description="Null: never.")
+    created_by: str | None = Field(description="A key's id; null: made on the service's machine.")
+    expires_at: datetime | None
     last_used_at: datetime | None = Field(description="Exact to about a minute.")
     revoked_at: datetime | None
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.db.engine import Database
 from app.db.repositories import workspaces as workspace_rows
@@ -13,8 +13,8 @@ class RateView(BaseModel):
     """A rate limit of predictions."""
 
     limit: float
-    remaining: int = Field(description="Images that may be predicted now.")
-    reset_seconds: int = Field(description="Until the next request is let in.")
+    remaining: int
+    reset_seconds: int
 
 
 class QuotaView(BaseModel):
@@ -36,8 +36,8 @@ class LimitsView(BaseModel):
 class KeyView(BaseModel):
     """The key that a request was sent with."""
 
-    id: str | None = Field(description="Null where keys are off.")
-    name: str | None = Field(description="Null where keys are off.")
+    id: str | None
+    name: str | None
     workspace: str
     scopes: list[str]
     expires_at: datetime | None

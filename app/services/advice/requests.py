@@ -21,9 +21,9 @@ class AdviceRequest(JobFields):
         120,
         ge=1,
         le=3600,
-        description="How long to measure, after the default classifier.",
+        description="After the default classifier.",
     )
-    hardware: Hardware = Field("any", description="Which workers may do it.")
+    hardware: Hardware = "any"
 
 
 class AdviceUnreadableError(ServiceError, status=409, code="job-unreadable"):

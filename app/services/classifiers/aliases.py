@@ -31,7 +31,7 @@ class AliasMove(RequestBody):
     version: NumberOrAlias = Field(description="Its number, or another alias that names it now.")
     expected_version: Number | None = Field(
         None,
-        description="Only if the alias names this version now; null: only if it does not exist.",
+        description="Only if the alias names it now; null: only if there is no alias.",
     )
 
 

@@ -62,12 +62,10 @@ class InvalidOptionsError(ServiceError, status=422, code="invalid-options"):
 class ClassifierPatch(AnnotationsPatch):
     """The fields that can change, for jobs that start after the change."""
 
-    name: Name | None = Field(
-        None, description="A new name. The one before leads nowhere then, and is free at once."
-    )
+    name: Name | None = Field(None, description="The one before leads nowhere then.")
     options: GivenOptions | None = Field(
         None,
-        description="Null sets an option back to its default; others stay.",
+        description="Null: back to the default; others stay.",
     )
     memory: Budget | None = None
     validation_fraction: ValidationFraction | None = None
@@ -82,7 +80,7 @@ class ClassifierPatch(AnnotationsPatch):
 class ClassifierView(ClassifierSpec):
     """A classifier as clients see it."""
 
-    live: int | None = Field(description="Number of the live version.")
+    live: int | None
     created_at: datetime
 
 

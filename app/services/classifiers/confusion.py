@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the worker's parent process, which forks, must not load PyT
 class ConfusionView(BaseModel):
     """How often images of one class were called another."""
 
-    labels: list[str] = Field(description="Classes that have an image or were predicted.")
+    labels: list[str]
     counts: list[list[int]] = Field(description="[i][j]: images of class i that were called j.")
 
     @classmethod

@@ -16,7 +16,7 @@ class GoesByView(BaseModel):
     accuracy: float | None
     images: int
     standard_error: float | None
-    used: Use = Field(description="`trained`: each image is left out of what judges it.")
+    used: Use = Field(description="`trained`: each image by all others.")
 
     @classmethod
     def of_version(cls, metrics: Mapping[str, Any]) -> Self:

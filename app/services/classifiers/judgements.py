@@ -30,14 +30,14 @@ class JudgementView(BaseModel):
     predicted: str
     score: float
     label_score: float
-    used: Use = Field(description="`trained`: the scores are those of the version without it.")
+    used: Use = Field(description="`trained`: judged by all others.")
 
 
 class LookedAtView(BaseModel):
     """How many images were looked at for suspects, of how many."""
 
     held_out: int
-    trained: int = Field(description="Images that were trained on and can be left out.")
+    trained: int = Field(description="Those that can be left out.")
     of_trained: int
 
 

@@ -47,8 +47,7 @@ class Retention(RequestBody):
     keep_last: int | None = Field(
         None,
         ge=1,
-        description="How many of the newest versions are kept, beside those in use; null keeps "
-        "all.",
+        description="The newest so many stay, and those in use; null: all.",
     )
 
 
@@ -90,7 +89,7 @@ class _Chosen(BaseModel):
     weights: Text | None = None
     image_size: ImageSize | None = Field(
         32,
-        description="Side in pixels. Null until the first images decide; then it never changes.",
+        description="Side in pixels; null until the first images decide.",
     )
 
 
@@ -100,10 +99,10 @@ class ClassifierFields(RequestBody, Settings, Annotations):
     validation_fraction: ValidationFraction = Field(
         0.1, description="Part of each upload that is held out."
     )
-    keep_images: bool = Field(False, description="Uploads that were learnt stay until deleted.")
+    keep_images: bool = Field(False, description="Keep uploads that were learnt.")
     pinned: bool = Field(
         False,
-        description="Whether API processes keep the live version in memory.",
+        description="Keep the live version in memory.",
     )
     hardware: Hardware = "any"
     promotion: Promotion = Promotion()

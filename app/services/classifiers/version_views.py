@@ -30,38 +30,34 @@ class ClassView(BaseModel):
 class MeasuredClassView(ClassView):
     """A class that a version knows, with what its held-out images tell."""
 
-    accuracy: float | None = Field(description="Null without held-out images.")
+    accuracy: float | None
     standard_error: float | None
-    measured_on: int | None = Field(description="How many held-out images it has.")
+    measured_on: int | None
     goes_by: GoesByView
 
 
 class MatrixRowView(BaseModel):
     """A row of a version's accuracy matrices."""
 
-    number: int = Field(description="Of the version that was measured.")
+    number: int
     accuracy: float | None
-    tasks: list[int] = Field(description="Known then, and not forgotten since.")
-    accuracies: list[float | None] = Field(
-        description="On each of these tasks; null where its images have changed since."
-    )
+    tasks: list[int]
+    accuracies: list[float | None] = Field(description="Null where a task's images have changed.")
     task_aware: list[float | None]
 
 
 class UnknownView(BaseModel):
     """What `known` in predictions promises, and how much it finds."""
 
-    false_alarms: float = Field(
-        description="Share of images of known classes that may be called unknown."
-    )
-    images: int = Field(description="How many images it rests on.")
-    classes: int | None = Field(None, description="How many classes these are of.")
+    false_alarms: float = Field(description="Share of known images that may be called unknown.")
+    images: int
+    classes: int | None = None
     rests_on: Literal["held_out", "left_out"] = Field(
         "held_out",
     )
-    scores: list[str] = Field(description="`doubt`, and `distance` to the class means.")
+    scores: list[str]
     detected: float | None = Field(
-        description="Share called unknown of held-out images whose class is left out."
+        description="Share of images of classes left out that are called unknown."
     )
 
 
@@ -70,7 +66,7 @@ class LeaveOneOutView(BaseModel):
 
     accuracy: float
     images: int
-    standard_error: float | None = Field(description="Binomial; null with `grouped`.")
+    standard_error: float | None
     grouped: bool = Field(description="Judged by others of their group: too high.")
 
 
@@ -80,7 +76,7 @@ class MetricsSummary(BaseModel):
     goes_by: GoesByView
     accuracy: float | None = Field(None, description="Over all classes so far.")
     standard_error: float | None = None
-    measured_on: int | None = Field(None, description="How many held-out images there are.")
+    measured_on: int | None = None
     average_incremental_accuracy: float | None = Field(
         None, description="Mean of this version and its ancestors."
     )
@@ -93,21 +89,15 @@ class MetricsSummary(BaseModel):
 class MetricsView(MetricsSummary):
     """All metrics of a version."""
 
-    standard_error_kind: Literal["binomial", "cluster_robust"] | None = Field(
-        None,
-        description="`cluster_robust` where images have groups.",
-    )
-    measured_on_groups: int | None = Field(
-        None,
-        description="How many groups these are of; null without groups.",
-    )
+    standard_error_kind: Literal["binomial", "cluster_robust"] | None = None
+    measured_on_groups: int | None = None
     leave_one_out: LeaveOneOutView | None = Field(
         None,
-        description="Where fewer than 20 images are held out.",
+        description="With fewer than 20 held out.",
     )
     training_accuracy: float | None = Field(
         None,
-        description="On new images that were trained on. At chance, training has failed.",
+        description="On new images trained on. At chance, training has failed.",
     )
     training_measured_on: int | None = None
     backward_transfer: float | None = Field(
@@ -128,8 +118,8 @@ class MetricsView(MetricsSummary):
         None,
     )
     task_aware_calibration_error: float | None = None
-    unknown: UnknownView | None = Field(None, description="Of images of other classes.")
-    report: dict[str, Any] = Field(default_factory=dict, description="Figures of the method's own.")
+    unknown: UnknownView | None = None
+    report: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -141,7 +131,7 @@ class MemoryView(BaseModel):
     held_out: int = 0
     encoder: WebP | None = Field(
         None,
-        description="Of the exemplars that it added; null: as sent.",
+        description="Of exemplars; null: as sent.",
     )
 
 
@@ -153,7 +143,7 @@ class EngineView(BaseModel):
 
     name: EngineName
     precision: Literal["fp32", "bf16"] = "fp32"
-    relative_time: float | None = Field(None, description="Its time as a part of PyTorch's.")
+    relative_time: float | None = None
     checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(None)
     checked_images: int = 0
     refused: dict[str, str] = Field(default_factory=dict)
@@ -188,17 +178,14 @@ class LearntWithView(Settings):
 class VersionView(VersionFields):
     """A version as clients see it."""
 
-    learnt_with: LearntWithView | None = Field(
-        description="Settings of the classifier and of the job; null where another release "
-        "stored them."
-    )
+    learnt_with: LearntWithView | None
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
-    new_bytes: int = Field(description="Bytes that its parent does not have.")
+    new_bytes: int
     engine: EngineView | None = Field(
         None,
-        description="What runs it in the process that answers; null where it is not loaded.",
+        description="What runs it in this process; null: not loaded.",
     )
 
 
@@ -207,7 +194,7 @@ class ExemplarView(BaseModel):
 
     label: str
     index: int
-    rank: int = Field(description="0 was chosen first and is dropped last.")
+    rank: int = Field(description="0: dropped last.")
     sha256: str
     media_type: str
     width: int

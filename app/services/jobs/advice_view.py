@@ -17,24 +17,22 @@ class CandidateView(BaseModel):
 class AdviceRowView(CandidateView):
     """What was measured of one candidate."""
 
-    accuracy: float | None = Field(description="Null where nothing could be measured.")
+    accuracy: float | None
     standard_error: float | None
     measured_on: int
     measured: Literal["leave_one_out", "held_out"] = Field(
-        description="`leave_one_out`: each image by what was learnt from all others."
+        description="`leave_one_out`: each image by all others."
     )
     trained_on: int
     seconds: float
-    prediction_seconds: float = Field(description="How long a prediction took.")
-    bytes_per_class: int = Field(description="What a version keeps of a class.")
+    prediction_seconds: float
+    bytes_per_class: int
     forgets: Literal["exactly", "partly"] = Field(
-        description="What is left when a class is forgotten. `exactly`: nothing."
+        description="`exactly`: nothing of a class is left."
     )
     residual: list[str]
-    forgetting: float | None = Field(
-        description="What the first half of the classes lost while the second was learnt."
-    )
-    cut: str | None = Field(description="What was left out for want of time.")
+    forgetting: float | None = Field(description="Of the first half of classes by the second.")
+    cut: str | None
 
 
 class LeftOutCandidateView(CandidateView):
@@ -48,9 +46,7 @@ class RecommendationView(BaseModel):
 
     row: int
     why: str
-    classifier: dict[str, Any] = Field(
-        description="The body of POST /v1/classifiers that makes it, without a name."
-    )
+    classifier: dict[str, Any] = Field(description="A body of POST /v1/classifiers.")
 
 
 class AdviceView(BaseModel):
@@ -59,7 +55,7 @@ class AdviceView(BaseModel):
     kind: Literal["advise"] = "advise"
     classes: int
     images: int
-    judged: int = Field(description="How many of these the figures rest on.")
+    judged: int
     look_alikes: int
     rows: list[AdviceRowView]
     left_out: list[LeftOutCandidateView]

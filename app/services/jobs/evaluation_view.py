@@ -21,17 +21,17 @@ class ClassFiguresView(BaseModel):
 
     label: str
     images: int
-    precision: float | None = Field(description="Null where none was called so.")
-    recall: float | None = Field(description="Null where there is none.")
+    precision: float | None
+    recall: float | None
     f1: float | None
 
 
 class BinView(BaseModel):
     """A bin of a reliability diagram: images with a similar highest score."""
 
-    up_to: float = Field(description="The highest score in the bin.")
+    up_to: float
     images: int
-    score: float | None = Field(description="Null without images.")
+    score: float | None
     accuracy: float | None
 
 
@@ -57,7 +57,7 @@ class LeftOutView(BaseModel):
     alike: int = Field(description="Like one that was trained on.")
     same_group: int = Field(0, description="Of a group that was trained on.")
     repeated: int = Field(description="Sent more than once under a label.")
-    other_tasks: int = Field(description="Of classes of other tasks.")
+    other_tasks: int
 
 
 class EvaluationView(BaseModel):
@@ -68,21 +68,18 @@ class EvaluationView(BaseModel):
     source: Literal["uploads", "held_out"]
     task: int | None
     classify: str
-    images: int = Field(description="Of known labels.")
+    images: int
     left_out: LeftOutView
     accuracy: float
-    standard_error: float | None = Field(description="Null where all images are of one group.")
+    standard_error: float | None
     standard_error_kind: Literal["binomial", "cluster_robust"] = "binomial"
-    measured_on_groups: int | None = Field(
-        None,
-        description="How many groups these are of; null without groups.",
-    )
+    measured_on_groups: int | None = None
     per_class: list[ClassFiguresView]
     confusion: ConfusionView
     calibration: CalibrationView
     false_alarms: float
-    known_why: str | None = Field(description="Why nothing is called unknown; else null.")
-    known: CalledUnknownView = Field(description="Of known labels.")
+    known_why: str | None = Field(description="Why nothing is called unknown.")
+    known: CalledUnknownView
     unknown: CalledUnknownView = Field(description="Of labels that it does not know.")
     unknown_labels: dict[str, int]
 
@@ -95,7 +92,7 @@ class EvaluatedImageView(BaseModel):
     label: str
     predicted: str
     score: float
-    label_score: float | None = Field(description="Null where the version does not know the label.")
+    label_score: float | None = Field(description="Null: the label is unknown.")
     known: bool | None
     p_known: float | None
 

@@ -13,10 +13,10 @@ class ForgottenView(BaseModel):
     """The report of a job that forgot classes."""
 
     kind: Literal["forget"] = "forget"
-    forgotten: list[str] = Field(description="Labels; those that were only purged come last.")
-    tasks: list[int] = Field(description="Tasks that have no class left.")
+    forgotten: list[str]
+    tasks: list[int] = Field(description="Without a class left.")
     residual: list[str] = Field(description="Parts that stay as they were learnt.")
-    purged: "PurgedView | None" = Field(description="What was deleted; null without `purge`.")
+    purged: "PurgedView | None"
 
 
 class PurgedView(BaseModel):

@@ -71,22 +71,17 @@ class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
 class ProgressView(BaseModel):
     """How far a running job is."""
 
-    fraction: float = Field(description="From 0 to 1.")
-    epoch: int | None = Field(description="From 1; null while it does not train.")
+    fraction: float
+    epoch: int | None
     epochs: int | None
     step: int | None
     steps: int | None
     loss: float | None
     images_per_second: float | None
     eta_seconds: float | None
-    held_out_accuracy: float | None = Field(
-        None, description="Of the head on held-out images, when last measured."
-    )
+    held_out_accuracy: float | None = None
     best_held_out_accuracy: float | None = None
-    second_try: bool | None = Field(
-        None,
-        description="Whether training is tried again.",
-    )
+    second_try: bool | None = None
 
 
 class JobErrorView(BaseModel):
@@ -108,19 +103,15 @@ class JobView(BaseModel):
     """A job as clients see it."""
 
     id: str
-    classifier: str | None = Field(description="Null where the job belongs to none: `advise`.")
+    classifier: str | None = Field(description="Null for `advise`.")
     kind: Kind
     state: State
     phase: Phase | None
     attempt: int
     progress: ProgressView | None
-    queue_position: int | None = Field(
-        description="Among the queued jobs for the same hardware; 1 starts next."
-    )
-    not_before: datetime | None = Field(
-        description="When the next attempt may start, after one that failed."
-    )
-    last_failure: FailureView | None = Field(description="Why the attempt before this one failed.")
+    queue_position: int | None = Field(description="1 starts next on its hardware.")
+    not_before: datetime | None = Field(description="Of the next attempt, at the earliest.")
+    last_failure: FailureView | None
     error: JobErrorView | None
     version: int | None
     created_at: datetime
@@ -137,9 +128,9 @@ class JobView(BaseModel):
 class JobDetailView(JobView):
     """A job with what it was asked, and what became of its version."""
 
-    request: dict[str, Any] = Field(description="Fields of the request, without the webhook.")
+    request: dict[str, Any]
     webhook: bool
-    base: int | None = Field(description="Number of the version that it started from.")
+    base: int | None = Field(description="Version that it started from.")
     promoted: bool | None = Field(description="Whether `live` names its version.")
 
 

@@ -54,7 +54,7 @@ Secret = Annotated[
     AfterValidator(_check_secret),
     Field(
         max_length=_LONGEST_SECRET,
-        description="`whsec_` and the base64 of 24 to 64 random bytes. Never shown again.",
+        description="`whsec_` and the base64 of 24 to 64 random bytes.",
     ),
 ]
 
@@ -62,18 +62,18 @@ Secret = Annotated[
 class Webhook(RequestBody):
     """The URL to notify when the job has ended, and the secret to sign the notification with."""
 
-    url: Text = Field(description="Where to POST: https and a public address.")
+    url: Text = Field(description="Where to POST: https, a public address.")
     secret: Secret
 
 
 class DeliveryView(BaseModel, from_attributes=True):
     """A delivery to a webhook: the notification that a job has ended."""
 
-    id: str = Field(description="As the header `webhook-id`.")
+    id: str
     type: str
     state: str = Field(description="`pending`, `delivered`, `failed`.")
     attempts: int
-    next_at: datetime | None = Field(description="Of the next attempt.")
+    next_at: datetime | None
     last_status: int | None
     last_error: str | None
     created_at: datetime

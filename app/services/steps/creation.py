@@ -90,11 +90,8 @@ class LearnView(JobView, RejectedView):
     uploads: list[str]
     accepted: int
     duplicates: int
-    wrapping_folder: str | None = Field(None, description="As in the upload.")
-    warnings: list[str] = Field(
-        [],
-        description="More follow as events of the job.",
-    )
+    wrapping_folder: str | None = None
+    warnings: list[str] = Field([])
 
 
 def create(

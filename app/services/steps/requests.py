@@ -31,8 +31,7 @@ class VersionJobFields(JobFields, Annotations):
 
     base_version: NumberOrAlias | None = Field(
         None,
-        description="Version to start from: its number, or an alias when the job starts; null: "
-        "`live`.",
+        description="Number or alias to start from; null: `live`.",
     )
 
 
@@ -69,12 +68,11 @@ class ForgetRequest(VersionJobFields):
 
     kind: Literal["forget"]
     classes: list[Annotated[str, AfterValidator(clean_label)]] = Field(
-        min_length=1, max_length=10_000, description="Labels."
+        min_length=1, max_length=10_000
     )
     purge: Purge = Field(
         False,
-        description="Also delete versions and uploads with images of these classes. `now`: "
-        "their bytes at once.",
+        description="Also delete versions and uploads with them. `now`: their bytes at once.",
     )
 
 
@@ -98,26 +96,24 @@ Classify = Literal["auto", "nearest_mean", "softmax", "discriminant"]
 
 
 class EvaluateRequest(JobFields):
-    """Say how right a version is, on labelled images; no version is made."""
+    """Say how right a version is, on labelled images."""
 
     kind: Literal["evaluate"]
     base_version: NumberOrAlias | None = Field(
         None,
-        description="Version to evaluate; null: the one that `alias` names.",
+        description="Null: the one that `alias` names.",
     )
     alias: str | None = Field(
         None,
         max_length=64,
-        description="Instead of `base_version`; `live` where neither is given.",
+        description="Instead of `base_version`; null: `live`.",
     )
     uploads: list[UploadId] = Field(
         default_factory=list,
         max_length=1000,
         description="None: the held-out images.",
     )
-    task: int | None = Field(
-        None, ge=0, lt=10**9, description="Only this task's classes and images."
-    )
+    task: int | None = Field(None, ge=0, lt=10**9)
     classify: Classify = "auto"
     false_alarms: float | None = Field(
         None,

@@ -30,9 +30,9 @@ class NamedFile(RequestBody):
     )
     image: bool | None = Field(
         None,
-        description="Whether its first bytes are an image's; null: by its suffix.",
+        description="By its first bytes; null: by its suffix.",
     )
-    text: str | None = Field(None, description="What a manifest says.")
+    text: str | None = None
 
 
 class LayoutRequest(RequestBody):
@@ -46,9 +46,9 @@ class PlaceView(BaseModel):
     """What is said of a file."""
 
     label: str | None
-    split: Split | None = Field(description="Null: that of the request.")
+    split: Split | None
     group: str | None
-    reason: str | None = Field(description="Why the file is not taken.")
+    reason: str | None
 
 
 class LayoutView(BaseModel):
@@ -59,7 +59,7 @@ class LayoutView(BaseModel):
     places: list[PlaceView]
     missing: list[RejectionView]
     warnings: list[str]
-    problem: str | None = Field(description="Why not one image has a class.")
+    problem: str | None
 
 
 def lay_out(request: LayoutRequest) -> LayoutView:

@@ -19,7 +19,7 @@ class RejectedReason(BaseModel):
 
     reason: str
     count: int
-    examples: list[str] = Field(description=f"Names of up to {_EXAMPLES} of these files.")
+    examples: list[str] = Field(description=f"Up to {_EXAMPLES} names.")
 
 
 class RejectedView(BaseModel):
@@ -27,7 +27,7 @@ class RejectedView(BaseModel):
 
     rejected_count: int
     rejected_reasons: list[RejectedReason]
-    empty_classes: list[str] = Field(description="Classes of which no file was accepted.")
+    empty_classes: list[str]
 
 
 def grouped(

@@ -36,7 +36,7 @@ class SplitsView(BaseModel):
     """How many images of an upload each split has."""
 
     train: int
-    test: int = Field(description="Only ever measured on.")
+    test: int
 
 
 class RejectionView(BaseModel):
@@ -53,14 +53,12 @@ class UploadView(RejectedView):
     classes: dict[str, int]
     splits: SplitsView
     accepted: int
-    duplicates: int = Field(description="Images that their label had already.")
-    rejected: list[RejectionView] = Field(
-        description=f"The first {LISTED_REJECTIONS} of the files that were not accepted."
-    )
+    duplicates: int
+    rejected: list[RejectionView] = Field(description=f"The first {LISTED_REJECTIONS}.")
     groups: int = 0
     wrapping_folder: str | None = Field(
         None,
-        description="The folder around the folders of classes, which was taken off.",
+        description="It was around the folders of classes.",
     )
     warnings: list[str] = Field(
         [],
