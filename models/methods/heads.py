@@ -40,7 +40,8 @@ def lone_class_warnings(tasks: Sequence[int]) -> list[str]:
         return []
     return [
         "the new task has a single class: within its own head there is nothing to tell it from, so "
-        "hardly anything was learnt; give two or more classes a step"
+        "hardly anything was learnt: forget the class and learn it together with another, or take "
+        "a method that tells all classes apart (analytic, icarl, replay, joint)"
     ]
 
 

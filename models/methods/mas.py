@@ -145,7 +145,10 @@ class MAS(TaskHeads[MASOptions]):
         lone = super().warnings()
         if any(bool((self.options.strength * omega).any()) for omega in self.importance.values()):
             return lone
-        nothing = "strength times importance is zero for every weight: nothing holds old classes"
+        nothing = (
+            "the importance of every weight times strength is zero, so nothing will hold these "
+            "classes in later steps: give a strength above 0, or start again with a smaller lr"
+        )
         return [*lone, nothing]
 
     def _measure(self, step: Step) -> Tensors:

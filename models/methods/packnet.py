@@ -203,7 +203,10 @@ class PackNet(Masked[PackNetOptions]):
         lone = super().warnings()
         if self.free() >= self.options.min_free:
             return lone
-        full = f"{self.free():.2%} of the weights are free: the next task will be refused"
+        full = (
+            f"only {self.free():.2%} of the weights are free, so the next task will be refused: "
+            "for more tasks make a classifier with a larger prune, or with a larger backbone"
+        )
         return [*lone, full]
 
     def state(self) -> dict[str, Tensors]:

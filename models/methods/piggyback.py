@@ -162,8 +162,9 @@ class Piggyback(Masked[PiggybackOptions]):
         needed = round(distance / self.options.lr / 0.55)
         return [
             *lone,
-            f"in {self.steps} steps no weight can be masked out and only the head was learnt: it "
-            f"takes about {needed}; give more images, more epochs or a higher lr",
+            f"training took {self.steps} steps, in which no weight can be masked out, so only the "
+            f"head was learnt: give more images (or more epochs, a higher lr) for about {needed} "
+            "steps",
         ]
 
     def own_weights(self, task: int) -> Tensors:

@@ -237,7 +237,9 @@ def test_free_capacity_is_reported(chain: Callable[..., Chain]) -> None:
 
 def test_a_full_network_refuses_a_task(chain: Callable[..., Chain]) -> None:
     learner = learnt(chain, 2, prune=[0.5, 0.2], min_free=0.2)
-    assert any("next task will be refused" in warning for warning in learner.results[1].warnings)
+    assert any(
+        "next task will be refused: for more" in warning for warning in learner.results[1].warnings
+    )
     assert not any("refused" in warning for warning in learner.results[0].warnings)
     with pytest.raises(LearningError, match=r"10\.\d\d%") as refused:
         learner.learn(task_images(2))
