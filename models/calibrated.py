@@ -1,16 +1,20 @@
 """The ways to classify of a version, calibrated: their curves as they are fitted, stored and used.
 
-A version has a curve for each way to classify, and for each way within each task, named
-``softmax`` and ``softmax.3``. With `?task=` the scores of a method that needs no task are the
-calibrated ones of all classes restricted to the task's, and calibrated once more.
+A version has a curve for each way to classify, and for each way within each task, named ``softmax``
+and ``softmax.3``. Where a method learns a step without anything of old classes' images, the outputs
+of different steps were never trained against each other: the curve of a way is then one for each
+task that may be the answer; versions of older releases have one for all. With `?task=` the scores
+of a method that needs no task are the calibrated ones of all classes restricted to the task's, and
+calibrated once more.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from models.calibration import calibrate, cross_fitted, expected_calibration_error, fit
+from models.calibration import calibrate, cross_fitted, expected_calibration_error, fit_by_task
 from models.classify import Output, Servable, restrict
 from models.methods import Method
 from models.state import Tensors
@@ -22,7 +26,7 @@ ERRORS = ("calibration_error", "task_aware_calibration_error")
 
 
 class Calibrated(Servable):
-    """Another module, with its scores calibrated by a curve [4]."""
+    """Another module, with its scores calibrated by a curve [4], or one a column [C, 4]."""
 
     curve: Tensor
 
@@ -63,17 +67,21 @@ class Curves(NamedTuple):
         columns: Tensor,
         tasks: Sequence[int],
         with_task: Output | None = None,
+        *,
+        by_task: bool = False,
     ) -> "Curves":
         """Fit all to predictions of images of classes `columns` [n], by way, the default first.
 
         `tasks` has the task of each column. `with_task` are the predictions with the task given,
-        where they differ from the default's restricted to the task's columns.
+        where they differ from the default's restricted to the task's columns. `by_task`: the
+        answers of each task have a curve of their own.
         """
         parts, calibrated, within = {}, {}, {}
         task_of = columns.new_tensor(tasks)
         rivals = task_of[None, :] == task_of[columns][:, None]
+        apart = task_of if by_task else torch.zeros_like(task_of)
         for way, output in outputs.items():
-            parts[way] = fit(output.log_scores, columns).tensor()
+            parts[way] = fit_by_task(output, columns, apart)
             calibrated[way] = calibrate(output, parts[way])
             if with_task is None:
                 restricted = Output(restrict(calibrated[way].log_scores, rivals))
@@ -81,7 +89,7 @@ class Curves(NamedTuple):
         default = next(iter(outputs))
         if with_task is not None:
             within[default] = _fit_tasks(parts, default, with_task, columns, task_of)
-        crossed = cross_fitted(outputs[default], columns)
+        crossed = cross_fitted(outputs[default], columns, apart)
         return cls(parts, calibrated, crossed, within[default])
 
     def errors(self, columns: Tensor) -> dict[str, Any]:
@@ -121,6 +129,7 @@ def _fit_tasks(
         own, block = task_of[columns] == task, task_of == task
         output = Output(within.log_scores[own][:, block])
         rows = (block.long().cumsum(dim=0) - 1)[columns[own]]
-        parts[name(way, task)] = fit(output.log_scores, rows).tensor()
-        log_scores[own.nonzero(), block.nonzero().T] = cross_fitted(output, rows).log_scores
+        parts[name(way, task)] = fit_by_task(output, rows, task_of[block])
+        crossed = cross_fitted(output, rows, task_of[block])
+        log_scores[own.nonzero(), block.nonzero().T] = crossed.log_scores
     return Output(log_scores)

@@ -8,7 +8,9 @@ calibration (Kull, Silva Filho & Flach, AISTATS 2017, eq. 3) makes of p the conf
 
 which for a = b, c = 0 is again a temperature of two classes. A curve is needed where heads of
 different steps were never trained against each other, and for sigmoids: no temperature gets the
-confidence of those right. Neither changes which class is the best: see `calibrate`.
+confidence of those right. Nor does one curve for all of these heads, since old heads may be too
+sure and new ones not: see `fit_by_task`. Nothing of it changes which class is the best: see
+`calibrate`.
 """
 
 from typing import NamedTuple
@@ -17,13 +19,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models import beta
 from models.classify import Output, fit_temperature
 
 # τ, a, b and c where nothing is known.
-_NEUTRAL = (1.0, 1.0, 1.0, 0.0)
-# a and b are no smaller, so that more confidence before is more confidence after.
-_LEAST_SLOPE = 0.01
-_NEWTON_STEPS = 50
+_NEUTRAL = (1.0, *beta.NEUTRAL)
+# Variances of a, b and c around the curve of other tasks, whose c says little of a task's own.
+_OF_TASK = (1.0, 1.0, 4.0)
+# The score of a router's choice is that of one task's network, and says nothing of the choice.
+_OF_CHOSEN_TASK = (1.0, 1.0, 16.0)
 _FOLDS = 5
 # Logarithms of p and 1 − p are cut off there: what lies beyond is rounding.
 _CERTAIN = -30.0
@@ -72,25 +76,60 @@ def fit(log_scores: Tensor, columns: Tensor) -> Curve:
     """
     if not len(columns) or log_scores.shape[1] == 1:
         return Curve(*_NEUTRAL)
-    right = (log_scores.argmax(dim=1) == columns).double()
-    temperature = 1.0
-    if bool(log_scores.isfinite().all()):
-        temperature = fit_temperature(-log_scores, columns)
+    temperature, features, right = _prepared(log_scores, columns)
+    return Curve(temperature, *beta.fit(features, right))
+
+
+def fit_by_task(output: Output, columns: Tensor, tasks: Tensor) -> Tensor:
+    """Return a curve [C, 4] for each column: those of a task have one. A single task's is [4].
+
+    `output` are predictions of images of classes `columns` [n], and `tasks` [C] has the task of
+    each column. The images whose best class is of a task have a curve of their own, with τ in
+    common. Its prior is around the curve of the other images, or as in `fit` where there are none,
+    and wider for c. A task that no image is said to be of has the curve of all.
+    """
+    log_scores = output.log_scores
+    common = fit(log_scores, columns).tensor().to(log_scores.device)
+    if not len(columns) or len(tasks.unique()) == 1:
+        return common
+    _, features, right = _prepared(log_scores, columns, float(common[0]))
+    variances = _OF_TASK if output.tasks is None else _OF_CHOSEN_TASK
+    predicted = tasks[log_scores.argmax(dim=1)]
+    curves = common.repeat(len(tasks), 1)
+    for task in predicted.unique():
+        own = predicted == task
+        around = beta.NEUTRAL if bool(own.all()) else beta.fit(features[~own], right[~own])
+        values = beta.fit(features[own], right[own], around, variances)
+        curves[tasks == task, 1:] = curves.new_tensor(values)
+    return curves
+
+
+def _prepared(
+    log_scores: Tensor, columns: Tensor, temperature: float | None = None
+) -> tuple[float, Tensor, Tensor]:
+    """Return τ, fitted where it is not given, `_features`, and which are right [n]."""
+    if temperature is None:
+        considered = bool(log_scores.isfinite().all())
+        temperature = fit_temperature(-log_scores, columns) if considered else 1.0
     features = _features((log_scores.double() / temperature).log_softmax(dim=1))
-    return Curve(temperature, *_beta(features, right))
+    return temperature, features, (log_scores.argmax(dim=1) == columns).double()
 
 
 def calibrate(output: Output, curve: Tensor) -> Output:
-    """Return predictions with their log-scores calibrated by a curve [4].
+    """Return predictions with their log-scores calibrated by a curve [4], or one a column [C, 4].
+
+    Of several, an image has that of its best class.
 
     The best class stays the best, and the others keep their order: they share what the best leaves,
     in proportion to their scores, but evened out as far as none exceeds the best. Where a router
     chose the task, what the best loses goes to the classes of other tasks, in equal shares.
     """
-    temperature, low, high, shift = curve.to(output.log_scores).unbind()
-    logs = (output.log_scores / temperature).log_softmax(dim=1)
     # By the scores before, since a large τ makes some equal.
     best = output.log_scores.argmax(dim=1, keepdim=True)
+    curve = curve.to(output.log_scores)
+    own = curve if curve.ndim == 1 else curve[best]  # [4], or [B, 1, 4]
+    temperature, low, high, shift = own.unbind(dim=-1)
+    logs = (output.log_scores / temperature).log_softmax(dim=1)
     top, rest = _features(logs).unsqueeze(-1).unbind(dim=1)
     considered = torch.ones_like(logs) if output.tasks is not None else logs.isfinite().to(logs)
     others = considered.scatter(1, best, 0)
@@ -119,11 +158,11 @@ def calibrate(output: Output, curve: Tensor) -> Output:
     return output._replace(log_scores=torch.where(count > 0, found, logs))
 
 
-def cross_fitted(output: Output, columns: Tensor) -> Output:
-    """Return predictions of images, each calibrated by a curve that others were fitted to.
+def cross_fitted(output: Output, columns: Tensor, tasks: Tensor) -> Output:
+    """Return predictions of images, each calibrated by curves that others were fitted to.
 
-    Images and curves are those of `fit`, in 5 folds. Fitting and measuring on the same images would
-    find too small an error. Every class is spread over the folds.
+    Images and curves are those of `fit_by_task`, in 5 folds. Fitting and measuring on the same
+    images would find too small an error. Every class is spread over the folds.
     """
     order = columns.argsort(stable=True)
     folds = torch.empty_like(order)
@@ -131,9 +170,8 @@ def cross_fitted(output: Output, columns: Tensor) -> Output:
     log_scores = output.log_scores.clone()
     for fold in range(min(_FOLDS, len(order))):
         own = folds == fold
-        curve = fit(output.log_scores[~own], columns[~own]).tensor()
-        tasks = None if output.tasks is None else output.tasks[own]
-        log_scores[own] = calibrate(Output(output.log_scores[own], tasks=tasks), curve).log_scores
+        curves = fit_by_task(output.of(~own), columns[~own], tasks)
+        log_scores[own] = calibrate(output.of(own), curves).log_scores
     return output._replace(log_scores=log_scores)
 
 
@@ -143,44 +181,3 @@ def _features(log_scores: Tensor) -> Tensor:
     # Not by 1 − p, which is 0 too soon.
     rest = log_scores.scatter(1, best, -torch.inf).logsumexp(dim=1, keepdim=True)
     return torch.cat([top, -rest.clamp_min(_CERTAIN)], dim=1)
-
-
-def _beta(features: Tensor, right: Tensor) -> list[float]:
-    """Return a, b, c of the greatest posterior, with a and b at least `_LEAST_SLOPE`."""
-    inputs = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
-    found = []
-    # Convex: where a solution without the bounds is outside them, it is on one of them.
-    for held in ((), (0,), (1,), (0, 1)):
-        values = _newton(inputs, right, held)
-        if bool((values[:2] >= _LEAST_SLOPE).all()):
-            found.append((_cost(inputs, right, values), values.tolist()))
-        if found and not held:
-            break
-    return min(found)[1]
-
-
-def _cost(inputs: Tensor, right: Tensor, values: Tensor) -> float:
-    fitted = functional.binary_cross_entropy_with_logits(inputs @ values, right, reduction="sum")
-    return float(fitted + 0.5 * (values - values.new_tensor(_NEUTRAL[1:])).square().sum())
-
-
-def _newton(inputs: Tensor, right: Tensor, held: tuple[int, ...]) -> Tensor:
-    """Return the best values [3] where those at `held` are `_LEAST_SLOPE`, by Newton's method."""
-    prior = inputs.new_tensor(_NEUTRAL[1:])
-    values = prior.clone()
-    values[list(held)] = _LEAST_SLOPE
-    free = [place for place in range(3) if place not in held]
-    cost = _cost(inputs, right, values)
-    for _ in range(_NEWTON_STEPS):
-        p = (inputs @ values).sigmoid()
-        slope = inputs.T @ (p - right) + values - prior
-        bend = inputs.T @ (inputs * (p * (1 - p))[:, None]) + torch.eye(3).to(inputs)
-        step = torch.zeros_like(values)
-        step[free] = torch.linalg.solve(bend[free][:, free], slope[free])
-        scale = 1.0
-        while (lower := _cost(inputs, right, values - scale * step)) > cost and scale > 1e-9:
-            scale /= 2
-        if lower >= cost:
-            break
-        values, cost = values - scale * step, lower
-    return values

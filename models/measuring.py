@@ -68,7 +68,8 @@ def measure(
                 servable, images, columns, tasks, compute.device, pause
             )
         pause()
-        curves = Curves.of(outputs, columns, tasks, with_task)
+        by_task = not method.needs.old_classes
+        curves = Curves.of(outputs, columns, tasks, with_task, by_task=by_task)
     pause()
     metrics = evaluate.measure(held_out, columns, tasks, history, with_task, data.held_out_groups)
     metrics |= dict.fromkeys(ERRORS) if curves is None else curves.errors(columns)

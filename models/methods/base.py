@@ -57,6 +57,11 @@ class Needs:
     all_images: bool = False
     once: bool = False
 
+    @property
+    def old_classes(self) -> bool:
+        """Whether a step learns with something of the old classes' images, beside the new ones."""
+        return self.exemplars or self.all_images or self.once
+
 
 @dataclass(frozen=True)
 class Setup:

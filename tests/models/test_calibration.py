@@ -1,5 +1,6 @@
 """Calibration, against SciPy's optimiser and NumPy."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from models.calibration import calibrate, cross_fitted, expected_calibration_error, fit
+from models.calibration import calibrate, cross_fitted, expected_calibration_error, fit, fit_by_task
 from models.classify import Output
 
 
@@ -49,12 +50,99 @@ def drawn(images: int, classes: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]
     return (3 * logits).log_softmax(dim=1), columns
 
 
-def objective(values: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> float:
-    """Minus the logarithm of the posterior of a, b and c, by NumPy."""
-    a, b, c = values
-    odds = a * np.log(confidence) - b * np.log1p(-confidence) + c
-    likelihood = -np.logaddexp(0, np.where(right, -odds, odds)).sum()
-    return float(-likelihood + ((a - 1) ** 2 + (b - 1) ** 2 + c**2) / 2)
+def best_values(
+    confidence: np.ndarray,
+    right: np.ndarray,
+    around: Sequence[float] = (1.0, 1.0, 0.0),
+    variances: Sequence[float] = (1.0, 1.0, 1.0),
+) -> np.ndarray:
+    """a, b and c of the greatest posterior, by SciPy."""
+
+    def cost(values: np.ndarray) -> float:
+        odds = values[0] * np.log(confidence) - values[1] * np.log1p(-confidence) + values[2]
+        likelihood = -np.logaddexp(0, np.where(right, -odds, odds)).sum()
+        prior = (values - np.array(around)) ** 2 / np.array(variances)
+        return float(-likelihood + prior.sum() / 2)
+
+    bounds = [(0.01, None), (0.01, None), (None, None)]
+    return np.array(minimize(cost, around, bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9}).x)
+
+
+# Two tasks' heads: the answers of the first are surer than they should be, the second's less sure.
+TASKS = torch.tensor([4, 4, 7, 7])
+
+
+def two_heads(images: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    logits = 1.5 * torch.randn(images, 4, generator=draws, dtype=torch.float64)
+    columns = torch.multinomial(logits.softmax(dim=1), 1, generator=draws).flatten()
+    return (logits + torch.tensor([2.0, 2.0, 0.0, 0.0])).log_softmax(dim=1), columns
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_each_task_has_a_curve_around_that_of_the_others(routed: bool) -> None:
+    log_scores, columns = two_heads(300)
+    chosen = TASKS[log_scores.argmax(dim=1)]
+    output = Output(log_scores, tasks=chosen if routed else None)
+    found = fit_by_task(output, columns, TASKS)
+    temperature = fit(log_scores, columns).temperature
+    scores = (log_scores / temperature).softmax(dim=1).numpy()
+    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == columns.numpy()
+    for task in (4, 7):
+        own = (chosen == task).numpy()
+        around = best_values(confidence[~own], right[~own]).tolist()
+        variances = (1.0, 1.0, 16.0 if routed else 4.0)
+        expected = best_values(confidence[own], right[own], around, variances)
+        for curve in found[task == TASKS]:
+            assert float(curve[0]) == temperature
+            assert curve[1:].tolist() == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_task_that_is_never_the_answer_has_the_curve_of_all() -> None:
+    log_scores, columns = drawn(100)
+    log_scores = (log_scores - torch.tensor([0.0, 0.0, 50.0, 50.0])).log_softmax(dim=1)
+    found = fit_by_task(Output(log_scores), columns, TASKS)
+    assert torch.equal(found[2:], fit(log_scores, columns).tensor().repeat(2, 1))
+    # There is no other task's curve to be around.
+    common = fit(log_scores, columns)
+    p = (log_scores / common.temperature).softmax(dim=1).amax(dim=1).numpy()
+    right = (log_scores.argmax(dim=1) == columns).numpy()
+    expected = best_values(p, right, variances=(1.0, 1.0, 4.0))
+    assert found[0, 1:].tolist() == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_single_task_has_one_curve() -> None:
+    log_scores, columns = drawn(60)
+    found = fit_by_task(Output(log_scores), columns, torch.full((4,), 3))
+    assert torch.equal(found, fit(log_scores, columns).tensor())
+
+
+def test_curves_of_tasks_calibrate_heads_that_never_competed() -> None:
+    log_scores, columns = two_heads(2000)
+    fresh, classes = two_heads(4000, seed=1)
+    curves = fit_by_task(Output(log_scores), columns, TASKS)
+    found = calibrate(Output(fresh), curves).log_scores
+    error = expected_calibration_error(found, classes)
+    assert error is not None
+    assert error < 0.05
+    # And so it is for the answers of each task alone, which one curve for both cannot do.
+    one = calibrate(Output(fresh), fit(log_scores, columns).tensor()).log_scores
+    for task in (4, 7):
+        own = TASKS[fresh.argmax(dim=1)] == task
+        right = float((fresh[own].argmax(dim=1) == classes[own]).double().mean())
+        assert float(found[own].exp().amax(dim=1).mean()) == pytest.approx(right, abs=0.04)
+    assert float(one[own].exp().amax(dim=1).mean()) < right - 0.3
+
+
+def test_an_image_has_the_curve_of_its_best_class() -> None:
+    log_scores, _ = drawn(200)
+    curves = torch.tensor([[0.5, 2.0, 0.4, -3.0]] * 2 + [[0.5, 0.3, 1.0, 1.0]] * 2)
+    found = calibrate(Output(log_scores), curves).log_scores
+    for column, curve in enumerate(curves):
+        own = log_scores.argmax(dim=1) == column
+        expected = calibrate(Output(log_scores[own]), curve).log_scores
+        torch.testing.assert_close(found[own], expected)
+    assert torch.equal(found.argmax(dim=1), log_scores.argmax(dim=1))
 
 
 @pytest.mark.parametrize("images", [3, 40, 600])
@@ -63,14 +151,7 @@ def test_the_curve_has_the_greatest_posterior(images: int) -> None:
     curve = fit(log_scores, columns)
     scores = (log_scores / curve.temperature).softmax(dim=1).numpy()
     right = scores.argmax(axis=1) == columns.numpy()
-    best = minimize(
-        objective,
-        [1.0, 1.0, 0.0],
-        (scores.max(axis=1), right),
-        bounds=[(0.01, None), (0.01, None), (None, None)],
-        options={"ftol": 1e-14, "gtol": 1e-9},
-    )
-    assert curve[1:] == pytest.approx(best.x, abs=1e-3)
+    assert curve[1:] == pytest.approx(best_values(scores.max(axis=1), right), abs=1e-3)
 
 
 def test_slopes_have_a_bound() -> None:
@@ -82,11 +163,8 @@ def test_slopes_have_a_bound() -> None:
     curve = fit(log_scores, columns)
     right = (columns != 2).numpy()
     found = torch.maximum(confidence, 1 - confidence).numpy()
-    best = minimize(
-        objective, [1, 1, 0], (found, right), bounds=[(0.01, None), (0.01, None), (None, None)]
-    )
     assert min(curve.low, curve.high) == 0.01
-    assert curve[1:] == pytest.approx(best.x, abs=1e-3)
+    assert curve[1:] == pytest.approx(best_values(found, right), abs=1e-3)
 
 
 @pytest.mark.parametrize("curve", [(1.0, 1.0, 1.0, 0.0), (0.5, 2.0, 0.4, -3.0), (9, 0.3, 1, 4.0)])
@@ -163,11 +241,12 @@ def test_calibrated_scores_mean_what_they_say() -> None:
 
 def test_cross_fitting_calibrates_each_image_by_others() -> None:
     log_scores, columns = drawn(43)
-    found = cross_fitted(Output(log_scores), columns).log_scores
+    tasks = torch.tensor([0, 0, 1, 1])
+    found = cross_fitted(Output(log_scores), columns, tasks).log_scores
     order = columns.argsort(stable=True).tolist()
     for fold in range(5):
         own = order[fold::5]
         others = [image for image in range(43) if image not in own]
-        curve = fit(log_scores[others], columns[others]).tensor()
-        expected = calibrate(Output(log_scores[own]), curve).log_scores
+        curves = fit_by_task(Output(log_scores[others]), columns[others], tasks)
+        expected = calibrate(Output(log_scores[own]), curves).log_scores
         torch.testing.assert_close(found[own], expected)
