@@ -11,15 +11,10 @@ Prints a line and writes benchmarks/results/framework.json.
 
 import argparse
 import asyncio
-import json
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,15 +23,14 @@ from fastapi import FastAPI
 
 from app.api.predict_path import PredictPath
 from app.inference.batcher import Run
-from app.inference.loaded import Prediction, ServablePredictor
+from app.inference.predictor import Prediction, ServablePredictor
 from app.main import create_app
-from app.services.classifiers.spec import ClassifierSpec
 from app.settings import Settings
-from benchmarks.serving import CLASSES, SIZE, picture, processor, publish
+from benchmarks import runner
+from benchmarks.serving.own import published
+from benchmarks.serving.workloads import CLASSES, SMALL, picture
 
-CLIENTS = 32
 WARM_UP = 64
-RESULTS = Path(__file__).parent / "results" / "framework.json"
 
 
 def main() -> None:
@@ -45,31 +39,26 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3200)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    wanted = {"name": "bench", "method": "finetune", "backbone": "resnet32", "image_size": SIZE}
     scores = np.random.default_rng(0).normal(size=CLASSES).astype(np.float32)
     predicted = Prediction(scores, None)
 
     def run(_self: ServablePredictor, images: Sequence[bytes]) -> Run:
         return Run([predicted] * len(images), 0.0, 0.0)
 
-    ServablePredictor.run = run  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), log_level="warning", inference_threads=1)
-        publish(settings, ClassifierSpec.model_validate(wanted))
+    ServablePredictor.run = run  # type: ignore[assignment,method-assign]
+    with published(SMALL) as own:
+        settings = own.settings.model_copy(update={"inference_threads": 1})
         costs = uvloop.run(measure(settings, options.requests, options.rounds))
     ordinary, direct = (round(statistics.median(each), 4) for each in costs)
     result = {
-        "what": f"{CLIENTS} clients, one PNG a request, without decoding and forward",
+        "what": f"{SMALL.clients} clients, one PNG a request, without decoding and forward",
         "ordinary_cpu_ms": ordinary,
         "direct_cpu_ms": direct,
         "ratio": round(direct / ordinary, 3),
         "rounds": options.rounds,
         "requests": options.requests,
-        "cores": os.cpu_count(),
-        "processor": processor(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    runner.write("framework", result)
     print(
         f"around the network: {direct} ms CPU a request, through the framework {ordinary}: "
         f"ratio {result['ratio']}"
@@ -79,7 +68,7 @@ def main() -> None:
 async def measure(settings: Settings, requests: int, rounds: int) -> tuple[list[float], ...]:
     """Return CPU milliseconds a request of each round, through the framework and directly."""
     ordinary, direct = create_app(settings), create_app(settings)
-    ordinary.user_middleware[:] = [m for m in ordinary.user_middleware if m.cls is not PredictPath]
+    ordinary.user_middleware[:] = [m for m in ordinary.user_middleware if m.cls is not PredictPath]  # type: ignore[comparison-overlap]
     costs: tuple[list[float], ...] = ([], [])
     async with AsyncExitStack() as stack:
         for app in (ordinary, direct):
@@ -131,7 +120,7 @@ async def drive(app: FastAPI, requests: int) -> None:
             }
             await app(scope, receive, send)
 
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    await asyncio.gather(*(client() for _ in range(SMALL.clients)))
 
 
 if __name__ == "__main__":

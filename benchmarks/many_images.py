@@ -11,29 +11,29 @@ Prints a line for each form of the body and writes benchmarks/results/many_image
 import argparse
 import base64
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
-import torch
 
-from app.services.classifiers.spec import ClassifierSpec
 from app.settings import Settings
-from benchmarks.serving import SIZE, bare, cpu_seconds, picture, processor, publish
+from benchmarks import runner
+from benchmarks.serving.network import bare
+from benchmarks.serving.own import published
+from benchmarks.serving.servers import Command, free_port, running
+from benchmarks.serving.workloads import SMALL, picture
 
 IMAGES = 1000
-RESULTS = Path(__file__).parent / "results" / "many_images.json"
+# Seconds in which the server must answer after its start.
+_STARTING = 600
+# Seconds to build engines after the first call, and the CPU seconds of a second without that.
+_SETTLING, _IDLE = 120, 0.1
 
 
 def main() -> None:
@@ -43,40 +43,34 @@ def main() -> None:
     calls = parser.parse_args().calls
     draw = np.random.default_rng(0)
     images = [picture(draw) for _ in range(IMAGES)]
-    wanted = {"name": "bench", "method": "finetune", "backbone": "resnet32", "image_size": SIZE}
     requests = {"form": form(images), "json": encoded(images)}
     costs: dict[str, list[float]] = {name: [] for name in requests}
     references = []
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), log_level="warning")
-        spec, state = publish(settings, ClassifierSpec.model_validate(wanted))
-        with server(settings) as (process, http):
-            # In alternation, because the speed of the machine drifts during a run.
-            for number in range(calls + 1):
-                reference = bare(spec, state)
-                taken = {name: call(process, http, *sent) for name, sent in requests.items()}
-                if number:  # the first call warms up
-                    references.append(reference)
-                    for name, cost in taken.items():
-                        costs[name].append(cost)
+    with published(SMALL) as own, server(own.settings) as (process, http):
+        for kind, body in requests.values():
+            call(process, http, kind, body)
+        settle(process)
+        # In alternation, because the speed of the machine drifts during a run.
+        for _ in range(calls):
+            references.append(bare(own.spec, own.state))
+            for name, (kind, body) in requests.items():
+                costs[name].append(call(process, http, kind, body))
+        engine = http.get("/v1/classifiers/bench/versions/1").json()["engine"]["name"]
     reference = statistics.median(references)
+    image = {name: statistics.median(each) for name, each in costs.items()}
     result = {
-        "what": f"resnet32 at {SIZE}x{SIZE}, {IMAGES} PNGs a call, {calls} calls of each form",
+        "what": f"{SMALL.backbone} at {SMALL.size}x{SMALL.size}, {IMAGES} PNGs a call, {calls} "
+        "calls of each form",
+        "engine": engine,
         "bare_forward_cpu_ms": round(reference, 3),
-        "image_cpu_ms": {name: round(statistics.median(each), 3) for name, each in costs.items()},
-        "of_bare_throughput": {
-            name: round(reference / statistics.median(each), 3) for name, each in costs.items()
-        },
-        "cores": os.cpu_count(),
-        "processor": processor(),
-        "torch": torch.__version__,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "image_cpu_ms": {name: round(each, 3) for name, each in image.items()},
+        "of_bare_throughput": {name: round(reference / each, 3) for name, each in image.items()},
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    for name, each in costs.items():
+    runner.write("many_images", result)
+    for name, each in image.items():
         print(
-            f"{name}: {statistics.median(each):.3f} ms CPU an image, bare forward {reference:.3f}: "
-            f"{reference / statistics.median(each):.3f} of its throughput"
+            f"{name}, {engine}: {each:.3f} ms CPU an image, bare forward {reference:.3f}: "
+            f"{reference / each:.3f} of its throughput"
         )
 
 
@@ -99,27 +93,30 @@ def encoded(images: list[bytes]) -> tuple[str, bytes]:
 @contextmanager
 def server(settings: Settings) -> Iterator[tuple[psutil.Process, httpx.Client]]:
     """Start the real server; yield its process and a client once it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "ACCRUE_DATA_DIR": str(settings.data_dir),
-        "ACCRUE_LOG_LEVEL": "warning",
-    }
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    port = free_port()
+    environment = {"ACCRUE_DATA_DIR": str(settings.data_dir), "ACCRUE_LOG_LEVEL": "warning"}
+    arguments = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     with (
-        subprocess.Popen(command, env=environment) as started,
+        tempfile.TemporaryFile() as log,
+        running(Command(arguments, environment), log.fileno()) as pid,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http,
     ):
-        try:
-            deadline = time.monotonic() + 60
-            while not _answers(http):
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the server did not answer within a minute")
-                time.sleep(0.1)
-            yield psutil.Process(started.pid), http
-        finally:
-            started.terminate()
+        deadline = time.monotonic() + _STARTING
+        while not _answers(http):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the server did not answer in {_STARTING} s")
+            time.sleep(0.1)
+        yield psutil.Process(pid), http
+
+
+def settle(process: psutil.Process) -> None:
+    """Wait until the server builds no engine any more."""
+    deadline = time.monotonic() + _SETTLING
+    while time.monotonic() < deadline:
+        before = runner.cpu_seconds(process)
+        time.sleep(1)
+        if runner.cpu_seconds(process) - before < _IDLE:
+            return
 
 
 def _answers(http: httpx.Client) -> bool:
@@ -131,9 +128,9 @@ def _answers(http: httpx.Client) -> bool:
 
 def call(process: psutil.Process, http: httpx.Client, kind: str, body: bytes) -> float:
     """Send one request; return the server's CPU milliseconds an image."""
-    before = cpu_seconds(process)
+    before = runner.cpu_seconds(process)
     answer = http.post("/predict", content=body, headers={"Content-Type": kind})
-    taken = cpu_seconds(process) - before
+    taken = runner.cpu_seconds(process) - before
     results = answer.raise_for_status().json()["results"]
     if len(results) != IMAGES or any("error" in each for each in results):
         raise RuntimeError("not every image was predicted")

@@ -6,10 +6,10 @@ chose (BREACH); no answer has one: keys are shown by the command line alone.
 """
 
 import gzip
-from functools import partial
+from functools import lru_cache, partial
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Below this an answer fits into one packet either way.
@@ -36,7 +36,7 @@ class Compression:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and compress its answer where that helps."""
-        if scope["type"] != "http" or not _accepts_gzip(Headers(scope=scope)):
+        if scope["type"] != "http" or not _accepts_gzip(scope):
             await self.app(scope, receive, send)
             return
         start: Message | None = None
@@ -57,10 +57,18 @@ class Compression:
         await self.app(scope, receive, send_compressed)
 
 
-def _accepts_gzip(headers: Headers) -> bool:
-    """Say whether a client takes gzip: a weight of its own counts, else that of `*`."""
+def _accepts_gzip(scope: Scope) -> bool:
+    """Say whether a client takes gzip."""
+    choices = [value for name, value in scope["headers"] if name == b"accept-encoding"]
+    return bool(choices) and _takes_gzip(b",".join(choices))
+
+
+# Clients send few different ones, over and over.
+@lru_cache(maxsize=64)
+def _takes_gzip(choices: bytes) -> bool:
+    """Say whether a header takes gzip: a weight of its own counts, else that of `*`."""
     taken = {}
-    for choice in ",".join(headers.getlist("accept-encoding")).split(","):
+    for choice in choices.decode("latin-1").split(","):
         coding, _, weight = choice.partition(";")
         refused = weight.replace(" ", "").lower().rstrip("0") in ("q=", "q=0.")
         taken[coding.strip().lower()] = not refused

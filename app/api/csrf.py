@@ -11,10 +11,10 @@ from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.problems import service_problem
+from app.api.raw_headers import first
 from app.errors import ServiceError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,8 +46,7 @@ class CsrfGuard:
 
     def _refusal(self, scope: Scope) -> str | None:
         """Return why a request is refused, None if it is not."""
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
+        host, origin = first(scope, b"host") or "", first(scope, b"origin")
         if not _is_local(host, self.own_name):  # DNS rebinding
             return (
                 "Keys are off: use an address or localhost in the URL, or set ACCRUE_KEYS=required."

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import BodyTooLargeError, problem_code, service_problem, unexpected_problem
+from app.api.raw_headers import first
 from app.ids import new_id
 from app.monitoring.http import Answered, HttpMetrics
 
@@ -63,7 +63,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = first(scope, b"x-request-id") or ""
         identifier = given if _SAFE_ID.fullmatch(given) else f"{_PROCESS}{next(_count):x}"
         scope.setdefault("state", {})["request_id"] = identifier
         started = False
@@ -72,7 +72,8 @@ class RequestContext:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(raw=message["headers"])["X-Request-ID"] = identifier
+                own = (b"x-request-id", identifier.encode())
+                message["headers"] = [*message["headers"], own]
             await send(message)
 
         try:
@@ -102,10 +103,9 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self.limit(scope["path"])
-        detail = f"The body is larger than the limit of {limit} bytes."
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = first(scope, b"content-length") or ""
         if declared.isdigit() and int(declared) > limit:
-            await service_problem(scope, BodyTooLargeError(detail))(scope, receive, send)
+            await service_problem(scope, _too_large(limit))(scope, receive, send)
             return
         received = 0
 
@@ -115,10 +115,14 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > limit:
                 # FastAPI lets this class through wherever it reads a body.
-                raise HTTPException(413, detail)
+                raise HTTPException(413, _too_large(limit).detail)
             return message
 
         await self.app(scope, receive_limited, send)
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The body is larger than the limit of {limit} bytes.")
 
 
 class BodyPace:
