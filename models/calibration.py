@@ -135,9 +135,11 @@ def calibrate(output: Output, curve: Tensor) -> Output:
     others = considered.scatter(1, best, 0)
     count = others.sum(dim=1, keepdim=True)
     odds = low * top + high * rest + shift
-    # Never below an equal share.
+    # Never below an equal share. Those that would be stay in order, as ties would hide the unknown.
     least = torch.log1p(count.new_tensor(_LEAD)) - torch.log1p(count)
-    log_p = torch.maximum(functional.logsigmoid(odds), least)
+    fitted = functional.logsigmoid(odds)
+    in_order = torch.log1p(_LEAD * (fitted - least).clamp_max(0).exp())
+    log_p = torch.maximum(fitted, least + in_order)
     left = torch.log(-torch.expm1(log_p.clamp_max(-1e-7)))
     left = torch.where(odds > 0, torch.minimum(functional.logsigmoid(-odds), left), left)
     # Of what is left, the part of each: in logarithms, since some are too small for a float.

@@ -175,7 +175,8 @@ def test_the_best_gets_the_curve_and_the_others_the_rest(curve: tuple[float, ...
     scores = (log_scores / t).softmax(dim=1).numpy()
     p, best = scores.max(axis=1), scores.argmax(axis=1)
     odds = a * np.log(p) - b * np.log1p(-p) + c
-    expected = np.maximum(1 / (1 + np.exp(-odds)), 1.001 / 4)
+    fitted, least = 1 / (1 + np.exp(-odds)), 1.001 / 4
+    expected = np.maximum(fitted, least * (1 + 1e-3 * np.minimum(fitted / least, 1)))
     np.testing.assert_allclose(found.max(axis=1), expected, rtol=2e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=2e-5)
     for row in range(300):
@@ -205,6 +206,20 @@ def test_the_best_class_stays(temperature: float, shift: float, routed: bool) ->
     assert not found.isnan().any()
     assert torch.equal(found.argmax(dim=1), log_scores.argmax(dim=1))
     torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(500), atol=1e-4, rtol=0)
+
+
+def test_answers_worse_than_an_equal_share_stay_in_order() -> None:
+    log_scores = drawn(200, classes=6, seed=3)[0].float().log_softmax(dim=1)
+    confidence = log_scores.double().exp().amax(dim=1)
+    fitted = 1 / (1 + np.exp(4) * (1 - confidence) / confidence)
+    found = calibrate(Output(log_scores), torch.tensor([1.0, 1.0, 1.0, -4.0]))
+    least = found.log_scores.exp().amax(dim=1)
+    below = fitted < 1 / 6
+    assert below.sum() > 50
+    assert ((least[below] > 1 / 6) & (least[below] < 1.01 / 6)).all()
+    in_order = least[fitted.argsort()]
+    assert (in_order.diff() >= 0).all()
+    assert len(least[below].unique()) > 0.9 * below.sum()
 
 
 def test_what_a_routers_choice_loses_goes_to_other_tasks() -> None:
