@@ -33,7 +33,8 @@ def compare(servable: Servable, held_out: known.Scores, images: Tensor) -> None:
     with torch.no_grad():
         expected: Output = servable(images)
     found = run(servable, held_out, images)
-    assert torch.allclose(found["scores"], expected.scores, atol=1e-4)
+    # Of noise, which is far from all that was learnt: `analytic` amplifies rounding by that.
+    assert torch.allclose(found["scores"], expected.scores, atol=3e-4)
     assert torch.equal(found["scores"].argmax(dim=1), expected.scores.argmax(dim=1))
     assert ("distances" in found) == (expected.distances is not None)
     if expected.distances is not None:

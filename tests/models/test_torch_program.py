@@ -29,11 +29,12 @@ def compare(servable: Servable, held_out: known.Scores, images: Tensor) -> None:
             found = dict(
                 zip(program.outputs, defined["forward"](program.tensors, some), strict=True)
             )
-            assert torch.allclose(found["scores"], expected.scores, atol=1e-6)
+            # Some processors add up in another order, which `analytic` amplifies: 2e-5 was seen.
+            assert torch.allclose(found["scores"], expected.scores, atol=5e-5)
             assert torch.equal(found["scores"].argmax(dim=1), expected.scores.argmax(dim=1))
             assert ("distances" in found) == (expected.distances is not None)
             if expected.distances is not None:
-                assert torch.allclose(found["distances"], expected.distances, atol=1e-6)
+                assert torch.allclose(found["distances"], expected.distances, atol=5e-6)
             if held_out:
                 p_values = known.p_values(known.scores(expected), held_out)
                 # A held-out image's own score is equal but for rounding.
