@@ -266,7 +266,7 @@ def test_too_few_steps_for_a_bit_to_flip_are_warned_of(chain: Callable[..., Chai
 
     # 2 steps an epoch; masks must come down by 5e-3.
     short = learnt(chain, 2, epochs=10, lr=1e-4)
-    assert any("in 20 steps no weight" in warning for warning in short.results[1].warnings)
+    assert any("20 steps, in which no weight" in warning for warning in short.results[1].warnings)
     assert not flipped(short)
     assert not any("masked out" in warning for warning in short.results[0].warnings)
     long = learnt(chain, 2, epochs=10, lr=1e-3)

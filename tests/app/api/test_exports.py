@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from httpx import Response
 from PIL import Image
 
 from tests.app.learnt import LABELS, SIZE, Published, png
@@ -60,6 +61,14 @@ json.dump(found, sys.stdout)
 """
 
 
+def built(api: TestClient, query: str = "") -> Response:
+    """Return the answer with the export: on a busy machine a request does not wait so long."""
+    while (answer := api.get(EXPORT + query)).status_code == 503:
+        assert answer.json()["code"] == "export-building"
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
 def run_alone(archive: bytes, images: list[bytes], folder: Path) -> dict[str, Any]:
     """Predict with an unpacked zip in a process that has nothing of Accrue."""
     with zipfile.ZipFile(io.BytesIO(archive)) as whole:
@@ -83,10 +92,7 @@ def test_pytorch_alone_answers_as_the_service_does(
     api: TestClient, publish: Publish, tmp_path: Path, method: str, number: int
 ) -> None:
     publish(number, method=method, held_out=30)
-    # On a busy machine it is built for longer than a request waits.
-    while (answer := api.get(f"{EXPORT}?format=torch")).status_code == 503:
-        assert answer.json()["code"] == "export-building"
-    assert answer.status_code == 200, answer.text
+    answer = built(api, "?format=torch")
     assert answer.headers["content-type"] == "application/zip"
     assert 'filename="signs-1.zip"' in answer.headers["content-disposition"]
     images = [png(seed) for seed in range(6)]
@@ -107,8 +113,7 @@ def test_the_model_answers_as_the_service_does(
     api: TestClient, publish: Publish, method: str, number: int
 ) -> None:
     publish(number, method=method, held_out=30)
-    answer = api.get(EXPORT)
-    assert answer.status_code == 200, answer.text
+    answer = built(api)
     assert answer.headers["content-type"] == "application/onnx"
     assert 'filename="signs-1.onnx"' in answer.headers["content-disposition"]
     images = [png(seed) for seed in range(6)]
@@ -138,7 +143,7 @@ def test_images_of_other_sizes_are_resized(
     exported, served = {}, {}
     for way in ("squash", "pad", "crop"):
         publish(1, resize=way)
-        found = run(api.get(EXPORT).content, [image])
+        found = run(built(api).content, [image])
         exported[way] = found["distances"][0]
         (result,) = api.post("/predict", content=image, headers=PNG).json()["results"]
         ranked = {entry["label"]: entry for entry in result["ranked"]}
@@ -154,7 +159,7 @@ def test_images_of_other_sizes_are_resized(
 
 def test_a_download_goes_on_where_it_broke_off(api: TestClient, publish: Publish) -> None:
     publish(0)
-    whole = api.get(EXPORT)
+    whole = built(api)
     etag = whole.headers["etag"]
     rest = api.get(EXPORT, headers={"Range": "bytes=1000-", "If-Range": etag})
     assert (rest.status_code, rest.content) == (206, whole.content[1000:])
@@ -166,7 +171,7 @@ def test_without_images_held_out_nothing_is_said_of_known(
     api: TestClient, publish: Publish
 ) -> None:
     publish(0)
-    assert set(run(api.get(EXPORT).content, [png()])) == {"label", "scores", "distances"}
+    assert set(run(built(api).content, [png()])) == {"label", "scores", "distances"}
 
 
 def test_what_is_missing_is_said(
