@@ -89,10 +89,10 @@ def fit_by_task(output: Output, columns: Tensor, tasks: Tensor) -> Tensor:
     and wider for c. A task that no image is said to be of has the curve of all.
     """
     log_scores = output.log_scores
-    common = fit(log_scores, columns).tensor().to(log_scores.device)
     if not len(columns) or len(tasks.unique()) == 1:
-        return common
-    _, features, right = _prepared(log_scores, columns, float(common[0]))
+        return fit(log_scores, columns).tensor().to(log_scores.device)
+    temperature, features, right = _prepared(log_scores, columns)
+    common = Curve(temperature, *beta.fit(features, right)).tensor().to(log_scores.device)
     variances = _OF_TASK if output.tasks is None else _OF_CHOSEN_TASK
     predicted = tasks[log_scores.argmax(dim=1)]
     curves = common.repeat(len(tasks), 1)
@@ -104,13 +104,10 @@ def fit_by_task(output: Output, columns: Tensor, tasks: Tensor) -> Tensor:
     return curves
 
 
-def _prepared(
-    log_scores: Tensor, columns: Tensor, temperature: float | None = None
-) -> tuple[float, Tensor, Tensor]:
-    """Return τ, fitted where it is not given, `_features`, and which are right [n]."""
-    if temperature is None:
-        considered = bool(log_scores.isfinite().all())
-        temperature = fit_temperature(-log_scores, columns) if considered else 1.0
+def _prepared(log_scores: Tensor, columns: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Return τ, `_features`, and which are right [n]."""
+    considered = bool(log_scores.isfinite().all())
+    temperature = fit_temperature(-log_scores, columns) if considered else 1.0
     features = _features((log_scores.double() / temperature).log_softmax(dim=1))
     return temperature, features, (log_scores.argmax(dim=1) == columns).double()
 

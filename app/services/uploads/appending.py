@@ -21,7 +21,7 @@ from app.services import similar_labels, stored
 from app.services.stored import StorageUnavailableError
 from app.services.uploads import contradictory, rejections
 from app.services.uploads.collecting import Collected, PreparedImage, regrouped_warnings
-from app.services.uploads.contradictory import ContradictoryLabelsError
+from app.services.uploads.contradictory import Contradiction, ContradictoryLabelsError
 from app.services.uploads.rejections import RejectedReason
 from app.services.uploads.sources import Rejection
 
@@ -69,10 +69,11 @@ def append(session: Session, upload: Upload, collected: Collected) -> None:
 def recount(session: Session, upload: Upload, before: Sequence[LabelledImage]) -> None:
     """Count anew what an upload has, from which images were deleted: `before` are all it had."""
     left = learning_rows.images_of(session, [upload.id])
-    gone = {*_warnings_of(before)}
+    found = contradictory.find(left)
+    gone = {*_warnings_of(before, contradictory.find(before))}
     others = [text for text in upload.warnings if text not in gone]
-    upload.warnings = list(dict.fromkeys([*others, *_warnings_of(left)]))
-    upload.contradictions = len(contradictory.find(left))
+    upload.warnings = list(dict.fromkeys([*others, *_warnings_of(left, found)]))
+    upload.contradictions = len(found)
     upload.classes = dict(Counter(image.label for image in left))
     upload.groups = len({image.group for image in left} - {None})
     upload.test_images = sum(image.split == "test" for image in left)
@@ -120,10 +121,9 @@ def _labelled(image: PreparedImage) -> LabelledImage:
     )
 
 
-def _warnings_of(images: Sequence[LabelledImage]) -> list[str]:
-    """Return what is suspicious of labelled images, whoever sent them."""
+def _warnings_of(images: Sequence[LabelledImage], found: Sequence[Contradiction]) -> list[str]:
+    """Return what is suspicious of images with these contradictions, whoever sent them."""
     labels = Counter(image.label for image in images)
-    found = contradictory.find(images)
     return [*contradictory.with_warnings([], found), *similar_labels.warnings(labels)]
 
 
