@@ -128,11 +128,17 @@ def is_jpeg(image: ImageFile.ImageFile) -> bool:
 
 
 def scales_while_decoding(image: ImageFile.ImageFile) -> bool:
-    """Say whether `decode` lets the JPEG decoder scale: only for JPEGs that are stored as JPEGs.
+    """Say whether `decode` lets the JPEG decoder scale: only for upright JPEGs that stay JPEGs.
 
-    A rotated or CMYK JPEG is stored as a PNG, for which that scaling could not be repeated.
+    A CMYK JPEG is stored as a PNG, for which that scaling could not be repeated. So were rotated
+    ones by earlier releases.
     """
-    return is_jpeg(image) and image.mode in ("L", "RGB") and orientation(image) == UPRIGHT
+    return stays_jpeg(image) and orientation(image) == UPRIGHT
+
+
+def stays_jpeg(image: ImageFile.ImageFile) -> bool:
+    """Say whether the image is a JPEG that can be stored as one: not in CMYK."""
+    return is_jpeg(image) and image.mode in ("L", "RGB")
 
 
 def turned_upright(image: Image.Image, turned: int) -> Image.Image:

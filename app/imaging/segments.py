@@ -14,7 +14,8 @@ STRUCTURE_ERRORS = (ValueError, IndexError, struct.error)
 
 # The EXIF orientation of an image that is stored as it is shown.
 UPRIGHT = 1
-# EXIF in big-endian byte order, with one entry that follows: tag, type, count, value.
+# EXIF in big-endian byte order, with one entry that follows: tag, type, count, value. The entry
+# ends with two zeros and the offset of a next directory, 0: there is none.
 _EXIF_HEADER = b"MM\0*" + struct.pack(">IH", 8, 1)
 _EXIF_ORIENTATION = struct.Struct(">HHIHHI")
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
@@ -30,15 +31,15 @@ WEBP_ORIENTATION = {b"EXIF": 0x08, b"XMP ": 0x04}
 WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
-_APP0, _APP14, _APP15 = 0xE0, 0xEE, 0xEF
+_APP0, _APP1, _APP14, _APP15 = 0xE0, 0xE1, 0xEE, 0xEF
 # Arithmetically coded frames, after whose scans no bytes can be inserted.
 _ARITHMETIC = range(0xC9, 0xD0)
 # A marker inside a scan, other than a stuffed zero, a restart or a fill byte.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-def strip_jpeg(data: bytes) -> tuple[bytes, list[int]]:
-    """Drop application segments, comments and everything after the image.
+def strip_jpeg(data: bytes, turned: int = UPRIGHT) -> tuple[bytes, list[int]]:
+    """Drop application segments, comments and everything after the image; state its orientation.
 
     JFIF and Adobe segments stay: they define the colour coding. Also return the positions in the
     result at which the data of each scan ends.
@@ -46,6 +47,9 @@ def strip_jpeg(data: bytes) -> tuple[bytes, list[int]]:
     if data[:2] != bytes((0xFF, _SOI)):
         raise ValueError("not a JPEG")
     kept = bytearray(data[:2])
+    if turned != UPRIGHT:
+        content = b"Exif\0\0" + _exif(turned)
+        kept += struct.pack(">BBH", 0xFF, _APP1, 2 + len(content)) + content
     scan_ends: list[int] = []
     at = 2
     while True:
@@ -71,6 +75,11 @@ def strip_jpeg(data: bytes) -> tuple[bytes, list[int]]:
             kept += data[at : found.start()]
             scan_ends.append(len(kept))
             at = found.start()
+
+
+def _exif(turned: int) -> bytes:
+    """Return EXIF that says nothing but an orientation."""
+    return _EXIF_HEADER + _EXIF_ORIENTATION.pack(_ORIENTATION_TAG, _SHORT, 1, turned, 0, 0)
 
 
 def _kept_segment(marker: int, segment: bytes) -> bytes:
@@ -130,8 +139,7 @@ def strip_png(data: bytes, turned: int = UPRIGHT) -> bytes:
         elif kind[:1].isupper():
             raise ValueError("an unknown critical chunk")
         if kind == b"IHDR" and turned != UPRIGHT:
-            entry = _EXIF_ORIENTATION.pack(_ORIENTATION_TAG, _SHORT, 1, turned, 0, 0)
-            kept += png_chunk(b"eXIf", _EXIF_HEADER + entry)
+            kept += png_chunk(b"eXIf", _exif(turned))
     return bytes(kept)
 
 

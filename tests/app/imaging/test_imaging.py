@@ -77,6 +77,18 @@ KEPT: dict[str, tuple[Callable[[], bytes], str]] = {
     "jpeg profile": (lambda: encode(picture("RGB"), "JPEG", icc_profile=SECRET), "image/jpeg"),
     "jpeg large": (lambda: encode(picture("RGB", 700, 500), "JPEG"), "image/jpeg"),
     "jpeg and more": (lambda: encode(picture("RGB"), "JPEG") + SECRET, "image/jpeg"),
+    "jpeg grey, turned": (lambda: encode(picture("L"), "JPEG", exif=exif(6)), "image/jpeg"),
+    **{
+        f"jpeg turned {turn}": (
+            lambda turn=turn: encode(picture("RGB"), "JPEG", exif=exif(turn)),
+            "image/jpeg",
+        )
+        for turn in range(2, 9)
+    },
+    "large jpeg turned": (
+        lambda: encode(picture("RGB", 700, 500), "JPEG", exif=exif(6)),
+        "image/jpeg",
+    ),
     "mpo": (lambda: frames("MPO"), "image/jpeg"),
     "png": (lambda: encode(picture("RGB")), "image/png"),
     "png grey": (lambda: encode(picture("L")), "image/png"),
@@ -118,14 +130,10 @@ HEIC: dict[str, Callable[[], bytes]] = {
 }
 
 MADE_PNG: dict[str, Callable[[], bytes]] = {
-    **{
-        f"jpeg turned {turn}": lambda turn=turn: encode(picture("RGB"), "JPEG", exif=exif(turn))
-        for turn in range(2, 9)
-    },
+    "jpeg CMYK, turned": lambda: encode(picture("CMYK"), "JPEG", exif=exif(6)),
     "png turned": lambda: encode(picture("RGB"), exif=exif(6)),
     "png alpha, turned": lambda: encode(alpha("RGB"), exif=exif(6)),
     "webp turned": lambda: encode(picture("RGB"), "WEBP", exif=exif(8)),
-    "large jpeg turned": lambda: encode(picture("RGB", 700, 500), "JPEG", exif=exif(6)),
     "jpeg CMYK": adobe_cmyk,
     "large jpeg CMYK": lambda: encode(picture("CMYK", 700, 500), "JPEG"),
     "bmp": lambda: encode(picture("RGB"), "BMP"),
@@ -282,7 +290,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
 
 SEEDS = [
     KEPT[name][0]()
-    for name in ("jpeg exif", "jpeg progressive", "png palette alphas", "webp xmp, profile")
+    for name in ("jpeg exif", "jpeg turned 6", "jpeg progressive", "png palette alphas", "webp xmp, profile")
 ]
 SEEDS += [
     MADE_PNG[name]()
