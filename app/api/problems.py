@@ -29,6 +29,9 @@ from app.errors import FieldError, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
 
+# What pydantic says in words of its own, by type of error.
+_WORDS = {"extra_forbidden": "There is no field of this name."}
+
 log = structlog.get_logger(__name__)
 
 
@@ -169,7 +172,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         FieldError(
             # The location of a syntax error is a position in the text, not a field.
             "" if error["type"] == "json_invalid" else pointer(error["loc"]),
-            str(error["msg"]).removeprefix("Value error, "),
+            _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, "),
         )
         for error in errors
     ]

@@ -13,6 +13,12 @@ def test_a_key_is_not_shown() -> None:
     assert "secret" not in repr(connection)
 
 
+@pytest.mark.parametrize("page", ["", "/", "/v1", "/v1/", "/docs", "/openapi.json"])
+def test_addresses_of_its_pages_are_those_of_the_service(page: str) -> None:
+    assert Connection.to(URL + page, None).url == URL
+    assert Connection.to(f"{URL}/below{page}", None).url == f"{URL}/below"
+
+
 @pytest.mark.parametrize(
     "key", ["acr_secret\nmore", "acr_secret x", "acr_secrét", "acr_secret\x00"]
 )

@@ -1,10 +1,13 @@
 """When a call is sent again, and after which pause."""
 
+import socket
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
+from accrue_client import Accrue
 from accrue_client.errors import NotAccrueError, ProblemError, ServerUnreachableError
 from accrue_client.retrying import Retrying
 from accrue_client.steps import Call, Pause
@@ -65,6 +68,35 @@ def test_lost_connections_are_waited_for_with_growing_pauses() -> None:
         assert 0.5 * 2**number / 2 <= pause <= 0.5 * 2**number
     with pytest.raises(ServerUnreachableError, match="did not answer GET /v1/jobs: refused"):
         Run(GET, [LOST])
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:9", "^http://127.0.0.1:9 did not .*: Connection refused. Is that the"),
+        ("http://nowhere.invalid/below", "^http://nowhere.invalid did not .*the service running"),
+    ],
+)
+def test_what_does_not_answer_is_named(url: str, said: str) -> None:
+    with pytest.raises(ServerUnreachableError, match=said):
+        Accrue(url, patience=0).classifiers.list()
+
+
+def test_tls_towards_a_service_without_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer_plainly() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer_plainly)
+        thread.start()
+        with pytest.raises(ServerUnreachableError, match="write http:// instead of https://"):
+            Accrue(address, patience=0).classifiers.list()
+        thread.join()
 
 
 def test_a_server_that_never_answered_is_given_up_soon() -> None:

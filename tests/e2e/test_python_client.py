@@ -13,6 +13,7 @@ import pytest
 from accrue_client import (
     Accrue,
     AsyncAccrue,
+    InvalidSourceError,
     JobFailedError,
     NotTakenWarning,
     Prediction,
@@ -87,10 +88,15 @@ def test_the_five_lines(accrue: Accrue, digits: Digits, folder: Path) -> None:
     assert isinstance(good, Prediction)
     with pytest.raises(problems.UnreadableImageError):
         flowers.predict(b"no image")
+    with pytest.raises(InvalidSourceError, match="photos is a folder, and one image is asked for"):
+        flowers.predict(folder)
     found = version.evaluate({"0": held_out, "1": digits.images(1, "test")})
     right = sum(found.confusion[label].get(label, 0) for label in found.confusion)
     assert found.accuracy == pytest.approx(right / found.info.images)
     assert len(found.images(wrong=True)) == found.info.images - right
+    assert repr(flowers) == "<Classifier 'client-five'>"
+    assert repr(version) == "<Version 1 of 'client-five'>"
+    assert repr(found) == f"<Evaluation {found.info.images} images, accuracy {found.accuracy}>"
 
 
 def test_awaited(service: Service, digits: Digits, folder: Path) -> None:

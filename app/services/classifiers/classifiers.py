@@ -36,7 +36,7 @@ from models.errors import InvalidSpecError
 from models.json_values import GivenOptions
 from models.spec import Budget, FalseAlarms, Spec
 
-_TAKEN = "A classifier of that name exists already. Choose another name."
+_TAKEN = "A classifier of that name exists already. Use it, or choose another name."
 
 
 class ClassifierNotFoundError(ServiceError, status=404, code="classifier-not-found"):

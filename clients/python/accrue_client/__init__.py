@@ -4,7 +4,7 @@ from accrue_client import Accrue
 
 accrue = Accrue("http://127.0.0.1:8000")
 flowers = accrue.classifiers.create("flowers")
-version = flowers.learn("photos/").wait(progress=True)
+version = flowers.learn("photos/", progress=True).wait(progress=True)
 flowers.predict("new.jpg").label
 """
 

@@ -15,6 +15,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 # In seconds. A large part of an upload is answered after every image in it has been checked.
 _ANSWER_SECONDS = 600.0
 _CONNECT_SECONDS = 10.0
+# Pages of the service, whose address people copy.
+_PAGES = ("/v1", "/docs", "/openapi.json")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Connection:
         Raises AccrueError for what is not a URL or names a proxy that cannot be used.
         """
         url = (url or os.environ.get("ACCRUE_URL") or DEFAULT_URL).rstrip("/")
+        for page in _PAGES:
+            url = url.removesuffix(page)
         key = (key or os.environ.get("ACCRUE_KEY") or "").strip() or None
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             # Not said by what sends the header: its message has the key in it.

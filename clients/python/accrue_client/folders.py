@@ -70,7 +70,7 @@ def list_folder(folder: Path) -> Listing:
     Raises InvalidSourceError if `folder` is not a folder.
     """
     if not folder.is_dir():
-        raise InvalidSourceError(f"{folder} is not a folder.")
+        raise InvalidSourceError(_not_a_folder(folder))
     listing = Listing([], [])
     for found in _walk(folder, (), ()):
         if isinstance(found, Skipped):
@@ -78,6 +78,15 @@ def list_folder(folder: Path) -> Listing:
         else:
             listing.files.append(found)
     return listing
+
+
+def _not_a_folder(folder: Path) -> str:
+    if not folder.exists():
+        return f"{folder} is not there: it was looked for in {Path.cwd()}."
+    return (
+        f"{folder} is not a folder. Give a folder with a folder for each class, or an archive of "
+        "one; of a single image, say its class too (label=)."
+    )
 
 
 def _walk(

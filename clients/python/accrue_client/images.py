@@ -69,7 +69,7 @@ def data_of(given: object) -> bytes:
     Raises InvalidSourceError for what is not an image, and OSError for what cannot be read.
     """
     if isinstance(given, (str, PathLike)):
-        return Path(given).read_bytes()
+        return _read(Path(given))
     if isinstance(given, (bytes, bytearray, memoryview)):
         return bytes(given)
     if hasattr(given, "save"):
@@ -82,6 +82,15 @@ def data_of(given: object) -> bytes:
         f"{said} is not an image. Give a path, bytes, an image of Pillow, or an array of uint8 "
         "[height, width, 3]."
     )
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise InvalidSourceError(
+            f"{path} is a folder, and one image is asked for. Give its files, such as "
+            f"Path({str(path)!r}).rglob('*.jpg')."
+        )
+    return path.read_bytes()
 
 
 def _drawn(array: Any) -> Any:

@@ -5,6 +5,7 @@ often it is sent.
 """
 
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Retrying:
                 if retry is None:
                     raise failure
                 wait = max(retry, _pause(tries))
-            patience = self.patience if self.has_answered else self.first
+            patience = self.patience if self.has_answered else min(self.first, self.patience)
             if within is not None:
                 patience = min(patience, within)
             # From the first failure: that a large upload took long does not use it up.
@@ -148,5 +149,19 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _said(call: Call, error: httpx.TransportError) -> str:
-    why = str(error) or type(error).__name__
-    return f"The server did not answer {call.method} {call.path}: {why}."
+    why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    where = _origin(error)
+    said = f"{where} did not answer {call.method} {call.path}: {why}."
+    if "WRONG_VERSION_NUMBER" in why:
+        return f"{said} It does not speak TLS: write http:// instead of https://."
+    if isinstance(error, httpx.ConnectError):
+        return f"{said} Is that the URL of the service, and is the service running?"
+    return said
+
+
+def _origin(error: httpx.TransportError) -> str:
+    try:
+        url = error.request.url
+    except RuntimeError:  # not sent by a client
+        return "The server"
+    return f"{url.scheme}://{url.netloc.decode()}"

@@ -126,6 +126,11 @@ def test_numbers_beyond_a_double_are_refused(api: TestClient) -> None:
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/options/lr"]
 
 
+def test_a_field_that_there_is_not_is_said_so(api: TestClient) -> None:
+    problem = api.post(URL, json={"name": "signs", "metod": "icarl"}).json()
+    assert problem["errors"] == [{"pointer": "/metod", "detail": "There is no field of this name."}]
+
+
 @ONE_KIND_AT_FIRST
 def test_an_invalid_option_is_named_once(api: TestClient) -> None:
     problem = api.post(URL, json={"name": "signs", "options": {"epochs": 0}}).json()

@@ -29,6 +29,9 @@ class AsyncAccrue:
         self.url = connection.url
         self._session = Session.of(connection, patience)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
     @property
     def classifiers(self) -> AsyncClassifiers:
         """The classifiers of the key's workspace."""

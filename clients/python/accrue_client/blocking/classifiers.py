@@ -24,6 +24,9 @@ class Classifier:
         self._session = session
         self.info = info
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
     @property
     def name(self) -> str:
         """Its name."""

@@ -29,6 +29,9 @@ class Accrue:
         self.url = connection.url
         self._session = Session.of(connection, patience)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
     @property
     def classifiers(self) -> Classifiers:
         """The classifiers of the key's workspace."""

@@ -18,6 +18,9 @@ class Job:
         self.info = info
         self.upload = upload
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}: {self.info.state}>"
+
     @property
     def id(self) -> str:
         """Its id."""

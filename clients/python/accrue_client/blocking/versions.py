@@ -22,6 +22,9 @@ class Evaluation:
         self.job_id = job_id
         self.info = info
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.info.images} images, accuracy {self.accuracy}>"
+
     @property
     def accuracy(self) -> float | None:
         """The share of images that are right."""
@@ -45,6 +48,9 @@ class Version:
         self._session = session
         self.classifier = classifier
         self.info = info
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.number} of {self.classifier!r}>"
 
     @property
     def number(self) -> int:
