@@ -47,15 +47,13 @@ class QueuedJob:
 
 
 def is_next() -> ColumnElement[bool]:
-    """No job of the same classifier runs, and no older one is queued. Ids sort by time.
+    """No job of the queued job's classifier runs, and no older one is queued. Ids sort by time.
 
-    Always true of a job without a classifier: NULL equals nothing.
+    Always true of a job without a classifier.
     """
     older = aliased(Job)
-    # Two subqueries, so that each uses an index. One with OR would, for every queued job, read all
-    # jobs of its classifier or all queued jobs.
     return and_(
-        _nothing_holds(),
+        _is_free(),
         ~exists().where(
             older.classifier_id == Job.classifier_id,
             older.state == "queued",
@@ -74,7 +72,7 @@ def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     query = (
         select(Job.id, HARDWARE, Job.sent_at, Job.created_at)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
+        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free())
         .order_by(Job.id)
     )
     return [QueuedJob(*row) for row in session.execute(query)]
@@ -90,7 +88,7 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
         select(HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds())
+        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free())
     )
     return [
         (hardware, max(moment, not_before or moment))
@@ -113,9 +111,7 @@ def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
     query = (
         select(Job.id)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(
-            QUEUED, Job.id.in_(_first_queued()), is_due(now), _nothing_holds(), hardware == HARDWARE
-        )
+        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free(), hardware == HARDWARE)
         .order_by(at.nulls_first(), Job.id)
     )
     return list(session.scalars(query))
@@ -131,14 +127,21 @@ def _first_queued() -> CompoundSelect[tuple[str]]:
     return union_all(first.group_by(Job.classifier_id), alone)
 
 
-def _nothing_holds() -> ColumnElement[bool]:
-    """No other job of the same classifier runs."""
+def _is_free() -> ColumnElement[bool]:
+    """No job of the queued job's classifier runs.
+
+    What runs is read once for all queued jobs: it is little. Asked for each of them, PostgreSQL may
+    read all jobs of its classifier.
+    """
     holder = aliased(Job)
-    return ~exists().where(
-        holder.classifier_id == Job.classifier_id,
-        holder.id != Job.id,
-        holder.state.in_(HOLDING_STATES),
+    # Written out, as above.
+    states: list[ColumnElement[str]] = [
+        literal_column(f"'{state}'") for state in HOLDING_STATES
+    ]
+    held = select(holder.classifier_id).where(
+        holder.state.in_(states), holder.classifier_id.is_not(None)
     )
+    return or_(Job.classifier_id.is_(None), Job.classifier_id.not_in(held))
 
 
 def last_worked_on(classifier_id: ColumnExpressionArgument[Any]) -> ScalarSelect[datetime | None]:
