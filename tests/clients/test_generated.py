@@ -19,6 +19,7 @@ from app.storage import BlobStore
 from tests.app import learnt
 from tests.app.api.test_event_stream import serving
 from tests.app.learnt import png
+from tests.docs.blocks import snippets
 from tests.e2e.harness import zip_of
 
 pytestmark = [
@@ -28,15 +29,11 @@ pytestmark = [
 
 CALLS = Path(__file__).parent / "generated"
 PYTHON_TOOL = "openapi-python-client==0.29.1"
-# Answers whose types the generator does not know are files.
+# The page says which answers are files: the generator does not know their types.
 PYTHON_CONFIG = {
     "post_hooks": [],
     "package_name_override": "accrue_generated",
-    "content_type_overrides": {
-        "image/*": "application/octet-stream",
-        "application/x-tar": "application/octet-stream",
-        "application/onnx": "application/octet-stream",
-    },
+    **json.loads(snippets("docs/api.md", "json")[-1]),
 }
 NODE_TOOLS = (
     "openapi-typescript@7.13.0",

@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
-# With its language, or the end of one block would begin another.
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+from tests.docs.blocks import blocks
 
 # Classes of the examples, which are names of fields where they are counted.
 _LABELS = {"stop", "yield", "pizza"}
@@ -15,28 +13,41 @@ _LABELS = {"stop", "yield", "pizza"}
 
 @dataclass(frozen=True)
 class Command:
-    """What follows a `$`, with the lines that belong to it, and the answer below it."""
+    """A command with the lines that belong to it, and the answer below it."""
 
     line: int
     text: str
     answer: str
 
 
-def commands(page: Path) -> Iterator[Command]:
-    """Yield the commands of a page in their order."""
-    text = page.read_text()
-    for block in _BLOCK.finditer(text):
-        first = text[: block.start()].count("\n") + 2
-        lines = block[2].splitlines()
-        starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
-        for start, end in pairwise([*starts, len(lines)]):
-            length = _length(lines[start:end])
-            answer = (line for line in lines[start + length : end] if not line.startswith("# "))
-            yield Command(
-                first + start,
-                "\n".join(lines[start : start + length]).removeprefix("$ "),
-                "\n".join(answer),
-            )
+def commands(page: str) -> Iterator[Command]:
+    """Yield the commands of a page in their order: those behind a `$`, and all in a block `sh`."""
+    for block in blocks(page):
+        lines = block.text.splitlines()
+        if block.language == "sh":
+            yield from _script(lines, block.line)
+        elif not block.language:
+            yield from _transcript(lines, block.line)
+
+
+def _script(lines: list[str], first: int) -> Iterator[Command]:
+    start = 0
+    while start < len(lines):
+        length = _length(lines[start:])
+        yield Command(first + start, "\n".join(lines[start : start + length]), "")
+        start += length
+
+
+def _transcript(lines: list[str], first: int) -> Iterator[Command]:
+    starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+    for start, end in pairwise([*starts, len(lines)]):
+        length = _length(lines[start:end])
+        answer = (line for line in lines[start + length : end] if not line.startswith("# "))
+        yield Command(
+            first + start,
+            "\n".join(lines[start : start + length]).removeprefix("$ "),
+            "\n".join(answer),
+        )
 
 
 def _length(lines: list[str]) -> int:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.e2e.harness import Digits, Service
+from tests.e2e.reader import Reader
 from tests.servers import OwnPostgres, OwnRedis
 
 
@@ -101,3 +102,25 @@ def either_service(request: pytest.FixtureRequest) -> Service:
         return shared
     production: Production = request.getfixturevalue("shared_production")
     return production.service
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Callable[..., Reader]]:
+    """A function that makes a reader of a service, or of none yet."""
+    readers: list[Reader] = []
+
+    def make(service: Service | None, **environment: str) -> Reader:
+        readers.append(Reader(tmp_path, service and service.http, **environment))
+        return readers[-1]
+
+    yield make
+    for reader in readers:
+        reader.close()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Service]:
+    """A service with nothing in it."""
+    service = Service(tmp_path / "alone")
+    yield service
+    service.stop()

@@ -1,16 +1,13 @@
-"""The snippets of docs/python-client.md run one after another, as a reader would type them."""
+"""The snippets about the Python client run one after another, as a reader would type them."""
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.blocks import snippets
 from tests.e2e.harness import Digits, Service
-
-PAGE = ROOT / "docs" / "python-client.md"
 
 
 def test_every_snippet_runs(
@@ -28,14 +25,15 @@ def test_every_snippet_runs(
                 shutil.copy(image, target)
     shutil.copy(digits.images(1, "test")[0], tmp_path / "new.jpg")
     monkeypatch.chdir(tmp_path)
-    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(snippets) == 7
     names: dict[str, Any] = {}
-    for snippet in snippets:
+    for number, snippet in enumerate(snippets("docs/python-client.md", "python")):
         code = snippet.replace("http://127.0.0.1:8000", service.url)
-        exec(compile(code, PAGE, "exec"), names)
+        exec(compile(code, f"snippet {number}", "exec"), names)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "1"
     assert "4 0" in said
     assert any(line.startswith("classifier-not-found 404") for line in said)
     assert (tmp_path / "flowers.tar").stat().st_size > 1000
+    # The page of the package begins in the same way.
+    (first,) = snippets("clients/python/README.md", "python")
+    assert snippets("docs/python-client.md", "python")[0].startswith(first)

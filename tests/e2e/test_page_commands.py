@@ -2,152 +2,54 @@
 
 import base64
 import io
-import os
-import re
+import json
 import shutil
-import subprocess
-import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
-from tests.docs.commands import Command, commands, keys
-from tests.docs.pages import ROOT
-from tests.e2e.harness import Service, wait_for
+from tests.docs.blocks import snippets
+from tests.docs.shapes import differences
+from tests.e2e.harness import Service
+from tests.e2e.reader import Reader
 from tests.pictures import png as picture
 
 pytestmark = pytest.mark.slow
 
-# They are about the machine that the reader has, or run for good.
-NOT_TYPED = ("cd accrue", ". .venv/bin/activate", "accrue up", "ACCRUE_KEYS=required accrue up")
-# Generators make clients in tests/clients/test_generated.py.
-ELSEWHERE = ("npx ", "openapi-python-client ")
-_ID = re.compile(r"\b(job|upl|key)_[0-9a-z]{16,}")
-_END = "end of the command"
-
-
-class Reader:
-    """A shell in a folder, in which a reader follows a page with a service of their own."""
-
-    def __init__(self, folder: Path, http: httpx.Client | None, **environment: str) -> None:
-        self.folder, self.http = folder, http
-        url = "http://127.0.0.1:9" if http is None else str(http.base_url).rstrip("/")
-        self.seen: dict[str, str] = {}
-        self.replaced = {
-            "http://127.0.0.1:8000": url,
-            "https://accrue.example.org": url,
-        }
-        tools = folder / ".tools"
-        tools.mkdir()
-        # What fails is to be seen: the status, and the problem that is answered.
-        shim = (
-            '#!/bin/sh\ncase " $* " in *" -f "*) ;; *) set -- --fail-with-body "$@" ;; esac\n'
-            f'exec {shutil.which("curl")} -sS "$@"\n'
-        )
-        (tools / "curl").write_text(shim)
-        (tools / "curl").chmod(0o755)
-        path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        own = {"PATH": path, "ACCRUE_URL": url, "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
-        own |= {"U": url, "J": "Content-Type: application/json"}
-        self.shell = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "-o", "pipefail"],
-            cwd=folder,
-            env=os.environ | own | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def close(self) -> None:
-        assert self.shell.stdin is not None
-        self.shell.stdin.close()
-        self.shell.wait(20)
-
-    def follow(self, page: str, prepare: Callable[[str], str] = lambda text: text) -> None:
-        """Type the commands of a page, each once the jobs of the one before have ended."""
-        for command in commands(ROOT / page):
-            if command.text.startswith((*NOT_TYPED, *ELSEWHERE)):
-                continue
-            text = _ID.sub(lambda found: self.seen.get(found[1], found[0]), command.text)
-            said = self.type(prepare(text), f"{page}:{command.line}")
-            self._compare(command, said, page)
-            self._wait()
-
-    def type(self, text: str, where: str) -> str:
-        """Run a command; return its status and what it says."""
-        for shown, real in self.replaced.items():
-            text = text.replace(shown, real)
-        assert self.shell.stdin is not None
-        assert self.shell.stdout is not None
-        self.shell.stdin.write(f"{{ {text}\n}} </dev/null\nended=$?; echo; echo {_END} $ended\n")
-        self.shell.stdin.flush()
-        lines: list[str] = []
-        for line in self.shell.stdout:
-            if line.startswith(_END):
-                break
-            lines.append(line)
-        said = "".join(lines)
-        ended = int(line.removeprefix(_END))
-        assert ended == 0 or refusal(said) is not None, f"{where}: {text}\n{said}"
-        for found in _ID.finditer(said):
-            self.seen[found[1]] = found[0]
-        return said
-
-    def _compare(self, command: Command, said: str, page: str) -> None:
-        where = f"{page}:{command.line}: {command.text}\n{said}"
-        assert refusal(command.answer) == refusal(said), where
-        if "{" in command.answer and '"data":[]' not in said:
-            assert keys(command.answer) <= keys(said), where
-        elif command.answer and "…" not in command.answer.splitlines()[0]:
-            first = command.answer.splitlines()[0]
-            assert plain(first) in plain(said), where
-
-    def _wait(self) -> None:
-        if (http := self.http) is not None:
-            unfinished = {"state": "queued,running,cancelling"}
-            wait_for(lambda: not http.get("/v1/jobs", params=unfinished).json()["data"])
-
-
-def refusal(said: str) -> str | None:
-    """The code of the problem that was answered, or what a command says of it."""
-    found = re.search(r'"code": ?"([a-z-]+)"|^error: ([^:]+):', said, re.MULTILINE)
-    return found and (found[1] or found[2])
-
-
-def plain(text: str) -> str:
-    """The words of a text: numbers, ids and the width of columns differ."""
-    return " ".join(re.sub(r"\w*\d[\w.,:]*|[━─]+", "#", text).split())
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Iterator[Callable[..., Reader]]:
-    """A function that makes a reader of a service, or of none yet."""
-    readers: list[Reader] = []
-
-    def make(service: Service | None, **environment: str) -> Reader:
-        readers.append(Reader(tmp_path, service and service.http, **environment))
-        return readers[-1]
-
-    yield make
-    for reader in readers:
-        reader.close()
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Service]:
-    """A service with nothing in it."""
-    service = Service(tmp_path / "alone")
-    yield service
-    service.stop()
-
 
 def test_readme(read: Callable[..., Reader], alone: Service) -> None:
-    read(alone).follow("README.md")
+    reader = read(alone)
+    reader.follow("README.md")
+    compare_answers(alone, reader.folder / "digits/test/3/004.png")
+
+
+def compare_answers(service: Service, image: Path) -> None:
+    """Compare what docs/api.md shows of a classifier of digits with what the service answers."""
+
+    def get(path: str) -> Any:
+        return service.http.get(path).raise_for_status().json()
+
+    texts = snippets("docs/api.md", "json")
+    _, upload, deliveries, in_list, version, prediction, _ = map(json.loads, texts)
+    # An address that needs no name server, and is tried in vain.
+    webhook = {"url": "https://1.1.1.1", "secret": "whsec_" + "A" * 32}
+    body = {"kind": "evaluate", "webhook": webhook}
+    job = service.http.post("/v1/classifiers/digits/jobs", json=body).json()["id"]
+    service.finished(job)
+    versions = "/v1/classifiers/digits/versions"
+    for shown, real in (
+        (upload, get("/v1/uploads")["data"][0]),
+        (deliveries, get(f"/v1/jobs/{job}/deliveries")),
+        (in_list, get(versions)["data"][0]),
+        (version, get(f"{versions}/2")),
+        (prediction, service.predict("digits", image.read_bytes(), version=2)),
+    ):
+        found = list(differences(shown, real))
+        assert not found, "\n".join(found)
 
 
 def test_quickstart(read: Callable[..., Reader], alone: Service) -> None:
@@ -162,6 +64,11 @@ def test_quickstart(read: Callable[..., Reader], alone: Service) -> None:
         return text.replace("--seconds 60", "--seconds 1").replace("epochs=15", "epochs=1")
 
     reader.follow("docs/quickstart.md", prepare)
+    (tree,) = snippets("docs/quickstart.md", "text")
+    top, *below = tree.splitlines()
+    for folder, *images in map(str.split, below):
+        for image in images[:-1]:  # the last one is an ellipsis
+            assert (reader.folder / top / folder / image).is_file()
     assert (reader.folder / "evaluation.png").exists()
     assert (reader.folder / "accrue-bench.json").exists()
 
@@ -246,6 +153,7 @@ def test_api(read: Callable[..., Reader], alone: Service) -> None:
     alone.create("signs", memory={"exemplars": 200}, validation_fraction=0.1, image_size=16)
     prepare = Api(alone)
     reader.follow("docs/api.md", prepare)
+    (reader.folder / "signs.zip").unlink()  # an export does not replace a file
     reader.follow("docs/export.md")
     alone.http.delete("/v1/classifiers/signs?confirm=signs").raise_for_status()
     if shutil.which("jq"):

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
 from app.settings import Settings
+from tests.docs.blocks import snippets
 from tests.docs.pages import literals, rows, section
 from tests.monitoring.files import (
     DASHBOARD,
@@ -40,6 +41,16 @@ def exposed(settings: Settings) -> set[str]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
         names |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
     return names
+
+
+def test_a_prometheus_of_ones_own_is_configured_as_ours_is() -> None:
+    (shown,) = snippets("docs/monitoring.md", "yaml")
+    (job,) = yaml.safe_load(shown)["scrape_configs"]
+    (ours,) = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    assert job["job_name"] == ours["job_name"]  # alerts and dashboard go by it
+    assert job["authorization"].keys() == ours["authorization"].keys()
+    assert job.keys() - ours.keys() == {"static_configs"}
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8000"]}]
 
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

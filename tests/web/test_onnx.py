@@ -1,6 +1,5 @@
 """The JavaScript of docs/export.md runs in a browser, and says what the service says."""
 
-import re
 import shutil
 import subprocess
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.docs.pages import ROOT
+from tests.docs.blocks import snippets
 from tests.e2e.harness import Service, zip_of
 from tests.pictures import png as picture
 
@@ -68,9 +67,7 @@ def test_the_snippet_answers_as_the_service_does(
     model = service.http.get(export, params={"format": "onnx"}).raise_for_status()
     (runtime / "signs.onnx").write_bytes(model.content)
     (runtime / "index.html").write_text('<!doctype html><script src="ort.min.js"></script>')
-    (snippet,) = re.findall(
-        r"```js\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL
-    )
+    (snippet,) = snippets("docs/export.md", "js")
     page = browser.new_page()
     page.goto(site)
     for image in (images["0/2.png"], images["1/5.png"], picture(99, 8, 8)):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,6 +22,7 @@ from PIL import Image
 
 from tests.app.learnt import LABELS, SIZE, Published, png
 from tests.databases import ONE_KIND_AT_FIRST
+from tests.docs.blocks import snippets
 from tests.pictures import png as picture
 
 PNG = {"content-type": "image/png"}
@@ -106,6 +109,32 @@ def test_pytorch_alone_answers_as_the_service_does(
     for result, scores in zip(results, found["scores"], strict=True):
         for entry in result["ranked"]:
             assert scores[labels.index(entry["label"])] == pytest.approx(entry["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("number", "query", "name"), [(0, "", "onnx"), (1, "?format=torch", "zip")]
+)
+def test_the_python_of_the_page_prints_what_the_service_answers(
+    api: TestClient, publish: Publish, tmp_path: Path, number: int, query: str, name: str
+) -> None:
+    publish(1, held_out=30)
+    file = tmp_path / f"signs.{name}"
+    file.write_bytes(built(api, query).content)
+    if name == "zip":
+        shutil.unpack_archive(file, tmp_path / "signs")
+    (tmp_path / "photo.jpg").write_bytes(png(3))
+    done = subprocess.run(
+        [sys.executable, "-c", snippets("docs/export.md", "python")[number]],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (result,) = api.post("/predict", content=png(3), headers=PNG).json()["results"]
+    assert done.stdout.startswith(f"{result['label']} {{")
+    for entry in result["ranked"]:
+        (score,) = re.findall(rf"'{re.escape(entry['label'])}': ([\d.e-]+)", done.stdout)
+        assert float(score) == pytest.approx(entry["score"], abs=1e-3)
 
 
 @pytest.mark.parametrize(("method", "number"), [("icarl", 1), ("packnet", 0)])

@@ -18,6 +18,7 @@ from tests.app.keyed import new_key
 from tests.app.learnt import LABELS, SIZE, png
 from tests.app.services.label_studio.site import Site, annotated, site
 from tests.databases import ONE_KIND_AT_FIRST
+from tests.docs.blocks import snippets
 from tests.pictures import encode
 
 pytestmark = ONE_KIND_AT_FIRST
@@ -93,6 +94,8 @@ def test_a_project_is_connected(settings: Settings, database: Database, store: B
         assert setup.json() == {"model_version": None}
         learnt.publish(database, store, "signs", 0)
         assert running.http.post(f"{BASE}/setup", json=body).json() == {"model_version": "signs 1"}
+        (shown,) = snippets("docs/label-studio.md", "xml")
+        running.http.post(f"{BASE}/setup", json={**body, "schema": shown}).raise_for_status()
         bad = running.http.post(f"{BASE}/setup", json={**body, "schema": "<View></View>"})
         assert (bad.status_code, bad.json()["code"]) == (422, "invalid-labelling-config")
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.app.api.test_v2 import FILES, two_versions
 from tests.app.keyed import bearer, new_key
 from tests.app.learnt import LABELS
 from tests.databases import ONE_KIND_AT_FIRST
+from tests.docs.blocks import snippets
 
 # It wants another greenlet than what is locked, so `make test-triton` has it beside that.
 triton = pytest.importorskip("tritonclient.http", reason="run make test-triton")
@@ -68,6 +70,18 @@ def check(result: Any, results: list[dict[str, Any]]) -> None:
     assert result.as_numpy("p_known").tolist() == pytest.approx(
         [each["p_known"] for each in results]
     )
+
+
+def test_the_page_prints_what_the_service_answers(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sign.jpg").write_bytes(FILES[0])
+    (code,) = snippets("docs/inference-protocol.md", "python")
+    url = running.http.base_url
+    exec(code.replace("127.0.0.1:8000", f"{url.host}:{url.port}"), {})
+    said = capsys.readouterr().out
+    assert expected(running)[0]["label"] in said
 
 
 def test_files_and_pixels_get_the_predictions_of_the_service(running: Running, client: Any) -> None:

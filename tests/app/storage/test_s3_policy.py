@@ -2,24 +2,18 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from app.storage import BlobStore, open_store, s3_parts
+from tests.docs.blocks import snippets
 from tests.s3 import BUCKET, S3Server
 
-DOCS = Path(__file__).parents[3] / "docs" / "object-storage.md"
-(POLICY,) = [
-    json.loads(block)
-    for block in re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    if "arn:aws:s3" in block
-]
+POLICY = json.loads(*snippets("docs/object-storage.md", "json"))
 ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
 URL = f"s3://{BUCKET}/prefix"
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import secrets
 import ssl
 import subprocess
@@ -29,6 +28,8 @@ from app.settings import Settings
 from tests.app.receiver import Receiver, sending, wait_until
 from tests.app.services.steps.test_learning import finish
 from tests.databases import ONE_KIND_AT_FIRST
+from tests.docs.blocks import snippets
+from tests.docs.commands import keys
 from tests.worker.harness import WORKSPACE, Service, nothing
 from worker.lease import Lease
 from worker.protocol import Failure
@@ -90,10 +91,8 @@ def settled(service: Service, job_id: str) -> Callable[[], bool]:
 
 def snippet() -> Callable[..., None]:
     """The code in docs/api.md that users copy."""
-    page = Path("docs/api.md").read_text()
-    (code,) = re.findall(r"```python\n(import base64.+?)```", page, re.DOTALL)
     found: dict[str, Any] = {}
-    exec(code, found)
+    exec(*snippets("docs/api.md", "python"), found)
     verify: Callable[..., None] = found["verify"]
     return verify
 
@@ -212,6 +211,10 @@ def test_a_delivery_arrives_signed(
     assert request.headers["content-type"] == "application/json"
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert json.loads(request.body) == payloads(service)[0]
+    (shown,) = snippets("docs/api.md", "http")
+    headers, _, body = shown.partition("\n\n")
+    assert {line.partition(":")[0] for line in headers.splitlines()} <= set(request.headers)
+    assert keys(body) <= keys(request.body.decode())
     verify = snippet()
     verify(SECRET, request.headers, request.body)
     with pytest.raises(ValueError, match="not signed"):
