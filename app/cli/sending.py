@@ -44,9 +44,9 @@ def send(
         row = progress.add_task("", total=None)
 
         def tell(told: Told) -> None:
-            nonlocal upload_id
+            nonlocal upload_id, resumable
             if isinstance(told, Sending):
-                upload_id = told.upload_id
+                upload_id, resumable = told.upload_id, resumable and told.resumable
                 progress.update(row, completed=told.done, total=told.total)
 
         named: GroupBy | None = None if group is None else group.value

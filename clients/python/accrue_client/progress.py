@@ -12,11 +12,15 @@ _LINE = 78
 
 @dataclass(frozen=True)
 class Sending:
-    """How many of the images have arrived. `upload_id` is None until the first have."""
+    """How many of the images, or of several archives, have arrived.
+
+    `upload_id` is None until the first have. `resumable`: the upload can be continued.
+    """
 
     done: int
     total: int
     upload_id: str | None = None
+    resumable: bool = True
 
 
 Told = Sending | JobView

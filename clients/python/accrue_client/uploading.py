@@ -90,7 +90,7 @@ def _send_archives(
     try:
         for done, (archive, own) in enumerate(archives):
             upload_id = None if answer is None else answer["id"]
-            tell(Sending(done, len(archives), upload_id))
+            tell(Sending(done, len(archives), upload_id, resumable=False))
             try:
                 answer = yield from _send_archive(
                     api, archive, upload_id, {**query, "split": split or own}

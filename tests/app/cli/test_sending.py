@@ -1,6 +1,8 @@
-"""A folder of which a later part is refused, against a small HTTP server."""
+"""A folder of which a later part is refused or interrupted, against a small HTTP server."""
 
 import json
+import signal
+import tarfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +26,8 @@ class Refusing(ThreadingHTTPServer):
     """Takes the first part of an upload, refuses the next, and may let the upload be deleted."""
 
     deletes = True
+    # Ctrl-C while the next part is on its way.
+    interrupts = False
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -39,6 +43,8 @@ class Refusing(ThreadingHTTPServer):
                 return 201, {"id": "upl_1"}
             case "DELETE /v1/uploads/upl_1":
                 return (204, None) if self.deletes else (401, DENIED)
+            case "POST /v1/uploads/upl_1/images" if self.interrupts:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         return 413, REFUSED
 
 
@@ -108,3 +114,22 @@ def test_another_command_takes_back_what_has_arrived(
     assert "--resume" not in str(error)
     assert server.asked[-1] == "DELETE /v1/uploads/upl_1"
     assert ("Delete it by DELETE /v1/uploads/upl_1" in printed) is not deletes
+
+
+@pytest.mark.parametrize("archives", [False, True])
+def test_an_interrupted_upload_stays_where_it_can_be_resumed(
+    server: Refusing, folder: Path, *, archives: bool
+) -> None:
+    server.interrupts = True
+    if archives:
+        for image in sorted((folder / "a").iterdir()):
+            with tarfile.open(folder / f"{image.stem}.tar", "w") as archive:
+                archive.add(image, f"a/{image.name}")
+            image.unlink()
+        (folder / "a").rmdir()
+    console = Console(record=True, width=1000)
+    client = Client(f"http://127.0.0.1:{server.server_port}")
+    with client, pytest.raises(KeyboardInterrupt):
+        send(client, folder, console, resumable=True)
+    assert ("--resume upl_1" in console.export_text()) is not archives
+    assert ("DELETE /v1/uploads/upl_1" in server.asked) is archives
