@@ -9,13 +9,6 @@ from tests.docs.pages import ROOT
 
 # The page, the language, and why no test tries it.
 LEFT_OUT = {
-    (
-        "CONTRIBUTING.md",
-        "python",
-    ): "test_recipes.py tries the method; others are parts of files.",
-    ("CONTRIBUTING.md", "text"): "A line of a set of a test.",
-    ("CONTRIBUTING.md", "toml"): "test_recipes.py reads that of the method.",
-    ("CONTRIBUTING.md", "sh"): "test_shell.py knows the target.",
     ("docs/architecture.md", "text"): "An outline for readers: test_architecture.py has the names.",
 }
 # A reader types what has no language and what is `sh`; a test takes the snippets of any other.
