@@ -122,7 +122,10 @@ class BodyLimit:
 
 
 def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The body is larger than the limit of {limit} bytes.")
+    return BodyTooLargeError(
+        f"The body is larger than the limit of {limit} bytes. Only some addresses take files, and "
+        "without a slash at their end: /docs shows which."
+    )
 
 
 class BodyPace:

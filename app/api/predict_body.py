@@ -47,6 +47,8 @@ async def images_in(
             images = await loop.run_in_executor(_READERS, read, content)
         case "zip" | "tar" | "tar.gz" | "parquet":
             raise UnsupportedBodyError("Send the images themselves; archives are for uploads.")
+        case None if not content:
+            raise UnsupportedBodyError("The body is empty. Send an image, or several in a form.")
         case None:
             kinds = ", ".join(sorted(RAW))
             raise UnsupportedBodyError(

@@ -172,10 +172,17 @@ def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
         FieldError(
             # The location of a syntax error is a position in the text, not a field.
             "" if error["type"] == "json_invalid" else pointer(error["loc"]),
-            _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, "),
+            _said(error),
         )
         for error in errors
     ]
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    match error:
+        case {"type": "json_invalid", "loc": ("body", int(at)), "ctx": {"error": why}}:
+            return f"Not JSON: {why} (character {at + 1})."
+    return _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:

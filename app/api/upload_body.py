@@ -131,6 +131,8 @@ def _choose(
             raise UnsupportedBodyError(
                 "An image alone has no class. Send it in a form: label=CLASS, and files=@FILE."
             )
+        case None if not head:
+            raise UnsupportedBodyError("The body is empty. Send a form, JSON, a zip or a tar.")
         case None:
             raise UnsupportedBodyError(
                 "Send multipart/form-data, application/json, a zip, a tar, a tar.gz or Parquet."

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from app.imaging import av1, tiff
 from app.imaging.lean import lean
-from app.imaging.recognise import is_image, recognise
+from app.imaging.recognise import damage, is_image, recognise
 from app.imaging.segments import UPRIGHT
 
 # Formats with one fixed decoder each. Formats that draw (SVG, EPS) or embed others are excluded.
@@ -80,14 +80,14 @@ def opened(data: bytes, limits: ImageLimits | None) -> Iterator[ImageFile.ImageF
         raise
     except UnidentifiedImageError as error:
         other = recognise(data)
-        if other is not None and is_image(data):
-            raise UnreadableImageError(other) from error
+        if is_image(data):
+            raise UnreadableImageError(other or damage(data)) from error
         but = "" if other is None else f" but {other}"
         raise UnreadableImageError(f"not an image in {', '.join(FORMATS)}{but}") from error
     except Image.DecompressionBombError as error:
         raise TooLargeError("the image has far too many pixels") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything
-        raise UnreadableImageError("the image is damaged or truncated") from error
+        raise UnreadableImageError(damage(data)) from error
 
 
 def _check_pixels(image: ImageFile.ImageFile, data: bytes, most: int) -> None:

@@ -48,6 +48,8 @@ _OTHERS = tuple(
     )
 )  # fmt: skip
 _LOOKED_AT = 1024
+# What curl -d makes of a JPEG. An intact one has zeros in lengths and behind names.
+_JPEG_AS_TEXT = re.compile(rb"\xff\xd8\xff[^\0]{16,}\Z")
 
 
 def is_image(data: bytes) -> bool:
@@ -59,3 +61,10 @@ def recognise(data: bytes) -> str | None:
     """Return what bytes are that could not be opened, and what to do; None if not known."""
     head = data[:_LOOKED_AT]
     return next((what for pattern, what in _OTHERS if pattern.match(head)), None)
+
+
+def damage(data: bytes) -> str:
+    """Return what is wrong with an image that begins like one, but cannot be decoded."""
+    if _JPEG_AS_TEXT.match(data[:_LOOKED_AT]):
+        return f"a JPEG whose zeros and line ends were left out: {_SENT} (--data-binary)"
+    return "the image is damaged or truncated"

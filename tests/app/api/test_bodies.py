@@ -170,7 +170,7 @@ def test_an_old_tar_has_no_mark_and_is_what_it_is_said_to_be(api: TestClient) ->
         (png(), None, "label=CLASS"),
         (tarred("w:gz"), "application/json", "without Content-Encoding"),
         (b"label=stop&files=a.png", FORM, "Send multipart/form-data"),
-        (b"", None, "Send multipart/form-data"),
+        (b"", None, "The body is empty. Send a form"),
     ],
 )
 def test_other_bodies_get_the_remedy(
@@ -251,6 +251,8 @@ def test_what_is_no_image_is_named(api: TestClient, publish: Publish) -> None:
     assert "HEIF" in said(post(api, "/predict", heif, "image/heic"), 422)
     assert "for uploads" in said(post(api, "/predict", zipped(), "application/zip"), 415)
     assert "Content-Encoding" in said(post(api, "/predict", b"\x1f\x8b", "application/json"), 415)
+    # As curl does with a file that is not there.
+    assert "The body is empty" in said(post(api, "/predict", b"", None), 415)
     view = post(api, "/v1/uploads", *multipart(
         ('content-disposition: form-data; name="label"', b"stop"),
         ('content-disposition: form-data; name="files"; filename="1.jpg"', png(1)),

@@ -131,6 +131,19 @@ def test_a_field_that_there_is_not_is_said_so(api: TestClient) -> None:
     assert problem["errors"] == [{"pointer": "/metod", "detail": "There is no field of this name."}]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{'name': 'x'}", "Expecting property name enclosed in double quotes (character 2)."),
+        ('{"name": "x"', "Expecting ',' delimiter (character 13)."),
+    ],
+)
+def test_where_json_is_wrong_is_said(api: TestClient, content: str, said: str) -> None:
+    answer = api.post(URL, content=content, headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"pointer": "", "detail": f"Not JSON: {said}"}]
+
+
 @ONE_KIND_AT_FIRST
 def test_an_invalid_option_is_named_once(api: TestClient) -> None:
     problem = api.post(URL, json={"name": "signs", "options": {"epochs": 0}}).json()

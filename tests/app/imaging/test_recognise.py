@@ -75,6 +75,18 @@ def test_other_formats_are_named_with_a_remedy(said: str) -> None:
     assert ": " in str(caught.value)
 
 
+def test_a_jpeg_that_curl_sent_as_text() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    of_camera = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(of_camera, "JPEG", exif=exif)
+    for sent in (jpeg(0, 64, 64), of_camera.getvalue()):
+        with pytest.raises(UnreadableImageError, match=r"line ends were left out: .*--data-binary"):
+            sanitise(sent.translate(None, delete=b"\r\n\0"), LIMITS)
+        with pytest.raises(UnreadableImageError, match="the image is damaged or truncated"):
+            sanitise(sent[:600], LIMITS)
+
+
 @pytest.mark.parametrize("data", [b"notes", b"\0" * 20, b"BM is a text"])
 def test_what_is_not_known_is_not_guessed(data: bytes) -> None:
     assert not is_image(data)
