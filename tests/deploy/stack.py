@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.deploy.docker import compose_command, docker, inspect, run
+from tests.deploy.page import shown
 from tests.e2e.harness import ServiceClient, wait_for
 
 # Characters with a meaning in URLs and commands.
@@ -66,8 +67,9 @@ class Stack(ServiceClient):
         self.connect()
 
     def admin_key(self) -> str:
-        """The first admin key, read as docs/deployment.md says."""
-        return self.compose("run", "--rm", "-T", "migrate", "cat /keys/admin").stdout.strip()
+        """The first admin key, read as docs/deployment.md says, but without a terminal."""
+        run, *arguments = shown("cat /keys/admin")
+        return self.compose(run, "-T", *arguments).stdout.strip()
 
     def connect(self) -> None:
         """Find the port of the API, which may change at a start, and wait for an answer."""

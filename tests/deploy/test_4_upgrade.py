@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.deploy.page import shown
 from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits, wait_for
@@ -22,7 +23,7 @@ def test_the_previous_schema_is_upgraded_with_its_data(
     newest = stack.python(_MIGRATE + "print(migrations.current(url))")
 
     with report.step("upgrade from the previous schema, with data in it") as step:
-        stack.compose("stop", "api", "worker")
+        stack.compose(*shown("stop"))
         stack.python(_MIGRATE + "migrations.downgrade(url, '-1')")
         older = stack.python(_MIGRATE + "print(migrations.current(url))")
         assert older != newest

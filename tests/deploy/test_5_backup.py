@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from tests.deploy.docker import docker
+from tests.deploy.page import shown
 from tests.deploy.report import DeployReport
 from tests.deploy.stack import Stack
 from tests.e2e.harness import Digits
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
 
-RUN = ("run", "--rm", "-T", "--no-deps")
-TAR = (*RUN, "--entrypoint", "tar", "worker", "-C", "/data")
+# What goes through pipes is no text.
+BYTES: dict[str, Any] = {"text": False, "encoding": None}
 # The user of the containers, to whom the folder of a backup belongs.
 ACCRUE = 10001
 
@@ -47,7 +48,7 @@ def fresh(image: str, tmp_path: Path) -> Iterator[Stack]:
     fresh = Stack(tmp_path, f"{image}-restored")
     try:
         fresh.compose("build")
-        fresh.compose("up", "-d", "postgres")
+        fresh.compose(*shown("up", "postgres"))
         fresh.wait_healthy("postgres")
         yield fresh
     finally:
@@ -78,11 +79,14 @@ def test_a_backup_of_accrue_is_restored(
         os.chown(folder, ACCRUE, ACCRUE)
     else:
         folder.chmod(0o777)
-    mounted = (*RUN, "-v", f"{folder}:/backup", "worker")
+
+    def here(command: list[str]) -> list[str]:
+        return [word.replace("$PWD/backup", str(folder)) for word in command]
+
     with report.step("`accrue backup` of the running deployment") as step:
-        step.found = stack.compose(*mounted, "backup", "/backup/accrue").stdout.splitlines()[-1]
+        step.found = stack.compose(*here(shown("backup"))).stdout.splitlines()[-1]
     with report.step("`accrue restore` into a fresh deployment, until it answers") as step:
-        fresh.compose(*mounted, "restore", "/backup/accrue")
+        fresh.compose(*here(shown("restore")))
         require_restored(fresh, stack, before, digits)
         step.found = "the same key, and the same answers to the last digit"
 
@@ -92,24 +96,13 @@ def test_a_dump_and_the_blobs_are_restored(
 ) -> None:
     with report.step("dump of the running deployment") as step:
         # The database first: blobs never change, and none that it names is removed for a day.
-        dump = stack.compose(
-            *("exec", "-T", "postgres", "pg_dump", "-U", "accrue", "-Fc", "accrue"),
-            text=False,
-            encoding=None,
-        ).stdout
+        dump = stack.compose(*shown("pg_dump"), **BYTES).stdout
         # What is being written meanwhile is no part of it, and would make tar fail as it goes.
-        without = ("--exclude", "blobs/incoming")
-        blobs = stack.compose(*TAR, *without, "-cf", "-", "blobs", text=False, encoding=None).stdout
+        blobs = stack.compose(*shown("tar", "-cf"), **BYTES).stdout
         step.found = f"database {len(dump) / 1e3:.0f} kB, blobs {len(blobs) / 1e6:.1f} MB"
     with report.step("restore into a fresh deployment, until it answers") as step:
-        fresh.compose(
-            *("exec", "-T", "postgres", "pg_restore", "-U", "accrue", "-d", "accrue"),
-            "--exit-on-error",
-            text=False,
-            encoding=None,
-            input=dump,
-        )
-        fresh.compose(*TAR, "-xf", "-", text=False, encoding=None, input=blobs)
+        fresh.compose(*shown("pg_restore"), **BYTES, input=dump)
+        fresh.compose(*shown("tar", "-xf"), **BYTES, input=blobs)
         require_restored(fresh, stack, before, digits)
         step.found = "the same key, and the same answers to the last digit"
     assert fresh.learn("kept", digits.zip([4, 5])) == 3

@@ -75,6 +75,8 @@ def check(text: str) -> None:
     for program, *words in simple(text):
         if program == "docker" and words[0] == "compose":
             compose(words[1:])
+        elif program == "docker" and words[0] == "exec":
+            accrue(words[words.index("accrue", 2) + 1 :])
         elif program == "make":
             make(words)
         elif program == "accrue":

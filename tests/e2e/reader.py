@@ -23,7 +23,7 @@ NOT_TYPED = {
     "accrue up": "It runs for good: each test has a service,",
     "ACCRUE_KEYS=required accrue up": "which asks for keys where the page does,",
     "ACCRUE_TRAIN_THREADS=1 OMP_NUM_THREADS=1 accrue up": "and has one thread.",
-    "docker ": "It needs Docker: tests/deploy does the same (make test-deploy),",
+    "docker ": "It needs Docker: tests/deploy types it (make test-deploy; test_page.py),",
     "cp .env.example": "with settings of its own,",
     "mkdir backup && sudo chown": "and a folder that belongs to the containers.",
     "npx ": "Generators make clients in tests/clients/test_generated.py.",
