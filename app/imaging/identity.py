@@ -37,10 +37,13 @@ class Identity(NamedTuple):
     look: str | None
 
 
-def identify(rgb: Image.Image) -> Identity:
-    """Return what an image is recognised by; `rgb` is the result of `to_rgb`."""
+def identify(rgb: Image.Image, pixels: NDArray[np.uint8] | None = None) -> Identity:
+    """Return what an image is recognised by; `rgb` is the result of `to_rgb`.
+
+    `pixels` [H, W, 3] are its own, where they are at hand: Pillow would have to copy them.
+    """
     digest = hashlib.sha256(b"%d %d " % rgb.size)
-    digest.update(rgb.tobytes())
+    digest.update(rgb.tobytes() if pixels is None else pixels.data)
     return Identity(digest.hexdigest(), _look(rgb))
 
 

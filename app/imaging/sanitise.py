@@ -66,7 +66,8 @@ def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
             pixels = unblended(image)
         else:
             pixels = turned_upright(Image.fromarray(decoded), turned)
-            del decoded  # large
+        identity = identify(blended(pixels), decoded if turned == UPRIGHT else None)
+        del decoded  # large
         stripped = _without_metadata(data, image, jpeg)
         media_type = _MEDIA_TYPES.get(image.format or "", "")
         must_stay_jpeg = scales_while_decoding(image)
@@ -75,7 +76,7 @@ def sanitise(data: bytes, limits: ImageLimits) -> SanitisedImage:
         if must_stay_jpeg:
             raise UnreadableImageError("the JPEG's structure is damaged or unusual")
         stripped, media_type = _as_png(pixels), "image/png"
-    return SanitisedImage(stripped, media_type, *pixels.size, identify(blended(pixels)))
+    return SanitisedImage(stripped, media_type, *pixels.size, identity)
 
 
 def _without_metadata(data: bytes, image: ImageFile.ImageFile, jpeg: bytes | None) -> bytes | None:

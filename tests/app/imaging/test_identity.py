@@ -1,12 +1,13 @@
 """The same picture in other files is recognised, and other pictures are not taken for it."""
 
+import io
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.imaging.identity import identify
 from app.imaging.likeness import pairs_alike
@@ -47,6 +48,16 @@ def turned(picture: Image.Image) -> bytes:
 def test_files_of_the_same_pixels_are_one_image(other: Callable[[Image.Image], bytes]) -> None:
     picture = Image.fromarray(pixels(width=40, height=30))
     assert identity(other(picture)) == identity(encode(picture))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_and_the_png_of_what_it_shows_are_one_image(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg = encode(Image.fromarray(pixels(width=40, height=30)), "JPEG", exif=exif)
+    with Image.open(io.BytesIO(jpeg)) as stored:
+        shown = ImageOps.exif_transpose(stored)
+    assert identity(jpeg) == identity(encode(shown))
 
 
 def test_other_pixels_are_another_image() -> None:
