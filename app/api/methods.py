@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.api.access import Router, needs
 from app.api.paging import Page
@@ -18,7 +18,7 @@ class NeedsView(BaseModel, from_attributes=True):
 
     exemplars: bool
     teacher: bool
-    task_id: bool
+    task_id: bool = Field(description="Or else a router.")
     all_images: bool
 
 
@@ -29,7 +29,7 @@ class MethodView(BaseModel, from_attributes=True):
     summary: str
     paper: str
     needs: NeedsView
-    classify: list[str]
+    classify: list[str] = Field(description="The default first.")
     options: dict[str, Any]
 
 

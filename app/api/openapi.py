@@ -19,6 +19,7 @@ from app.api import access, openapi_examples, openapi_schemas
 from app.api.answer_headers import HEADERS
 from app.api.body_kinds import UnsupportedBodyError
 from app.api.csrf import ForeignSiteError
+from app.api.form_parts import MalformedFormError
 from app.api.form_source import UploadForm
 from app.api.json_source import JsonUpload
 from app.api.openapi_schemas import SCHEMAS
@@ -60,6 +61,7 @@ MODELS: tuple[type[BaseModel], ...] = (*_UNDECLARED, *_BASES)
 # What any request may be answered, beside what `problems` knows of: said once, in `default`.
 _ANY = (
     BadRequestError,
+    MalformedFormError,
     UnauthorizedError,
     MissingScopeError,
     ForeignSiteError,

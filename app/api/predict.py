@@ -81,9 +81,9 @@ _ERRORS = (
     ClassifyNotOfferedError,
     NoHeatMapError,
     UnsupportedBodyError,
-    TooManyImagesAtOnceError,
     BodyTooLargeError,
     *FORM_ERRORS,
+    TooManyImagesAtOnceError,
     RateLimitedError,
 )
 

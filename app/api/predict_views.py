@@ -65,7 +65,7 @@ class ImageResult(BaseModel):
     known: bool | None = Field(
         description="Whether it is like images of the classes; null: cannot be told."
     )
-    p_known: float | None
+    p_known: float | None = Field(description="P-value of `known`.")
     known_why: str | None = Field(None, description="Why `known` is null.")
     ranked: list[RankedView]
     heat_map: str | None = Field(

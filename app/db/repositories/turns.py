@@ -135,9 +135,7 @@ def _is_free() -> ColumnElement[bool]:
     """
     holder = aliased(Job)
     # Written out, as above.
-    states: list[ColumnElement[str]] = [
-        literal_column(f"'{state}'") for state in HOLDING_STATES
-    ]
+    states: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in HOLDING_STATES]
     held = select(holder.classifier_id).where(
         holder.state.in_(states), holder.classifier_id.is_not(None)
     )

@@ -83,7 +83,7 @@ class KeySummary(BaseModel):
     state: State
     created_at: datetime
     created_by: str | None = Field(description="A key's id; null: made on the service's machine.")
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(description="Null: never.")
     last_used_at: datetime | None = Field(description="Exact to about a minute.")
     revoked_at: datetime | None
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.db.engine import Database
 from app.db.repositories import workspaces as workspace_rows
@@ -14,7 +14,7 @@ class RateView(BaseModel):
 
     limit: float
     remaining: int
-    reset_seconds: int
+    reset_seconds: int = Field(description="Until one more is let in.")
 
 
 class QuotaView(BaseModel):

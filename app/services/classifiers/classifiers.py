@@ -80,7 +80,7 @@ class ClassifierPatch(AnnotationsPatch):
 class ClassifierView(ClassifierSpec):
     """A classifier as clients see it."""
 
-    live: int | None
+    live: int | None = Field(description="Number of the live version.")
     created_at: datetime
 
 

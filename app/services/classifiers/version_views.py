@@ -90,7 +90,7 @@ class MetricsView(MetricsSummary):
     """All metrics of a version."""
 
     standard_error_kind: Literal["binomial", "cluster_robust"] | None = None
-    measured_on_groups: int | None = None
+    measured_on_groups: int | None = Field(None, description="How many groups; null: none.")
     leave_one_out: LeaveOneOutView | None = Field(
         None,
         description="With fewer than 20 held out.",
@@ -143,7 +143,7 @@ class EngineView(BaseModel):
 
     name: EngineName
     precision: Literal["fp32", "bf16"] = "fp32"
-    relative_time: float | None = None
+    relative_time: float | None = Field(None, description="1: as PyTorch.")
     checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(None)
     checked_images: int = 0
     refused: dict[str, str] = Field(default_factory=dict)
@@ -182,7 +182,7 @@ class VersionView(VersionFields):
     classes: list[ClassView]
     metrics: MetricsView
     memory: MemoryView
-    new_bytes: int
+    new_bytes: int = Field(description="Not in its parent.")
     engine: EngineView | None = Field(
         None,
         description="What runs it in this process; null: not loaded.",

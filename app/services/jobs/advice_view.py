@@ -31,8 +31,8 @@ class AdviceRowView(CandidateView):
         description="`exactly`: nothing of a class is left."
     )
     residual: list[str]
-    forgetting: float | None = Field(description="Of the first half of classes by the second.")
-    cut: str | None
+    forgetting: float | None = Field(description="What the first half of the classes lost.")
+    cut: str | None = Field(description="What there was no time for.")
 
 
 class LeftOutCandidateView(CandidateView):

@@ -73,7 +73,7 @@ class EvaluationView(BaseModel):
     accuracy: float
     standard_error: float | None
     standard_error_kind: Literal["binomial", "cluster_robust"] = "binomial"
-    measured_on_groups: int | None = None
+    measured_on_groups: int | None = Field(None, description="How many groups; null: none.")
     per_class: list[ClassFiguresView]
     confusion: ConfusionView
     calibration: CalibrationView

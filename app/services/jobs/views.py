@@ -71,8 +71,8 @@ class JobNotFoundError(ServiceError, status=404, code="job-not-found"):
 class ProgressView(BaseModel):
     """How far a running job is."""
 
-    fraction: float
-    epoch: int | None
+    fraction: float = Field(description="From 0 to 1.")
+    epoch: int | None = Field(description="From 1.")
     epochs: int | None
     step: int | None
     steps: int | None
@@ -81,7 +81,7 @@ class ProgressView(BaseModel):
     eta_seconds: float | None
     held_out_accuracy: float | None = None
     best_held_out_accuracy: float | None = None
-    second_try: bool | None = None
+    second_try: bool | None = Field(None, description="Training is tried again.")
 
 
 class JobErrorView(BaseModel):
