@@ -59,10 +59,12 @@ def _without_nulls(default: Any) -> Any:
 
 def by_kind(schemas: dict[str, Any], options: list[dict[str, str]]) -> dict[str, Any]:
     """Describe one of several schemas, which their fields `kind` tell apart."""
-    mapping = {
-        schemas[option["$ref"].removeprefix(SCHEMAS)]["properties"]["kind"]["const"]: option["$ref"]
-        for option in options
-    }
+    mapping = {}
+    for option in options:
+        schema = schemas[option["$ref"].removeprefix(SCHEMAS)]
+        # Without it, openapi-typescript warns and does not tell them apart.
+        schema["type"] = "object"
+        mapping[schema["properties"]["kind"]["const"]] = option["$ref"]
     return {"oneOf": options, "discriminator": {"propertyName": "kind", "mapping": mapping}}
 
 
