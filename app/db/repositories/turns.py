@@ -8,6 +8,7 @@ classifier take turns as if they were one classifier's, but need not wait for on
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +16,10 @@ from sqlalchemy import (
     ColumnExpressionArgument,
     CompoundSelect,
     ScalarSelect,
+    Select,
+    String,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -34,6 +38,8 @@ QUEUED = Job.state == literal_column("'queued'")
 HARDWARE: Any = func.coalesce(
     Classifier.spec["hardware"].as_string(), Job.request["hardware"].as_string(), "any"
 )
+# Jobs that a worker tries to claim, one after another: other workers may be quicker.
+_CANDIDATES = 100
 
 
 @dataclass(frozen=True)
@@ -62,20 +68,14 @@ def is_next() -> ColumnElement[bool]:
     )
 
 
-def is_due(now: datetime) -> ColumnElement[bool]:
+def is_due(now: ColumnExpressionArgument[datetime] | datetime) -> ColumnElement[bool]:
     """The pause after the job's last failure is over. Younger jobs of its classifier wait too."""
     return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def waiting(session: Session, *, now: datetime) -> list[QueuedJob]:
     """Return the queued jobs that could be claimed now, oldest first."""
-    query = (
-        select(Job.id, HARDWARE, Job.sent_at, Job.created_at)
-        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free())
-        .order_by(Job.id)
-    )
-    return [QueuedJob(*row) for row in session.execute(query)]
+    return [QueuedJob(*row) for row in session.execute(_select_waiting(), {"now": now})]
 
 
 def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetime]]:
@@ -88,11 +88,11 @@ def waiting_since(session: Session, *, now: datetime) -> list[tuple[str, datetim
         select(HARDWARE, since.scalar_subquery(), Job.not_before)
         .select_from(Job)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free())
+        .where(*_claimable())
     )
     return [
         (hardware, max(moment, not_before or moment))
-        for hardware, moment, not_before in session.execute(query)
+        for hardware, moment, not_before in session.execute(query, {"now": now})
         if moment
     ]
 
@@ -105,16 +105,40 @@ def hardware_of(session: Session, job_id: str) -> str | None:
 
 
 def in_turn(session: Session, hardware: str, *, now: datetime) -> list[str]:
-    """Return the jobs for this hardware that could be claimed now, in the order of their turns."""
+    """Return the jobs for this hardware that could be claimed now, in the order of their turns.
+
+    There are `_CANDIDATES` at most: others are claimed before those are all gone.
+    """
+    return list(session.scalars(_select_in_turn(), {"now": now, "hardware": hardware}))
+
+
+# To build a statement takes as long as these run, and they are always the same.
+@cache
+def _select_waiting() -> Select[Any]:
+    return (
+        select(Job.id, HARDWARE, Job.sent_at, Job.created_at)
+        .outerjoin(Classifier, Classifier.id == Job.classifier_id)
+        .where(*_claimable())
+        .order_by(Job.id)
+    )
+
+
+@cache
+def _select_in_turn() -> Select[Any]:
     alone = Job.classifier_id.is_(None)
     at = case((alone, last_worked_on_alone(Job.workspace)), else_=last_worked_on(Job.classifier_id))
-    query = (
+    return (
         select(Job.id)
         .outerjoin(Classifier, Classifier.id == Job.classifier_id)
-        .where(QUEUED, Job.id.in_(_first_queued()), is_due(now), _is_free(), hardware == HARDWARE)
+        .where(*_claimable(), bindparam("hardware", type_=String) == HARDWARE)
         .order_by(at.nulls_first(), Job.id)
+        .limit(_CANDIDATES)
     )
-    return list(session.scalars(query))
+
+
+def _claimable() -> tuple[ColumnElement[bool], ...]:
+    """Select queued jobs that could be claimed at the time that is bound as ``now``."""
+    return QUEUED, Job.id.in_(_first_queued()), is_due(bindparam("now")), _is_free()
 
 
 def _first_queued() -> CompoundSelect[tuple[str]]:
