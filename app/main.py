@@ -47,7 +47,7 @@ from app.api.csrf import CsrfGuard
 from app.api.empty_parameters import EmptyParameters
 from app.api.head import HeadAsGet
 from app.api.label_studio import routes as label_studio_routes, running as label_studio
-from app.api.middleware import BodyLimit, BodyPace, RequestContext, RequestMetrics
+from app.api.middleware import WITHOUT_FILES, BodyLimit, BodyPace, RequestContext, RequestMetrics
 from app.api.predict_path import PredictPath
 from app.api.predict_queries import KnownQueries
 from app.api.query import require_known
@@ -267,6 +267,6 @@ def _body_limits(settings: Settings) -> Callable[[str], int]:
         if _UPLOADS.fullmatch(path):
             return uploading
         large = path == _LAYOUT or _PREDICTIONS.fullmatch(path)
-        return predicting if large else _MEGABYTE
+        return predicting if large else WITHOUT_FILES
 
     return limit

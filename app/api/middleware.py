@@ -21,6 +21,8 @@ _PROCESS = new_id("req")
 _count = itertools.count(1)
 # Bodies and answers that flow slower than this are cut off: no network in use is as slow.
 MIN_BYTES_PER_SECOND = 500
+# What a body without files may have, in bytes.
+WITHOUT_FILES = 10**6
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
@@ -122,10 +124,10 @@ class BodyLimit:
 
 
 def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(
-        f"The body is larger than the limit of {limit} bytes. Only some addresses take files, and "
-        "without a slash at their end: /docs shows which."
-    )
+    said = f"The body is larger than the limit of {limit} bytes."
+    if limit <= WITHOUT_FILES:
+        said += " This address takes no files; check the path, which has no slash at its end."
+    return BodyTooLargeError(said)
 
 
 class BodyPace:

@@ -148,6 +148,14 @@ def test_too_large_bodies_are_refused_declared_or_not(api: TestClient) -> None:
 def test_names_do_not_make_room_for_large_bodies(api: TestClient, method: str, path: str) -> None:
     answer = api.request(method, path, content=b" " * (10**6 + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    assert "takes no files" in answer.json()["detail"]
+
+
+def test_a_file_that_is_too_large_is_not_taken_for_a_wrong_path(api: TestClient) -> None:
+    length = {"Content-Length": str(10**15)}
+    answer = api.post("/v1/uploads", content=b"", headers=length)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    assert "takes no files" not in answer.json()["detail"]
 
 
 def test_unexpected_errors_show_nothing(database_url: str) -> None:
