@@ -74,4 +74,4 @@ def test_a_wrong_option_is_the_server_s_problem_and_a_plan_stands_alone(
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN)
     assert "--plan replaces" in refused(accrue(*command, f"--plan={plan}", url=service.url))
-    assert "is not a folder" in refused(accrue("bench", "nowhere", url=service.url))
+    assert "nowhere is not there" in refused(accrue("bench", "nowhere", url=service.url))

@@ -82,7 +82,8 @@ def list_folder(folder: Path) -> Listing:
 
 def _not_a_folder(folder: Path) -> str:
     if not folder.exists():
-        return f"{folder} is not there: it was looked for in {Path.cwd()}."
+        where = "" if folder.is_absolute() else f": it was looked for in {Path.cwd()}"
+        return f"{folder} is not there{where}."
     return (
         f"{folder} is not a folder. Give a folder with a folder for each class, or an archive of "
         "one; of a single image, say its class too (label=)."

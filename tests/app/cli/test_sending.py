@@ -118,9 +118,12 @@ def test_another_command_takes_back_what_has_arrived(
 
 @pytest.mark.parametrize("archives", [False, True])
 def test_an_interrupted_upload_stays_where_it_can_be_resumed(
-    server: Refusing, folder: Path, *, archives: bool
+    server: Refusing, folder: Path, request: pytest.FixtureRequest, *, archives: bool
 ) -> None:
     server.interrupts = True
+    # Test runners ignore it in processes that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     if archives:
         for image in sorted((folder / "a").iterdir()):
             with tarfile.open(folder / f"{image.stem}.tar", "w") as archive:

@@ -26,8 +26,12 @@ def test_nothing_to_send(tmp_path: Path) -> None:
     write(tmp_path, "stray.png")
     with pytest.raises(CommandError, match="There are no images in"):
         find_images(tmp_path)
-    with pytest.raises(CommandError, match="is not a folder"):
+    with pytest.raises(CommandError, match=r"none is not there\.$"):
         find_images(tmp_path / "none")
+    with pytest.raises(CommandError, match="none is not there: it was looked for in /"):
+        find_images(Path("none"))
+    with pytest.raises(CommandError, match="is not a folder"):
+        find_images(tmp_path / "stray.png")
 
 
 def test_a_comparison_leaves_no_image_out(tmp_path: Path) -> None:
