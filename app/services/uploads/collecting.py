@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -18,7 +18,7 @@ import structlog
 from app.db.repositories.blobs import ImageRow
 from app.errors import FieldError, ServiceError
 from app.imaging.reading import UnreadableImageError
-from app.imaging.sanitise import sanitise
+from app.imaging.sanitise import SanitisedImage, sanitise
 from app.services.labels import clean_group, clean_label, named
 from app.services.stored import StorageChangedError, StorageFullError, StorageUnavailableError
 from app.services.uploads import rejections
@@ -40,6 +40,8 @@ from app.storage import BlobStore, is_full
 _DECODERS = 4
 # Images that a thread takes at once: handing over one of a few kilobytes costs as much as it does.
 _GROUP, _GROUP_BYTES = 32, 1 << 16
+# Images of fewer bytes hardly release the lock, so that threads only take it from one another.
+_SMALL_BYTES = 1 << 13
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -119,7 +121,7 @@ def collect(
 
     Raises one of `COLLECT_ERRORS`, or what the source raises where it is refused as a whole.
     """
-    decoding = threading.BoundedSemaphore(_DECODERS)
+    decoding = _Decoding(remote=store.parallel > 1)
     wrapping_folder = None
     warnings: list[str] = []
 
@@ -142,7 +144,7 @@ def collect(
             prepare = partial(_prepare, put=put, limits=limits, split=split, decoding=decoding)
             groups = _grouped(_counted(files(), limits.images))
             threads = max(_DECODERS, store.parallel)
-            prepared = _in_order(lambda group: list(map(prepare, group)), groups, threads)
+            prepared = _in_order(prepare, groups, threads)
             for result in chain.from_iterable(prepared):
                 if isinstance(result, Rejection):
                     rejected.append(result)
@@ -203,14 +205,53 @@ def regrouped_warnings(names: Sequence[str]) -> list[str]:
     ]
 
 
+class _Decoding:
+    """Says how many threads decode at once: several, but one where images are small.
+
+    `remote`: storing is waiting for the network.
+    """
+
+    def __init__(self, *, remote: bool) -> None:
+        self.remote = remote
+        self._large = threading.BoundedSemaphore(_DECODERS)
+        self._small = threading.Lock()
+
+    def turn(self, group: Sequence[Item | Rejection]) -> AbstractContextManager[object]:
+        """Return what a thread holds while it decodes a group."""
+        size = sum(len(item.data) for item in group if isinstance(item, Item))
+        return self._small if size < _SMALL_BYTES * len(group) else self._large
+
+
 def _prepare(
-    item: Item | Rejection,
+    group: Sequence[Item | Rejection],
     *,
     put: Callable[[bytes], str],
     limits: UploadLimits,
     split: Split,
-    decoding: threading.BoundedSemaphore,
-) -> PreparedImage | Rejection:
+    decoding: _Decoding,
+) -> list[PreparedImage | Rejection]:
+    with ExitStack() as turn:
+        turn.enter_context(decoding.turn(group))
+        checked = [_checked(item, limits) for item in group]
+        if decoding.remote:
+            turn.close()  # others decode while these are sent
+        return [
+            each if isinstance(each, Rejection) else _stored(each, put(each.image.data), split)
+            for each in checked
+        ]
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """An image that can be trained on, with what is said of it."""
+
+    item: Item
+    label: str
+    group: str | None
+    image: SanitisedImage
+
+
+def _checked(item: Item | Rejection, limits: UploadLimits) -> _Checked | Rejection:
     if isinstance(item, Rejection):
         return _as_shown(item)
     try:
@@ -219,11 +260,13 @@ def _prepare(
     except ValueError as error:
         return Rejection(shown(item.name), str(error))
     try:
-        with decoding:
-            image = sanitise(item.data, limits.image)
+        return _Checked(item, label, group, sanitise(item.data, limits.image))
     except UnreadableImageError as error:
         return Rejection(shown(item.name), str(error), label)
-    sha256 = put(image.data)
+
+
+def _stored(checked: _Checked, sha256: str, split: Split) -> PreparedImage:
+    image = checked.image
     return PreparedImage(
         row=ImageRow(
             sha256,
@@ -234,10 +277,10 @@ def _prepare(
             pixels_sha256=image.identity.pixels,
             perceptual_hash=image.identity.look,
         ),
-        label=label,
-        split=item.split or split,
-        name=shown(item.name),
-        group=group,
+        label=checked.label,
+        split=checked.item.split or split,
+        name=shown(checked.item.name),
+        group=checked.group,
     )
 
 
