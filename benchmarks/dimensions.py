@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from app.bench.tasks import read_tasks
+from app.bench.tasks import evenly, read_tasks
 from app.imaging.decode import decode
 from benchmarks import runner
 from models import networks
@@ -52,7 +52,7 @@ def main() -> None:
     tested = [each.held_out(each.labels[0]) for each in classes]
     extractor = Extractor(given.size)
     train, columns = extractor.features(learnt), columns_of(learnt)
-    chosen = [spread(files, given.test) for files in tested]
+    chosen = [evenly(files, given.test or len(files)) for files in tested]
     test, answers = extractor.features(chosen), columns_of(chosen)
     mirrored = extractor.features(learnt, mirrored=True) if given.mirrors else [None] * len(train)
     rows = []
@@ -100,13 +100,6 @@ def columns_of(classes: list[list[Path]]) -> Tensor:
     """Return the class of each image."""
     counts = torch.tensor([len(own) for own in classes])
     return torch.arange(len(classes)).repeat_interleave(counts)
-
-
-def spread(files: list[Path], most: int | None) -> list[Path]:
-    """Return up to `most` of the files, evenly: neighbours may be frames of one film."""
-    if most is None or len(files) <= most:
-        return files
-    return [files[number * len(files) // most] for number in range(most)]
 
 
 def measured(

@@ -11,6 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from app.bench.tasks import evenly
+
 FEW, MANY = 6, 60
 
 
@@ -24,9 +26,7 @@ def main() -> None:
     shutil.copytree(source / "test", target / "test")
     for number, home in enumerate(sorted((source / "train").iterdir())):
         (target / "train" / home.name).mkdir(parents=True)
-        images, most = sorted(home.iterdir()), MANY if number % 2 else FEW
-        for index in range(min(most, len(images))):
-            image = images[index * len(images) // min(most, len(images))]
+        for image in evenly(sorted(home.iterdir()), MANY if number % 2 else FEW):
             shutil.copy(image, target / "train" / home.name)
 
 

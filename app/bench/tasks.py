@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from app.services.labels import clean_label
 
 # A class without test images of its own has every fifth image measured on and not learnt.
 _TEST_EVERY = 5
+
+_File = TypeVar("_File")
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,16 @@ def _by_label(folder: Path, images_per_class: int | None) -> dict[str, list[Imag
     return dict(sorted(by_label.items()))
 
 
+def evenly(files: Sequence[_File], most: int) -> list[_File]:
+    """Return up to `most` of the files, spread over all: neighbours may be frames of one film."""
+    count = min(most, len(files))
+    return [files[index * len(files) // count] for index in range(count)]
+
+
 def _spread(images: list[ImageFile], most: int) -> list[ImageFile]:
-    """Leave out training images above `most`, evenly: neighbours may be frames of one film."""
+    """Leave out training images above `most`."""
     learnt = [image for image in images if image.name.startswith("train/")]
-    if len(learnt) <= most:
-        return images
-    left_out = set(learnt) - {learnt[index * len(learnt) // most] for index in range(most)}
+    left_out = set(learnt) - set(evenly(learnt, most))
     return [image for image in images if image not in left_out]
 
 
