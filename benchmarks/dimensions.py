@@ -23,7 +23,7 @@ from app.bench.tasks import evenly, read_tasks
 from app.imaging.decode import decode
 from benchmarks import runner
 from models import networks
-from models.discriminant import Discriminant, Statistics, choose
+from models.discriminant import Discriminant, choose
 from models.networks.projected import Projected
 from models.preprocess import Preprocess
 
@@ -113,12 +113,12 @@ def measured(
     """Return the accuracy in one setting, and the CPU seconds of choosing α and solving."""
     begun = time.process_time()
     classes = int(columns.max()) + 1
-    statistics = Statistics.of(train, columns, classes)
-    discriminant = Discriminant(statistics)
+    discriminant = Discriminant.of(train, columns, classes)
     choice = choose(discriminant, train, columns)
     assert choice is not None
     if mirror is not None:
-        discriminant = Discriminant(statistics + Statistics.of(mirror, columns, classes))
+        both = torch.cat([train, mirror]), torch.cat([columns, columns])
+        discriminant = Discriminant.of(*both, classes)
     weight, bias = discriminant.solve(choice.alpha)
     seconds = time.process_time() - begun
     best = (test.double() @ weight.T + bias).argmax(dim=1)

@@ -61,42 +61,49 @@ class Statistics:
             left.counts + right.counts, left.sums + right.sums, left.scatter + right.scatter
         )
 
-    def __sub__(self, other: "Statistics") -> "Statistics":
-        """Return the sums without the images of `other`, which has the same classes."""
-        return Statistics(
-            self.counts - other.counts, self.sums - other.sums, self.scatter - other.scatter
-        )
-
     def _padded(self, classes: int) -> "Statistics":
         missing = classes - len(self.counts)
         counts = torch.cat([self.counts, self.counts.new_zeros(missing)])
         sums = torch.cat([self.sums, self.sums.new_zeros(missing, self.sums.shape[1])])
         return Statistics(counts, sums, self.scatter)
 
-    def without(self, columns: Sequence[int], features: Tensor) -> "Statistics":
-        """Return the sums without classes, whose images have `features` [n, M]; others close up."""
+    def without(self, columns: Sequence[int]) -> "Statistics":
+        """Return the sums without classes, whose images stay in the scatter; others close up."""
         kept = [column for column in range(len(self.counts)) if column not in columns]
-        rows = features.double()
-        return Statistics(self.counts[kept], self.sums[kept], self.scatter - rows.T @ rows)
+        return Statistics(self.counts[kept], self.sums[kept], self.scatter)
 
 
 class Discriminant:
     """The discriminant of statistics in which every class has an image.
 
-    All is computed in the basis of S's eigenvectors, where every R is diagonal.
+    All is computed in the basis of S's eigenvectors, where every R is diagonal. `basis` [M, r] has
+    those that images reach: r is M, or the number of images where it is less. Every mean is in it.
     """
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, span: Tensor | None = None) -> None:
+        """Take statistics of features [n, M], or of their coordinates in `span` [M, r]."""
         self.counts = statistics.counts
         means = statistics.sums / self.counts[:, None]
         spread = statistics.scatter - statistics.sums.T @ means
         # Images less the classes' means: what S rests on.
         self.freedom = int(self.counts.sum()) - len(self.counts)
-        values, self.basis = torch.linalg.eigh(spread / max(self.freedom, 1))
+        values, vectors = torch.linalg.eigh(spread / max(self.freedom, 1))
         self.values = values.clamp_min(0)
-        self.means = means @ self.basis
+        self.means = means @ vectors
+        self.basis = vectors if span is None else span @ vectors
         # Equal images differ by rounding alone.
         self.least = float(statistics.scatter.trace() / self.counts.sum()) * _ROUNDING
+
+    @classmethod
+    def of(cls, features: Tensor, columns: Tensor, classes: int) -> Self:
+        """Return that of all images there are: features [n, M] of classes `columns` [n].
+
+        Few images are solved within what they span: in n³ operations, not M³.
+        """
+        if len(features) >= features.shape[1]:
+            return cls(Statistics.of(features, columns, classes))
+        span, coordinates = torch.linalg.qr(features.double().T)
+        return cls(Statistics.of(coordinates.T, columns, classes), span)
 
     def solve(self, alpha: float) -> tuple[Tensor, Tensor]:
         """Return the weights [C, M] and biases [C] of the classes' scores.
@@ -115,39 +122,49 @@ class Discriminant:
         """Return R^(−½) [M, M], and the means [C, M] times it; R is I where no images differ."""
         diagonal = self._diagonal(alpha)
         scale = torch.ones_like(self.values) if diagonal is None else diagonal.rsqrt()
-        return self.basis * scale @ self.basis.T, self.means * scale @ self.basis.T
+        # Across the basis S is 0 and every image differs by the ridge alone.
+        across = 1.0 if diagonal is None else self._ridge(alpha, self.values.sum()).rsqrt()
+        root = (self.basis * (scale - across)) @ self.basis.T
+        root.diagonal().add_(across)
+        return root, self.means * scale @ self.basis.T
 
     def _diagonal(self, alpha: float) -> Tensor | None:
         """Return R [M] in the basis, None where no class has two different images."""
         trace = self.values.sum()
         if self.freedom < 1 or float(trace) <= self.least:
             return None
-        diagonal: Tensor = (1 - alpha) * self.values + alpha * trace / len(self.values)
-        return diagonal
+        return (1 - alpha) * self.values + self._ridge(alpha, trace)
 
-    def left_out(self, features: Tensor, columns: Tensor, alpha: float) -> Tensor:
+    def _ridge(self, alpha: float, trace: Tensor) -> Tensor:
+        """Return what α adds to every eigenvalue of S, whose trace is given."""
+        return alpha * trace / len(self.basis)
+
+    def rotated(self, features: Tensor) -> Tensor:
+        """Return features [n, M] in the basis: [n, r]."""
+        return features.double() @ self.basis
+
+    def left_out(self, rotated: Tensor, columns: Tensor, alpha: float) -> Tensor:
         """Return the scores [n, C] of images where each is left out: see `judged_without`."""
-        return self.judged_without(features, columns, alpha)[0]
+        return self.judged_without(rotated, columns, alpha)[0]
 
     def judged_without(
-        self, features: Tensor, columns: Tensor, alpha: float
+        self, rotated: Tensor, columns: Tensor, alpha: float
     ) -> tuple[Tensor, Tensor]:
         """Return the scores and squared Mahalanobis distances [n, C] of images.
 
-        Each is left out of the statistics that judge it. `features` [n, M] are of images that the
+        Each is left out of the statistics that judge it. `rotated` [n, r] are of images that the
         statistics contain, `columns` [n] their classes, which have two images or more. Equal to
         solving anew without each image, by the formula of Sherman and Morrison: without it S loses
         a matrix of rank one.
         """
-        batches = zip(features.split(_ROWS), columns.split(_ROWS), strict=True)
+        batches = zip(rotated.split(_ROWS), columns.split(_ROWS), strict=True)
         found = [self._judged_without(rows, own, alpha) for rows, own in batches]
         scores, squared = zip(*found, strict=True)
         return torch.cat(scores), torch.cat(squared)
 
     def _judged_without(
-        self, features: Tensor, columns: Tensor, alpha: float
+        self, rows: Tensor, columns: Tensor, alpha: float
     ) -> tuple[Tensor, Tensor]:
-        rows = features.double() @ self.basis
         own = self.counts[columns]
         delta = rows - self.means[columns]
         freedom, freedom_left = self.freedom, max(self.freedom - 1, 1)
@@ -158,7 +175,7 @@ class Discriminant:
         # R' = B − v·δδᵀ, with B diagonal.
         v = torch.where(spread, (1 - alpha) * lost / freedom_left, 0)[:, None]
         within = (1 - alpha) * freedom / freedom_left * self.values
-        diagonal = within + (alpha * trace / len(self.values))[:, None]
+        diagonal = within + self._ridge(alpha, trace)[:, None]
         inverse = torch.where(spread[:, None], 1 / diagonal, 1.0)
         # Products by B⁻¹: of the means with the image, with themselves, and with δ.
         scaled = rows * inverse
@@ -210,12 +227,13 @@ def choose(
     only image of a class cannot be left out; None where there are no others, or a single class.
     """
     judged = to_leave_out(features, columns, discriminant.counts)
-    features, columns = features[judged], columns[judged]
+    columns = columns[judged]
     if not len(columns) or len(discriminant.counts) == 1:
         return None
+    rotated = discriminant.rotated(features[judged])
     best, least = None, float("inf")
     for alpha in alphas:
-        scores = discriminant.left_out(features, columns, alpha)
+        scores = discriminant.left_out(rotated, columns, alpha)
         temperature = fit_temperature(-scores, columns)
         cost = float(functional.cross_entropy(scores / temperature, columns))
         if cost < least:

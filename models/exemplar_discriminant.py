@@ -52,7 +52,7 @@ class ExemplarDiscriminant:
     @classmethod
     def _solved(cls, features: Tensor, counts: Tensor, alpha: Tensor) -> Self:
         columns = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        discriminant = Discriminant(Statistics.of(features, columns, len(counts)))
+        discriminant = Discriminant.of(features, columns, len(counts))
         weight, bias = discriminant.solve(float(alpha))
         distances = UnitMahalanobis.of(discriminant, float(alpha))
         # What all classes have in common changes no score; without it, float32 keeps more digits

@@ -45,13 +45,6 @@ class Rows(NamedTuple):
         return found if self.digests is None else {**found, "digests": self.digests}
 
 
-class Moved(NamedTuple):
-    """Features [n, M] in float16 of images, and the columns [n] that they come to or go from."""
-
-    features: Tensor
-    columns: Tensor
-
-
 class KeptFeatures:
     """By column, the features of each step's images.
 
@@ -88,9 +81,13 @@ class KeptFeatures:
         """Return the features [n, M] of classes, step by step."""
         return [rows.features for column in columns for rows in self.by_column[column]]
 
+    def counts(self) -> list[int]:
+        """Return the number of images of each column."""
+        return [sum(len(rows.features) for rows in kept) for kept in self.by_column]
+
     def all(self) -> tuple[Tensor, Tensor]:
         """Return the features [N, M] and columns [N] of all images, class by class."""
-        counts = [sum(len(rows.features) for rows in kept) for kept in self.by_column]
+        counts = self.counts()
         features = torch.cat(self.of(range(len(counts))))
         columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         return features, columns.to(features.device)
@@ -106,8 +103,8 @@ class KeptFeatures:
         ]
         return torch.cat([torch.zeros(0, 32, dtype=torch.uint8), *found])
 
-    def corrected(self, images: Sequence[Correction]) -> "tuple[KeptFeatures, Moved, Moved]":
-        """Return the features with images in other classes or left out, and what went and came.
+    def corrected(self, images: Sequence[Correction]) -> "KeptFeatures":
+        """Return the features with images in other classes or left out.
 
         Each image stays or comes once, whichever of its files it was learnt from. Raises
         LearningError for an image that is not among them.
@@ -115,7 +112,6 @@ class KeptFeatures:
         by_digest = {digest: image for image in images for digest in image.digests}
         found: dict[Correction, Rows] = {}
         placed: set[Correction] = set()
-        gone: list[tuple[Tensor, int]] = []
         by_column: list[list[Rows]] = []
         for column, kept in enumerate(self.by_column):
             by_column.append([])
@@ -129,7 +125,6 @@ class KeptFeatures:
                         placed.add(image)
                         continue
                     stays[row] = False
-                    gone.append((rows.features[row], column))
                 if stays.all():
                     by_column[-1].append(rows)
                 elif stays.any():
@@ -143,8 +138,7 @@ class KeptFeatures:
         ]
         for column in sorted({column for _, column in come}):
             by_column[column].append(Rows.joined([rows for rows, own in come if own == column]))
-        moved_in = [(rows.features[0], column) for rows, column in come]
-        return KeptFeatures(by_column), self._moved(gone), self._moved(moved_in)
+        return KeptFeatures(by_column)
 
     def _why_missing(self, count: int) -> str:
         if any(rows.digests is None for kept in self.by_column for rows in kept):
@@ -157,12 +151,6 @@ class KeptFeatures:
             f"the features of {count} of the images are not kept: forget their classes and send "
             "them again with the right labels"
         )
-
-    def _moved(self, rows: Sequence[tuple[Tensor, int]]) -> Moved:
-        some = next(rows.features for kept in self.by_column for rows in kept)
-        features = torch.stack([row for row, _ in rows]) if rows else some[:0]
-        columns = torch.tensor([column for _, column in rows], dtype=torch.int64)
-        return Moved(features, columns.to(some.device))
 
     def without(self, columns: Collection[int]) -> "KeptFeatures":
         """Return the features of the other classes."""

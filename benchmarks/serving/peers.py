@@ -104,7 +104,9 @@ def _torchserve(model: Path, port: int, python: Path) -> Command:
     archiver = [str(python.parent / "torch-model-archiver"), "--model-name", "bench"]
     handler = ["--version", "1.0", "--handler", str(_FOLDER / "torchserve" / "handler.py")]
     target = ["--export-path", str(home), "--force"]
-    subprocess.run([*archiver, *handler, *target], check=True, env=os.environ | environment)
+    # The archiver empties the folder of the model's name among the temporary ones, whoever owns it.
+    own = os.environ | environment | {"TMPDIR": str(home)}
+    subprocess.run([*archiver, *handler, *target], check=True, env=own)
     model_settings = {
         "defaultVersion": True,
         "marName": "bench.mar",

@@ -37,7 +37,7 @@ _LEFT_OUT = 20_000
 class AnalyticOptions(Options):
     """Options of analytic."""
 
-    dimensions: int = Field(1024, ge=16, le=8192, description="Features of an image, at most: M.")
+    dimensions: int = Field(2048, ge=16, le=8192, description="Features of an image, at most: M.")
     grid: int = Field(
         2,
         ge=0,
@@ -70,6 +70,7 @@ class Analytic(Method[AnalyticOptions]):
     Options = AnalyticOptions
     job_phase = "extracting"
 
+    # Only where nothing is kept of single images: else all of it follows from their features.
     statistics: Statistics | None = None
     choice: Choice | None = None
     # What was solved last, with images that it rests on; not stored.
@@ -110,20 +111,25 @@ class Analytic(Method[AnalyticOptions]):
         return []
 
     def end(self, step: Step) -> None:
-        """Add the new images' features to the statistics, and solve."""
+        """Add the new images' features to those before, and solve."""
         columns, classes = step.data.columns, len(step.tasks)
         # Rounded as they are kept, so that what is forgotten is what was added.
         features = step.pooled(torch.arange(len(step.data)), whole=True).half()
-        added = Statistics.of(features, columns, classes)
-        self.statistics = added if self.statistics is None else self.statistics + added
         if self.kept is not None:
             self.kept.add(features, columns, step.digests, classes)
-            features, columns = self.kept.all()
-        self._solve(self.statistics, features, columns)
+            self._solve_kept(self.kept)
+            return
+        added = Statistics.of(features, columns, classes)
+        self.statistics = added if self.statistics is None else self.statistics + added
+        self._solve(Discriminant(self.statistics), features, columns)
 
-    def _solve(self, statistics: Statistics, features: Tensor, columns: Tensor) -> None:
+    def _solve_kept(self, kept: KeptFeatures) -> None:
+        """Solve from the features of all images."""
+        features, columns = kept.all()
+        self._solve(Discriminant.of(features, columns, len(kept.by_column)), features, columns)
+
+    def _solve(self, discriminant: Discriminant, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
-        discriminant = Discriminant(statistics)
         self.solved = discriminant, features, columns
         alphas = ALPHAS if self.options.alpha is None else (self.options.alpha,)
         # Where no image can be left out: as before.
@@ -140,22 +146,19 @@ class Analytic(Method[AnalyticOptions]):
             first = rows.stop
 
     def forget(self, columns: Sequence[int]) -> list[str]:
-        """Subtract what the classes added: exactly, where their features were kept.
+        """Take away the classes' features: exactly, where they were kept.
 
         Else all classes' covariance still has the images of the forgotten ones in it.
         """
-        assert self.statistics is not None  # noqa: S101 - there are classes to forget
         self.network.head.remove(columns)
+        if self.kept is not None:
+            self._solve_anew(self.kept.without(columns))
+            return []
+        assert self.statistics is not None  # noqa: S101 - there are classes to forget
         none = self.statistics.sums.new_zeros(0, self.statistics.sums.shape[1])
-        if self.kept is None:
-            self.statistics = self.statistics.without(columns, none)
-            self._solve(self.statistics, none, none[:, 0].long())
-            return ["analytic"]
-        forgotten = torch.cat([none, *self.kept.of(columns)])
-        self.statistics = self.statistics.without(columns, forgotten)
-        self.kept = self.kept.without(columns)
-        self._solve_anew()
-        return []
+        self.statistics = self.statistics.without(columns)
+        self._solve(Discriminant(self.statistics), none, none[:, 0].long())
+        return ["analytic"]
 
     @classmethod
     def check_correct(cls, options: AnalyticOptions) -> None:
@@ -169,40 +172,36 @@ class Analytic(Method[AnalyticOptions]):
             )
 
     def correct(self, step: Step, corrected: Corrected) -> list[str]:
-        """Subtract the images from the classes that they were in, and add them to their own.
+        """Move the images' features from the classes that they were in to their own.
 
         That is exact. Raises LearningError for images that are not kept, and where a class would
         have none left.
         """
         if corrected.images:
             self.check_correct(self.options)
-        if self.kept is None or self.statistics is None:
+        if self.kept is None:
             return []
-        self.kept, gone, come = self.kept.corrected(corrected.images)
-        classes = len(self.statistics.counts)
-        self.statistics = (
-            self.statistics - Statistics.of(*gone, classes) + Statistics.of(*come, classes)
-        )
-        if bool((self.statistics.counts < 1).any()):
+        kept = self.kept.corrected(corrected.images)
+        if min(kept.counts()) < 1:
             raise LearningError(
                 "cannot-correct", "no image would be left of a class: forget it instead"
             )
-        self._solve_anew()
+        self._solve_anew(kept)
         return []
 
-    def _solve_anew(self) -> None:
-        """Solve as if no other images had been learnt before."""
-        assert self.statistics is not None  # noqa: S101 - the callers changed them
-        assert self.kept is not None  # noqa: S101
-        self.choice = None
-        self._solve(self.statistics, *self.kept.all())
+    def _solve_anew(self, kept: KeptFeatures) -> None:
+        """Solve as if no other images than those kept had been learnt before."""
+        self.kept, self.choice = kept, None
+        self._solve_kept(kept)
 
     def left_out(self) -> LeftOut | None:
         """Return exact predictions: the statistics without an image are solved in closed form."""
-        if self.statistics is None or self.choice is None:
+        if self.choice is None:
             return None
         if self.solved is None and self.kept is not None:
-            self.solved = Discriminant(self.statistics), *self.kept.all()
+            features, columns = self.kept.all()
+            classes = len(self.kept.by_column)
+            self.solved = Discriminant.of(features, columns, classes), features, columns
         if self.solved is None:
             return None
         discriminant, features, columns = self.solved
@@ -210,7 +209,8 @@ class Analytic(Method[AnalyticOptions]):
         if not len(chosen):
             return None
         columns = columns[chosen]
-        scores, squared = discriminant.judged_without(features[chosen], columns, self.choice.alpha)
+        rotated = discriminant.rotated(features[chosen])
+        scores, squared = discriminant.judged_without(rotated, columns, self.choice.alpha)
         log_scores = (scores / self.choice.temperature).log_softmax(dim=1).float()
         output = Output(log_scores.cpu(), deviations=squared.sqrt().float().cpu())
         digests = None if self.kept is None else self.kept.digests()[chosen.cpu()]
@@ -237,31 +237,30 @@ class Analytic(Method[AnalyticOptions]):
         return part != "analytic" and not part.startswith("features.")
 
     def state(self) -> dict[str, Tensors]:
-        """Return the network's parts, the statistics and each class's features, step by step."""
+        """Return the network's parts, and each class's features, step by step, or their sums."""
         parts = super().state()
-        if self.statistics is None or self.choice is None:
+        if self.choice is None:
             return parts
-        sums = self.statistics
         chosen = torch.tensor([self.choice.alpha, self.choice.temperature], dtype=torch.float64)
-        parts["analytic"] = {
-            "counts": sums.counts,
-            "sums": sums.sums,
-            "scatter": sums.scatter,
-            "chosen": chosen,
-        }
+        parts["analytic"] = {"chosen": chosen}
         if self.deviation is not None:
             parts["deviation"] = self.deviation.state()
-        return parts if self.kept is None else parts | dict(self.kept.parts())
+        if self.kept is not None:
+            return parts | dict(self.kept.parts())
+        if self.statistics is not None:
+            parts["analytic"] |= vars(self.statistics)
+        return parts
 
     def load(self, parts: dict[str, Tensors]) -> None:
-        """Restore the distances and, but for predictions, statistics and features."""
+        """Restore the distances and, but for predictions, features or their sums."""
         if "deviation" in parts:
             self.deviation = Mahalanobis(**parts["deviation"])
         if "analytic" not in parts:
             return
         part = parts["analytic"]
-        self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])
         alpha, temperature = part["chosen"].tolist()
         self.choice = Choice(alpha, temperature, 0, 0)
         if self.kept is not None:
-            self.kept = KeptFeatures.load(parts, len(self.statistics.counts))
+            self.kept = KeptFeatures.load(parts, len(self.network.head.tasks))
+        else:
+            self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])

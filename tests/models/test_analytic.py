@@ -148,8 +148,8 @@ def test_a_forgotten_class_was_never_learnt() -> None:
     never = step(spec(), None, [(0, IMAGES[0]), (1, IMAGES[3])], (0, 1))
     assert forgotten.residual == ()
     close(head(forgotten.state), head(never.state))
-    for name in ("counts", "sums", "scatter"):
-        close(forgotten.state.parts["analytic"][name], never.state.parts["analytic"][name])
+    for name in ("root", "means"):
+        close(forgotten.state.parts["deviation"][name], never.state.parts["deviation"][name])
 
 
 def test_without_features_forgetting_says_what_stays() -> None:

@@ -68,7 +68,8 @@ def test_left_out_is_solving_without_the_image(
     features, columns = _images(counts, dimensions)
     able = torch.tensor(counts)[columns] > 1
     discriminant = Discriminant(Statistics.of(features, columns, len(counts)))
-    found, squared = discriminant.judged_without(features[able], columns[able], alpha)
+    rotated = discriminant.rotated(features[able])
+    found, squared = discriminant.judged_without(rotated, columns[able], alpha)
     expected, distances = [], []
     for index in able.nonzero().flatten().tolist():
         others = torch.arange(len(features)) != index
@@ -117,15 +118,34 @@ def test_the_order_of_classes_does_not_matter() -> None:
     _close(moved_bias[order], bias)
 
 
-def test_a_class_taken_away_was_never_there() -> None:
-    features, columns = _images([20, 7, 13, 5], 24)
-    gone = columns == 1
-    left = Statistics.of(features, columns, 4).without([1], features[gone])
-    never = Statistics.of(features[~gone], columns[~gone] - (columns[~gone] > 1).long(), 3)
-    for one, other in zip(
-        Discriminant(left).solve(0.05), Discriminant(never).solve(0.05), strict=True
-    ):
+@pytest.mark.parametrize("alpha", [0.05, 0.5, 1.0])
+@pytest.mark.parametrize("counts", [[9, 3, 6], [4, 1, 2], [1, 1, 1], [1]])
+def test_few_images_are_solved_within_what_they_span(counts: list[int], alpha: float) -> None:
+    """The same as with all M dimensions, of which images reach as many as there are images."""
+    features, columns = _images(counts, 30)
+    whole = Discriminant(Statistics.of(features, columns, len(counts)))
+    few = Discriminant.of(features, columns, len(counts))
+    assert few.basis.shape == (30, len(features))
+    for one, other in zip(few.solve(alpha), whole.solve(alpha), strict=True):
         _close(one, other)
+    for one, other in zip(few.whitened(alpha), whole.whitened(alpha), strict=True):
+        _close(one, other)
+    able = torch.tensor(counts)[columns] > 1
+    if able.any():
+        judged = [
+            each.judged_without(each.rotated(features[able]), columns[able], alpha)
+            for each in (few, whole)
+        ]
+        for one, other in zip(*judged, strict=True):
+            _close(one, other, 1e-8)
+
+
+def test_distances_are_the_formulas_where_no_image_reaches() -> None:
+    features, columns = _images([4, 2, 5], 30)
+    root, means = Discriminant.of(features, columns, 3).whitened(0.3)
+    probe = torch.randn(30, generator=torch.Generator().manual_seed(8)).double()
+    found = torch.stack([(root @ probe - mean).square().sum() for mean in means])
+    _close(found, _squared_distances(probe, features, columns, 3, 0.3), 1e-8)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +161,7 @@ def test_little_gives_finite_scores(counts: list[int]) -> None:
         assert bool(weight.isfinite().all())
         assert bool(bias.isfinite().all())
     able = torch.tensor(counts)[columns] > 1
-    left_out = discriminant.left_out(features[able], columns[able], 0.1)
+    left_out = discriminant.left_out(discriminant.rotated(features[able]), columns[able], 0.1)
     assert bool(left_out.isfinite().all())
 
 
@@ -168,15 +188,16 @@ def test_alpha_is_that_of_greatest_likelihood() -> None:
     chosen = choose(discriminant, features, columns)
     assert chosen is not None
     costs = {}
+    rotated = discriminant.rotated(features)
     for alpha in ALPHAS:
-        scores = discriminant.left_out(features, columns, alpha)
+        scores = discriminant.left_out(rotated, columns, alpha)
         # The temperature by trying many.
         costs[alpha] = min(
             float(torch.nn.functional.cross_entropy(scores * inverse, columns))
             for inverse in torch.logspace(-4, 2, 2000).tolist()
         )
     assert chosen.alpha == min(costs, key=lambda alpha: costs[alpha])
-    hits = discriminant.left_out(features, columns, chosen.alpha).argmax(dim=1) == columns
+    hits = discriminant.left_out(rotated, columns, chosen.alpha).argmax(dim=1) == columns
     assert (chosen.hits, chosen.images) == (int(hits.sum()), 26)
 
 
