@@ -50,7 +50,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions(),
         "torch": torch.__version__,
         "commit": _commit(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -70,6 +70,13 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def instructions() -> str:
+    """Return the vector instructions that PyTorch uses, and those that multiply bf16."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    bf16 = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *bf16])
 
 
 def _commit() -> str:
