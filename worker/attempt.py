@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.services.jobs.checkpoints import SavedCheckpoint
-from app.services.steps.plans import ClassifierPlan, JobPlan
+from app.services.steps.plans import ClassifierPlan, JobPlan, LearnPlan
 from app.storage import BlobStore, TensorStore, open_store, with_cache
 from models import methods
 from models.spec import Spec
@@ -73,4 +73,7 @@ class Attempt:
     @cached_property
     def spec(self) -> Spec:
         """The classifier's spec with every default filled in. Raises InvalidSpecError."""
-        return methods.complete(self.version_plan.spec)
+        plan = self.version_plan
+        if isinstance(plan, LearnPlan) and plan.base_spec is not None:
+            return methods.complete(methods.going_on(plan.spec, plan.base_spec))
+        return methods.complete(plan.spec)

@@ -123,6 +123,23 @@ def complete(spec: Spec) -> Spec:
     )
 
 
+def going_on(spec: Spec, base: Spec) -> Spec:
+    """Return the spec with the options of a version that it goes on from and cannot change.
+
+    `base` is the version's spec. A default that another release has changed stays as it was.
+    Raises InvalidSpecError for an option that is given and differs.
+    """
+    kept = {name: base.options[name] for name in get(spec.method).fixed if name in base.options}
+    for name, value in kept.items():
+        if spec.options.get(name, value) != value:
+            raise InvalidSpecError(
+                f"/options/{name}",
+                f"the version that this one goes on from was learnt with {name} {value}, which "
+                "cannot change: leave it out, or make another classifier",
+            )
+    return spec.model_copy(update={"options": {**spec.options, **kept}})
+
+
 def validate(spec: Spec) -> Spec:
     """Return the completed spec, after checking that backbone and method accept it.
 

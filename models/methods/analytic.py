@@ -68,6 +68,7 @@ class Analytic(Method[AnalyticOptions]):
     needs = Needs(once=True)
     setup = Setup("efficientnet_lite0", "DEFAULT", image_size=None)
     Options = AnalyticOptions
+    fixed = ("dimensions", "grid", "forgettable")
     job_phase = "extracting"
 
     # Only where nothing is kept of single images: else all of it follows from their features.

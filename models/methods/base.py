@@ -107,6 +107,8 @@ class Method(ABC, Generic[OptionsT]):
     needs: ClassVar[Needs] = Needs()
     setup: ClassVar[Setup] = Setup()
     Options: ClassVar[type[Options]]
+    # Options that no later step can change: what a version has learnt rests on them.
+    fixed: ClassVar[tuple[str, ...]] = ()
     # Ways to classify, the default first.
     classify: ClassVar[tuple[str, ...]] = ("softmax",)
     # The job phase in which `end` works.

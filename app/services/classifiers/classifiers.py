@@ -97,9 +97,12 @@ def check_spec(spec: ClassifierSpec, options: Mapping[str, Any] | None = None) -
         ]
         return checked
     except InvalidSpecError as error:
-        raise InvalidOptionsError(
-            error.detail, errors=[FieldError(error.pointer, error.detail)]
-        ) from error
+        raise invalid(error) from error
+
+
+def invalid(error: InvalidSpecError) -> InvalidOptionsError:
+    """Return the error of the API that says what is wrong with a spec."""
+    return InvalidOptionsError(error.detail, errors=[FieldError(error.pointer, error.detail)])
 
 
 def require(session: Session, workspace: str, name: str, *, for_update: bool = False) -> Classifier:

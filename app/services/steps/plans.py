@@ -168,6 +168,8 @@ class LearnPlan(Plan):
     """A learning step."""
 
     fresh: tuple[FreshImage, ...]
+    # That of the version it goes on from.
+    base_spec: Spec | None = None
     # What the client should know of the images.
     warnings: tuple[str, ...] = ()
 

@@ -88,6 +88,7 @@ def _learn_plan(
         job_id=job.id,
         classifier_id=owner_of(job),
         spec=spec,
+        base_spec=base.spec,
         promotion=classifier.promotion,
         base_version_id=base.version_id,
         parts=base.parts,
