@@ -162,9 +162,7 @@ class Discriminant:
         scores, squared = zip(*found, strict=True)
         return torch.cat(scores), torch.cat(squared)
 
-    def _judged_without(
-        self, rows: Tensor, columns: Tensor, alpha: float
-    ) -> tuple[Tensor, Tensor]:
+    def _judged_without(self, rows: Tensor, columns: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
         own = self.counts[columns]
         delta = rows - self.means[columns]
         freedom, freedom_left = self.freedom, max(self.freedom - 1, 1)

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.discriminant import Discriminant, Statistics
+from models.discriminant import Discriminant
 from models.mahalanobis import UnitMahalanobis
 from models.state import Tensors
 

@@ -13,6 +13,7 @@ from models import known
 from models.classify import Output, Servable
 from models.methods import describe_methods
 from models.portable import to_onnx
+from models.serving import size_of
 from tests.models.backbones import ONE_OF_EACH_FAMILY_AT_FIRST
 from tests.models.conftest import SIZE, Chain, pictures
 from tests.models.servables import of_backbone, of_every_way, with_images
