@@ -133,7 +133,8 @@ class Discriminant:
         trace = self.values.sum()
         if self.freedom < 1 or float(trace) <= self.least:
             return None
-        return (1 - alpha) * self.values + self._ridge(alpha, trace)
+        diagonal: Tensor = (1 - alpha) * self.values + self._ridge(alpha, trace)
+        return diagonal
 
     def _ridge(self, alpha: float, trace: Tensor) -> Tensor:
         """Return what α adds to every eigenvalue of S, whose trace is given."""
@@ -141,7 +142,8 @@ class Discriminant:
 
     def rotated(self, features: Tensor) -> Tensor:
         """Return features [n, M] in the basis: [n, r]."""
-        return features.double() @ self.basis
+        rotated: Tensor = features.double() @ self.basis
+        return rotated
 
     def left_out(self, rotated: Tensor, columns: Tensor, alpha: float) -> Tensor:
         """Return the scores [n, C] of images where each is left out: see `judged_without`."""
