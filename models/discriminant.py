@@ -7,7 +7,7 @@ and S the pooled covariance within classes::
 
 The last term corrects for μ being an estimate: in a class of few images, the mean is farther from
 the origin than the class is. (Fisher, 1936; the shrinkage is Ledoit and Wolf's, 2004, with α chosen
-by data.) All of it follows from sums over images, so that learning and forgetting are additions.
+by data.) All of it follows from sums over images, in any order.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,10 @@ _JUDGED = 5000
 _ROUNDING = 1e-12
 # Rows of a batch of left-out images, since each has M numbers of its own.
 _ROWS = 1024
+# Images whose features are added up at a time, in float64.
+_ADDED = 4096
+# Within a span of more dimensions than this part of M, solving takes as long as in all.
+_SPAN = 0.8
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,14 @@ class Statistics:
     @classmethod
     def of(cls, features: Tensor, columns: Tensor, classes: int) -> Self:
         """Return the sums over features [n, M] of images of classes `columns` [n]."""
-        rows = features.double()
-        counts = torch.bincount(columns, minlength=classes).to(rows)
-        sums = rows.new_zeros(classes, rows.shape[1]).index_add_(0, columns, rows)
-        return cls(counts, sums, rows.T @ rows)
+        size = features.shape[1]
+        sums = features.new_zeros(classes, size, dtype=torch.float64)
+        scatter = features.new_zeros(size, size, dtype=torch.float64)
+        for part, own in zip(features.split(_ADDED), columns.split(_ADDED), strict=True):
+            rows = part.double()
+            sums.index_add_(0, own, rows)
+            scatter.addmm_(rows.T, rows)
+        return cls(torch.bincount(columns, minlength=classes).to(sums), sums, scatter)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """Return the sums over the images of both. Columns that one lacks have no images in it."""
@@ -100,7 +108,7 @@ class Discriminant:
 
         Few images are solved within what they span: in n³ operations, not M³.
         """
-        if len(features) >= features.shape[1]:
+        if len(features) > _SPAN * features.shape[1]:
             return cls(Statistics.of(features, columns, classes))
         span, coordinates = torch.linalg.qr(features.double().T)
         return cls(Statistics.of(coordinates.T, columns, classes), span)

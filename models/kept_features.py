@@ -77,10 +77,6 @@ class KeptFeatures:
             rows = Rows(features[own], None if digests is None else digests[own.cpu()])
             self.by_column[column].append(rows)
 
-    def of(self, columns: Collection[int]) -> list[Tensor]:
-        """Return the features [n, M] of classes, step by step."""
-        return [rows.features for column in columns for rows in self.by_column[column]]
-
     def counts(self) -> list[int]:
         """Return the number of images of each column."""
         return [sum(len(rows.features) for rows in kept) for kept in self.by_column]
@@ -88,7 +84,7 @@ class KeptFeatures:
     def all(self) -> tuple[Tensor, Tensor]:
         """Return the features [N, M] and columns [N] of all images, class by class."""
         counts = self.counts()
-        features = torch.cat(self.of(range(len(counts))))
+        features = torch.cat([rows.features for kept in self.by_column for rows in kept])
         columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         return features, columns.to(features.device)
 

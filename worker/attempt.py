@@ -75,5 +75,5 @@ class Attempt:
         """The classifier's spec with every default filled in. Raises InvalidSpecError."""
         plan = self.version_plan
         if isinstance(plan, LearnPlan) and plan.base_spec is not None:
-            return methods.complete(methods.going_on(plan.spec, plan.base_spec))
+            return methods.complete(methods.going_on(plan.spec, plan.base_spec.options))
         return methods.complete(plan.spec)

@@ -1,5 +1,6 @@
 """The registry of methods: ours, and those that other packages offer by entry point."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -29,9 +30,11 @@ __all__ = [
     "Needs",
     "Phase",
     "Setup",
+    "check_correct",
     "complete",
     "describe_methods",
     "get",
+    "going_on",
     "needs",
     "validate",
 ]
@@ -123,19 +126,21 @@ def complete(spec: Spec) -> Spec:
     )
 
 
-def going_on(spec: Spec, base: Spec) -> Spec:
-    """Return the spec with the options of a version that it goes on from and cannot change.
+def going_on(spec: Spec, base: Mapping[str, Any]) -> Spec:
+    """Return the spec with the options that the version it goes on from has and cannot change.
 
-    `base` is the version's spec. A default that another release has changed stays as it was.
-    Raises InvalidSpecError for an option that is given and differs.
+    `base` are all options of that version. A default that another release has changed stays as it
+    was. Raises InvalidSpecError for an option that is given and differs.
     """
-    kept = {name: base.options[name] for name in get(spec.method).fixed if name in base.options}
+    kept = {name: base[name] for name in get(spec.method).fixed if name in base}
+    completed = complete(spec).options
     for name, value in kept.items():
-        if spec.options.get(name, value) != value:
+        if name in spec.options and completed[name] != value:
             raise InvalidSpecError(
                 f"/options/{name}",
-                f"the version that this one goes on from was learnt with {name} {value}, which "
-                "cannot change: leave it out, or make another classifier",
+                f"what this classifier has learnt rests on {name} {value}, which cannot change: "
+                "leave the option out of the job, set it to null in the classifier (PATCH), or "
+                "make another classifier",
             )
     return spec.model_copy(update={"options": {**spec.options, **kept}})
 

@@ -32,6 +32,8 @@ from models.step import Corrected, Step
 
 # Images whose label is judged by leaving them out, in each step: some seconds of work.
 _LEFT_OUT = 20_000
+# Of these at a time, in float64.
+_ROWS = 1024
 
 
 class AnalyticOptions(Options):
@@ -60,7 +62,7 @@ class AnalyticOptions(Options):
 
 
 class Analytic(Method[AnalyticOptions]):
-    """Adds up features of a pretrained network, which never changes, and solves for the head."""
+    """Takes features of a pretrained network, which never changes, and solves for the head."""
 
     name = "analytic"
     summary = "Trains nothing: learns in seconds, in any order, on a pretrained network."
@@ -71,7 +73,8 @@ class Analytic(Method[AnalyticOptions]):
     fixed = ("dimensions", "grid", "forgettable")
     job_phase = "extracting"
 
-    # Only where nothing is kept of single images: else all of it follows from their features.
+    # Only where features of images are not kept, or were not from the first: else all of it
+    # follows from them.
     statistics: Statistics | None = None
     choice: Choice | None = None
     # What was solved last, with images that it rests on; not stored.
@@ -114,7 +117,7 @@ class Analytic(Method[AnalyticOptions]):
     def end(self, step: Step) -> None:
         """Add the new images' features to those before, and solve."""
         columns, classes = step.data.columns, len(step.tasks)
-        # Rounded as they are kept, so that what is forgotten is what was added.
+        # Rounded as they are kept, so that later steps solve for the same.
         features = step.pooled(torch.arange(len(step.data)), whole=True).half()
         if self.kept is not None:
             self.kept.add(features, columns, step.digests, classes)
@@ -165,12 +168,7 @@ class Analytic(Method[AnalyticOptions]):
     def check_correct(cls, options: AnalyticOptions) -> None:
         """Refuse where nothing is kept of single images. Raises LearningError."""
         if options.forgettable == "nothing":
-            raise LearningError(
-                "cannot-correct",
-                "this version keeps nothing of single images (options.forgettable is nothing), so "
-                "only held-out images can be corrected: make a classifier with forgettable: "
-                "features and send the images with the right labels",
-            )
+            raise _nothing_kept()
 
     def correct(self, step: Step, corrected: Corrected) -> list[str]:
         """Move the images' features from the classes that they were in to their own.
@@ -178,9 +176,9 @@ class Analytic(Method[AnalyticOptions]):
         That is exact. Raises LearningError for images that are not kept, and where a class would
         have none left.
         """
-        if corrected.images:
-            self.check_correct(self.options)
         if self.kept is None:
+            if corrected.images:
+                raise _nothing_kept()
             return []
         kept = self.kept.corrected(corrected.images)
         if min(kept.counts()) < 1:
@@ -210,8 +208,12 @@ class Analytic(Method[AnalyticOptions]):
         if not len(chosen):
             return None
         columns = columns[chosen]
-        rotated = discriminant.rotated(features[chosen])
-        scores, squared = discriminant.judged_without(rotated, columns, self.choice.alpha)
+        parts = zip(features[chosen].split(_ROWS), columns.split(_ROWS), strict=True)
+        judged = [
+            discriminant.judged_without(discriminant.rotated(rows), own, self.choice.alpha)
+            for rows, own in parts
+        ]
+        scores, squared = (torch.cat(each) for each in zip(*judged, strict=True))
         log_scores = (scores / self.choice.temperature).log_softmax(dim=1).float()
         output = Output(log_scores.cpu(), deviations=squared.sqrt().float().cpu())
         digests = None if self.kept is None else self.kept.digests()[chosen.cpu()]
@@ -234,7 +236,7 @@ class Analytic(Method[AnalyticOptions]):
 
     @classmethod
     def serves(cls, part: str) -> bool:
-        """Leave out what only later steps need: statistics and features."""
+        """Leave out what only later steps need: α and τ, sums and features."""
         return part != "analytic" and not part.startswith("features.")
 
     def state(self) -> dict[str, Tensors]:
@@ -263,5 +265,17 @@ class Analytic(Method[AnalyticOptions]):
         self.choice = Choice(alpha, temperature, 0, 0)
         if self.kept is not None:
             self.kept = KeptFeatures.load(parts, len(self.network.head.tasks))
-        else:
+            # Older releases let a later step begin to keep features: these are not of all images.
+            if "counts" in part and part["counts"].tolist() != self.kept.counts():
+                self.kept = None
+        if self.kept is None:
             self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])
+
+
+def _nothing_kept() -> LearningError:
+    return LearningError(
+        "cannot-correct",
+        "this version keeps nothing of single images (options.forgettable is nothing), so only "
+        "held-out images can be corrected: make a classifier with forgettable: features and send "
+        "the images with the right labels",
+    )

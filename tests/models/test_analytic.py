@@ -1,6 +1,7 @@
 """Analytic, from images to predictions: nothing is trained, and what is learnt can be undone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,6 +160,23 @@ def test_without_features_forgetting_says_what_stays() -> None:
     forgotten = removed(of, result, 1)
     assert forgotten.residual == ("analytic",)
     assert head(forgotten.state).shape == (3, 65)
+
+
+def test_features_that_are_not_of_all_images_are_left_alone() -> None:
+    """A release before kept sums as well, and a later step could begin to keep features."""
+    nothing, features = spec(forgettable="nothing"), spec()
+    first = step(nothing, None, [(0, IMAGES[0]), (1, IMAGES[1])], (0, 0))
+    second = step(nothing, first, [(2, IMAGES[2])], (0, 0, 1))
+    own = step(features, None, [(0, IMAGES[2])], (0,)).state.parts["features.0.0"]
+    parts = {**second.state.parts, "features.2.0": own}
+    mixed = replace(second, state=State(parts, second.state.tasks))
+    third, never = (
+        step(of, base, [(3, IMAGES[3])], (0, 0, 1, 2))
+        for of, base in ((features, mixed), (nothing, second))
+    )
+    assert torch.equal(head(third.state), head(never.state))
+    assert removed(features, mixed, 1).residual == ("analytic",)
+    assert not any(name.startswith("features") for name in third.state.parts)
 
 
 def test_versions_share_backbone_and_features() -> None:

@@ -13,9 +13,10 @@ from app.db.repositories import (
     aliases as alias_rows,
     changes as change_rows,
     classifiers as classifier_rows,
+    versions as version_rows,
 )
 from app.db.rows import columns_of, insert, insert_missing
-from app.db.tables import Classifier
+from app.db.tables import Classifier, Version
 from app.errors import UNTIL_A_JOB_ENDS, FieldError, ServiceError
 from app.ids import new_id
 from app.services.classifiers.annotations import AnnotationsPatch
@@ -97,11 +98,21 @@ def check_spec(spec: ClassifierSpec, options: Mapping[str, Any] | None = None) -
         ]
         return checked
     except InvalidSpecError as error:
-        raise invalid(error) from error
+        raise _invalid(error) from error
 
 
-def invalid(error: InvalidSpecError) -> InvalidOptionsError:
-    """Return the error of the API that says what is wrong with a spec."""
+def check_going_on(spec: Spec, base: Version) -> None:
+    """Refuse options that a version to go on from cannot change. Raises InvalidOptionsError.
+
+    `spec` has options as they were given.
+    """
+    try:
+        methods.going_on(spec, base.spec["options"])
+    except InvalidSpecError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: InvalidSpecError) -> InvalidOptionsError:
     return InvalidOptionsError(error.detail, errors=[FieldError(error.pointer, error.detail)])
 
 
@@ -194,6 +205,9 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
             row = require(session, workspace, name, for_update=True)
             current = spec_of(row)
             changed = after if current == before else _changed(current, patch)
+            live = version_rows.by_alias(session, row.id, LIVE)
+            if patch.options and live is not None:
+                check_going_on(changed.for_training(), live)
             row.name, row.spec = changed.name, changed.model_dump(mode="json")
             session.flush()
             classifier_rows.bump_revision(session, row.id)

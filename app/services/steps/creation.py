@@ -49,7 +49,6 @@ from app.services.steps.requests import (
 from app.services.uploads import uploads
 from app.services.uploads.collecting import Collected
 from app.services.uploads.rejections import RejectedView
-from models.spec import Spec
 
 
 class UnknownUploadError(ServiceError, status=422, code="unknown-upload"):
@@ -256,8 +255,7 @@ def _check_learn(
     counts = upload_rows.train_counts(session, upload_ids)
     known = version_rows.labels(session, base.id) if base else set()
     if base is not None:
-        given = stored.for_training(request.options)
-        learning_check.check_going_on(given, Spec.stored(base.spec))
+        classifiers.check_going_on(stored.for_training(request.options), base)
     learning.check_labels(known, counts, request.on_existing)
     learning_check.check_method(spec, known, counts)
     learner = stored.model_dump(include={"method", "backbone", "weights", "image_size"})

@@ -9,7 +9,6 @@ from app.errors import FieldError, ServiceError
 from app.services.classifiers import classifiers
 from app.services.classifiers.spec import ClassifierSpec, spec_of
 from models import methods
-from models.errors import InvalidSpecError
 from models.spec import Spec
 
 
@@ -46,17 +45,6 @@ def check_options(
     if stored is None:
         raise classifiers.not_found()
     return Checked(stored, classifiers.check_spec(stored, options))
-
-
-def check_going_on(spec: Spec, base: Spec) -> None:
-    """Refuse options that the version to go on from cannot change. Raises InvalidOptionsError.
-
-    `spec` has options as they were given, `base` is the version's.
-    """
-    try:
-        methods.going_on(spec, base)
-    except InvalidSpecError as error:
-        raise classifiers.invalid(error) from error
 
 
 def check_method(spec: Spec, known: set[str], train_counts: Mapping[str, int]) -> None:
