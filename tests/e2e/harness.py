@@ -136,7 +136,9 @@ class Service(ServiceClient):
         announced = re.search(r"listens on (\S+)", self.process.stdout.readline())
         assert announced, self.log.read_text()
         self.url = announced[1]
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        # A connection that is kept may be closed just as the next request is sent.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=self.url, timeout=60, limits=fresh)
 
     def child(self, title: str) -> psutil.Process | None:
         """The descendant of `accrue up` with this title, if there is one."""

@@ -31,7 +31,7 @@ def test_everything_but_the_name_has_a_default(api: TestClient) -> None:
     made = answer.json()
     assert (made["method"], made["backbone"]) == ("analytic", "efficientnet_lite0")
     assert (made["weights"], made["image_size"]) == ("DEFAULT", None)
-    assert made["options"]["dimensions"] == 1024
+    assert made["options"]["dimensions"] == 2048
     assert made["augment"] == {"crop": None, "flip": True, "policy": "none"}
     assert made["live"] is None
     assert api.get(f"{URL}/signs").json() == made
