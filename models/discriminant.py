@@ -155,20 +155,21 @@ class Discriminant:
 
     def left_out(self, rotated: Tensor, columns: Tensor, alpha: float) -> Tensor:
         """Return the scores [n, C] of images where each is left out: see `judged_without`."""
-        return self.judged_without(rotated, columns, alpha)[0]
+        batches = zip(rotated.split(_ROWS), columns.split(_ROWS), strict=True)
+        return torch.cat([self._judged_without(rows, own, alpha)[0] for rows, own in batches])
 
     def judged_without(
-        self, rotated: Tensor, columns: Tensor, alpha: float
+        self, features: Tensor, columns: Tensor, alpha: float
     ) -> tuple[Tensor, Tensor]:
         """Return the scores and squared Mahalanobis distances [n, C] of images.
 
-        Each is left out of the statistics that judge it. `rotated` [n, r] are of images that the
+        Each is left out of the statistics that judge it. `features` [n, M] are of images that the
         statistics contain, `columns` [n] their classes, which have two images or more. Equal to
         solving anew without each image, by the formula of Sherman and Morrison: without it S loses
         a matrix of rank one.
         """
-        batches = zip(rotated.split(_ROWS), columns.split(_ROWS), strict=True)
-        found = [self._judged_without(rows, own, alpha) for rows, own in batches]
+        batches = zip(features.split(_ROWS), columns.split(_ROWS), strict=True)
+        found = [self._judged_without(self.rotated(rows), own, alpha) for rows, own in batches]
         scores, squared = zip(*found, strict=True)
         return torch.cat(scores), torch.cat(squared)
 

@@ -32,8 +32,6 @@ from models.step import Corrected, Step
 
 # Images whose label is judged by leaving them out, in each step: some seconds of work.
 _LEFT_OUT = 20_000
-# Of these at a time, in float64.
-_ROWS = 1024
 
 
 class AnalyticOptions(Options):
@@ -121,16 +119,11 @@ class Analytic(Method[AnalyticOptions]):
         features = step.pooled(torch.arange(len(step.data)), whole=True).half()
         if self.kept is not None:
             self.kept.add(features, columns, step.digests, classes)
-            self._solve_kept(self.kept)
+            self._solve(*_solvable(self.kept))
             return
         added = Statistics.of(features, columns, classes)
         self.statistics = added if self.statistics is None else self.statistics + added
         self._solve(Discriminant(self.statistics), features, columns)
-
-    def _solve_kept(self, kept: KeptFeatures) -> None:
-        """Solve from the features of all images."""
-        features, columns = kept.all()
-        self._solve(Discriminant.of(features, columns, len(kept.by_column)), features, columns)
 
     def _solve(self, discriminant: Discriminant, features: Tensor, columns: Tensor) -> None:
         """Fill the head, with α and τ chosen by leaving out images of `features` [n, M]."""
@@ -191,16 +184,14 @@ class Analytic(Method[AnalyticOptions]):
     def _solve_anew(self, kept: KeptFeatures) -> None:
         """Solve as if no other images than those kept had been learnt before."""
         self.kept, self.choice = kept, None
-        self._solve_kept(kept)
+        self._solve(*_solvable(kept))
 
     def left_out(self) -> LeftOut | None:
         """Return exact predictions: the statistics without an image are solved in closed form."""
         if self.choice is None:
             return None
         if self.solved is None and self.kept is not None:
-            features, columns = self.kept.all()
-            classes = len(self.kept.by_column)
-            self.solved = Discriminant.of(features, columns, classes), features, columns
+            self.solved = _solvable(self.kept)
         if self.solved is None:
             return None
         discriminant, features, columns = self.solved
@@ -208,12 +199,7 @@ class Analytic(Method[AnalyticOptions]):
         if not len(chosen):
             return None
         columns = columns[chosen]
-        parts = zip(features[chosen].split(_ROWS), columns.split(_ROWS), strict=True)
-        judged = [
-            discriminant.judged_without(discriminant.rotated(rows), own, self.choice.alpha)
-            for rows, own in parts
-        ]
-        scores, squared = (torch.cat(each) for each in zip(*judged, strict=True))
+        scores, squared = discriminant.judged_without(features[chosen], columns, self.choice.alpha)
         log_scores = (scores / self.choice.temperature).log_softmax(dim=1).float()
         output = Output(log_scores.cpu(), deviations=squared.sqrt().float().cpu())
         digests = None if self.kept is None else self.kept.digests()[chosen.cpu()]
@@ -270,6 +256,12 @@ class Analytic(Method[AnalyticOptions]):
                 self.kept = None
         if self.kept is None:
             self.statistics = Statistics(part["counts"], part["sums"], part["scatter"])
+
+
+def _solvable(kept: KeptFeatures) -> tuple[Discriminant, Tensor, Tensor]:
+    """Return the discriminant of all images, with their features and columns."""
+    features, columns = kept.all()
+    return Discriminant.of(features, columns, len(kept.by_column)), features, columns
 
 
 def _nothing_kept() -> LearningError:

@@ -68,8 +68,7 @@ def test_left_out_is_solving_without_the_image(
     features, columns = _images(counts, dimensions)
     able = torch.tensor(counts)[columns] > 1
     discriminant = Discriminant(Statistics.of(features, columns, len(counts)))
-    rotated = discriminant.rotated(features[able])
-    found, squared = discriminant.judged_without(rotated, columns[able], alpha)
+    found, squared = discriminant.judged_without(features[able], columns[able], alpha)
     expected, distances = [], []
     for index in able.nonzero().flatten().tolist():
         others = torch.arange(len(features)) != index
@@ -133,8 +132,7 @@ def test_few_images_are_solved_within_what_they_span(counts: list[int], alpha: f
     able = torch.tensor(counts)[columns] > 1
     if able.any():
         judged = [
-            each.judged_without(each.rotated(features[able]), columns[able], alpha)
-            for each in (few, whole)
+            each.judged_without(features[able], columns[able], alpha) for each in (few, whole)
         ]
         for one, other in zip(*judged, strict=True):
             _close(one, other, 1e-8)

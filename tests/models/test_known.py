@@ -305,8 +305,7 @@ def test_left_out_images_keep_the_promise(counts: list[int], dimensions: int) ->
         discriminant = Discriminant(Statistics.of(features, columns, 3))
         chosen = choose(discriminant, features, columns)
         assert chosen is not None
-        rotated = discriminant.rotated(features)
-        scores, squared = discriminant.judged_without(rotated, columns, chosen.alpha)
+        scores, squared = discriminant.judged_without(features, columns, chosen.alpha)
         logs = (scores / chosen.temperature).log_softmax(dim=1)
         held_out = known.ascending(known.scores(Output(logs, deviations=squared.sqrt())))
         drawn = torch.multinomial(share, tested, replacement=True, generator=draws)

@@ -205,8 +205,7 @@ def change(db: Database, workspace: str, name: str, patch: ClassifierPatch) -> C
             row = require(session, workspace, name, for_update=True)
             current = spec_of(row)
             changed = after if current == before else _changed(current, patch)
-            live = version_rows.by_alias(session, row.id, LIVE)
-            if patch.options and live is not None:
+            if patch.options and (live := version_rows.by_alias(session, row.id, LIVE)):
                 check_going_on(changed.for_training(), live)
             row.name, row.spec = changed.name, changed.model_dump(mode="json")
             session.flush()
