@@ -19,13 +19,13 @@ import psutil
 import torch
 from torch import Tensor
 
-from app.inference.engines.engine import Engine, Kind
-from app.inference.engines.openvino import OpenVINO
-from app.inference.engines.torchscript import TorchScript
 from app.processes import return_freed_memory
 from benchmarks.runner import cpu_in_turn, write
 from models import networks
 from models.compute import to_device
+from models.engines.engine import Engine, Kind
+from models.engines.openvino import OpenVINO
+from models.engines.torchscript import TorchScript
 from models.folding import folded
 from models.preprocess import Preprocess
 from models.trunks import Trunk

@@ -20,6 +20,7 @@ from models.progress import Progress
 from models.spec import Spec
 from models.state import State
 from models.step import Corrected, Remaining, Step, StepData, StepResult
+from models.trunks import Compile, as_it_is
 
 
 def forget(
@@ -32,12 +33,14 @@ def forget(
     history: dict[str, Any] | None = None,
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    compile_trunk: Compile = as_it_is,
 ) -> StepResult:
     """Remove columns of `base` and all that belongs to them alone, and measure what is left.
 
     Nothing is trained: all that belongs to other classes stays the same, to the bit. Without
     columns the result is the base, measured again. `history` are the metrics of the base. The
     result's warnings are about the remaining tasks only, since a method's are about learning.
+    `compile_trunk` is as in `learn`.
 
     Raises LearningError where the method cannot forget the columns, Cancelled when `should_stop`
     returns True.
@@ -56,6 +59,7 @@ def forget(
         data,
         history,
         pause_between("evaluating", report, should_stop),
+        compile_trunk,
         kept=data.kept,
         residual=residual,
         warnings=version_warnings.of_forgetting(base.tasks, method.network.head.tasks),
@@ -71,10 +75,11 @@ def correct(
     history: dict[str, Any] | None = None,
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    compile_trunk: Compile = as_it_is,
 ) -> StepResult:
     """Give images of `base` other labels, or leave them out, and measure again.
 
-    Nothing is trained. `history` are the metrics of the base.
+    Nothing is trained. `history` are the metrics of the base, `compile_trunk` is as in `learn`.
 
     Raises LearningError where the method cannot correct an image, Cancelled when `should_stop`
     returns True.
@@ -109,6 +114,7 @@ def correct(
         data,
         history,
         pause_in("evaluating"),
+        compile_trunk,
         kept=kept,
         rankings=rankings,
         residual=residual,
@@ -122,6 +128,7 @@ def _measured_again(
     data: Remaining | StepData,
     history: dict[str, Any] | None,
     pause: Pause,
+    compile_trunk: Compile,
     *,
     kept: tuple[int, ...],
     residual: Sequence[str],
@@ -133,7 +140,7 @@ def _measured_again(
     size, mean = spec.image_size, method.preprocess.mean
     # For a version without held-out images: the mean colour is like what it was trained on.
     grey = (mean * 255).to("cpu", torch.uint8).view(1, 3, 1, 1).repeat(1, 1, size, size)
-    measured = measure(spec, method, data, compute, history, pause)
+    measured = measure(spec, method, data, compute, history, pause, compile_trunk)
     metrics = measured.metrics
     tasks = method.network.head.tasks
     warned = [

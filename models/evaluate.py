@@ -10,7 +10,7 @@ from models.classify import Output, Servable
 from models.inference import Pause, inference_batches, no_pause
 from models.matrices import Row, average, backward_transfer, forgetting
 from models.standard_errors import of_hits
-from models.trunks import sharing
+from models.trunks import Compile, as_it_is, sharing
 
 
 def predict(
@@ -21,12 +21,21 @@ def predict(
     *,
     whole: bool = False,
     positions: Tensor | None = None,
+    compile_trunk: Compile = as_it_is,
 ) -> Output:
     """Return the output, on the CPU, for uint8 images [H, 3, S, S], at least one.
 
-    `whole` and `positions` are as in `inference_batches`.
+    `whole` and `positions` are as in `inference_batches`, `compile_trunk` as in `sharing`.
     """
-    (output,) = predict_all([servable], images, device, pause, whole=whole, positions=positions)
+    (output,) = predict_all(
+        [servable],
+        images,
+        device,
+        pause,
+        whole=whole,
+        positions=positions,
+        compile_trunk=compile_trunk,
+    )
     return output
 
 
@@ -38,12 +47,14 @@ def predict_all(
     *,
     whole: bool = False,
     positions: Tensor | None = None,
+    compile_trunk: Compile = as_it_is,
 ) -> list[Output]:
     """Return what `predict` does for several modules, by one pass over the images.
 
     A network that several of them have runs once.
     """
-    modules = list(servables) if len(servables) == 1 else sharing(servables)
+    alone = len(servables) == 1 and compile_trunk is as_it_is
+    modules = list(servables) if alone else sharing(servables, compile_trunk)
     outputs: list[list[Output]] = [[] for _ in modules]
     for module in modules:
         module.eval()

@@ -21,8 +21,8 @@ class Pause(Protocol):
 # into memory, and since the pauses between batches are the only signs of life: a core that is ten
 # times slower, or shared, must not look like one that hangs. Both are fixed, so that results do not
 # depend on the caller.
-_IMAGES = 256
-_PIXELS = _IMAGES * 64**2
+MOST_IMAGES = 256
+_PIXELS = MOST_IMAGES * 64**2
 
 
 def no_pause(done: float = 0.0) -> None:
@@ -30,7 +30,12 @@ def no_pause(done: float = 0.0) -> None:
 
 
 def parts_of(
-    count: int, side: int, pause: Pause = no_pause, at_most: int = _IMAGES, *, whole: bool = False
+    count: int,
+    side: int,
+    pause: Pause = no_pause,
+    at_most: int = MOST_IMAGES,
+    *,
+    whole: bool = False,
 ) -> Iterator[slice]:
     """Yield slices that split `count` images of a `side` into batches, pausing before each.
 
@@ -50,7 +55,7 @@ def inference_batches(
     images: Tensor,
     device: torch.device,
     pause: Pause = no_pause,
-    at_most: int = _IMAGES,
+    at_most: int = MOST_IMAGES,
     *,
     whole: bool = False,
     positions: Tensor | None = None,

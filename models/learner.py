@@ -25,6 +25,7 @@ from models.state import State, load_into, on_device
 from models.step import Step, StepData, StepResult
 from models.trainer import at_epoch_ends
 from models.training import Training
+from models.trunks import Compile, as_it_is
 
 
 def learn(
@@ -41,6 +42,7 @@ def learn(
     save: Callable[[Checkpoint], None] | None = None,
     save_due: Callable[[bool], bool] = at_epoch_ends,
     resume: Checkpoint | None = None,
+    compile_trunk: Compile = as_it_is,
 ) -> StepResult:
     """Learn new classes on top of `base` (None at the first step).
 
@@ -48,7 +50,8 @@ def learn(
     once more, which the result's warnings say later in other words. `save` is called with a
     checkpoint when `save_due`, whose argument says whether an epoch ends, returns True (see
     `Trainer`). `resume` is a checkpoint to resume from: on the CPU, with the same number of
-    threads, the result is the same to the bit as without interruption.
+    threads, the result is the same to the bit as without interruption. `compile_trunk` makes what
+    runs the trunk of a network that the method never changes.
 
     Raises LearningError where the step cannot be done, Cancelled when `should_stop` returns True,
     CheckpointMismatchError where `resume` does not fit this training.
@@ -71,6 +74,7 @@ def learn(
             compute,
             lambda: _initial(spec, weights_dir)[0],
             pause_in(method.job_phase),
+            compile_trunk,
         )
         return method, step
 
@@ -87,7 +91,7 @@ def learn(
     step.pause()
     method.end(step)
     pause = pause_in("evaluating")
-    measured = measure(spec, method, data, compute, history, pause)
+    measured = measure(spec, method, data, compute, history, pause, compile_trunk)
     metrics = measured.metrics
     metrics["training_accuracy"] = None if trained.fit is None else trained.fit.accuracy
     metrics["training_measured_on"] = None if trained.fit is None else trained.fit.images

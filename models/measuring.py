@@ -18,6 +18,7 @@ from models.methods import Method
 from models.spec import Spec
 from models.state import State, Tensors, clone
 from models.step import Remaining, Sample, StepData, Variant
+from models.trunks import Compile, as_it_is
 
 CPU = torch.device("cpu")
 
@@ -44,8 +45,12 @@ def measure(
     compute: Compute,
     history: dict[str, Any] | None,
     pause: Pause,
+    compile_trunk: Compile = as_it_is,
 ) -> Measured:
-    """Measure a method, and calibrate each way to classify, by a pass over held-out images."""
+    """Measure a method, and calibrate each way to classify, by a pass over held-out images.
+
+    `compile_trunk` makes what runs networks that no step changes.
+    """
     pause()
     images, columns = data.held_out, data.held_out_columns
     tasks = method.network.head.tasks
@@ -58,7 +63,13 @@ def measure(
     if len(images):
         ways = method.offered(method.state())
         modules = [servable(classify=way) for way in ways]
-        predicted = evaluate.predict_all(modules, images, compute.device, pause)
+        predicted = evaluate.predict_all(
+            modules,
+            images,
+            compute.device,
+            pause,
+            compile_trunk=compile_trunk if method.frozen else as_it_is,
+        )
         outputs = dict(zip(ways, predicted, strict=True))
         if any(bool(output.log_scores.isnan().any()) for output in predicted):
             raise diverged("its scores are no longer finite")

@@ -17,6 +17,7 @@ from models.measuring import CPU
 from models.spec import Spec
 from models.state import State
 from models.step import Sample
+from models.trunks import Compile, as_it_is
 
 # How far log-scores may be from those after training, relative to the largest, but at least 1.
 # The same operations compute both on the same CPU, so they differ by rounding at most: libraries
@@ -71,15 +72,20 @@ def predictions(
     classify: str = "auto",
     device: torch.device = CPU,
     pause: Pause = no_pause,
+    compile_trunk: Compile = as_it_is,
 ) -> Predictions:
     """Return what a version predicts for uint8 images [n, 3, S, S], as it does when it serves.
+
+    `compile_trunk` makes what runs the trunk of each of its networks.
 
     Raises ValueError as `load_servable` does, and Cancelled where `pause` does.
     """
     method = methods.get(spec.method)
     given = task if method.needs.task_id else None
     servable = load_servable(spec, state, task=given, classify=classify, device=str(device))
-    output = evaluate.predict(servable, images, device, pause, whole=True)
+    output = evaluate.predict(
+        servable, images, device, pause, whole=True, compile_trunk=compile_trunk
+    )
     log_scores = output.log_scores
     if task != given:
         within = torch.tensor([each == task for each in state.tasks])

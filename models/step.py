@@ -11,7 +11,7 @@ from torch.nn import functional
 from models.batches import ImageSet
 from models.classify import Output
 from models.compute import Compute
-from models.inference import Pause, no_pause, parts_of
+from models.inference import Pause, inference_batches, no_pause, parts_of
 from models.judging import Judged
 from models.memory import ExemplarMemory
 from models.networks import Backbone, Network
@@ -19,6 +19,7 @@ from models.preprocess import FIRST_PIXEL_RULES, Preprocess
 from models.seeds import derive
 from models.spec import Spec
 from models.state import State
+from models.trunks import Compile, Trunk, as_it_is
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class Step:
         compute: Compute,
         initial_network: Callable[[], Network],
         pause: Pause = no_pause,
+        compile_trunk: Compile = as_it_is,
     ) -> None:
         self.spec = spec
         self.network = network
@@ -192,6 +194,7 @@ class Step:
         self.initial_network = initial_network
         self.pause = pause
         self._preprocess = preprocess
+        self._compile = compile_trunk
 
     @property
     def seed(self) -> int:
@@ -213,22 +216,35 @@ class Step:
         *,
         flip: bool = False,
         backbone: Backbone | None = None,
-        whole: bool = False,
     ) -> Tensor:
         """Return float32 features [n, D] of the training images at positions [n].
 
         Images are in the form in which exemplars are stored. They are not augmented, but mirrored
-        with `flip`. The backbone, here the network's as it is now, runs in eval mode. `whole` is as
-        in `parts_of`.
+        with `flip`. The backbone, here the network's as it is now, runs in eval mode.
         """
         backbone = (backbone or self.network.backbone).eval()
         positions = positions.to(self.data.home)
         side = self.data.images.shape[2]
         found = []
         with torch.inference_mode():
-            for part in parts_of(len(positions), side, self.pause, whole=whole):
+            for part in parts_of(len(positions), side, self.pause):
                 batch = self.data.pixels(positions[part])
                 pixels = self._preprocess(batch.flip(3) if flip else batch)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 found.append(backbone(pixels).pooled)
+            return torch.cat(found)
+
+    def extracted(self) -> Tensor:
+        """Return float32 features [N, D] of all training images, as the job phase's only work.
+
+        The network is one that no step changes, so that a faster engine may run it.
+        """
+        backbone = self.network.backbone.eval()
+        run, tail = self._compile(Trunk(self._preprocess, backbone).eval()), backbone.tail()
+        images = self.data.images
+        with torch.inference_mode():
+            found = [
+                tail(run(batch.contiguous(memory_format=torch.channels_last)))
+                for batch in inference_batches(images, self.compute.device, self.pause, whole=True)
+            ]
             return torch.cat(found)

@@ -37,6 +37,15 @@ class Trunk(nn.Module):
         return tuple(made.float() for made in self.backbone.trunk(normalised))
 
 
+# Returns what runs a trunk.
+Compile = Callable[[Trunk], Runner]
+
+
+def as_it_is(trunk: Trunk) -> Runner:
+    """Return the trunk: PyTorch runs it, module by module."""
+    return trunk
+
+
 class NotDivisibleError(Exception):
     """A module that predicts is not one of trunks and a tail."""
 
@@ -67,10 +76,11 @@ def with_runners(servable: Servable, parts: Sequence[Trunk], runners: Sequence[R
     return copy.deepcopy(servable, {**shared, **replaced})
 
 
-def sharing(servables: Sequence[Servable]) -> list[Servable]:
+def sharing(servables: Sequence[Servable], compile_trunk: Compile = as_it_is) -> list[Servable]:
     """Return modules that predict the same, and run a trunk of several once for the same images.
 
-    A module that cannot be divided is returned as it is.
+    What runs it is what `compile_trunk` returns. A module that cannot be divided is returned as it
+    is.
     """
     once: dict[tuple[int, int], _Once] = {}
     shared = []
@@ -80,9 +90,12 @@ def sharing(servables: Sequence[Servable]) -> list[Servable]:
         except NotDivisibleError:
             shared.append(servable)
             continue
-        runners = [
-            once.setdefault((id(part.preprocess), id(part.backbone)), _Once(part)) for part in parts
-        ]
+        runners = []
+        for part in parts:
+            key = id(part.preprocess), id(part.backbone)
+            if key not in once:
+                once[key] = _Once(compile_trunk(part))
+            runners.append(once[key])
         shared.append(with_runners(servable, parts, runners))
     return shared
 
@@ -90,14 +103,14 @@ def sharing(servables: Sequence[Servable]) -> list[Servable]:
 class _Once:
     """Runs a trunk, and remembers what it made of the images before."""
 
-    def __init__(self, trunk: Trunk) -> None:
-        self._trunk = trunk
+    def __init__(self, runner: Runner) -> None:
+        self._run = runner
         self._images: Tensor | None = None
         self._made: Sequence[Tensor] = ()
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
         if images is not self._images:
-            self._made, self._images = self._trunk(images), images
+            self._made, self._images = self._run(images), images
         return self._made
 
 

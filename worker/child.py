@@ -40,7 +40,7 @@ from models.learner import learn
 from models.serving import check_read_back, read_back_failed, why
 from models.state import State, decode, encode
 from models.step import Remaining, Sample, StepResult
-from worker import preflight, reading, resuming
+from worker import compiling, preflight, reading, resuming
 from worker.advising import advise
 from worker.attempt import Attempt, StopOrder
 from worker.evaluating import evaluate, judged_parts
@@ -179,6 +179,7 @@ def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     base = reading.base(attempt, tasks) if plan.parts else None
     saver = Saver(attempt, fingerprint)
+    compile_trunk = compiling.of(attempt, len(data.images) + len(data.held_out))
 
     def train(resume: Checkpoint | None) -> StepResult:
         attempt.reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
@@ -195,6 +196,7 @@ def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
             save=saver.save,
             save_due=saver.due,
             resume=resume,
+            compile_trunk=compile_trunk,
         )
 
     try:
@@ -221,7 +223,7 @@ def _forget(attempt: Attempt, plan: ForgetPlan) -> Outcome:
     )
     base = reading.base(attempt, plan.base_tasks)
     attempt.reporter.quiet(_START_SECONDS)
-    result = forget(attempt.spec, base, plan.columns, data, **_edited(attempt, plan))
+    result = forget(attempt.spec, base, plan.columns, data, **_edited(attempt, plan, len(hashes)))
     return _stored(attempt, result, ())
 
 
@@ -229,18 +231,20 @@ def _correct(attempt: Attempt, plan: CorrectPlan) -> Outcome:
     corrected = reading.corrected(attempt, plan)
     base = reading.base(attempt, tuple(planned.task for planned in plan.classes))
     attempt.reporter.quiet(_START_SECONDS)
-    result = correct(attempt.spec, base, corrected, **_edited(attempt, plan))
+    measured = len(corrected.data.held_out)
+    result = correct(attempt.spec, base, corrected, **_edited(attempt, plan, measured))
     exemplars = [image.sha256 for planned in plan.classes for image in planned.exemplars]
     return _stored(attempt, result, exemplars)
 
 
-def _edited(attempt: Attempt, plan: ForgetPlan | CorrectPlan) -> dict[str, Any]:
-    """Return what both edits are given of the attempt."""
+def _edited(attempt: Attempt, plan: ForgetPlan | CorrectPlan, measured: int) -> dict[str, Any]:
+    """Return what both edits are given of the attempt; `measured` images are held out."""
     return {
         "device": attempt.resources.device,
         "history": plan.history,
         "report": attempt.reporter.learning,
         "should_stop": attempt.stop.is_set,
+        "compile_trunk": compiling.of(attempt, measured),
     }
 
 

@@ -25,7 +25,7 @@ from models.judging import Judgement
 from models.serving import Predictions, predictions
 from models.state import Tensors
 from models.step import StepResult
-from worker import reading
+from worker import compiling, reading
 from worker.attempt import Attempt
 
 # How long the main thread may be silent while the version is loaded.
@@ -59,6 +59,7 @@ def evaluate(attempt: Attempt, plan: EvaluatePlan) -> Evaluated:
         classify=plan.classify,
         device=Compute.on(attempt.resources.device).device,
         pause=pause,
+        compile_trunk=compiling.of(attempt, len(pixels)),
     )
     if bool(found.log_scores.isnan().any()):
         raise LearningError("training-failed", "the version gives images no finite scores")

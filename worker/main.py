@@ -51,6 +51,7 @@ def main(settings: Settings | None = None) -> int:
         cache=CacheFolder.of(settings),
         room=ImageRoom.of(settings),
         log_level=settings.log_level,
+        engine=settings.engine,
     )
     runner = Runner(db, settings, worker_id, queues, resources, on_end=dispatcher.wake)
     health = Health(db, settings, worker_id, queues, device)

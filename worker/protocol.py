@@ -26,6 +26,8 @@ class Resources:
     cache: CacheFolder
     room: ImageRoom
     log_level: str = "info"
+    # As in the settings: what may run networks that are not trained.
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from app.imaging.reading import ImageLimits
 from app.imaging.rules import CURRENT
 from app.inference import devices
 from app.inference.engines.accelerator import Job
-from app.inference.engines.engine import Kind
 from app.inference.errors import (
     ClassifyNotOfferedError,
     NoHeatMapError,
@@ -27,6 +26,7 @@ from app.services.classifiers.version_views import EngineView
 from app.storage import TensorStore
 from models import calibrated, known, methods, state
 from models.compute import is_out_of_memory
+from models.engines.engine import Kind
 from models.explaining import NoFeatureMapError
 from models.measuring import CPU
 from models.preprocess import pixel_rules

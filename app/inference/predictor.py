@@ -13,11 +13,11 @@ from torch import Tensor
 from app.imaging.decode import decode
 from app.imaging.reading import ImageLimits, UnreadableImageError
 from app.inference.batcher import Run
-from app.inference.engines.engine import PLAIN
 from app.services.classifiers.version_views import EngineView
 from models import known
 from models.calibration import calibrate
 from models.classify import Output, Servable, restrict
+from models.engines.names import PLAIN
 from models.spec import Spec
 
 # A predictor that has seen so many images is worth a faster engine, which takes seconds to build.

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.inference.cache import VersionCache
-from app.services.classifiers.version_views import EngineName
+from models.engines.names import EngineName
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -69,6 +69,7 @@ class Analytic(Method[AnalyticOptions]):
     setup = Setup("efficientnet_lite0", "DEFAULT", image_size=None)
     Options = AnalyticOptions
     fixed = ("dimensions", "grid", "forgettable")
+    frozen = True
     job_phase = "extracting"
 
     # Only where features of images are not kept, or were not from the first: else all of it
@@ -116,7 +117,7 @@ class Analytic(Method[AnalyticOptions]):
         """Add the new images' features to those before, and solve."""
         columns, classes = step.data.columns, len(step.tasks)
         # Rounded as they are kept, so that later steps solve for the same.
-        features = step.pooled(torch.arange(len(step.data)), whole=True).half()
+        features = step.extracted().half()
         if self.kept is not None:
             self.kept.add(features, columns, step.digests, classes)
             self._solve(*_solvable(self.kept))

@@ -109,6 +109,8 @@ class Method(ABC, Generic[OptionsT]):
     Options: ClassVar[type[Options]]
     # Options that no later step can change: what a version has learnt rests on them.
     fixed: ClassVar[tuple[str, ...]] = ()
+    # Whether no step changes the network's backbone.
+    frozen: ClassVar[bool] = False
     # Ways to classify, the default first.
     classify: ClassVar[tuple[str, ...]] = ("softmax",)
     # The job phase in which `end` works.

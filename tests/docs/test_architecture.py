@@ -12,7 +12,7 @@ CLIENT = "clients/python/accrue_client"
 # Folders whose modules a group may name.
 BELOW = {
     "app/api": ("app/api/label_studio", "app/api/v2"),
-    "models": ("models/methods", "models/advice"),
+    "models": ("models/methods", "models/advice", "models/engines"),
     CLIENT: (f"{CLIENT}/blocking", f"{CLIENT}/awaiting"),
 }
 

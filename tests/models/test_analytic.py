@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import networks
 from models.edits import forget
@@ -18,6 +18,7 @@ from models.serving import check_read_back, load_servable
 from models.spec import Spec
 from models.state import State, encode
 from models.step import Remaining, StepData, StepResult
+from models.trunks import Compile, Runner, Trunk, as_it_is
 
 SIZE = 32
 # Classes in two tasks; odd counts, since those of classes differ in life.
@@ -59,6 +60,7 @@ def step(
     parts: Sequence[tuple[int, Tensor]],
     tasks: tuple[int, ...],
     measured: Sequence[int] = (),
+    compile_trunk: Compile = as_it_is,
 ) -> StepResult:
     """Learn (column, images) parts, and measure on other images of columns."""
     columns = torch.cat([torch.full((len(images),), column) for column, images in parts])
@@ -74,7 +76,7 @@ def step(
         tasks=tasks,
     )
     state, history = (None, None) if base is None else (base.state, base.metrics)
-    return learn(of, state, data, device="cpu", history=history)
+    return learn(of, state, data, device="cpu", history=history, compile_trunk=compile_trunk)
 
 
 def two_steps(of: Spec, **kwargs: Any) -> StepResult:
@@ -193,6 +195,29 @@ def test_the_same_bits_again() -> None:
     once, again = two_steps(spec(), measured=(0, 3)), two_steps(spec(), measured=(0, 3))
     for name, part in once.state.parts.items():
         assert encode(part) == encode(again.state.parts[name])
+
+
+def test_a_faster_engine_runs_all_that_is_extracted_and_measured() -> None:
+    seen: list[tuple[nn.Module, int]] = []
+
+    def compiled(trunk: Trunk) -> Runner:
+        def run(images: Tensor) -> Sequence[Tensor]:
+            seen.append((trunk.backbone, len(images)))
+            return trunk(images)
+
+        return run
+
+    first = step(spec(), None, [(0, IMAGES[0]), (1, IMAGES[1])], (0, 0))
+    of_first = {"measured": (0, 1, 2), "tasks": (0, 0, 1)}
+    plain = step(spec(), first, [(2, IMAGES[2])], **of_first)
+    fast = step(spec(), first, [(2, IMAGES[2])], **of_first, compile_trunk=compiled)
+    # The images to learn and those held out, with one network.
+    assert [count for _, count in seen] == [len(IMAGES[2]), 3 * 6]
+    assert seen[0][0] is seen[1][0]
+    assert fast.metrics == plain.metrics
+    for name, part in plain.state.parts.items():
+        assert encode(part) == encode(fast.state.parts[name])
+    check_read_back(spec(), fast.state, fast.sample)
 
 
 def test_a_version_is_read_back() -> None:

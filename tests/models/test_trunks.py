@@ -16,6 +16,7 @@ from models.methods import describe_methods
 from models.networks.projected import Projected
 from models.preprocess import Preprocess
 from models.serving import load_servable
+from models.state import encode
 from models.trunks import NotDivisibleError, Trunk, trunks, with_runners
 from tests.models.conftest import Chain, pictures, task_images
 
@@ -125,3 +126,21 @@ def test_a_module_that_preprocesses_twice_is_not_divided() -> None:
     servable.other = Preprocess(torch.ones(3), torch.ones(3))
     with pytest.raises(NotDivisibleError):
         trunks(servable)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_networks_that_no_step_changes_are_compiled(
+    chain: Callable[..., Chain], method: str
+) -> None:
+    asked: list[Trunk] = []
+
+    def compiled(trunk: Trunk) -> Trunk:
+        asked.append(trunk)
+        return trunk
+
+    learner = chain(method)
+    before = chain(method).learn(task_images(0))
+    after = learner.learn(task_images(0), compile_trunk=compiled)
+    assert bool(asked) == methods.get(method).frozen
+    for name, part in after.state.parts.items():
+        assert encode(part) == encode(before.state.parts[name])

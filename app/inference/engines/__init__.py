@@ -5,10 +5,11 @@ from importlib.util import find_spec
 import torch
 
 from app.inference.budget import inference_threads
-from app.inference.engines.engine import PLAIN, Engine
-from app.inference.engines.openvino import OpenVINO
-from app.inference.engines.torchscript import TorchScript
 from app.settings import Settings
+from models.engines.engine import Engine
+from models.engines.names import PLAIN
+from models.engines.openvino import OpenVINO
+from models.engines.torchscript import TorchScript
 
 
 def of(settings: Settings) -> list[Engine]:

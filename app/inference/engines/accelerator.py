@@ -10,7 +10,6 @@ import structlog
 import torch
 
 from app.db.engine import Database
-from app.inference.engines.engine import PLAIN, Engine, Kind
 from app.inference.engines.evidence import Evidence
 from app.inference.engines.judging import difference, relative_time
 from app.inference.lru import LruCache
@@ -19,6 +18,8 @@ from app.processes import return_freed_memory
 from app.services.classifiers.version_views import EngineView
 from app.storage import BlobStore
 from models.classify import Servable
+from models.engines.engine import Engine, Kind
+from models.engines.names import PLAIN
 from models.serving import size_of, why
 from models.trunks import trunks, with_runners
 

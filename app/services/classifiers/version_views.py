@@ -14,6 +14,7 @@ from app.imaging.webp import WebP
 from app.services.classifiers import accuracies
 from app.services.classifiers.annotations import Annotations
 from app.services.classifiers.goes_by import GoesByView
+from models.engines.names import EngineName, Precision
 from models.spec import Settings
 
 
@@ -135,14 +136,11 @@ class MemoryView(BaseModel):
     )
 
 
-EngineName = Literal["torch", "torchscript", "openvino"]
-
-
 class EngineView(BaseModel):
     """What runs the network of a version in the process that answers."""
 
     name: EngineName
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     relative_time: float | None = Field(None, description="1: as PyTorch.")
     checked_on: Literal["held_out", "exemplars", "noise"] | None = Field(None)
     checked_images: int = 0

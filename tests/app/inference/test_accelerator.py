@@ -16,18 +16,18 @@ from torch import Tensor
 from app.db.engine import Database
 from app.inference import engines
 from app.inference.engines import accelerator
-from app.inference.engines.engine import Kind
 from app.inference.registry import Registry
 from app.main import create_app
 from app.settings import Settings
 from app.storage import BlobStore, open_store
+from models.engines.engine import Kind
 from models.trunks import Trunk
 from tests.app import learnt
 from tests.app.api.test_metrics import scrape
-from tests.app.inference.test_engines import NAMES
 from tests.app.learnt import png
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.e2e.harness import wait_for
+from tests.models.test_engines import NAMES
 
 pytestmark = ONE_KIND_AT_FIRST
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from app.inference.engines.engine import Kind, Precision
-from app.inference.engines.tracing import Graph, Tracer, example
-from app.services.classifiers.version_views import EngineName
 from models.compute import Compute
+from models.engines.engine import Kind
+from models.engines.names import EngineName, Precision
+from models.engines.tracing import Graph, Tracer, example
 from models.folding import folded
 from models.serving import size_of
 from models.trunks import Trunk

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.inference.engines.engine import Kind, Precision
-from app.inference.engines.tracing import Tracer
-from app.services.classifiers.version_views import EngineName
+from models.engines.engine import Kind
+from models.engines.names import EngineName, Precision
+from models.engines.tracing import Tracer
 from models.serving import size_of
 from models.trunks import Trunk
 
@@ -23,13 +23,16 @@ _MODULE_BYTES = 100_000
 
 
 class OpenVINO:
-    """Compiles trunks, in bf16 where the CPU multiplies it."""
+    """Compiles trunks, where nothing else is asked for in bf16 where the CPU multiplies it."""
 
     name: EngineName = "openvino"
 
-    def __init__(self, threads: int, batch: int) -> None:
-        """Run up to `threads` batches at a time, each on one core, of up to `batch` images."""
-        self._threads, self._images = threads, threads * batch
+    def __init__(
+        self, at_once: int, batch: int, *, cores: int = 1, precision: Precision | None = None
+    ) -> None:
+        """Run up to `at_once` batches at a time, each on `cores`, of up to `batch` images."""
+        self._at_once, self._threads, self._images = at_once, at_once * cores, at_once * batch
+        self._precision = precision
         self._tracer = Tracer()
 
     @cached_property
@@ -41,14 +44,16 @@ class OpenVINO:
 
     @cached_property
     def precision(self) -> Precision:
-        """What the CPU multiplies convolutions in."""
+        """What convolutions are computed in."""
+        if self._precision is not None:
+            return self._precision
         offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if "BF16" in offered else "fp32"
 
     @property
     def _options(self) -> dict[str, Any]:
         return {
-            "NUM_STREAMS": self._threads,
+            "NUM_STREAMS": self._at_once,
             "INFERENCE_NUM_THREADS": self._threads,
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[self.precision],
             # Other processes use the cores too.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from app.inference.engines.engine import Kind
+from models.engines.engine import Kind
 from models.seeds import generator
 from models.trunks import Trunk
 

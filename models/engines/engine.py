@@ -1,17 +1,12 @@
 """The interface of engines."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from app.services.classifiers.version_views import EngineName
+from models.engines.names import EngineName, Precision
 from models.trunks import Trunk
-
-# PyTorch, module by module: what every version is served by at first.
-PLAIN: EngineName = "torch"
-
-Precision = Literal["fp32", "bf16"]
 
 
 class Kind(NamedTuple):
