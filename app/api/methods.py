@@ -31,6 +31,7 @@ class MethodView(BaseModel, from_attributes=True):
     needs: NeedsView
     classify: list[str] = Field(description="The default first.")
     options: dict[str, Any]
+    fixed: list[str] = Field(description="Options that no later step can change.")
 
 
 class BackboneView(BaseModel, from_attributes=True):

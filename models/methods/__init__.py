@@ -69,6 +69,7 @@ class MethodInfo:
     needs: Needs
     classify: tuple[str, ...]
     options: dict[str, Any]  # their JSON schema
+    fixed: tuple[str, ...]  # options that no later step can change
 
 
 @cache
@@ -105,6 +106,7 @@ def describe_methods() -> list[MethodInfo]:
             needs=method.needs,
             classify=method.classify,
             options=method.Options.model_json_schema(),
+            fixed=method.fixed,
         )
         for name, method in _registry().items()
     ]

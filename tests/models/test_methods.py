@@ -152,3 +152,10 @@ def test_nothing_to_train_on(chain: Callable[..., Chain]) -> None:
     with pytest.raises(LearningError) as refused:
         chain("finetune").learn({0: pictures(0, 0)})
     assert refused.value.code == "no-training-images"
+
+
+def test_fixed_options_are_options() -> None:
+    described = {method.name: method for method in describe_methods()}
+    assert described["analytic"].fixed == ("dimensions", "grid", "forgettable")
+    for method in described.values():
+        assert set(method.fixed) <= set(method.options.get("properties", {}))
