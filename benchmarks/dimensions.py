@@ -73,10 +73,11 @@ class Extractor:
         self.preprocess = Preprocess(mean, std)
         self.backbone = network.backbone.eval()
         channels = networks.level_channels(BACKBONE, size)
-        self.tails: list[nn.Module] = [
-            Projected(self.backbone, channels, dimensions, grid, SEED).tail()
-            for grid, dimensions in SETTINGS
-        ]
+        self.tails: list[nn.Module] = []
+        for grid, dimensions in SETTINGS:
+            projected = Projected(self.backbone, channels, dimensions, grid)
+            projected.draw(SEED)
+            self.tails.append(projected.tail())
 
     @torch.inference_mode()
     def features(self, classes: list[list[Path]], *, mirrored: bool = False) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """Analytic: a linear discriminant in closed form over frozen, pretrained features."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
@@ -105,9 +105,13 @@ class Analytic(Method[AnalyticOptions]):
         """Return a network whose features are the backbone's levels, projected."""
         options = AnalyticOptions.model_validate(spec.options)
         channels = networks.level_channels(spec.backbone, spec.image_size)
-        return Network(
-            Projected(network.backbone, channels, options.dimensions, options.grid, spec.seed)
-        )
+        return Network(Projected(network.backbone, channels, options.dimensions, options.grid))
+
+    def begin(self, step: Step) -> None:
+        """Grow the head; the first step also draws the projection, which all others keep."""
+        super().begin(step)
+        if not step.known:
+            cast(Projected, self.network.backbone).draw(step.spec.seed)
 
     def phases(self, step: Step) -> Sequence[Phase]:
         """Return none: nothing is trained."""

@@ -19,9 +19,11 @@ _MIDDLE = 3
 class Projected(Backbone):
     """z = P·g, where g are the mean-pooled levels of a backbone, each of length 1.
 
-    With `grid` the three levels in the middle are also pooled to grid × grid positions. P is drawn
-    from N(0, 1/M), with which lengths and angles stay about the same (Johnson and Lindenstrauss,
-    1984). Where g is not longer than `dimensions`, it is not projected, and M is its length.
+    With `grid` the three levels in the middle are also pooled to grid × grid positions. P projects
+    the L numbers of g on a random subspace of M, times √(L/M), with which lengths and angles stay
+    about the same (Johnson and Lindenstrauss, 1984). Its rows are orthogonal, so that what
+    shrinkage takes for alike in z, the identity, is alike in the subspace. Where g is not longer
+    than `dimensions`, it is not projected, and M is its length.
     """
 
     has_map = False
@@ -29,19 +31,25 @@ class Projected(Backbone):
     projection: Tensor
 
     def __init__(
-        self, backbone: Backbone, channels: Sequence[int], dimensions: int, grid: int, seed: int
+        self, backbone: Backbone, channels: Sequence[int], dimensions: int, grid: int
     ) -> None:
-        """Take a backbone whose levels have `channels`."""
+        """Take a backbone whose levels have `channels`; P is to be drawn or loaded."""
         super().__init__()
         self.backbone = backbone
         self.grid = grid
         length = sum(channels) + grid**2 * sum(_middle(channels))
         self.feature_dim = min(length, dimensions)
-        projection = torch.empty(0)
-        if length > dimensions:
-            draws = torch.randn(length, dimensions, generator=generator(seed, "projection"))
-            projection = draws / dimensions**0.5
-        self.register_buffer("projection", projection)
+        shape = (length, dimensions) if length > dimensions else (0,)
+        self.register_buffer("projection", torch.zeros(shape))
+
+    def draw(self, seed: int) -> None:
+        """Draw P, transposed: a second of work, so not done where one is loaded."""
+        if not len(self.projection):
+            return
+        length, dimensions = self.projection.shape
+        draws = torch.randn(length, dimensions, generator=generator(seed, "projection"))
+        orthonormal, _ = torch.linalg.qr(draws)
+        self.projection.copy_(orthonormal * (length / dimensions) ** 0.5)
 
     @property
     def published(self) -> nn.Module:

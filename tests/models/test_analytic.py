@@ -246,6 +246,37 @@ def test_random_weights_are_refused() -> None:
         validate(Spec(method="analytic", backbone="resnet32"))
 
 
+def test_the_projection_is_on_a_subspace_and_keeps_lengths() -> None:
+    stored = two_steps(spec()).state.parts["backbone"]["projection"].double()
+    length, dimensions = stored.shape
+    torch.testing.assert_close(
+        stored.T @ stored,
+        torch.eye(dimensions, dtype=torch.double) * length / dimensions,
+        rtol=0,
+        atol=1e-4,
+    )
+    drawn = torch.randn(
+        length, 2000, dtype=torch.double, generator=torch.Generator().manual_seed(0)
+    )
+    lengths = (stored.T @ drawn).norm(dim=0) / drawn.norm(dim=0)
+    assert 0.98 < lengths.square().mean() < 1.02
+    # Their deviation is that of a share with a Beta distribution, (M/2, (L - M)/2).
+    assert 0.9 < lengths.square().std() / (2 * (1 / dimensions - 1 / length)) ** 0.5 < 1.1
+
+
+def test_later_steps_keep_the_projection_that_a_version_has() -> None:
+    """Versions of earlier releases have one whose columns are not orthogonal."""
+    first = step(spec(), None, [(0, IMAGES[0]), (1, IMAGES[1])], (0, 0))
+    own = torch.randn_like(first.state.parts["backbone"]["projection"])
+    parts = {
+        **first.state.parts,
+        "backbone": {**first.state.parts["backbone"], "projection": own},
+    }
+    earlier = replace(first, state=replace(first.state, parts=parts))
+    later = step(spec(), earlier, [(2, IMAGES[2]), (3, IMAGES[3])], (0, 0, 1, 1))
+    assert torch.equal(later.state.parts["backbone"]["projection"], own)
+
+
 def test_any_backbone_with_levels() -> None:
     """Random weights, which `check` refuses, show that its maps have the right shapes."""
     for name in ("convnet", "resnet20", "squeezenet1_1", "resnet18"):

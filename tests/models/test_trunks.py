@@ -98,7 +98,7 @@ def test_a_router_has_a_trunk_for_each_network(chain: Callable[..., Chain]) -> N
 @pytest.mark.parametrize("grid", [0, 2])
 def test_levels_are_projected_by_the_tail(grid: int) -> None:
     backbone = networks.build("convnet", 0).backbone
-    projected = Projected(backbone, (32, 64, 128), 16, grid, 1).eval()
+    projected = Projected(backbone, (32, 64, 128), 16, grid).eval()
     images = torch.randn(2, 3, 16, 16)
     made = projected.trunk(images)
     assert [level.shape[1] for level in made] == [32, 64, 128]
