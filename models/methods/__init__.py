@@ -169,8 +169,7 @@ def check_correct(spec: Spec) -> None:
 
 
 def _validate_backbone(spec: Spec) -> None:
-    known = {info.name: info for info in networks.describe_backbones()}
-    if spec.backbone not in known:
+    if not networks.is_backbone(spec.backbone):
         raise InvalidSpecError(
             "/backbone", f"no backbone {spec.backbone!r}: GET /v1/backbones lists them"
         )

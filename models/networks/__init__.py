@@ -41,6 +41,7 @@ __all__ = [
     "describe_backbones",
     "has_feature_map",
     "installed",
+    "is_backbone",
     "level_channels",
     "outline",
     "packaged",
@@ -100,6 +101,11 @@ def _registry() -> dict[str, _Registered]:
             raise ValueError(f"two backbones are named {entry.name!r}: {entry.value} is the second")
         found[entry.name] = _Registered(entry.module.partition(".")[0], entry.load())
     return found
+
+
+def is_backbone(name: str) -> bool:
+    """Say whether `build` takes a name. Torchvision is not asked about names of the others."""
+    return name in _registry() or name in _zoo().names()
 
 
 @cache
@@ -214,7 +220,14 @@ class _Shapes(TorchFunctionMode):
 
 
 def outline(name: str) -> Network:
-    """Return a network whose tensors have shapes and no numbers (device ``meta``)."""
+    """Return a network to ask for its modules and shapes.
+
+    Its tensors have no numbers (device ``meta``), except where the backbone is one of these here.
+    They are small, and arithmetic without numbers makes PyTorch import its compiler, of the size
+    and time that `_zoo` tells of.
+    """
+    if name in _OWN:
+        return build(name, 0)
     with _Shapes():
         network = build(name, 0)
     return network.to("meta")
@@ -226,12 +239,12 @@ def has_feature_map(name: str) -> bool:
     return outline(name).backbone.has_map
 
 
-@cache
-def level_channels(name: str, image_size: int) -> tuple[int, ...]:
-    """Return the channels of a backbone's levels, from its outline."""
-    backbone = outline(name).backbone.eval()
-    with torch.device("meta"):
-        levels = backbone.levels(torch.empty(1, 3, image_size, image_size))
+def level_channels(backbone: Backbone, image_size: int) -> tuple[int, ...]:
+    """Return the channels of the levels that a backbone on the CPU makes of square images."""
+    training = backbone.training
+    with torch.inference_mode():
+        levels = backbone.eval().levels(torch.zeros(1, 3, image_size, image_size))
+    backbone.train(training)
     return tuple(level.shape[1] for level in levels)
 
 
@@ -239,9 +252,9 @@ def level_channels(name: str, image_size: int) -> tuple[int, ...]:
 def accepts(name: str, image_size: int) -> bool:
     """Say whether a backbone takes square images of this size, from its outline."""
     network = outline(name).eval()
-    with torch.device("meta"):
+    with torch.inference_mode(), torch.device("cpu" if name in _OWN else "meta"):
         try:
-            network.backbone(torch.empty(1, 3, image_size, image_size))
+            network.backbone(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError):  # torch's shape checks and the networks' own
             return False
     return True

@@ -13,7 +13,7 @@ _WITHOUT = ("swin", "vit")
 
 @ONE_OF_EACH_FAMILY_AT_FIRST
 def test_every_backbone_has_levels(name: str) -> None:
-    backbone = outline(name).eval().backbone
+    backbone = outline(name).to("meta").eval().backbone
     with torch.device("meta"):
         images = torch.empty(2, 3, 224, 224)
         levels, features = backbone.levels(images), backbone(images)

@@ -1,6 +1,8 @@
 """Backbones, the growing head, and published weights."""
 
 import copy
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,22 @@ def offer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 def clear_caches() -> None:
     networks._registry.cache_clear()
     describe_backbones.cache_clear()
+
+
+def test_torchvision_is_not_loaded_for_backbones_of_others() -> None:
+    """It takes 170 MB and, like arithmetic on `meta`, seconds: PyTorch's compiler comes with it."""
+    code = """if True:
+        import sys
+        from models import methods, networks
+        from models.spec import Spec
+        spec = Spec(method="analytic", backbone="efficientnet_lite0", weights="DEFAULT")
+        methods.validate(spec)
+        methods.get(spec.method).prepare(spec, networks.build(spec.backbone, 0))
+        methods.validate(Spec(method="mas", backbone="resnet32"))
+        methods.validate(Spec(method="lwm", backbone="convnet"))
+        sys.exit(bool({"torchvision", "torch._dynamo"} & set(sys.modules)))
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_other_packages_bring_backbones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from models.edits import forget
 from models.errors import LearningError
 from models.measuring import CPU
 from models.methods import describe_methods, validate
-from models.networks import outline
+from models.networks import build, outline
 from models.serving import check_read_back, load_servable
 from models.spec import Augment, Spec
 from models.state import State, Tensors, decode, encode, load_into
@@ -42,13 +42,13 @@ def assert_reads_back(spec: Spec, result: StepResult) -> None:
 @ONE_OF_EACH_FAMILY_AT_FIRST
 def test_every_backbone_takes_back_its_tensors(name: str) -> None:
     # Names and types go through storage, shapes do not: the largest networks have gigabytes.
-    written = outline(name).backbone.state_dict()
+    written = outline(name).to("meta").backbone.state_dict()
     read = decode(encode({key: torch.empty(0, dtype=each.dtype) for key, each in written.items()}))
     part: Tensors = {
         key: torch.empty(written[key].shape, dtype=each.dtype, device="meta")
         for key, each in read.items()
     }
-    backbone = outline(name).backbone
+    backbone = outline(name).to("meta").backbone
     load_into(backbone, part)
     assert {key: each.shape for key, each in backbone.state_dict().items()} == {
         key: each.shape for key, each in written.items()
@@ -57,7 +57,7 @@ def test_every_backbone_takes_back_its_tensors(name: str) -> None:
 
 def test_tensors_of_another_network_are_not_taken() -> None:
     with pytest.raises(RuntimeError, match="Missing key"):
-        load_into(outline("resnet20"), outline("convnet").state_dict())
+        load_into(build("resnet20", 0), build("convnet", 0).state_dict())
 
 
 def test_mnasnet_learns_predicts_and_learns_again() -> None:
