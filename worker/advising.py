@@ -19,7 +19,7 @@ from app.services.jobs.advice_view import (
 from models.advice import Advice, Candidate, JudgedImages, LeftOut, Row, advise as measure
 from models.advice.advising import Doing
 from models.spec import Settings
-from worker import reading
+from worker import compiling, reading
 from worker.attempt import Attempt
 from worker.pixels import images
 
@@ -52,6 +52,7 @@ def advise(attempt: Attempt, plan: AdvicePlan) -> Advised:
         report=report,
         measured=measured,
         should_stop=attempt.stop.is_set,
+        compile_of=partial(compiling.of, attempt),
     )
     return Advised(_view(plan, advice))
 

@@ -179,7 +179,7 @@ def _learn(attempt: Attempt, plan: LearnPlan) -> Outcome:
     tasks = tuple(planned.task for planned in plan.classes if planned.known)
     base = reading.base(attempt, tasks) if plan.parts else None
     saver = Saver(attempt, fingerprint)
-    compile_trunk = compiling.of(attempt, len(data.images) + len(data.held_out))
+    compile_trunk = compiling.of(attempt, spec, len(data.images) + len(data.held_out))
 
     def train(resume: Checkpoint | None) -> StepResult:
         attempt.reporter.quiet(_START_SECONDS if spec.weights is None else _DOWNLOAD_SECONDS)
@@ -244,7 +244,7 @@ def _edited(attempt: Attempt, plan: ForgetPlan | CorrectPlan, measured: int) -> 
         "history": plan.history,
         "report": attempt.reporter.learning,
         "should_stop": attempt.stop.is_set,
-        "compile_trunk": compiling.of(attempt, measured),
+        "compile_trunk": compiling.of(attempt, attempt.spec, measured),
     }
 
 

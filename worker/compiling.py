@@ -14,6 +14,7 @@ from models.engines.openvino import OpenVINO
 from models.engines.tracing import example
 from models.inference import MOST_IMAGES
 from models.serving import why
+from models.spec import Spec
 from models.trunks import Compile, Runner, Trunk, as_it_is
 from worker.attempt import Attempt
 from worker.reporter import Reporter
@@ -28,13 +29,13 @@ _SILENT_SECONDS = 300.0
 log = structlog.get_logger(__name__)
 
 
-def of(attempt: Attempt, images: int) -> Compile:
-    """Return what compiles a network that will run on so many images of the attempt's job.
+def of(attempt: Attempt, spec: Spec, images: int) -> Compile:
+    """Return what compiles the network of a spec, which will run on so many images.
 
     The network stays as it is where that would not pay, where OpenVINO is not installed, on a GPU,
     and where the operator asks for another engine.
     """
-    spec, resources = attempt.spec, attempt.resources
+    resources = attempt.resources
     if (
         images * spec.image_size**2 < _WORTH
         or not resources.device.startswith("cpu")
@@ -89,7 +90,8 @@ class Compiler:
 def _difference(trunk: Trunk, runner: Runner, image_size: int) -> float:
     """Return how far a runner's numbers are off, relative to the largest of each tensor."""
     images = example(image_size)
-    return max(
-        float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+    off = [
+        (found - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
         for expected, found in zip(trunk(images), runner(images), strict=True)
-    )
+    ]
+    return float(torch.stack(off).max())  # NaN, where one is

@@ -59,7 +59,7 @@ def evaluate(attempt: Attempt, plan: EvaluatePlan) -> Evaluated:
         classify=plan.classify,
         device=Compute.on(attempt.resources.device).device,
         pause=pause,
-        compile_trunk=compiling.of(attempt, len(pixels)),
+        compile_trunk=compiling.of(attempt, attempt.spec, len(pixels)),
     )
     if bool(found.log_scores.isnan().any()):
         raise LearningError("training-failed", "the version gives images no finite scores")

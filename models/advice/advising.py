@@ -11,7 +11,7 @@ from models.advice.candidates import Candidate, pretrained, trained
 from models.advice.images import JudgedImages
 from models.advice.rows import Clock, LeftOut, Row
 from models.advice.training import try_training
-from models.advice.trials import TimeUpError, Trials, try_analytic
+from models.advice.trials import CompileOf, TimeUpError, Trials, plain, try_analytic
 from models.advice.verdict import Recommendation, recommend, warnings
 from models.errors import LearningError
 
@@ -49,16 +49,18 @@ def advise(
     report: Callable[[Doing], None] = lambda _: None,
     measured: Callable[[Row | LeftOut], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    compile_of: CompileOf = plain,
 ) -> Advice:
     """Measure methods on images, and say which to choose.
 
     `analytic` is tried on each pretrained backbone that is installed, and, where images are small
     or many, methods that train from random weights. `seconds` bound all but the first row, by
     `clock`. `measured` is called with each row as it is there, and with what is left out.
+    `compile_of` compiles networks that are not trained.
 
     Raises Cancelled when `should_stop` returns True.
     """
-    trials = Trials(images, device, weights_dir, clock, should_stop)
+    trials = Trials(images, device, weights_dir, clock, should_stop, compile_of)
     ready, to_train = pretrained(images, weights_dir), trained(images)
     everything = [*ready, *to_train]
     end = clock() + seconds

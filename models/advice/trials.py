@@ -16,6 +16,15 @@ from models.learner import learn
 from models.progress import Progress
 from models.spec import Spec
 from models.step import StepData, StepResult
+from models.trunks import Compile, as_it_is
+
+# Returns what compiles the network of a spec, which will run on so many images.
+CompileOf = Callable[[Spec, int], Compile]
+
+
+def plain(_spec: Spec, _images: int) -> Compile:
+    """Return what leaves a network as it is."""
+    return as_it_is
 
 
 class TimeUpError(Exception):
@@ -31,6 +40,7 @@ class Trials:
     weights_dir: Path | None
     clock: Clock
     should_stop: Callable[[], bool]
+    compile_of: CompileOf = plain
 
     def learn(
         self,
@@ -55,6 +65,7 @@ class Trials:
                 weights_dir=self.weights_dir,
                 report=report,
                 should_stop=lambda: self.should_stop() or time_is_up(),
+                compile_trunk=self.compile_of(spec, len(step.images) + len(step.held_out)),
             )
         except Cancelled:
             if self.should_stop():

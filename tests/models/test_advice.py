@@ -23,7 +23,9 @@ from models.advice.verdict import recommend, warnings
 from models.errors import Cancelled
 from models.figures import standard_error
 from models.learner import learn
+from models.spec import Spec
 from models.state import State
+from models.trunks import Compile, Runner, Trunk
 
 LITE0 = Candidate("analytic", "efficientnet_lite0", "DEFAULT", 32)
 
@@ -263,6 +265,20 @@ def test_the_time_bounds_all_but_the_first_row() -> None:
     assert fractions == sorted(fractions)
     assert doing[0].phase == "extracting"
     assert doing[-1].phase == "training"
+
+
+def test_networks_that_are_not_trained_run_as_they_are_compiled() -> None:
+    compiled: list[tuple[str, int, int]] = []
+
+    def compile_of(spec: Spec, images: int) -> Compile:
+        def compile_trunk(trunk: Trunk) -> Runner:
+            compiled.append((spec.backbone, spec.image_size, images))
+            return trunk
+
+        return compile_trunk
+
+    advise(digits(), 1.0, device="cpu", clock=clock_of(10.0), compile_of=compile_of)
+    assert compiled == [("efficientnet_lite0", 96, 40)]
 
 
 def test_a_stop_is_not_taken_for_the_end_of_the_time() -> None:

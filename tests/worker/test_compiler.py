@@ -6,8 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 from torch import Tensor
 
+from models import networks
 from models.engines.engine import Kind
 from models.engines.openvino import OpenVINO
+from models.networks.projected import Projected
 from models.trunks import Trunk
 from tests.models.test_engines import NO_OPENVINO, check, images, trunk
 from worker.compiling import Compiler
@@ -36,7 +38,8 @@ class Shifted:
         self.bytes, self._trunk, self._by = 0, trunk, by
 
     def __call__(self, pixels: Tensor) -> Sequence[Tensor]:
-        return [made + self._by * made.abs().max() for made in self._trunk(pixels)]
+        *others, last = self._trunk(pixels)
+        return [*others, last + self._by * last.abs().max()]
 
 
 def compiler(engine: OpenVINO, said: list[Message]) -> Compiler:
@@ -52,7 +55,9 @@ def compiler(engine: OpenVINO, said: list[Message]) -> Compiler:
     ],
 )
 def test_an_engine_that_fails_or_is_wrong_is_not_taken(by: float | None, reason: str) -> None:
-    plain = trunk("convnet")
+    backbone = networks.build("convnet", 0).backbone
+    levels = Projected(backbone, networks.level_channels(backbone, SIZE), 16, 0)
+    plain = Trunk(trunk("convnet").preprocess, levels).eval()
     with capture_logs() as logged:
         assert compiler(Off(by), [])(plain) is plain
     (line,) = logged

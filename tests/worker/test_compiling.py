@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from app.db.engine import Database
+from app.services.advice import creation
+from app.services.advice.ending import Advised
+from app.services.advice.requests import AdviceRequest
 from app.services.steps.evaluating import Evaluated
 from app.services.steps.publication import Outcome
 from app.settings import Settings
@@ -16,7 +19,7 @@ from models.trunks import Trunk, as_it_is
 from tests.app.services.steps.test_forgetting import claimed
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.models.test_engines import NO_OPENVINO
-from tests.worker.harness import Service
+from tests.worker.harness import WORKSPACE, Service, nothing
 from tests.worker.test_correct import attempt, done
 from worker import child, compiling
 from worker.attempt import Attempt
@@ -107,17 +110,26 @@ def test_an_evaluation_says_what_pytorch_says(
         assert other.score == pytest.approx(row.score, abs=1e-3)
 
 
+def test_advice_runs_pretrained_networks_on_it(service: Service, compiled: list[Kind]) -> None:
+    request = AdviceRequest(uploads=[service.upload("a", "b", count=8)], seconds=1)
+    job = creation.create(service.db, WORKSPACE, request, on_created=nothing)
+    _, plan = claimed(service, job.id)
+    result = child.run(attempt(service, plan, []))
+    assert isinstance(result, Advised), result
+    assert compiled[0] == Kind("analytic", "efficientnet_lite0", 96)
+
+
 def test_few_images_are_not_worth_it(service: Service) -> None:
     _, plan = claimed(service, service.learn(service.upload("a", "b", count=10)))
     own = attempt(service, plan, [])
     enough = compiling._WORTH // SIZE**2
-    assert compiling.of(own, enough - 1) is as_it_is
-    assert isinstance(compiling.of(own, enough), Compiler)
+    assert compiling.of(own, own.spec, enough - 1) is as_it_is
+    assert isinstance(compiling.of(own, own.spec, enough), Compiler)
     for engine in ("torch", "torchscript"):
-        assert compiling.of(with_engine(own, engine), enough) is as_it_is
-    assert isinstance(compiling.of(with_engine(own, "openvino"), enough), Compiler)
+        assert compiling.of(with_engine(own, engine), own.spec, enough) is as_it_is
+    assert isinstance(compiling.of(with_engine(own, "openvino"), own.spec, enough), Compiler)
     on_gpu = replace(own, resources=replace(own.resources, device="cuda"))
-    assert compiling.of(on_gpu, enough) is as_it_is
+    assert compiling.of(on_gpu, own.spec, enough) is as_it_is
 
 
 def test_without_openvino_pytorch_runs_all(
@@ -125,4 +137,5 @@ def test_without_openvino_pytorch_runs_all(
 ) -> None:
     _, plan = claimed(service, service.learn(service.upload("a", "b", count=10)))
     monkeypatch.setattr(compiling, "find_spec", lambda _name: None)
-    assert compiling.of(attempt(service, plan, []), 10**6) is as_it_is
+    own = attempt(service, plan, [])
+    assert compiling.of(own, own.spec, 10**6) is as_it_is
