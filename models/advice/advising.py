@@ -11,9 +11,10 @@ from models.advice.candidates import Candidate, pretrained, trained
 from models.advice.images import JudgedImages
 from models.advice.rows import Clock, LeftOut, Row
 from models.advice.training import try_training
-from models.advice.trials import CompileOf, TimeUpError, Trials, plain, try_analytic
+from models.advice.trials import CompileOf, TimeUpError, Trials, try_analytic
 from models.advice.verdict import Recommendation, recommend, warnings
 from models.errors import LearningError
+from models.trunks import as_it_is
 
 # The part of the time that pretrained networks may take where others are to be trained.
 _PRETRAINED_SHARE = 0.5
@@ -49,7 +50,7 @@ def advise(
     report: Callable[[Doing], None] = lambda _: None,
     measured: Callable[[Row | LeftOut], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
-    compile_of: CompileOf = plain,
+    compile_of: CompileOf = lambda _spec, _images: as_it_is,
 ) -> Advice:
     """Measure methods on images, and say which to choose.
 

@@ -16,15 +16,10 @@ from models.learner import learn
 from models.progress import Progress
 from models.spec import Spec
 from models.step import StepData, StepResult
-from models.trunks import Compile, as_it_is
+from models.trunks import Compile
 
 # Returns what compiles the network of a spec, which will run on so many images.
 CompileOf = Callable[[Spec, int], Compile]
-
-
-def plain(_spec: Spec, _images: int) -> Compile:
-    """Return what leaves a network as it is."""
-    return as_it_is
 
 
 class TimeUpError(Exception):
@@ -40,7 +35,7 @@ class Trials:
     weights_dir: Path | None
     clock: Clock
     should_stop: Callable[[], bool]
-    compile_of: CompileOf = plain
+    compile_of: CompileOf
 
     def learn(
         self,

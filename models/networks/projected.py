@@ -21,9 +21,9 @@ class Projected(Backbone):
 
     With `grid` the three levels in the middle are also pooled to grid × grid positions. P projects
     the L numbers of g on a random subspace of M, times √(L/M), with which lengths and angles stay
-    about the same (Johnson and Lindenstrauss, 1984). Its rows are orthogonal, so that what
-    shrinkage takes for alike in z, the identity, is alike in the subspace. Where g is not longer
-    than `dimensions`, it is not projected, and M is its length.
+    about the same (Johnson and Lindenstrauss, 1984). Its rows are orthogonal, so distances in z are
+    those within the subspace, and the identity that shrinkage adds favours no direction of it.
+    Where g is not longer than `dimensions`, it is not projected, and M is its length.
     """
 
     has_map = False
