@@ -72,7 +72,7 @@ class Extractor:
         mean, std = networks.pretrained(network, BACKBONE, "DEFAULT", None)
         self.preprocess = Preprocess(mean, std)
         self.backbone = network.backbone.eval()
-        channels = networks.level_channels(self.backbone, size)
+        channels = networks.level_channels(BACKBONE, size)
         self.tails: list[nn.Module] = []
         for grid, dimensions in SETTINGS:
             projected = Projected(self.backbone, channels, dimensions, grid)

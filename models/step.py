@@ -237,9 +237,11 @@ class Step:
     def extracted(self) -> Tensor:
         """Return float32 features [N, D] of all training images, as the job phase's only work.
 
-        The network is one that no step changes, so that a faster engine may run it.
+        Images are as they were sent. The network is one that no step changes, so that a faster
+        engine may run it.
         """
         backbone = self.network.backbone.eval()
+        self.pause()
         run, tail = self._compile(Trunk(self._preprocess, backbone).eval()), backbone.tail()
         images = self.data.images
         with torch.inference_mode():

@@ -104,13 +104,14 @@ class Analytic(Method[AnalyticOptions]):
     def prepare(cls, spec: Spec, network: Network) -> Network:
         """Return a network whose features are the backbone's levels, projected."""
         options = AnalyticOptions.model_validate(spec.options)
-        channels = networks.level_channels(network.backbone, spec.image_size)
+        channels = networks.level_channels(spec.backbone, spec.image_size)
         return Network(Projected(network.backbone, channels, options.dimensions, options.grid))
 
     def begin(self, step: Step) -> None:
         """Grow the head; the first step also draws the projection, which all others keep."""
         super().begin(step)
         if not step.known:
+            step.pause()
             cast(Projected, self.network.backbone).draw(step.spec.seed)
 
     def phases(self, step: Step) -> Sequence[Phase]:

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ __all__ = [
     "pretrained",
 ]
 
+T = TypeVar("T")
+
 # Other packages offer a constructor without arguments under this group, by its backbone's name.
 ENTRY_POINTS = "accrue.backbones"
 
@@ -70,6 +72,10 @@ _OWN = {
         "accrue", lambda: EfficientNetLite(1.1, 1.2), efficientnet_lite.WEIGHTS_2
     ),
 }
+
+
+# Pixels of a side at which each of these shows all that it would show with larger images.
+_ENOUGH = 64
 
 
 @dataclass(frozen=True)
@@ -222,9 +228,8 @@ class _Shapes(TorchFunctionMode):
 def outline(name: str) -> Network:
     """Return a network to ask for its modules and shapes.
 
-    Its tensors have no numbers (device ``meta``), except where the backbone is one of these here.
-    They are small, and arithmetic without numbers makes PyTorch import its compiler, of the size
-    and time that `_zoo` tells of.
+    Its tensors have no numbers (device ``meta``), except where the backbone is one of these here:
+    arithmetic without numbers makes PyTorch import its compiler, of the size that `_zoo` tells of.
     """
     if name in _OWN:
         return build(name, 0)
@@ -239,22 +244,31 @@ def has_feature_map(name: str) -> bool:
     return outline(name).backbone.has_map
 
 
-def level_channels(backbone: Backbone, image_size: int) -> tuple[int, ...]:
-    """Return the channels of the levels that a backbone on the CPU makes of square images."""
-    training = backbone.training
-    with torch.inference_mode():
-        levels = backbone.eval().levels(torch.zeros(1, 3, image_size, image_size))
-    backbone.train(training)
+@cache
+def level_channels(name: str, image_size: int) -> tuple[int, ...]:
+    """Return the channels of a backbone's levels, from its outline."""
+    levels = _tried(name, image_size, lambda backbone, image: backbone.levels(image))
     return tuple(level.shape[1] for level in levels)
 
 
 @cache
 def accepts(name: str, image_size: int) -> bool:
     """Say whether a backbone takes square images of this size, from its outline."""
-    network = outline(name).eval()
-    with torch.inference_mode(), torch.device("cpu" if name in _OWN else "meta"):
-        try:
-            network.backbone(torch.zeros(1, 3, image_size, image_size))
-        except (RuntimeError, AssertionError):  # torch's shape checks and the networks' own
-            return False
+    try:
+        _tried(name, image_size, lambda backbone, image: backbone(image))
+    except (RuntimeError, AssertionError):  # torch's shape checks and the networks' own
+        return False
     return True
+
+
+def _tried(name: str, image_size: int, run: Callable[[Backbone, Tensor], T]) -> T:
+    """Return what the outline of a backbone makes of an image [1, 3, S, S].
+
+    Those here compute, and take all sizes above one that they take: a large image would cost
+    seconds, and is made smaller.
+    """
+    own = name in _OWN
+    size = min(image_size, _ENOUGH) if own else image_size
+    backbone = outline(name).eval().backbone
+    with torch.inference_mode(), torch.device("cpu" if own else "meta"):
+        return run(backbone, torch.zeros(1, 3, size, size))

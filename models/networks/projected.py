@@ -43,7 +43,10 @@ class Projected(Backbone):
         self.register_buffer("projection", torch.zeros(shape))
 
     def draw(self, seed: int) -> None:
-        """Draw P, transposed: a second of work, so not done where one is loaded."""
+        """Draw P, transposed: 2·L·M² multiplications, so not done where one is loaded.
+
+        Its last bits are those of a number of threads, as after training.
+        """
         if not len(self.projection):
             return
         length, dimensions = self.projection.shape

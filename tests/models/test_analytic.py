@@ -129,8 +129,8 @@ def test_extracting_says_how_much_is_done() -> None:
     )
     learn(spec(), None, data, device="cpu", report=seen.append)
     done = [progress.fraction for progress in seen if progress.phase == "extracting"]
-    # Batches have 256 images; the first report is of the phase itself.
-    assert done == [0, 0, 256 / 600, 512 / 600]
+    # Of the phase, the projection, compiling and the first batch; batches have 256 images.
+    assert done == [0, 0, 0, 0, 256 / 600, 512 / 600]
 
 
 def test_steps_give_what_one_step_gives() -> None:

@@ -75,7 +75,7 @@ def test_an_engine_computes_what_pytorch_does(engine: Engine, name: str) -> None
 
 def test_levels_pass_through_an_engine(engine: Engine) -> None:
     plain = trunk("efficientnet_lite0")
-    channels = networks.level_channels(plain.backbone, 64)
+    channels = networks.level_channels("efficientnet_lite0", 64)
     projected = Projected(plain.backbone, channels, 32, 2).eval()
     plain = Trunk(plain.preprocess, projected).eval()
     check(engine.compile(plain, kind(64)), plain, images(3, 64))

@@ -56,7 +56,7 @@ def compiler(engine: OpenVINO, said: list[Message]) -> Compiler:
 )
 def test_an_engine_that_fails_or_is_wrong_is_not_taken(by: float | None, reason: str) -> None:
     backbone = networks.build("convnet", 0).backbone
-    levels = Projected(backbone, networks.level_channels(backbone, SIZE), 16, 0)
+    levels = Projected(backbone, networks.level_channels("convnet", SIZE), 16, 0)
     plain = Trunk(trunk("convnet").preprocess, levels).eval()
     with capture_logs() as logged:
         assert compiler(Off(by), [])(plain) is plain

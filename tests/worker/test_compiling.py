@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from app.db.engine import Database
 from app.services.advice import creation
@@ -20,7 +21,7 @@ from tests.app.services.steps.test_forgetting import claimed
 from tests.databases import ONE_KIND_AT_FIRST
 from tests.models.test_engines import NO_OPENVINO
 from tests.worker.harness import WORKSPACE, Service, nothing
-from tests.worker.test_correct import attempt, done
+from tests.worker.test_correct import attempt, done, held_out
 from worker import child, compiling
 from worker.attempt import Attempt
 from worker.compiling import Compiler
@@ -82,9 +83,21 @@ def test_a_step_keeps_the_features_that_pytorch_makes(
 
 
 def test_edits_measure_with_it_too(service: Service, compiled: list[Kind]) -> None:
-    done(service, service.learn(service.upload("a", "b", "c", count=10)))
-    done(service, service.forget("a"))
-    assert [kind.method for kind in compiled] == ["analytic"] * 2
+    with capture_logs() as logged:
+        done(service, service.learn(service.upload("a", "b", "c", count=10)))
+        done(service, service.forget("a"))
+        done(service, service.correct({held_out(service, 2)[1][0]: None}))
+    assert [kind.method for kind in compiled] == ["analytic"] * 3
+    assert "network_not_compiled" not in [line["event"] for line in logged]
+
+
+def test_networks_that_steps_change_are_never_compiled(
+    service: Service, compiled: list[Kind]
+) -> None:
+    service.classifier("trained", method="finetune", options={"epochs": 1})
+    done(service, service.learn(service.upload("a", "b", count=10), name="trained"))
+    done(service, service.learn(service.upload("c", count=10), name="trained"))
+    assert compiled == []
 
 
 @pytest.mark.parametrize("method", ["analytic", "finetune"])
