@@ -68,7 +68,7 @@ class Chain:
         else:
             kind = methods.get(self.spec.method)
             options = kind.Options.model_validate(self.spec.options)
-            network = networks.build(self.spec.backbone, self.spec.seed)
+            network = kind.prepare(self.spec, networks.build(self.spec.backbone, self.spec.seed))
             method = kind(options, network, Preprocess.fitted(data.images))
         compute = Compute(torch.device("cpu"), bf16=False)
         network = to_device(method.network, compute.device)
